@@ -1,0 +1,1 @@
+"""Embedded multilingual-e5-small for nestvec."""

@@ -1,0 +1,1 @@
+"""Qdrant backend for nestvec."""

@@ -1,0 +1,93 @@
+"""What a backend or a model can do, as data.
+
+Declared capabilities need no SDK: they serve planning and documentation. Effective ones are asked of the
+server after connecting (`Adapter.capabilities()`), and may differ. The core asks before it acts; what is
+missing raises `nestvec.errors.Unsupported`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nestvec.names import NameRules
+from nestvec.types import Metric, Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class BackendCapabilities:
+    """What a backend can do.
+
+    Limits are inclusive; None means that no limit is known. Sizes are bytes.
+    """
+
+    #: Runs inside this process; one process at a time holds its store.
+    embedded: bool = False
+    #: Offers an asynchronous client of its own; otherwise worker threads drive the synchronous one.
+    native_async: bool = False
+    metrics: frozenset[Metric] = frozenset(Metric)
+    max_dimensions: int | None = None
+    names: NameRules = field(default_factory=NameRules)
+    #: Keeps several tenants apart in one collection.
+    tenants: bool = True
+    #: Filters on undeclared fields work natively, too (nestvec still refuses them).
+    filters: bool = True
+    #: Search is exhaustive: results equal exact search up to rounding.
+    exact: bool = False
+    #: A fetched vector equals the written one bit for bit.
+    stores_exact: bool = False
+    #: A write is visible to the next read; otherwise adapters poll where nestvec promises it.
+    read_after_write: bool = True
+    #: The pointer from the logical name is the backend's own alias and switches atomically.
+    native_aliases: bool = True
+    #: The record of the space lives on the collection itself; otherwise in a reserved record.
+    collection_record: bool = True
+    #: How many vectors a record may have, under different names.
+    max_vectors: int | None = 1
+    #: Vector storage kinds: float32, float16, int8, binary.
+    storage: frozenset[str] = frozenset({"float32"})
+    max_write_records: int | None = None
+    max_write_bytes: int | None = None
+    max_fetch_ids: int | None = None
+    max_limit: int | None = None
+    max_metadata_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPair:
+    """The task for stored texts and the task for questions. None: the model knows no tasks."""
+
+    index: str | None
+    query: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCapabilities:
+    """What a model can do, and everything about it that decides whether two vectors may be compared.
+
+    `model` is the canonical name: the same for every host of the same weights. `dimensions` is the full
+    length; `min_dimensions` the shortest useful prefix (equal to `dimensions` for a model that is neither
+    Matryoshka-trained nor nested by a `rotation`).
+    """
+
+    model: str
+    dimensions: int
+    min_dimensions: int
+    purposes: Mapping[Purpose, TaskPair]
+    #: Every task the model takes; empty for a model without tasks.
+    tasks: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    late_chunking: bool = False
+    normalized: bool = True
+    #: Text put before the input, by task.
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    #: Fingerprint of the nesting rotation that the core applies to full vectors, or None.
+    rotation: str | None = None
+    #: Chunks that make a good request, and requests that may be in flight.
+    batch: int = 256
+    concurrency: int = 1
+
+    @property
+    def matryoshka(self) -> bool:
+        """Whether a prefix of the vector is itself a usable vector."""
+        return self.min_dimensions < self.dimensions

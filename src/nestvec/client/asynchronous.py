@@ -1,0 +1,312 @@
+"""The asynchronous client: the same methods, awaited. Use one in one event loop only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from nestvec.chunking import Splitter
+from nestvec.client.base import (
+    WINDOW,
+    Intake,
+    OnFailure,
+    Runtime,
+    as_config,
+    default_values,
+    embed,
+    embedder_named,
+    make_binding,
+    spec_named,
+)
+from nestvec.config import Config, parse_config
+from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
+from nestvec.drivers.asynchronous import AsyncPorts, call, run
+from nestvec.drivers.pipeline import run_all_async
+from nestvec.filters import FilterLike
+from nestvec.flows import apply as apply_flows
+from nestvec.flows import documents as document_flows
+from nestvec.flows import search as search_flows
+from nestvec.flows.apply import Change, Status
+from nestvec.flows.base import Flow, T
+from nestvec.flows.documents import Page
+from nestvec.flows.search import SearchOptions
+from nestvec.flows.upsert import Incoming, upsert
+from nestvec.specs import CollectionSpec
+from nestvec.types import Document, Hit, Report
+
+if TYPE_CHECKING:
+    from nestvec.types import FloatArray
+
+
+def aconnect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | None = None) -> AsyncNestvec:
+    """Open a configuration for asynchronous use; see `nestvec.connect`. Use it in an `async with` statement."""
+    runtime = runtime or Runtime()
+    return AsyncNestvec(as_config(source, runtime.registry), runtime)
+
+
+class AsyncNestvec:
+    """The collections, backends and embedders of one configuration."""
+
+    def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
+        self.config = config
+        self._runtime = runtime or Runtime()
+        self._lock = asyncio.Lock()
+        self._adapters: dict[str, AsyncAdapter | Adapter] = {}
+        self._embedders: dict[str, AsyncEmbedder | Embedder] = {}
+        self._collections: dict[str, AsyncCollection] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncNestvec {self.config.path or ''} collections={list(self.config.collections)}>"
+
+    def __getitem__(self, name: str) -> AsyncCollection:
+        """The handle of a collection. Raises `InvalidName` if the configuration does not have it."""
+        if name not in self._collections:
+            self._collections[name] = AsyncCollection(self, spec_named(self.config, name))
+        return self._collections[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.config.collections)
+
+    async def plan(self, *names: str) -> list[Change]:
+        """What `apply` would do to each collection (or the named ones). Needs no embedder."""
+        return [await self[name]._run(apply_flows.plan(self[name]._binding)) for name in names or self]
+
+    async def apply(self, *names: str) -> list[Change]:
+        """Create and update collections. Raises `CollectionConflict` before anything is changed."""
+        chosen = [self[name] for name in names or self]
+        for change, collection in zip(await self.plan(*names), chosen, strict=True):
+            if change.action == "conflict":
+                await collection._run(apply_flows.apply(collection._binding))
+        return [await collection._run(apply_flows.apply(collection._binding)) for collection in chosen]
+
+    async def status(self, *names: str) -> list[Status]:
+        """What is there, counted."""
+        return [await self[name]._run(apply_flows.status(self[name]._binding)) for name in names or self]
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        task: str | None = None,
+        dimensions: int | None = None,
+        embedder: str | None = None,
+    ) -> FloatArray:
+        """Embed texts outside any collection: float32 of shape (texts, dimensions)."""
+        name = embedder_named(self.config, embedder)
+        model = self.config.embedders[name].capabilities
+        return await run(embed(model, texts, task, dimensions), self._ports(None, name))
+
+    async def adapter(self, backend: str) -> AsyncAdapter | Adapter:
+        """The opened adapter of a backend block: native, or the synchronous one."""
+        opened: AsyncAdapter | Adapter = await self._opened(self._adapters, self.config.backends, backend)
+        return opened
+
+    async def embedder(self, name: str) -> AsyncEmbedder | Embedder:
+        """The opened embedder of an embedder block: native, or the synchronous one."""
+        opened: AsyncEmbedder | Embedder = await self._opened(self._embedders, self.config.embedders, name)
+        return opened
+
+    async def close(self) -> None:
+        """Close everything that was opened. Safe to call twice."""
+        opened = [*self._adapters.values(), *self._embedders.values()]
+        self._adapters.clear()
+        self._embedders.clear()
+        for component in opened:
+            await call(component, "close")
+
+    async def _opened(self, opened: dict[str, Any], connections: Mapping[str, Any], name: str) -> Any:
+        async with self._lock:
+            if name not in opened:
+                plugin, options = connections[name].plugin, connections[name].options
+                if plugin.open_async is not None:
+                    opened[name] = plugin.open_async(options)
+                else:
+                    opened[name] = await asyncio.to_thread(plugin.open, options)
+            return opened[name]
+
+    def _ports(self, backend: str | None, embedder: str) -> AsyncPorts:
+        return AsyncPorts(
+            embedder=partial(self.embedder, embedder),
+            adapter=partial(self.adapter, backend or ""),
+            model=self.config.embedders[embedder].capabilities,
+            notify=self._runtime.notify,
+            retry=self._runtime.retry,
+        )
+
+
+class AsyncCollection:
+    """A handle of one collection (and, with `namespace`, of one tenant in it)."""
+
+    def __init__(self, owner: AsyncNestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
+        self.spec = spec
+        self.tenant: str | None = None
+        self._owner = owner
+        self._owns = owns
+        self._binding = make_binding(owner.config, spec, owner._runtime)
+        self._ports = owner._ports(spec.backend, spec.embedder)
+
+    def __repr__(self) -> str:
+        tenant = f" namespace={self.tenant!r}" if self.tenant is not None else ""
+        return f"<AsyncCollection {self.spec.name!r}{tenant} space={self.spec.space.fingerprint}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close what this handle opened for itself (see `nestvec.acollection`)."""
+        if self._owns:
+            await self._owner.close()
+
+    def namespace(self, tenant: str) -> AsyncCollection:
+        """The same collection, seen by one tenant."""
+        view = AsyncCollection.__new__(AsyncCollection)
+        view.__dict__.update(self.__dict__)
+        view.tenant = tenant
+        return view
+
+    async def upsert(
+        self,
+        documents: Iterable[Document | Incoming] | AsyncIterable[Document] | Document,
+        *,
+        on_failure: OnFailure = "raise",
+        progress: Callable[[Report], object] | None = None,
+    ) -> Report:
+        """Store documents: new and changed ones are embedded, unchanged ones left alone.
+
+        `progress` hears a report of each batch when it is durable. Documents that can not be stored do not
+        stop the others; afterwards `IngestFailed` carries the report, unless `on_failure="report"`.
+        """
+        intake = Intake(self.spec)
+        whole = Report()
+        splitter = await self._splitter()
+
+        async def store(batch: list[Incoming]) -> Report:
+            return await run(upsert(self._binding, splitter, batch, self.tenant), self._ports)
+
+        async for report in run_all_async(intake.batches_async(documents), store, window=WINDOW):
+            whole += report
+            if progress is not None:
+                progress(report)
+        return intake.finish(whole, on_failure)
+
+    async def search(
+        self,
+        question: str,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[Hit]:
+        """The chunks that answer a question best, best first."""
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return (await self._run(search_flows.search(self._binding, [question], options, self.tenant)))[0]
+
+    async def search_many(
+        self,
+        questions: Sequence[str],
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[list[Hit]]:
+        """Search for several questions in one request: one list of hits for each."""
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return await self._run(search_flows.search(self._binding, questions, options, self.tenant))
+
+    async def search_vector(
+        self,
+        vector: FloatArray,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[Hit]:
+        """Search with a query vector of this collection's space: shape (dimensions,)."""
+        import numpy as np
+
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        rows = np.asarray(vector, dtype=np.float32)[np.newaxis]
+        return (await self._run(search_flows.search_vectors(self._binding, rows, options, self.tenant)))[0]
+
+    async def get(self, document_id: str | int) -> Document | None:
+        """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
+        return next(iter(await self.get_many([document_id])), None)
+
+    async def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
+        """Stored documents, in the order asked for; those that are not there are left out."""
+        return await self._run(document_flows.get(self._binding, list(map(str, document_ids)), self.tenant))
+
+    async def delete(self, document_ids: Sequence[str | int] = (), *, where: FilterLike | None = None) -> int:
+        """Delete documents by id or by filter; returns how many there were."""
+        return await self._run(document_flows.delete_any(self._binding, document_ids, where, self.tenant))
+
+    async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
+        """How many documents (or chunks) there are, or match."""
+        return await self._run(document_flows.count(self._binding, where, self.tenant, chunks=chunks))
+
+    async def scroll(
+        self, where: FilterLike | None = None, *, page: int = 256, vectors: bool = False
+    ) -> AsyncIterator[Page]:
+        """All records that match, page by page; with `vectors`, as float32 of shape (records, dimensions)."""
+        cursor: str | int | None = None
+        while True:
+            flow = document_flows.scroll(
+                self._binding, where, self.tenant, limit=page, cursor=cursor, vectors=vectors
+            )
+            found = await self._run(flow)
+            if found.records:
+                yield found
+            cursor = found.cursor
+            if cursor is None:
+                return
+
+    async def _run(self, flow: Flow[T]) -> T:
+        return await run(flow, self._ports)
+
+    async def _splitter(self) -> Splitter:
+        chunking = self.spec.chunking
+        tokens = chunking.unit == "tokens" and chunking.tokenizer is None
+        count = (await self._owner.embedder(self.spec.embedder)).count_tokens() if tokens else None
+        path = self._owner.config.path
+        return Splitter(chunking, count, path.parent if path else None)
+
+
+async def acollection(
+    name: str,
+    *,
+    path: str | Path | None = None,
+    dimensions: int | None = None,
+    purpose: str | None = None,
+    fields: Mapping[str, str] | None = None,
+    runtime: Runtime | None = None,
+    **settings: Any,
+) -> AsyncCollection:
+    """The asynchronous form of `nestvec.collection`: `async with await nestvec.acollection("docs") as docs`."""
+    runtime = runtime or Runtime()
+    block = {"dimensions": dimensions, "purpose": purpose, "fields": fields, **settings}
+    config = parse_config(default_values(runtime.registry, name, path, block), runtime.registry)
+    owner = AsyncNestvec(config, runtime)
+    try:
+        await owner.apply()
+    except BaseException:
+        await owner.close()
+        raise
+    return AsyncCollection(owner, config.collections[name], owns=True)

@@ -1,0 +1,208 @@
+"""What the synchronous and the asynchronous client share: everything but the waiting."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from nestvec.config import Config, load_config, parse_config
+from nestvec.contract import Encode, Encoded, Event, Group
+from nestvec.drivers.pipeline import Batcher
+from nestvec.drivers.retry import RetryPolicy
+from nestvec.encoding.matryoshka import check_dimensions
+from nestvec.encoding.tasks import check_task
+from nestvec.errors import ConfigError, IngestFailed, InvalidName
+from nestvec.config.problems import did_you_mean
+from nestvec.flows.base import LEASE, Binding, Flow
+from nestvec.flows.search import check_text
+from nestvec.flows.upsert import Incoming
+from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
+from nestvec.specs import CollectionSpec
+from nestvec.types import Document, FailedDocument, Report
+
+OnFailure = Literal["raise", "report"]
+#: Batches in memory at a time: while one is written, the next is embedded.
+WINDOW = 2
+_CHARACTERS_A_CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How a client behaves: its clock (seconds), lease, retries and plugins."""
+
+    registry: Registry = field(default_factory=default_registry)
+    clock: Callable[[], float] = time.monotonic
+    lease: float = LEASE
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def notify(self, event: Event) -> None:
+        """Tell every listener."""
+        self.registry.notify(event)
+
+
+def as_config(source: str | Path | Mapping[str, Any] | Config, registry: Registry) -> Config:
+    """A configuration from a file, plain values, or one that was read before."""
+    if isinstance(source, Config):
+        return source
+    if isinstance(source, Mapping):
+        return parse_config(source, registry)
+    return load_config(source, registry)
+
+
+def spec_named(config: Config, name: str) -> CollectionSpec:
+    """The spec of a collection. Raises `InvalidName` with a suggestion."""
+    spec = config.collections.get(name)
+    if spec is None:
+        raise InvalidName(
+            f"the configuration has no collection {name!r}{did_you_mean(name, config.collections)}"
+        )
+    return spec
+
+
+def make_binding(config: Config, spec: CollectionSpec, runtime: Runtime) -> Binding:
+    """A fresh binding of a handle to its collection."""
+    capabilities = config.backends[spec.backend].capabilities
+    return Binding(spec, capabilities, runtime.clock, runtime.lease)
+
+
+def embedder_named(config: Config, name: str | None) -> str:
+    """The embedder to use: the one named, or the only one."""
+    if name is None and len(config.embedders) != 1:
+        raise ConfigError(
+            f"say which embedder: the configuration has {', '.join(config.embedders) or 'none'}"
+        )
+    chosen = name if name is not None else next(iter(config.embedders))
+    if chosen not in config.embedders:
+        raise ConfigError(
+            f"the configuration has no embedder {chosen!r}{did_you_mean(chosen, config.embedders)}"
+        )
+    return chosen
+
+
+def embed(model: Any, texts: Sequence[str], task: str | None, dimensions: int | None) -> Flow[Any]:
+    """Embed texts outside any collection: shape (texts, dimensions)."""
+    import numpy as np
+
+    check_task(model, task)
+    size = model.dimensions if dimensions is None else check_dimensions(model, dimensions)
+    for text in texts:
+        check_text(text)
+    groups = tuple(Group(f"text {i}", text, ((0, len(text)),)) for i, text in enumerate(texts))
+    if not groups:
+        return np.zeros((0, size), np.float32)
+    reply: Encoded = yield Encode(groups, task, size)
+    if reply.failures:
+        raise reply.failures[0].error
+    return np.concatenate([rows for rows in reply.vectors if rows is not None])
+
+
+class Intake:
+    """Documents on their way into batches: counts them, and keeps the first of each id."""
+
+    def __init__(self, spec: CollectionSpec) -> None:
+        self.failed: list[FailedDocument] = []
+        self._spec = spec
+        self._seen: set[bytes] = set()
+        self._started = time.perf_counter()
+
+    def admit(self, document: Document | Incoming) -> Incoming | None:
+        """The document, or None — and a failure noted — if its id came before."""
+        item = document if isinstance(document, Incoming) else Incoming(document)
+        digest = hashlib.blake2b(
+            repr(item.document.id).encode(errors="backslashreplace"), digest_size=16
+        ).digest()
+        if digest in self._seen:
+            reason = f"document {item.document.id!r:.80} came before in this input; the first one is kept"
+            self.failed.append(FailedDocument(item.document.id, reason, item.line))
+            return None
+        self._seen.add(digest)
+        return item
+
+    def batches(self, documents: Iterable[Document | Incoming] | Document) -> Iterator[list[Incoming]]:
+        """Batches of about as many chunks as make a good request."""
+        batcher = self._batcher()
+        for document in [documents] if isinstance(documents, Document) else documents:
+            item = self.admit(document)
+            if item is not None and (batch := batcher.add(item)):
+                yield batch
+        if rest := batcher.flush():
+            yield rest
+
+    async def batches_async(
+        self, documents: Iterable[Document | Incoming] | AsyncIterable[Document | Incoming] | Document
+    ) -> AsyncIterator[list[Incoming]]:
+        """The same, also for documents that arrive asynchronously."""
+        if not isinstance(documents, AsyncIterable):
+            for batch in self.batches(documents):
+                yield batch
+            return
+        batcher = self._batcher()
+        async for document in documents:
+            item = self.admit(document)
+            if item is not None and (full := batcher.add(item)):
+                yield full
+        if rest := batcher.flush():
+            yield rest
+
+    def _batcher(self) -> Batcher[Incoming]:
+        most = self._spec.model.batch
+        return Batcher(most, _characters, most * _CHARACTERS_A_CHUNK)
+
+    def finish(self, report: Report, on_failure: OnFailure) -> Report:
+        """The whole report; raises `IngestFailed` if documents failed and that is wanted."""
+        seconds = time.perf_counter() - self._started
+        whole = Report(
+            report.documents,
+            report.embedded,
+            report.unchanged,
+            report.deleted,
+            (*report.failed, *self.failed),
+            seconds,
+            report.usage,
+        )
+        if whole.failed and on_failure == "raise":
+            raise IngestFailed(_failure_message(self._spec.name, whole), whole)
+        return whole
+
+
+def _characters(item: Incoming) -> int:
+    return len(item.document.text) if isinstance(item.document.text, str) else 0
+
+
+def _failure_message(collection: str, report: Report) -> str:
+    shown = "".join(f"\n  {failure.error}" for failure in report.failed[:5])
+    more = f"\n  … and {len(report.failed) - 5} more" if len(report.failed) > 5 else ""
+    return (
+        f"collection {collection!r}: {len(report.failed)} documents were not stored "
+        f"({report.documents} were):{shown}{more}"
+    )
+
+
+def default_values(
+    registry: Registry, name: str, path: str | Path | None, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Configuration values for one collection on the embedded default stack that is installed."""
+    backend = _default(registry.names(BACKENDS), registry.backend, "backend")
+    embedder = _default(registry.names(EMBEDDERS), registry.embedder, "embedder")
+    place = Path(path) if path is not None else None
+    return {
+        "backends": {backend.name: {"use": backend.name, **backend.embedded(place)}},
+        "embedders": {embedder.name: {"use": embedder.name, **embedder.embedded}},
+        "collections": {name: {key: value for key, value in settings.items() if value is not None}},
+    }
+
+
+def _default(names: Sequence[str], load: Callable[[str], Any], kind: str) -> Any:
+    offers = [plugin for plugin in map(load, names) if plugin.embedded is not None and plugin.default]
+    if len(offers) == 1:
+        return offers[0]
+    found = ", ".join(plugin.name for plugin in offers)
+    raise ConfigError(
+        f"no {kind} offers itself as the embedded default; install one with pip install 'nestvec[default]'"
+        if not offers
+        else f"several {kind}s offer themselves as the embedded default ({found}); write a configuration file"
+    )

@@ -1,0 +1,131 @@
+"""The shape of a configuration file, as far as the core knows it. Plugins validate their own options."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from nestvec.chunking import Chunking
+from nestvec.names import check_logical, check_unambiguous
+from nestvec.options import Options
+from nestvec.types import Field as MetadataField
+from nestvec.types import Metric, Purpose
+
+FIELD_KINDS = ("keyword", "integer", "float", "boolean", "datetime")
+_RESERVED = frozenset({"nestvec"})
+
+
+def _parse_field(value: Any) -> Any:
+    if isinstance(value, MetadataField):
+        return value
+    try:
+        return MetadataField.parse(value)
+    except (ValueError, AttributeError) as error:
+        kinds = ", ".join(FIELD_KINDS)
+        raise ValueError(
+            f"unknown field type {value!r}; use {kinds}, or a list of them, as in keyword[]"
+        ) from error
+
+
+FieldDeclaration = Annotated[
+    MetadataField,
+    BeforeValidator(_parse_field, json_schema_input_type=str),
+    PlainSerializer(str, return_type=str),
+]
+
+
+class PluginBlock(Options):
+    """`[embedders.NAME]` and `[backends.NAME]`: `use` names the plugin, the rest are the plugin's options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str = Field(description="Name of the plugin, as `nestvec plugins` lists it.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything but `use`."""
+        return dict(self.model_extra or {})
+
+
+class TasksBlock(Options):
+    """Explicit tasks, instead of a purpose."""
+
+    index: str | None = Field(None, description="Task for stored texts.")
+    query: str | None = Field(None, description="Task for questions.")
+
+
+class ChunkingBlock(Options):
+    """How documents are split."""
+
+    unit: Literal["characters", "tokens"] = "characters"
+    size: int = Field(1000, ge=1, description="Most units in a chunk.")
+    overlap: int = Field(0, ge=0, description="Units that neighbouring chunks share; 0 under late chunking.")
+    format: Literal["auto", "text", "markdown"] = "auto"
+    tokenizer: str | None = Field(
+        None, description="Path of a Hugging Face tokenizer.json, for unit = tokens."
+    )
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> ChunkingBlock:
+        if self.overlap >= self.size:
+            raise ValueError(f"overlap ({self.overlap}) must be smaller than size ({self.size})")
+        return self
+
+    def chunking(self) -> Chunking:
+        """As the core uses it."""
+        return Chunking(self.unit, self.size, self.overlap, self.format, self.tokenizer)
+
+
+class CollectionBlock(Options):
+    """`[collections.NAME]`."""
+
+    # The backend's own options stand in a table named after its plugin: [collections.NAME.qdrant].
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    backend: str | None = Field(
+        None, description="Name of a [backends.*] block; may be left out if there is one."
+    )
+    embedder: str | None = Field(
+        None, description="Name of an [embedders.*] block; may be left out if there is one."
+    )
+    purpose: Purpose | None = Field(None, description="What the collection is for; default retrieval.")
+    tasks: TasksBlock | None = Field(None, description="Explicit tasks, instead of a purpose.")
+    dimensions: int | None = Field(
+        None, description="Length of the stored vectors; default: the model's full length."
+    )
+    metric: Metric = Metric.COSINE
+    late_chunking: bool = Field(False, description="Embed each chunk in the context of its document.")
+    namespaces: bool = Field(False, description="Keep tenants apart; every call then names one.")
+    store_text: bool = Field(True, description="Keep the chunks' texts in the database.")
+    fields: dict[str, FieldDeclaration] = Field(
+        default_factory=dict, description="Metadata fields to filter on."
+    )
+    chunking: ChunkingBlock = Field(default_factory=ChunkingBlock)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> CollectionBlock:
+        if self.purpose is not None and self.tasks is not None:
+            raise ValueError("set purpose or tasks, not both")
+        if self.late_chunking and self.chunking.overlap:
+            raise ValueError(
+                "chunking.overlap must be 0 under late chunking: chunks see their neighbours anyway"
+            )
+        reserved = _RESERVED & set(self.fields)
+        if reserved:
+            raise ValueError(f"field name {reserved.pop()!r} is reserved for nestvec; rename it")
+        return self
+
+
+class FileBlock(Options):
+    """The whole file."""
+
+    embedders: dict[str, PluginBlock] = Field(default_factory=dict)
+    backends: dict[str, PluginBlock] = Field(default_factory=dict)
+    collections: dict[str, CollectionBlock] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names(self) -> FileBlock:
+        for name in self.collections:
+            check_logical(name)
+        check_unambiguous(self.collections)
+        return self

@@ -1,0 +1,66 @@
+"""Turning validation errors into sentences that name the key and suggest what to write."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+#: Pydantic's wording where a plainer one helps more.
+_WORDING = {
+    "missing": "is missing",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "string_type": "expected a string in quotes",
+    "dict_type": "expected a table",
+    "model_type": "expected a table",
+    "model_attributes_type": "expected a table",
+}
+
+
+def sentences(error: ValidationError, model: type[BaseModel], prefix: Sequence[str] = ()) -> list[str]:
+    """One sentence for each error: the dotted key, what was expected, a suggestion. Inputs are never printed."""
+    return [_sentence(item, model, prefix) for item in error.errors(include_url=False, include_input=False)]
+
+
+def _sentence(item: Any, model: type[BaseModel], prefix: Sequence[str]) -> str:
+    location = [str(part) for part in item["loc"]]
+    key = ".".join([*prefix, *location]) or "file"
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key{did_you_mean(location[-1], _known(model, location[:-1]))}"
+    text = _WORDING.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+    return f"{key}: {text[0].lower() + text[1:]}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or the list of what is known."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known else ""
+
+
+def _known(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    current: Any = model
+    for part in path:
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
+            continue  # a key of a mapping: the model it holds is what `current` is already, or unknown
+        current = _model_in(field.annotation) or current
+    return list(getattr(current, "model_fields", {}))
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        found = _model_in(part)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,1 @@
+"""Running flows against real plugins: one synchronous driver, one asynchronous one, a few lines each."""

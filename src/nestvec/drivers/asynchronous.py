@@ -1,0 +1,77 @@
+"""The asynchronous driver, and worker threads for plugins that have only the synchronous form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import tenacity
+
+from nestvec.capabilities import ModelCapabilities
+from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder, Encode, Encoded, Event
+from nestvec.drivers.retry import RetryPolicy
+from nestvec.encoding.encoder import finish, widen
+from nestvec.errors import NestvecError
+from nestvec.flows.base import Emit, Flow, Request, T
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncPorts:
+    """Where requests go. A synchronous plugin is called in worker threads, a native one awaited."""
+
+    embedder: Callable[[], Awaitable[AsyncEmbedder | Embedder]]
+    adapter: Callable[[], Awaitable[AsyncAdapter | Adapter]]
+    model: ModelCapabilities
+    notify: Callable[[Event], None]
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    async def answer(self, request: Request) -> Any:
+        """Perform one request."""
+        if isinstance(request, Emit):
+            return self.notify(request.event)
+        if isinstance(request, Encode):
+            return await self._encode(request)
+        adapter = await self.adapter()
+        retrying = tenacity.AsyncRetrying(**self.retry.controllers(self.notify, request.method))  # type: ignore[arg-type]
+        return await retrying(call, adapter, request.method, request)
+
+    async def _encode(self, request: Encode) -> Encoded:
+        asked = widen(request, self.model)
+        embedder = await self.embedder()
+        return finish(request, await call(embedder, "encode", asked), self.model, embedder.rotation())
+
+
+async def call(plugin: object, method: str, *arguments: Any) -> Any:
+    """Call a plugin's method: awaited if native, else in a worker thread.
+
+    A cancelled task waits for the thread's call to end: a request in flight can not be left behind.
+    """
+    bound = getattr(plugin, method)
+    if isinstance(plugin, AsyncAdapter | AsyncEmbedder):
+        return await bound(*arguments)
+    work = asyncio.ensure_future(asyncio.to_thread(bound, *arguments))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
+
+
+async def run(flow: Flow[T], ports: AsyncPorts) -> T:
+    """Drive a flow to its result."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                answer = await ports.answer(request)
+            except NestvecError as error:
+                request = flow.throw(error)
+            else:
+                request = flow.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()

@@ -1,0 +1,47 @@
+"""The one layer that retries requests to backends. (Embedders retry by themselves: only they know quotas.)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tenacity
+
+from nestvec.contract import Event
+from nestvec.errors import NestvecError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """At most `attempts` tries within about `deadline` seconds, with exponential back-off and jitter.
+
+    Every request that a flow sends to a backend may be repeated: ids are computed, and creating, pointing and
+    removing twice is the same as once.
+    """
+
+    attempts: int = 4
+    deadline: float = 30.0
+    first_wait: float = 0.2
+    longest_wait: float = 5.0
+
+    def controllers(self, notify: Callable[[Event], None], method: str) -> dict[str, object]:
+        """Arguments for `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
+
+        def report(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            data = {"request": method, "attempt": state.attempt_number, "error": str(error)}
+            notify(Event("request_retried", None, data))
+
+        return {
+            "retry": tenacity.retry_if_exception(_retryable),
+            "stop": tenacity.stop_after_attempt(self.attempts) | tenacity.stop_before_delay(self.deadline),
+            "wait": tenacity.wait_exponential_jitter(
+                self.first_wait, self.longest_wait, jitter=self.first_wait
+            ),
+            "before_sleep": report,
+            "reraise": True,
+        }
+
+
+def _retryable(error: BaseException) -> bool:
+    return isinstance(error, NestvecError) and error.retryable

@@ -1,0 +1,68 @@
+"""The synchronous driver."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import tenacity
+
+from nestvec.capabilities import ModelCapabilities
+from nestvec.contract import Adapter, Embedder, Encode, Encoded, Event
+from nestvec.drivers.retry import RetryPolicy
+from nestvec.encoding.encoder import finish, widen
+from nestvec.errors import NestvecError
+from nestvec.flows.base import Emit, Flow, Request, T
+
+
+class Cancelled(Exception):  # noqa: N818 - a control-flow signal, like asyncio.CancelledError
+    """Raised inside a flow whose ingestion was interrupted; never seen by users."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where requests go: openers, called when the first request needs them."""
+
+    embedder: Callable[[], Embedder]
+    adapter: Callable[[], Adapter]
+    model: ModelCapabilities
+    notify: Callable[[Event], None]
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    cancelled: threading.Event | None = None
+
+    def answer(self, request: Request) -> Any:
+        """Perform one request."""
+        if self.cancelled is not None and self.cancelled.is_set():
+            raise Cancelled
+        if isinstance(request, Emit):
+            return self.notify(request.event)
+        if isinstance(request, Encode):
+            return self._encode(request)
+        method = getattr(self.adapter(), request.method)
+        retrying = tenacity.Retrying(**self.retry.controllers(self.notify, request.method))  # type: ignore[arg-type]
+        return retrying(method, request)
+
+    def _encode(self, request: Encode) -> Encoded:
+        asked = widen(request, self.model)
+        embedder = self.embedder()
+        return finish(request, embedder.encode(asked), self.model, embedder.rotation())
+
+
+def run(flow: Flow[T], ports: Ports) -> T:
+    """Drive a flow to its result."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                answer = ports.answer(request)
+            except NestvecError as error:
+                request = flow.throw(error)
+            else:
+                request = flow.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()

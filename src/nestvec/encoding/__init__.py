@@ -1,0 +1,1 @@
+"""What turns raw model output into the vectors of an embedding space: tasks, prefixes, nesting."""

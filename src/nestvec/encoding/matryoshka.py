@@ -1,0 +1,64 @@
+"""Prefixes of vectors: slicing, nesting and renormalising, on whole matrices of float32.
+
+A Matryoshka prefix is a vector of its own only after it is renormalised (Kusupati et al., arXiv 2205.13147).
+*Nesting* gives such prefixes to a model that was not trained for them: an orthogonal rotation onto the
+principal axes of a sample changes no cosine at full length and puts most of the information in front.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.errors import EmbedderInvalidReply, Unsupported
+
+if TYPE_CHECKING:
+    from nestvec.capabilities import ModelCapabilities
+    from nestvec.types import FloatArray
+
+
+def normalize(vectors: FloatArray) -> FloatArray:
+    """Scale rows to length 1: shape (n, d) in and out. A row of zeros stays zero, without a warning."""
+    # float64 norms: a float32 sum of squares loses digits at 1,024 dimensions, and overflows at 1e19.
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    np.copyto(norms, 1.0, where=norms == 0)
+    return (vectors / norms).astype(np.float32)
+
+
+def truncate(vectors: FloatArray, dimensions: int, *, normalized: bool = True) -> FloatArray:
+    """The first `dimensions` columns of shape (n, d ≥ dimensions), renormalised unless told otherwise."""
+    if not 1 <= dimensions <= vectors.shape[1]:
+        raise Unsupported(f"vectors of {vectors.shape[1]} dimensions have no prefix of {dimensions}")
+    prefix = np.ascontiguousarray(vectors[:, :dimensions], dtype=np.float32)
+    return normalize(prefix) if normalized else prefix
+
+
+def nest(vectors: FloatArray, rotation: FloatArray) -> FloatArray:
+    """Rotate rows: shape (n, d) times an orthogonal (d, d)."""
+    return np.ascontiguousarray(vectors @ rotation, dtype=np.float32)
+
+
+def check_dimensions(model: ModelCapabilities, dimensions: int) -> int:
+    """Return `dimensions`, or raise `Unsupported` saying which lengths the model offers."""
+    if isinstance(dimensions, bool) or not isinstance(dimensions, int):
+        raise Unsupported(f"dimensions must be a whole number, not {dimensions!r}")
+    if model.min_dimensions <= dimensions <= model.dimensions:
+        return dimensions
+    offered = (
+        f"{model.min_dimensions} to {model.dimensions}" if model.matryoshka else f"{model.dimensions} only"
+    )
+    raise Unsupported(f"{model.model} can not give {dimensions} dimensions; it offers {offered}")
+
+
+def check_vectors(vectors: FloatArray, rows: int, dimensions: int, source: str) -> FloatArray:
+    """Return finite float32 of shape (rows, dimensions), or raise `EmbedderInvalidReply`."""
+    array = np.asarray(vectors)
+    if array.shape != (rows, dimensions):
+        raise EmbedderInvalidReply(
+            f"{source} returned vectors of shape {array.shape}; expected {(rows, dimensions)}"
+        )
+    if not np.isfinite(array).all():
+        bad = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        raise EmbedderInvalidReply(f"{source} returned a vector with NaN or infinity (number {bad})")
+    return np.ascontiguousarray(array, dtype=np.float32)

@@ -1,0 +1,183 @@
+"""Every error that nestvec raises, in one tree.
+
+    NestvecError
+    ├── ConfigError                 a file, key or option is wrong; `problems` lists all of them
+    │   └── SecretError             a secret is missing when its component opens
+    ├── PluginError
+    │   ├── PluginNotFound          no installed distribution offers that name
+    │   ├── PluginConflict          two distributions claim one name
+    │   └── PluginBroken            the plugin, or its SDK, can not be imported or breaks the contract
+    ├── InvalidInput                a value handed over by the caller can not be used
+    │   ├── InvalidDocument         … a document
+    │   ├── InvalidFilter           … a filter
+    │   └── InvalidName             … a collection or tenant name
+    ├── Unsupported                 the backend or model can not do this; says what would work
+    ├── SpaceError
+    │   ├── SpaceMismatch           two embedding spaces differ; says where
+    │   └── SpaceUnknown            a foreign collection: nestvec can not vouch for its space
+    ├── CollectionError
+    │   ├── CollectionNotFound
+    │   ├── CollectionConflict      it exists and differs; nothing was changed
+    │   └── GenerationMoved         a writer was fenced: the pointer moved during its work
+    ├── IngestFailed                some documents were not stored; carries the `Report`
+    ├── EmbedderError
+    │   ├── EmbedderUnavailable     (retryable)
+    │   ├── EmbedderRefused         the request can not succeed as it is
+    │   └── EmbedderInvalidReply    wrong count, size or non-finite numbers
+    └── BackendError
+        ├── BackendUnavailable      (retryable) not there, too slow, overloaded
+        ├── BackendLocked           another process holds the embedded store
+        ├── BackendDenied           credentials missing, wrong or not allowed to do this
+        ├── BackendRefused          the request can not succeed as it is
+        └── BackendFull             disk full or read-only
+
+A message says what happened, to which collection or document, and what to do. `retryable` tells whether
+the same call may succeed later without a change. Vendor exceptions never escape; they are chained as the
+cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from nestvec.types import Report
+
+
+class NestvecError(Exception):
+    """The root of all errors that nestvec raises on purpose."""
+
+    retryable: ClassVar[bool] = False
+
+
+class ConfigError(NestvecError):
+    """A configuration can not be used. `problems` holds one sentence for each thing to mend."""
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        self.problems = tuple(problems) or (message,)
+        super().__init__("\n".join([message, *(f"  - {problem}" for problem in problems)]))
+
+
+class SecretError(ConfigError):
+    """A secret is missing or unreadable. The message names where it was looked for, never the secret."""
+
+
+class PluginError(NestvecError):
+    """A plugin can not be used."""
+
+
+class PluginNotFound(PluginError):
+    """No installed distribution offers the plugin."""
+
+
+class PluginConflict(PluginError):
+    """Two installed distributions claim one plugin name."""
+
+
+class PluginBroken(PluginError):
+    """The plugin can not be imported, or does not keep the hook contract."""
+
+
+class InvalidInput(NestvecError, ValueError):
+    """A value handed over by the caller can not be used."""
+
+
+class InvalidDocument(InvalidInput):
+    """A document can not be stored as it is."""
+
+
+class InvalidFilter(InvalidInput):
+    """A filter can not be used on this collection."""
+
+
+class InvalidName(InvalidInput):
+    """A collection or tenant name breaks nestvec's or the backend's naming rules."""
+
+
+class Unsupported(NestvecError):
+    """The backend or the model can not do what was asked; the message says what would work."""
+
+
+class SpaceError(NestvecError):
+    """Vectors that would be compared do not come from one embedding space."""
+
+
+class SpaceMismatch(SpaceError):
+    """Two embedding spaces differ. `differences` maps field names to the pair (stored, wanted)."""
+
+    def __init__(self, message: str, differences: dict[str, tuple[object, object]]) -> None:
+        self.differences = differences
+        super().__init__(message)
+
+
+class SpaceUnknown(SpaceError):
+    """The collection carries no space: somebody else made it, and nestvec can not vouch for it."""
+
+
+class CollectionError(NestvecError):
+    """Something is wrong with a collection as a whole."""
+
+
+class CollectionNotFound(CollectionError):
+    """The collection does not exist."""
+
+
+class CollectionConflict(CollectionError):
+    """The collection exists and differs from what is wanted. Nothing was changed."""
+
+
+class GenerationMoved(CollectionError):
+    """The pointer moved to another generation while a write was under way; the write was refused."""
+
+
+class IngestFailed(NestvecError):
+    """Some documents were not stored; all others were. `report` names each failure."""
+
+    def __init__(self, message: str, report: Report) -> None:
+        self.report = report
+        super().__init__(message)
+
+
+class EmbedderError(NestvecError):
+    """An embedder failed."""
+
+
+class EmbedderUnavailable(EmbedderError):
+    """The embedder can not be reached or is overloaded; the same call may succeed later."""
+
+    retryable = True
+
+
+class EmbedderRefused(EmbedderError):
+    """The embedder will not take this request as it is."""
+
+
+class EmbedderInvalidReply(EmbedderError):
+    """The embedder answered with the wrong number of vectors, another size, or non-finite numbers."""
+
+
+class BackendError(NestvecError):
+    """A backend failed."""
+
+
+class BackendUnavailable(BackendError):
+    """The backend can not be reached or is overloaded; the same call may succeed later."""
+
+    retryable = True
+
+
+class BackendLocked(BackendError):
+    """Another process holds the embedded store."""
+
+
+class BackendDenied(BackendError):
+    """The credentials are missing, wrong, or do not allow this."""
+
+
+class BackendRefused(BackendError):
+    """The backend will not take this request as it is."""
+
+
+class BackendFull(BackendError):
+    """The backend can not write: its disk is full or read-only."""

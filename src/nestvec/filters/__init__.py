@@ -1,0 +1,85 @@
+"""Portable filters: one typed tree, written with `F` or as a dict, that means the same on every backend.
+
+    (F.lang == "de") & (F.year >= 2020)
+    {"lang": "de", "year": {"$gte": 2020}}
+
+The rules, which adapters must keep although native rules differ:
+
+- **Two-valued.** A comparison on a missing field is false. `~` is the exact complement: `~(F.year >= 5)`
+  also finds records without a year. `!=` is `~(==)`, `not_in` is `~in_`.
+- **Missing** means absent, null, or an empty list. A stored value of another type than the declared one
+  exists but satisfies no comparison.
+- **Single values** take `==`, `!=`, `in_`, `not_in`; integers, floats and datetimes also `<`, `<=`, `>`,
+  `>=`. `in_([])` is false.
+- **Lists** take `contains`, `contains_any` and `contains_all`. `contains_any([])` is false,
+  `contains_all([])` is true where the field exists. `==` and `in_` on a list are refused, since databases
+  disagree about their meaning.
+- **Values.** A boolean is not an integer. An integer may be given for a float field. Integers lie in the
+  signed 64-bit range. NaN and infinity are refused, and None is: ask `exists()`. Datetimes are datetime
+  objects or ISO 8601 strings; one without an offset is UTC, a bare date is its midnight in UTC.
+
+Filters are immutable, hashable and picklable, and may be shared freely between threads and processes.
+"""
+
+from __future__ import annotations
+
+from nestvec.filters.dsl import F, FieldExpression, system
+from nestvec.filters.evaluate import matches
+from nestvec.filters.mongo import FilterLike, parse_dict, to_dict
+from nestvec.filters.resolve import ResolvedFilter, resolve
+from nestvec.filters.tree import (
+    MAX_DEPTH,
+    And,
+    Compare,
+    ContainsAll,
+    ContainsAny,
+    Exists,
+    FieldRef,
+    Filter,
+    FilterTruthError,
+    In,
+    Leaf,
+    Not,
+    Op,
+    Or,
+    all_of,
+    any_of,
+    fold,
+    leaves,
+    push_negations,
+)
+from nestvec.filters.values import coerce, format_datetime, to_utc
+
+__all__ = [
+    "MAX_DEPTH",
+    "And",
+    "Compare",
+    "ContainsAll",
+    "ContainsAny",
+    "Exists",
+    "F",
+    "FieldExpression",
+    "FieldRef",
+    "Filter",
+    "FilterLike",
+    "FilterTruthError",
+    "In",
+    "Leaf",
+    "Not",
+    "Op",
+    "Or",
+    "ResolvedFilter",
+    "all_of",
+    "any_of",
+    "coerce",
+    "fold",
+    "format_datetime",
+    "leaves",
+    "matches",
+    "parse_dict",
+    "push_negations",
+    "resolve",
+    "system",
+    "to_dict",
+    "to_utc",
+]

@@ -1,0 +1,227 @@
+"""Plan and apply: the difference between what a configuration says and what a database holds.
+
+Nothing here ever drops or recreates a collection. What can not be changed in place is a conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from nestvec.contract import (
+    CollectionInfo,
+    Count,
+    Create,
+    Describe,
+    Event,
+    ListCollections,
+    Point,
+    Resolve,
+    Update,
+)
+from nestvec.errors import CollectionConflict, SpaceError
+from nestvec.filters import system
+from nestvec.flows.base import Binding, Emit, Flow, disagreements
+from nestvec.flows.documents import heads_only
+from nestvec.specs import CollectionSpec, StoredCollection
+from nestvec.types import FieldType
+
+Action: TypeAlias = Literal["create", "update", "adopt", "conflict", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What applying would do to one collection. `details` are sentences for people."""
+
+    collection: str
+    action: Action
+    details: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As printed by `nestvec plan --json`."""
+        return {"collection": self.collection, "action": self.action, "details": list(self.details)}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is there. Counts are None for a collection that does not exist."""
+
+    collection: str
+    backend: str
+    physical: str | None
+    generation: int | None
+    space: str | None
+    documents: int | None
+    chunks: int | None
+    #: Documents that still have an earlier chunking; ingesting them again brings them up to date.
+    outdated: int | None
+    change: Change
+
+
+def plan(binding: Binding) -> Flow[Change]:
+    """Compare the spec with the database. Reads only."""
+    change, _ = yield from _compare(binding)
+    return change
+
+
+def apply(binding: Binding) -> Flow[Change]:
+    """Create or update. Raises `CollectionConflict`, having changed nothing, where that is impossible."""
+    change, info = yield from _compare(binding)
+    spec = binding.spec
+    if change.action == "conflict":
+        raise CollectionConflict(
+            f"collection {spec.name!r} can not be brought to what the configuration says:\n  "
+            + "\n  ".join(change.details)
+            + "\nNothing was changed."
+        )
+    if change.action == "create":
+        yield from _create(binding)
+    if change.action == "update" and info is not None:
+        generation = StoredCollection.read(info.record, info.physical).generation
+        yield Update(info.physical, spec.fields, spec.record(generation))
+        yield Emit(Event("collection_updated", spec.name, {"details": list(change.details)}))
+    if change.action != "none":
+        binding.forget()
+    return change
+
+
+def status(binding: Binding) -> Flow[Status]:
+    """What is there, counted. In a collection with namespaces, all of them together."""
+    change, info = yield from _compare(binding)
+    spec = binding.spec
+    if info is None:
+        return Status(spec.name, spec.backend, None, None, None, None, None, None, change)
+    try:
+        stored = StoredCollection.read(info.record, info.physical)
+    except SpaceError:
+        return Status(spec.name, spec.backend, info.physical, None, None, None, None, None, change)
+    chunks = yield Count(info.physical)
+    documents = yield Count(info.physical, heads_only(None))
+    old = ~(system("layout", FieldType.KEYWORD) == spec.layout)
+    outdated = yield Count(info.physical, heads_only(old))
+    return Status(
+        spec.name,
+        spec.backend,
+        info.physical,
+        stored.generation,
+        stored.space.fingerprint,
+        documents,
+        chunks,
+        outdated,
+        change,
+    )
+
+
+def _compare(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:
+    spec = binding.spec
+    physical = yield Resolve(binding.pointer)
+    info: CollectionInfo | None = yield Describe(physical or binding.pointer)
+    if info is None:
+        return Change(spec.name, "create", _description(spec)), None
+    if physical is None:
+        return Change(spec.name, "conflict", (_foreign(spec, binding.pointer),)), info
+    try:
+        stored = StoredCollection.read(info.record, physical)
+    except SpaceError as error:
+        return Change(spec.name, "conflict", (str(error),)), info
+    conflicts = _conflicts(spec, info, stored)
+    if conflicts:
+        return Change(spec.name, "conflict", conflicts), info
+    updates = _updates(spec, info, stored)
+    return Change(spec.name, "update" if updates else "none", updates), info
+
+
+def _description(spec: CollectionSpec) -> tuple[str, ...]:
+    space = spec.space
+    tasks = (
+        f"tasks {space.index_task} / {space.query_task}"
+        if space.index_task or space.query_task
+        else "no tasks"
+    )
+    fields = ", ".join(f"{name} ({kind})" for name, kind in spec.fields.items()) or "none"
+    return (
+        f"{space.dimensions} dimensions, {spec.metric.value}, {space.model}, {tasks}",
+        f"fields: {fields}",
+    )
+
+
+def _foreign(spec: CollectionSpec, pointer: str) -> str:
+    return (
+        f"backend {spec.backend!r} already has a collection {pointer!r} that is not nestvec's; "
+        f"choose another collection name"
+    )
+
+
+def _conflicts(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection) -> tuple[str, ...]:
+    space = [
+        f"{name}: stored {was!r}, configured {now!r}"
+        for name, (was, now) in stored.space.differences(spec.space).items()
+    ]
+    other = [
+        f"{what}: stored {was}, configured {now}"
+        for what, was, now in disagreements(spec, info, stored)
+        if what != "vectors" or not space
+    ]
+    fields = [
+        f"field {name!r}: stored as {stored.fields[name]}, configured as {kind}"
+        for name, kind in spec.fields.items()
+        if name in stored.fields and stored.fields[name] != kind
+    ]
+    found = [*space, *other, *fields]
+    if not found:
+        return ()
+    return (*found, "set the configuration back, or give the new settings a collection name of their own")
+
+
+def _updates(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection) -> tuple[str, ...]:
+    indexed = info.fields if info.fields is not None else stored.fields
+    new = [f"add field {name!r} ({kind})" for name, kind in spec.fields.items() if name not in stored.fields]
+    index = [
+        f"complete the index of field {name!r}"
+        for name in spec.fields
+        if name in stored.fields and name not in indexed
+    ]
+    gone = [
+        f"no longer declare field {name!r} (its values stay)"
+        for name in stored.fields
+        if name not in spec.fields
+    ]
+    settings = []
+    if spec.chunking != stored.chunking:
+        settings.append("chunking changed: it holds for what is ingested next")
+    if spec.store_text != stored.store_text:
+        settings.append(f"store_text = {str(spec.store_text).lower()}: it holds for what is ingested next")
+    return (*new, *index, *gone, *settings)
+
+
+def _create(binding: Binding) -> Flow[None]:
+    """Create the next generation and let the pointer lead to it. Completes what an interrupted apply began."""
+    spec, rules = binding.spec, binding.capabilities.names
+    existing: Sequence[str] = yield ListCollections()
+    taken = [number for name in existing if (number := rules.generation(spec.name, name)) is not None]
+    generation = yield from _unfinished(binding, taken)
+    if generation is None:
+        generation = max(taken, default=0) + 1
+    physical = rules.physical(spec.name, generation)
+    yield Create(
+        physical,
+        spec.vectors,
+        spec.metric,
+        spec.fields,
+        spec.record(generation),
+        spec.namespaces,
+        spec.options,
+    )
+    yield Point(binding.pointer, physical)
+    yield Emit(Event("collection_created", spec.name, {"physical": physical}))
+
+
+def _unfinished(binding: Binding, taken: Sequence[int]) -> Flow[int | None]:
+    """A generation of exactly this spec that an interrupted apply created but did not point to."""
+    spec, rules = binding.spec, binding.capabilities.names
+    for number in sorted(taken, reverse=True):
+        info: CollectionInfo | None = yield Describe(rules.physical(spec.name, number))
+        if info is not None and info.record == spec.record(number) and dict(info.vectors) == spec.vectors:
+            return number
+    return None

@@ -1,0 +1,152 @@
+"""What all flows share: their type, and the binding from a logical name to a physical collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from nestvec.capabilities import BackendCapabilities
+from nestvec.contract import CollectionInfo, Describe, Encode, Event, Resolve
+from nestvec.contract import BackendRequest as BackendRequest
+from nestvec.errors import CollectionConflict, CollectionNotFound, GenerationMoved, InvalidName
+from nestvec.spaces import require_same
+from nestvec.specs import CollectionSpec, StoredCollection
+
+T = TypeVar("T")
+
+#: Seconds for which a handle trusts the pointer it resolved. Readers follow a switch within one lease.
+LEASE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell listeners. Answered with None by the driver itself."""
+
+    event: Event
+
+
+Request: TypeAlias = BackendRequest | Encode | Emit
+Flow: TypeAlias = Generator[Request, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A physical collection that a pointer led to, known to be in the wanted space."""
+
+    physical: str
+    stored: StoredCollection
+    until: float
+
+    @property
+    def generation(self) -> int:
+        """Which generation of the logical collection this is."""
+        return self.stored.generation
+
+
+@dataclass(slots=True)
+class Binding:
+    """What a handle knows of its collection. Shared by threads: `target` is replaced as a whole, never altered."""
+
+    spec: CollectionSpec
+    capabilities: BackendCapabilities
+    clock: Callable[[], float]
+    lease: float = LEASE
+    target: Target | None = field(default=None, repr=False)
+
+    @property
+    def pointer(self) -> str:
+        """The collection's name under the backend's rules."""
+        return self.capabilities.names.encode(self.spec.name)
+
+    def forget(self) -> None:
+        """Resolve again at the next use."""
+        self.target = None
+
+
+def bind(binding: Binding) -> Flow[Target]:
+    """The current target: resolved once, and again when its lease has passed.
+
+    Raises `CollectionNotFound`, `SpaceMismatch`, `SpaceUnknown` or `CollectionConflict`.
+    """
+    target = binding.target
+    if target is not None and binding.clock() < target.until:
+        return target
+    asked_at = binding.clock()
+    physical = yield Resolve(binding.pointer)
+    info = (yield Describe(physical)) if physical is not None else None
+    if info is None:
+        raise CollectionNotFound(
+            f"collection {binding.spec.name!r} does not exist on backend {binding.spec.backend!r}; "
+            f"create it with `nestvec apply` or apply()"
+        )
+    # The lease counts from before the question, so that it never outlives the answer.
+    fresh = Target(physical, vouch(binding.spec, info), asked_at + binding.lease)
+    if target is not None and target.physical != fresh.physical:
+        yield Emit(Event("pointer_moved", binding.spec.name, {"from": target.physical, "to": fresh.physical}))
+    binding.target = fresh
+    return fresh
+
+
+def fence(binding: Binding, target: Target) -> Flow[Target]:
+    """Before a write: renew the target's lease if it has passed. Raises `GenerationMoved` if the pointer moved."""
+    current = yield from bind(binding)
+    if current.physical != target.physical:
+        raise GenerationMoved(
+            f"collection {binding.spec.name!r} moved from {target.physical!r} to {current.physical!r} while it "
+            f"was written to; the write was refused, repeat it"
+        )
+    return current
+
+
+def vouch(spec: CollectionSpec, info: CollectionInfo) -> StoredCollection:
+    """Check that a physical collection is what the spec says. Raises a `SpaceError` or `CollectionConflict`."""
+    stored = StoredCollection.read(info.record, info.physical)
+    require_same(stored.space, spec.space, spec.name)
+    for what, was, now in disagreements(spec, info, stored):
+        raise CollectionConflict(
+            f"collection {spec.name!r} has {what} {was}, but {now} is wanted; nothing was changed"
+        )
+    return stored
+
+
+def disagreements(
+    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection
+) -> list[tuple[str, Any, Any]]:
+    """What can not be changed in place and differs, as (what, stored, wanted). The space is compared elsewhere."""
+    pairs = [
+        ("vectors", dict(info.vectors), spec.vectors),
+        ("metric", str(info.metric), str(spec.metric)),
+        ("namespaces", stored.namespaces, spec.namespaces),
+    ]
+    return [(what, was, now) for what, was, now in pairs if was != now]
+
+
+def with_target(binding: Binding, use: Callable[[Target], Flow[T]]) -> Flow[T]:
+    """Run a reading flow on the current target; if that collection is gone, resolve again, once."""
+    target = yield from bind(binding)
+    try:
+        return (yield from use(target))
+    except CollectionNotFound:
+        binding.forget()
+        again = yield from bind(binding)
+        if again.physical == target.physical:
+            raise
+        return (yield from use(again))
+
+
+def check_tenant(spec: CollectionSpec, tenant: str | None) -> str | None:
+    """Return the tenant, or raise `InvalidName`: a collection with namespaces needs one, others take none."""
+    if spec.namespaces and tenant is None:
+        raise InvalidName(
+            f"collection {spec.name!r} is declared with namespaces: name one, as in "
+            f'nv["{spec.name}"].namespace("acme") or --namespace acme'
+        )
+    if not spec.namespaces and tenant is not None:
+        raise InvalidName(
+            f"collection {spec.name!r} is declared without namespaces; set namespaces = true, or leave "
+            f"{tenant!r} out"
+        )
+    if tenant is not None and not tenant.strip():
+        raise InvalidName(f"collection {spec.name!r}: a namespace must not be empty")
+    return tenant

@@ -1,0 +1,119 @@
+"""How a document lies in the database: computed ids, and the bookkeeping in each record.
+
+A document is a *head* (chunk 0) and the chunks 1, 2, …. The head's id depends on namespace and document only;
+the others' also on the *revision*, 0 or 1, that the head names. To replace a document, its new chunks are
+written under the other revision in ascending order, then the head (one record: the switch is atomic), then the
+old chunks are removed in descending order. So at every moment
+
+* whoever sees the head sees one complete version (both for a moment, neither never), and
+* records of the revision that the head does not name are an ascending run 1…k, empty if chunk 1 is absent.
+
+That is all a later run needs to find and remove what an interrupted one left, without a scan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nestvec.types import Metadata, Record, Span
+
+_NAMESPACE = uuid.UUID("6f9b1ab1-3f5e-5d5c-9a39-0d1f7a3f1c4e")
+REVISIONS = (0, 1)
+
+
+def record_id(tenant: str | None, document_id: str, revision: int, chunk: int) -> str:
+    """UUIDv5 over (namespace, document id, revision, chunk), length-prefixed: no two can run together.
+
+    >>> record_id(None, "a", 0, 0) == record_id("", "a", 0, 0)
+    False
+    """
+    parts = ("-" if tenant is None else "+" + tenant, document_id, str(revision), str(chunk))
+    return str(uuid.uuid5(_NAMESPACE, "".join(f"{len(part)}:{part}" for part in parts)))
+
+
+def head_id(tenant: str | None, document_id: str) -> str:
+    """The id of a document's first chunk, the same for every revision."""
+    return record_id(tenant, document_id, 0, 0)
+
+
+def chunk_ids(tenant: str | None, document_id: str, revision: int, chunks: range) -> list[str]:
+    """The ids of some chunks of one revision. Chunk 0 is the head."""
+    return [
+        record_id(tenant, document_id, revision, chunk) if chunk else head_id(tenant, document_id)
+        for chunk in chunks
+    ]
+
+
+def marker_id(tenant: str | None, document_id: str, revision: int) -> str:
+    """The record that is there exactly if a revision has any besides the head."""
+    return record_id(tenant, document_id, revision, 1)
+
+
+def hash_text(text: str) -> str:
+    """32 hexadecimal digits of SHA-256 over the UTF-8 text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the first chunk says about its document."""
+
+    revision: int
+    chunks: int
+    document_hash: str
+    metadata_hash: str
+    layout: str
+
+    @classmethod
+    def of(cls, record: Record) -> Head:
+        """Read it from the record of chunk 0."""
+        system = record.system
+        return cls(
+            revision=int(system["revision"]),
+            chunks=int(system["chunks"]),
+            document_hash=str(system["document_hash"]),
+            metadata_hash=str(system["metadata_hash"]),
+            layout=str(system["layout"]),
+        )
+
+    def system(self) -> dict[str, str | int]:
+        """Its bookkeeping, as stored."""
+        return {
+            "chunks": self.chunks,
+            "document_hash": self.document_hash,
+            "metadata_hash": self.metadata_hash,
+        }
+
+
+def make_record(
+    *,
+    tenant: str | None,
+    document_id: str,
+    chunk: int,
+    span: Span,
+    text: str,
+    metadata: Metadata,
+    head: Head,
+    store_text: bool,
+) -> Record:
+    """The record of one chunk. Chunk 0 carries the head."""
+    system: dict[str, str | int] = {
+        "chunk": chunk,
+        "start": span[0],
+        "end": span[1],
+        "hash": hash_text(text),
+        "revision": head.revision,
+        "layout": head.layout,
+    }
+    if chunk == 0:
+        system |= head.system()
+    (identity,) = chunk_ids(tenant, document_id, head.revision, range(chunk, chunk + 1))
+    return Record(identity, document_id, text if store_text else None, metadata, system)
+
+
+def span_of(system: Mapping[str, str | int]) -> Span:
+    """The chunk's character range."""
+    return int(system["start"]), int(system["end"])

@@ -1,0 +1,162 @@
+"""Searching: the question is embedded with the query task, always, and on every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.contract import Encode, Encoded, Event, Found, Group, Query
+from nestvec.errors import InvalidInput
+from nestvec.filters import Filter, FilterLike, resolve
+from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, with_target
+from nestvec.flows.layout import span_of
+from nestvec.metadata import restore_metadata
+from nestvec.types import DENSE, Hit
+
+if TYPE_CHECKING:
+    from nestvec.specs import CollectionSpec
+    from nestvec.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search. `threshold` is the lowest score wanted; with `group_by_document` only the best hit of each
+    document counts, and limit and offset count documents."""
+
+    limit: int = 10
+    offset: int = 0
+    threshold: float | None = None
+    where: FilterLike | None = None
+    group_by_document: bool = False
+
+    def check(self) -> None:
+        """Raise `InvalidInput` for a limit or offset that makes no sense."""
+        for name, value, least in (("limit", self.limit, 1), ("offset", self.offset, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InvalidInput(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def search(
+    binding: Binding, questions: Sequence[str], options: SearchOptions, tenant: str | None = None
+) -> Flow[list[list[Hit]]]:
+    """Search for each question. Everything that can be checked is checked before anything is sent."""
+    where = check_search(binding, options, tenant)
+    vectors = yield from embed_queries(binding.spec, questions)
+    return (yield from _search(binding, vectors, options, where, tenant))
+
+
+def search_vectors(
+    binding: Binding, vectors: FloatArray, options: SearchOptions, tenant: str | None = None
+) -> Flow[list[list[Hit]]]:
+    """Search with vectors of the collection's own space: shape (questions, dimensions)."""
+    where = check_search(binding, options, tenant)
+    rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    wanted = binding.spec.space.dimensions
+    if rows.ndim != 2 or rows.shape[1] != wanted or not np.isfinite(rows).all():
+        raise InvalidInput(
+            f"collection {binding.spec.name!r} is searched with finite vectors of {wanted} dimensions, "
+            f"not of shape {rows.shape[1:]}; embed questions with embed(texts, task=…, dimensions={wanted})"
+        )
+    return (yield from _search(binding, rows, options, where, tenant))
+
+
+def check_search(binding: Binding, options: SearchOptions, tenant: str | None) -> Filter | None:
+    """Check options, tenant and filter; returns the resolved filter."""
+    options.check()
+    check_tenant(binding.spec, tenant)
+    most = binding.capabilities.max_limit
+    if most is not None and options.offset + options.limit > most:
+        raise InvalidInput(
+            f"limit + offset is {options.offset + options.limit}, but backend {binding.spec.backend!r} returns "
+            f"at most {most} results; lower them, or narrow the search with a filter"
+        )
+    return resolve(options.where, binding.spec.fields)
+
+
+def embed_queries(spec: CollectionSpec, questions: Sequence[str]) -> Flow[FloatArray]:
+    """Embed questions for this collection: shape (questions, dimensions). Never late-chunked."""
+    for question in questions:
+        check_text(question)
+    groups = tuple(Group(f"query {i}", text, ((0, len(text)),)) for i, text in enumerate(questions))
+    if not groups:
+        return np.zeros((0, spec.space.dimensions), np.float32)
+    reply: Encoded = yield Encode(groups, spec.space.query_task, spec.space.dimensions, late=False)
+    if reply.failures:
+        raise reply.failures[0].error
+    return np.concatenate([rows for rows in reply.vectors if rows is not None])
+
+
+def check_text(text: object) -> None:
+    """Raise `InvalidInput` unless this is a text that can be embedded."""
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidInput(f"a question must be a non-empty string, not {text!r:.80}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"the question has a lone surrogate at character {error.start}: not valid Unicode"
+        ) from error
+
+
+def _search(
+    binding: Binding, vectors: FloatArray, options: SearchOptions, where: Filter | None, tenant: str | None
+) -> Flow[list[list[Hit]]]:
+    if not len(vectors):
+        return []
+    spec = binding.spec
+
+    def use(target: Target) -> Flow[list[list[Found]]]:
+        query = Query(
+            target.physical,
+            {DENSE: vectors},
+            spec.metric,
+            options.limit,
+            options.offset,
+            options.threshold,
+            where,
+            tenant,
+        )
+        if options.group_by_document:
+            return (yield from _grouped(binding, query))
+        return (yield query)
+
+    found = yield from with_target(binding, use)
+    hits = [[_hit(spec, item) for item in answer] for answer in found]
+    yield Emit(Event("search_done", spec.name, {"queries": len(hits), "hits": sum(map(len, hits))}))
+    return hits
+
+
+def _grouped(binding: Binding, query: Query) -> Flow[list[list[Found]]]:
+    """The best hit of each document: ask for more and more chunks until there are enough documents.
+
+    The same on every backend, and exact: hits come best first, so a document's first is its best.
+    """
+    wanted = query.offset + query.limit
+    most = binding.capabilities.max_limit
+    ask = wanted * 4
+    while True:
+        ask = min(ask, most) if most else ask
+        answers: list[list[Found]] = yield replace(query, limit=ask, offset=0)
+        best = [_first_by_document(answer) for answer in answers]
+        exhausted = all(len(answer) < ask for answer in answers) or ask == most
+        if exhausted or all(
+            len(group) >= wanted or len(answer) < ask for group, answer in zip(best, answers, strict=True)
+        ):
+            return [group[query.offset : wanted] for group in best]
+        ask *= 4
+
+
+def _first_by_document(answer: Sequence[Found]) -> list[Found]:
+    first: dict[str, Found] = {}
+    for item in answer:
+        first.setdefault(item.record.document_id, item)
+    return list(first.values())
+
+
+def _hit(spec: CollectionSpec, found: Found) -> Hit:
+    record = found.record
+    metadata = restore_metadata(record.metadata, spec.fields)
+    return Hit(record.id, record.document_id, found.score, record.text, metadata, span_of(record.system))

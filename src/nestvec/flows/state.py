@@ -1,0 +1,81 @@
+"""What is stored of a document, found by computed ids; and clearing up after interrupted runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nestvec.contract import Batch, Fetch, Remove
+from nestvec.errors import GenerationMoved
+from nestvec.flows.base import Binding, Flow, T, Target, bind, fence
+from nestvec.flows.layout import REVISIONS, Head, chunk_ids, head_id, marker_id
+from nestvec.types import Record
+
+_RUN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A document's head, if it is stored, and the revisions of which an interrupted run left records."""
+
+    head: Head | None
+    debris: tuple[int, ...]
+
+
+def read_states(target: Target, ids: Sequence[str], tenant: str | None) -> Flow[dict[str, State]]:
+    """The state of each document: three ids each, no filter, no scan."""
+    wanted = [
+        identity
+        for key in ids
+        for identity in (head_id(tenant, key), *(marker_id(tenant, key, revision) for revision in REVISIONS))
+    ]
+    batch: Batch = yield Fetch(target.physical, wanted, content=False, tenant=tenant)
+    found = {record.id: record for record in batch.records}
+    return {key: _state(key, found, tenant) for key in ids}
+
+
+def _state(key: str, found: Mapping[str, Record], tenant: str | None) -> State:
+    stored = found.get(head_id(tenant, key))
+    head = Head.of(stored) if stored is not None else None
+    debris = tuple(
+        revision
+        for revision in REVISIONS
+        if marker_id(tenant, key, revision) in found and (head is None or head.revision != revision)
+    )
+    return State(head, debris)
+
+
+def sweep(binding: Binding, target: Target, states: Mapping[str, State], tenant: str | None) -> Flow[int]:
+    """Remove what interrupted runs left; returns how many records that were."""
+    removed = 0
+    for key, state in states.items():
+        for revision in state.debris:
+            ids = yield from _run(target, key, revision, tenant)
+            yield from fence(binding, target)
+            yield Remove(target.physical, ids[::-1], target.generation, tenant)
+            removed += len(ids)
+    return removed
+
+
+def _run(target: Target, key: str, revision: int, tenant: str | None) -> Flow[list[str]]:
+    """The ids of the run 1…k of records that no head names."""
+    ids: list[str] = []
+    start = 1
+    while True:
+        block = chunk_ids(tenant, key, revision, range(start, start + _RUN))
+        batch: Batch = yield Fetch(target.physical, block, content=False, tenant=tenant)
+        present = {record.id for record in batch.records}
+        ids += [identity for identity in block if identity in present]
+        if len(present) < _RUN:
+            return ids
+        start += _RUN
+
+
+def on_current(binding: Binding, work: Callable[[Target], Flow[T]]) -> Flow[T]:
+    """Run a writing flow on the current target; if the pointer moves meanwhile, run it again on the new one."""
+    while True:
+        target = yield from bind(binding)
+        try:
+            return (yield from work(target))
+        except GenerationMoved:
+            continue

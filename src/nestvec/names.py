@@ -1,0 +1,106 @@
+"""Logical collection names, and how they map reversibly onto each backend's naming rules.
+
+A logical name is a letter followed by letters, digits, `-` or `_`, ending in a letter or digit. A backend
+that lacks a character gets it escaped with the letter `z`: `-` is `zh`, `_` is `zu`, an upper-case letter
+is `zc` and its lower case, and `z` itself is doubled. Backends that have them all see names unchanged.
+
+>>> NameRules(hyphen=False).encode("Hand-book_2")
+'Handzhbook_2'
+>>> NameRules(hyphen=False).decode("Handzhbook_2")
+'Hand-book_2'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nestvec.errors import InvalidName
+
+MAX_LOGICAL = 64
+_LOGICAL = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\Z")
+_TOKEN = re.compile(r"zc[a-z]|z[huz]|.", re.DOTALL)
+_PLAIN = {"zh": "-", "zu": "_", "zz": "z"}
+
+
+def check_logical(name: str) -> str:
+    """Return `name`, or raise `InvalidName` saying which names are allowed."""
+    if not isinstance(name, str) or len(name) > MAX_LOGICAL or not _LOGICAL.match(name):
+        raise InvalidName(
+            f"{name!r} can not name a collection: use a letter followed by letters, digits, '-' or '_', "
+            f"ending in a letter or digit, at most {MAX_LOGICAL} characters"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class NameRules:
+    """Which characters a backend allows in collection names, and how long they may be."""
+
+    hyphen: bool = True
+    underscore: bool = True
+    uppercase: bool = True
+    max_length: int = 255
+
+    @property
+    def separator(self) -> str:
+        """What stands between a name and its generation."""
+        return "_" if self.underscore else "-"
+
+    def encode(self, name: str) -> str:
+        """Map a logical name onto this backend's rules. Raises `InvalidName` where it does not fit."""
+        check_logical(name)
+        encoded = name if self._verbatim else "".join(self._escape(character) for character in name)
+        if len(encoded) + 8 > self.max_length:  # room for the separator and the generation
+            raise InvalidName(
+                f"collection name {name!r} is too long for this backend: it becomes {encoded!r}, "
+                f"{len(encoded)} characters of at most {self.max_length - 8}; choose a shorter name"
+            )
+        return encoded
+
+    def decode(self, encoded: str) -> str:
+        """The logical name behind an encoded one: the inverse of `encode`."""
+        return encoded if self._verbatim else "".join(map(_unescape, _TOKEN.findall(encoded)))
+
+    def physical(self, name: str, generation: int) -> str:
+        """The backend's name of one generation of a logical collection."""
+        return f"{self.encode(name)}{self.separator}{generation}"
+
+    def generation(self, name: str, physical: str) -> int | None:
+        """Which generation of `name` this physical collection is, or None if it is not one of its."""
+        match = re.fullmatch(re.escape(self.encode(name) + self.separator) + r"([1-9]\d{0,6})", physical)
+        return int(match.group(1)) if match else None
+
+    @property
+    def _verbatim(self) -> bool:
+        return self.hyphen and self.underscore and self.uppercase
+
+    def _escape(self, character: str) -> str:
+        if character == "z":
+            return "zz"
+        if character == "-" and not self.hyphen:
+            return "zh"
+        if character == "_" and not self.underscore:
+            return "zu"
+        if character.isupper() and not self.uppercase:
+            return "zc" + character.lower()
+        return character
+
+
+def _unescape(token: str) -> str:
+    if token in _PLAIN:
+        return _PLAIN[token]
+    return token[2].upper() if len(token) == 3 else token
+
+
+def check_unambiguous(names: Iterable[str]) -> None:
+    """Refuse names of which one reads like a generation of another (`docs` beside `docs_1`)."""
+    known = set(names)
+    for name in known:
+        match = re.fullmatch(r"(.+)[_-][1-9]\d*", name)
+        if match and match.group(1) in known:
+            raise InvalidName(
+                f"collections {match.group(1)!r} and {name!r} can not live side by side: nestvec stores the "
+                f"generations of {match.group(1)!r} under names like {name!r}; rename one of them"
+            )

@@ -1,0 +1,77 @@
+"""Strict option blocks and secrets: what every part of the configuration is made of."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, model_validator
+
+from nestvec.errors import SecretError
+
+
+class Options(BaseModel):
+    """A block of options. Unknown keys are errors; values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+
+
+def _from_folder(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder")
+    return Path(folder) / path if folder and not path.is_absolute() else path
+
+
+#: A path on this machine; a relative one counts from the folder of the configuration file.
+LocalPath = Annotated[Path, AfterValidator(_from_folder)]
+
+
+class Secret(Options):
+    """A reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`. The value is read on `reveal`.
+
+    A literal is refused when the configuration is read. The value is never kept, so it can not appear in a
+    repr, a log or an error.
+    """
+
+    env: str | None = None
+    file: LocalPath | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_literal(cls, value: Any) -> Any:
+        if isinstance(value, str | bytes | int | float):
+            # Chained validation errors print their input: this message must be all there is.
+            raise ValueError(
+                'a secret can not stand here literally; write { env = "NAME" } or { file = "path" }'
+            )  # noqa: TRY004
+        return value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Secret:
+        if (self.env is None) == (self.file is None):
+            raise ValueError('a secret needs exactly one of env = "NAME" and file = "path"')
+        return self
+
+    def reveal(self, what: str) -> str:
+        """Read the secret now. `what` says in errors which option needs it. Raises `SecretError`."""
+        value = self._from_env(what) if self.env is not None else self._from_file(what)
+        if not value.strip():
+            raise SecretError(f"{what}: the secret in {self._place} is empty")
+        return value.strip()
+
+    @property
+    def _place(self) -> str:
+        return f"the environment variable {self.env}" if self.env else f"the file {self.file}"
+
+    def _from_env(self, what: str) -> str:
+        value = os.environ.get(self.env or "")
+        if value is None:
+            raise SecretError(f"{what}: the environment variable {self.env} is not set; set it and try again")
+        return value
+
+    def _from_file(self, what: str) -> str:
+        assert self.file is not None  # noqa: S101 - _one_place guarantees it
+        try:
+            return self.file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SecretError(f"{what}: {self._place} can not be read: {error}") from error

@@ -1,0 +1,182 @@
+"""Finds plugins by their entry points and loads them by name.
+
+Listing reads package metadata only: no plugin is imported. Loading imports one plugin's entry module,
+registers it with pluggy and checks that it keeps the hook contract. One broken plugin does not affect the
+others. The registry may be shared between threads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, TypeVar
+
+import pluggy
+
+from nestvec import hookspecs
+from nestvec.errors import PluginBroken, PluginConflict, PluginNotFound
+
+if TYPE_CHECKING:
+    from nestvec.contract import BackendPlugin, EmbedderPlugin, Event
+
+BACKENDS = "nestvec.backends"
+EMBEDDERS = "nestvec.embedders"
+LISTENERS = "nestvec.listeners"
+P = TypeVar("P")
+_KIND = {BACKENDS: "backend", EMBEDDERS: "embedder", LISTENERS: "listener"}
+
+#: Plugins of this project, and where they live in its repository while they are unpublished.
+OWN = {name: f"plugins/nestvec-{name}" for name in ("e5", "qdrant")}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A plugin as package metadata announces it, not loaded."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    module: str
+
+
+class Registry:
+    """The plugins of one process. `extra` entry points are added to those found in the environment."""
+
+    def __init__(self, extra: Mapping[str, Sequence[EntryPoint]] | None = None) -> None:
+        self._extra = extra or {}
+        self._lock = threading.RLock()
+        self._manager = pluggy.PluginManager("nestvec")
+        self._manager.add_hookspecs(hookspecs)
+        self._listening = False
+
+    @cached_property
+    def _found(self) -> dict[str, dict[str, list[EntryPoint]]]:
+        found: dict[str, dict[str, list[EntryPoint]]] = {group: {} for group in _KIND}
+        for group, by_name in found.items():
+            for entry in [*entry_points(group=group), *self._extra.get(group, ())]:
+                same = by_name.setdefault(entry.name, [])
+                if not any(_owner(entry) == _owner(other) and entry.value == other.value for other in same):
+                    same.append(entry)
+        return found
+
+    def installed(self) -> list[Listed]:
+        """Every installed plugin, without importing any."""
+        return [
+            Listed(_KIND[group], name, *_owner(entry), entry.value)
+            for group, by_name in self._found.items()
+            for name, entries in sorted(by_name.items())
+            for entry in entries
+        ]
+
+    def names(self, group: str) -> list[str]:
+        """The plugin names of one group."""
+        return sorted(self._found[group])
+
+    def backend(self, name: str) -> BackendPlugin:
+        """Load a backend. Raises `PluginNotFound`, `PluginConflict` or `PluginBroken`."""
+        from nestvec.contract import BackendPlugin
+
+        return self._offer(BACKENDS, name, "nestvec_backend", BackendPlugin)
+
+    def embedder(self, name: str) -> EmbedderPlugin:
+        """Load an embedder. Raises `PluginNotFound`, `PluginConflict` or `PluginBroken`."""
+        from nestvec.contract import EmbedderPlugin
+
+        return self._offer(EMBEDDERS, name, "nestvec_embedder", EmbedderPlugin)
+
+    def notify(self, event: Event) -> None:
+        """Tell every listener."""
+        with self._lock:
+            if not self._listening:
+                for name in self.names(LISTENERS):
+                    self._load(LISTENERS, name)
+                self._listening = True
+        self._manager.hook.nestvec_event(event=event)
+
+    def _offer(self, group: str, name: str, hook: str, kind: type[P]) -> P:
+        with self._lock:
+            plugin = self._load(group, name)
+        offered = getattr(plugin, hook, None)
+        if offered is None:
+            raise PluginBroken(
+                f"plugin {_label(plugin, name)} is listed under {group} but has no hook {hook}()"
+            )
+        offer = offered()
+        if not isinstance(offer, kind) or getattr(offer, "name", None) != name:
+            raise PluginBroken(
+                f"plugin {name!r}: {hook}() must return a {kind.__name__} named {name!r}, not {offer!r}"
+            )
+        return offer
+
+    def _load(self, group: str, name: str) -> object:
+        entry = self._single(group, name)
+        known = self._manager.get_plugin(entry.value)
+        if known is not None:
+            return known
+        try:
+            plugin = entry.load()
+        except Exception as error:  # noqa: BLE001 - whatever a foreign module raises on import, it is broken
+            raise PluginBroken(
+                f"{_KIND[group]} plugin {name!r} ({_source(entry)}) can not be imported: "
+                f"{type(error).__name__}: {error}; reinstall or remove it"
+            ) from error
+        self._register(plugin, entry)
+        return plugin
+
+    def _register(self, plugin: object, entry: EntryPoint) -> None:
+        try:
+            self._manager.register(plugin, name=entry.value)
+            self._manager.check_pending()
+        except (pluggy.PluginValidationError, ValueError) as error:
+            if self._manager.has_plugin(entry.value):
+                self._manager.unregister(name=entry.value)
+            raise PluginBroken(
+                f"plugin {entry.name!r} ({_source(entry)}) does not keep the hook contract: {error}"
+            ) from error
+
+    def _single(self, group: str, name: str) -> EntryPoint:
+        entries = self._found[group].get(name)
+        if not entries:
+            raise PluginNotFound(self._missing(group, name))
+        if len(entries) > 1:
+            sources = " and ".join(sorted(_source(entry) for entry in entries))
+            raise PluginConflict(
+                f"{_KIND[group]} {name!r} is claimed by {sources}; uninstall one of them (pip uninstall …)"
+            )
+        return entries[0]
+
+    def _missing(self, group: str, name: str) -> str:
+        kind, installed = _KIND[group], self.names(group)
+        close = difflib.get_close_matches(name, installed, n=1)
+        message = f"no {kind} named {name!r} is installed"
+        if close:
+            message += f"; did you mean {close[0]!r}?"
+        elif name in OWN:
+            message += f"; install it with: pip install ./{OWN[name]} (from a checkout of nestvec)"
+        else:
+            message += f"; install the distribution that provides it (often nestvec-{name})"
+        return f"{message} Installed {kind}s: {', '.join(installed) or 'none'}."
+
+
+def _owner(entry: EntryPoint) -> tuple[str, str]:
+    dist = entry.dist
+    return (dist.name, dist.version) if dist is not None else ("unknown distribution", "")
+
+
+def _source(entry: EntryPoint) -> str:
+    return " ".join(filter(None, _owner(entry)))
+
+
+def _label(plugin: object, name: str) -> str:
+    return f"{name!r} ({getattr(plugin, '__name__', plugin)})"
+
+
+@cache
+def default_registry() -> Registry:
+    """The registry that everything uses unless it is given another."""
+    return Registry()

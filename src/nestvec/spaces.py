@@ -1,0 +1,108 @@
+"""The embedding space: what two vectors must share before they may be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from nestvec.capabilities import ModelCapabilities, TaskPair
+from nestvec.errors import SpaceError, SpaceMismatch
+
+#: Version of the fingerprint: raise it when a field is added or its meaning changes.
+FINGERPRINT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSpace:
+    """Where vectors live. Two vectors may be compared only within one space.
+
+    `prompts` is a digest of the texts that the model puts before its input, or None. `rotation` is the
+    fingerprint of the nesting rotation, or None. Host and revision are provenance, not part of the space.
+    """
+
+    model: str
+    dimensions: int
+    normalized: bool
+    late_chunking: bool
+    index_task: str | None
+    query_task: str | None
+    prompts: str | None = None
+    rotation: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A short stable name: `s1-` and 16 hexadecimal digits.
+
+        SHA-256 over the UTF-8 JSON object of all fields by name, keys sorted, no white space, non-ASCII
+        characters escaped. The digit after the `s` is `FINGERPRINT_VERSION`.
+
+        >>> EmbeddingSpace("m", 4, True, False, None, None).fingerprint
+        's1-58ac25ac66e1d18e'
+        """
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return f"s{FINGERPRINT_VERSION}-{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, with the fingerprint."""
+        return {**asdict(self), "fingerprint": self.fingerprint}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> EmbeddingSpace:
+        """Read what `to_dict` wrote. Raises `SpaceError` when the fingerprint does not match the fields."""
+        known = {item.name for item in fields(cls)}
+        try:
+            space = cls(**{key: value[key] for key in known})
+        except (KeyError, TypeError) as error:
+            raise SpaceError(f"the stored space can not be read: {error!r} is missing or wrong") from error
+        if value.get("fingerprint") != space.fingerprint:
+            raise SpaceError(
+                f"the stored space carries fingerprint {value.get('fingerprint')} but its fields give "
+                f"{space.fingerprint}: it was written by another version of nestvec, or altered by hand"
+            )
+        return space
+
+    def differences(self, wanted: EmbeddingSpace) -> dict[str, tuple[object, object]]:
+        """Fields that differ, as {name: (this, wanted)}."""
+        mine, theirs = asdict(self), asdict(wanted)
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+
+def space_of(
+    model: ModelCapabilities, dimensions: int, tasks: TaskPair, *, late_chunking: bool = False
+) -> EmbeddingSpace:
+    """The space of a model's vectors at a size and for a pair of tasks."""
+    return EmbeddingSpace(
+        model=model.model,
+        dimensions=dimensions,
+        normalized=model.normalized,
+        late_chunking=late_chunking,
+        index_task=tasks.index,
+        query_task=tasks.query,
+        prompts=_digest(model.prompts),
+        rotation=model.rotation,
+    )
+
+
+def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str) -> None:
+    """Raise `SpaceMismatch` unless the spaces are one, naming both field by field and what to do."""
+    differences = stored.differences(wanted)
+    if not differences:
+        return
+    lines = "".join(f"\n  {name}: stored {was!r}, wanted {now!r}" for name, (was, now) in differences.items())
+    raise SpaceMismatch(
+        f"collection {collection!r} holds vectors of space {stored.fingerprint}, but {wanted.fingerprint} is "
+        f"wanted; their vectors can not be compared:{lines}\n"
+        f"Nothing was changed. Set the configuration back to what is stored, or give the new settings a "
+        f"collection name of their own and ingest again.",
+        differences,
+    )
+
+
+def _digest(prompts: Mapping[str, str]) -> str | None:
+    if not prompts:
+        return None
+    canonical = json.dumps(dict(prompts), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""The test kit: conformance suites for adapters and embedders, and stand-ins for both."""

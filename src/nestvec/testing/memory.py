@@ -1,0 +1,225 @@
+"""A backend in memory, in plain numpy: exact, small enough to be read, and the kit's point of comparison."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.capabilities import BackendCapabilities
+from nestvec.contract import (
+    Adapter,
+    BackendPlugin,
+    Batch,
+    CollectionInfo,
+    Count,
+    Create,
+    Describe,
+    Drop,
+    Fetch,
+    Found,
+    ListCollections,
+    Point,
+    Query,
+    Remove,
+    Resolve,
+    Scroll,
+    Update,
+    Write,
+)
+from nestvec.errors import BackendRefused, CollectionNotFound
+from nestvec.filters import Filter, matches
+from nestvec.hookspecs import hookimpl
+from nestvec.options import Options
+from nestvec.types import DENSE, Metric, Record
+
+if TYPE_CHECKING:
+    from nestvec.types import FloatArray
+
+CAPABILITIES = BackendCapabilities(embedded=True, exact=True, stores_exact=True, max_vectors=None)
+
+
+@dataclass(slots=True)
+class _Stored:
+    record: Record
+    vectors: dict[str, FloatArray]
+    tenant: str | None
+
+
+@dataclass(slots=True)
+class _Collection:
+    info: CollectionInfo
+    points: dict[str, _Stored] = field(default_factory=dict)
+
+
+class MemoryAdapter(Adapter):
+    """Keeps everything in dictionaries. One lock makes it safe for threads."""
+
+    def __init__(self, options: MemoryOptions | None = None) -> None:
+        self._collections: dict[str, _Collection] = {}
+        self._pointers: dict[str, str] = {}
+        self._lock = threading.RLock()
+
+    def capabilities(self) -> BackendCapabilities:
+        """The declared ones: nothing depends on a server."""
+        return CAPABILITIES
+
+    def resolve(self, request: Resolve) -> str | None:
+        """See `Adapter`."""
+        return self._pointers.get(request.name)
+
+    def describe(self, request: Describe) -> CollectionInfo | None:
+        """See `Adapter`."""
+        found = self._collections.get(request.physical)
+        return found.info if found else None
+
+    def list_collections(self, request: ListCollections) -> list[str]:
+        """See `Adapter`."""
+        return list(self._collections)
+
+    def create(self, request: Create) -> None:
+        """See `Adapter`."""
+        info = CollectionInfo(
+            request.physical, request.vectors, request.metric, request.record, request.fields
+        )
+        with self._lock:
+            self._collections.setdefault(request.physical, _Collection(info))
+
+    def update(self, request: Update) -> None:
+        """See `Adapter`."""
+        found = self._collection(request.physical)
+        found.info = replace(found.info, record=request.record, fields=request.fields)
+
+    def point(self, request: Point) -> None:
+        """See `Adapter`."""
+        with self._lock:
+            if request.name in self._collections:
+                raise BackendRefused(f"pointer {request.name!r} would hide a collection of that name")
+            self._collection(request.physical)
+            self._pointers[request.name] = request.physical
+
+    def drop(self, request: Drop) -> None:
+        """See `Adapter`."""
+        with self._lock:
+            self._collections.pop(request.physical, None)
+
+    def write(self, request: Write) -> None:
+        """See `Adapter`."""
+        with self._lock:
+            found = self._collection(request.physical)
+            self._check(found.info, request.vectors)
+            for row, record in enumerate(request.records):
+                vectors = {name: rows[row].copy() for name, rows in request.vectors.items()}
+                found.points[record.id] = _Stored(record, vectors, request.tenant)
+
+    def remove(self, request: Remove) -> None:
+        """See `Adapter`."""
+        with self._lock:
+            found = self._collection(request.physical)
+            for identity in request.ids:
+                found.points.pop(identity, None)
+
+    def fetch(self, request: Fetch) -> Batch:
+        """See `Adapter`."""
+        with self._lock:
+            points = self._collection(request.physical).points
+            stored = [points[identity] for identity in request.ids if identity in points]
+            return self._batch(request.physical, stored, vectors=request.vectors)
+
+    def scroll(self, request: Scroll) -> Batch:
+        """See `Adapter`."""
+        with self._lock:
+            stored = self._matching(request.physical, request.where, request.tenant)
+        start = int(request.cursor or 0)
+        end = start + request.limit
+        batch = self._batch(request.physical, stored[start:end], vectors=request.vectors)
+        return replace(batch, cursor=end if end < len(stored) else None)
+
+    def count(self, request: Count) -> int:
+        """See `Adapter`."""
+        with self._lock:
+            return len(self._matching(request.physical, request.where, request.tenant))
+
+    def query(self, request: Query) -> list[list[Found]]:
+        """See `Adapter`."""
+        with self._lock:
+            info = self._collection(request.physical).info
+            stored = self._matching(request.physical, request.where, request.tenant)
+        self._check(info, request.vectors)
+        matrix = _stack(info, stored)[DENSE]
+        return [
+            self._rank(request, stored, scores(matrix, row, info.metric)) for row in request.vectors[DENSE]
+        ]
+
+    def _rank(self, request: Query, stored: Sequence[_Stored], row: FloatArray) -> list[Found]:
+        order = np.argsort(-row, kind="stable")[request.offset : request.offset + request.limit]
+        least = -np.inf if request.threshold is None else request.threshold
+        return [Found(stored[i].record, float(row[i])) for i in order if row[i] >= least]
+
+    def _collection(self, physical: str) -> _Collection:
+        try:
+            return self._collections[physical]
+        except KeyError as error:
+            raise CollectionNotFound(f"there is no collection {physical!r} in memory") from error
+
+    def _matching(self, physical: str, where: Filter | None, tenant: str | None) -> list[_Stored]:
+        return [
+            item
+            for item in self._collection(physical).points.values()
+            if (tenant is None or item.tenant == tenant) and _matches(where, item.record)
+        ]
+
+    def _batch(self, physical: str, stored: Sequence[_Stored], *, vectors: bool) -> Batch:
+        info = self._collection(physical).info
+        return Batch([item.record for item in stored], _stack(info, stored) if vectors else None)
+
+    def _check(self, info: CollectionInfo, vectors: Any) -> None:
+        for name, rows in vectors.items():
+            if rows.shape[1] != info.vectors.get(name):
+                raise BackendRefused(
+                    f"collection {info.physical!r} takes vectors of {dict(info.vectors)}, not {rows.shape[1]}"
+                )
+
+
+def _matches(where: Filter | None, record: Record) -> bool:
+    system = {**record.system, "document_id": record.document_id}
+    return where is None or matches(where, record.metadata, system)
+
+
+def _stack(info: CollectionInfo, stored: Sequence[_Stored]) -> dict[str, FloatArray]:
+    return {
+        name: np.stack([item.vectors[name] for item in stored]) if stored else np.zeros((0, size), np.float32)
+        for name, size in info.vectors.items()
+    }
+
+
+def scores(matrix: FloatArray, query: FloatArray, metric: Metric) -> FloatArray:
+    """Exact scores of shape (n,), higher is better: cosine, dot, or minus the euclidean distance."""
+    if metric is Metric.EUCLIDEAN:
+        return -np.linalg.norm(matrix - query, axis=1)
+    products = matrix @ query
+    if metric is Metric.DOT:
+        return products
+    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
+    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+
+
+class MemoryOptions(Options):
+    """It has none."""
+
+
+@hookimpl
+def nestvec_backend() -> BackendPlugin:
+    """Registered by `nestvec.testing.registry`, not installed."""
+    opened: Callable[[MemoryOptions], Adapter] = MemoryAdapter
+    return BackendPlugin(
+        name="memory",
+        summary="In this process, in numpy, for tests.",
+        options=MemoryOptions,
+        capabilities=lambda _: CAPABILITIES,
+        open=opened,
+        embedded=lambda _: {},
+    )

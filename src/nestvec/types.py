@@ -1,0 +1,190 @@
+"""The nouns of nestvec: documents, records, hits and reports.
+
+Everything here is a plain frozen value. No value holds a connection, so all of them may be shared freely
+between threads and processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray: TypeAlias = NDArray[np.float32]
+
+Scalar: TypeAlias = str | int | float | bool | datetime
+MetadataValue: TypeAlias = Scalar | Sequence[Scalar]
+Metadata: TypeAlias = Mapping[str, MetadataValue]
+
+#: The name of the one dense vector that every collection has.
+DENSE = "dense"
+
+
+class FieldType(StrEnum):
+    """What a declared metadata field holds."""
+
+    KEYWORD = "keyword"
+    INTEGER = "integer"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    DATETIME = "datetime"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A declared metadata field. `many` marks a list of values, written `"keyword[]"` in a config file."""
+
+    type: FieldType
+    many: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Field:
+        """Read `"keyword"` or `"integer[]"`. Raises `ValueError` for anything else."""
+        name, many = (text[:-2], True) if text.endswith("[]") else (text, False)
+        return cls(FieldType(name), many)
+
+    def __str__(self) -> str:
+        return f"{self.type}[]" if self.many else str(self.type)
+
+
+class Metric(StrEnum):
+    """How two vectors are compared. Scores are higher-is-better for each of them.
+
+    `cosine` and `dot` score as they are; `euclidean` scores as minus the (unsquared) distance.
+    """
+
+    COSINE = "cosine"
+    DOT = "dot"
+    EUCLIDEAN = "euclidean"
+
+
+class Purpose(StrEnum):
+    """What a collection is for; with the model's task table it fixes the pair (index task, query task)."""
+
+    RETRIEVAL = "retrieval"
+    MATCHING = "matching"
+    CLUSTERING = "clustering"
+    CLASSIFICATION = "classification"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text with an id and metadata: what people put in.
+
+    Any non-empty string is a valid id; an integer becomes its decimal string. `metadata` maps field names
+    to strings, integers, floats, booleans, datetimes or lists of them. Validity is checked on ingestion,
+    where one bad document is reported without stopping the others.
+    """
+
+    id: str
+    text: str
+    metadata: Metadata = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.id, int) and not isinstance(self.id, bool):
+            object.__setattr__(self, "id", str(self.id))
+
+
+Span: TypeAlias = tuple[int, int]
+"""Half-open character range in a document's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A chunk as it is stored, without its vectors (those travel beside it as arrays).
+
+    `system` holds nestvec's own flat bookkeeping (see `nestvec.flows.layout`); `metadata` is the user's.
+    `text` is None where the collection does not store texts.
+    """
+
+    id: str
+    document_id: str
+    text: str | None
+    metadata: Metadata
+    system: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result of a search.
+
+    `score` is higher-is-better (see `Metric`). `span` is the chunk's character range in its document.
+    """
+
+    id: str
+    document_id: str
+    score: float
+    text: str | None
+    metadata: Metadata
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an embedder consumed. Counters add up with `+`; an embedder leaves at 0 what it can not know."""
+
+    tokens: int = 0
+    requests: int = 0
+    retries: int = 0
+    windows: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.tokens + other.tokens,
+            self.requests + other.requests,
+            self.retries + other.retries,
+            self.windows + other.windows,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDocument:
+    """A document that was not stored, and why. `line` is its line in the input file, where there is one."""
+
+    document_id: str | None
+    error: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an ingestion did.
+
+    `documents` counts documents that are stored now as given; `failed` names the others. `chunks` is
+    `embedded + unchanged`; `deleted` counts chunks that were removed because their document changed.
+    """
+
+    documents: int = 0
+    embedded: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    failed: tuple[FailedDocument, ...] = ()
+    seconds: float = 0.0
+    usage: Usage = Usage()
+
+    @property
+    def chunks(self) -> int:
+        """Chunks that are stored now for the documents of this report."""
+        return self.embedded + self.unchanged
+
+    def __add__(self, other: Report) -> Report:
+        return Report(
+            self.documents + other.documents,
+            self.embedded + other.embedded,
+            self.unchanged + other.unchanged,
+            self.deleted + other.deleted,
+            self.failed + other.failed,
+            self.seconds + other.seconds,
+            self.usage + other.usage,
+        )
+
+
+def merge(reports: Iterable[Report]) -> Report:
+    """Add reports up."""
+    return sum(reports, Report())
