@@ -83,7 +83,7 @@ class Encoded:
 
     vectors: tuple[FloatArray | None, ...]
     failures: tuple[EncodeFailure, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
 
 class Embedder(ABC):

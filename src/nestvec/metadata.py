@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nestvec.errors import InvalidDocument
 from nestvec.types import Field, FieldType, Metadata, MetadataValue, Scalar
-
-_INT64 = 2**63
-_EXPECTED = {
-    FieldType.KEYWORD: "a string",
-    FieldType.INTEGER: "a whole number",
-    FieldType.FLOAT: "a number",
-    FieldType.BOOLEAN: "true or false",
-    FieldType.DATETIME: "a datetime (or an ISO 8601 string)",
-}
+from nestvec.values import coerce, parse_datetime, scalar
 
 
 def check_metadata(metadata: Metadata, fields: Mapping[str, Field]) -> dict[str, MetadataValue]:
@@ -36,9 +27,7 @@ def check_metadata(metadata: Metadata, fields: Mapping[str, Field]) -> dict[str,
 
 def restore_metadata(metadata: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, MetadataValue]:
     """Bring stored values of declared fields back to their types (integers kept as floats, datetimes as text)."""
-    return {
-        name: _restored(value, fields[name]) if name in fields else value for name, value in metadata.items()
-    }
+    return {name: _restored(value, fields[name]) if name in fields else value for name, value in metadata.items()}
 
 
 def hash_metadata(metadata: Metadata) -> str:
@@ -47,17 +36,10 @@ def hash_metadata(metadata: Metadata) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def parse_datetime(text: str) -> datetime:
-    """Read ISO 8601; without an offset it is UTC. Raises `ValueError`."""
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-
-
 def _key(name: Any) -> str:
     if not isinstance(name, str) or not name:
         raise InvalidDocument(f"metadata keys must be non-empty strings, not {name!r}")
-    _encodable(name, f"the metadata key {name!r}")
-    return name
+    return str(_checked(ascii(name), name, scalar))
 
 
 def _value(name: str, value: Any, declared: Field | None) -> MetadataValue:
@@ -79,67 +61,25 @@ def _undeclared(name: str, value: Any) -> MetadataValue:
 def _plain(name: str, value: Any) -> Scalar:
     if value is None:
         raise InvalidDocument(f"metadata {name!r} is null; leave the key out where there is no value")
-    if isinstance(value, datetime):
+    if isinstance(value, Mapping):
+        raise InvalidDocument(f"metadata {name!r} is a mapping; flatten it, as in {name}_key = value")
+    converted = _checked(name, value, scalar)
+    if isinstance(converted, datetime):
         raise InvalidDocument(f'metadata {name!r} is a datetime; declare the field: {name} = "datetime"')
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _typed(name, value, FieldType.KEYWORD)
-    if isinstance(value, int):
-        return _typed(name, value, FieldType.INTEGER)
-    if isinstance(value, float):
-        return _typed(name, value, FieldType.FLOAT)
-    raise InvalidDocument(
-        f"metadata {name!r} is a {type(value).__name__}; only strings, numbers, booleans and lists of them can "
-        f"be stored; flatten it into several keys"
-    )
-
-
-def _typed(name: str, value: Any, kind: FieldType) -> Scalar:
-    converted = _CONVERT[kind](value)
-    if converted is None:
-        raise InvalidDocument(
-            f"metadata {name!r} is {value!r:.80}, but the field is {kind.value}: expected {_EXPECTED[kind]}"
-        )
-    if isinstance(converted, str):
-        _encodable(converted, f"metadata {name!r}")
+    if isinstance(converted, int):
+        return _typed(name, converted, FieldType.BOOLEAN if isinstance(converted, bool) else FieldType.INTEGER)
     return converted
 
 
-def _keyword(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _typed(name: str, value: Any, kind: FieldType) -> Scalar:
+    return _checked(name, value, lambda given: coerce(given, kind), f"the field is declared {kind.value}: ")
 
 
-def _integer(value: Any) -> int | None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and -_INT64 <= value < _INT64 else None
-
-
-def _float(value: Any) -> float | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and math.isfinite(value) else None
-
-
-def _boolean(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _datetime(value: Any) -> datetime | None:
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+def _checked(name: str, value: Any, convert: Callable[[Any], Scalar], why: str = "") -> Scalar:
     try:
-        return parse_datetime(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
-_CONVERT = {
-    FieldType.KEYWORD: _keyword,
-    FieldType.INTEGER: _integer,
-    FieldType.FLOAT: _float,
-    FieldType.BOOLEAN: _boolean,
-    FieldType.DATETIME: _datetime,
-}
+        return convert(value)
+    except ValueError as error:
+        raise InvalidDocument(f"metadata {name!r}: {why}{error}") from error
 
 
 def _restored(value: Any, declared: Field) -> Any:
@@ -154,29 +94,21 @@ def _restored_scalar(value: Any, kind: FieldType) -> Any:
     if kind is FieldType.FLOAT and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is FieldType.DATETIME and isinstance(value, str):
-        return _datetime(value) or value
+        return _datetime_or_as_is(value)
     if kind is FieldType.DATETIME and isinstance(value, int | float) and not isinstance(value, bool):
         # The contract: a number is whole microseconds since the epoch, exact in a double until 2255.
-        return datetime.fromtimestamp(0, UTC) + _microseconds(int(value))
+        return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(value))
     return value
 
 
-def _microseconds(count: int) -> Any:
-    from datetime import timedelta
-
-    return timedelta(microseconds=count)
+def _datetime_or_as_is(text: str) -> datetime | str:
+    try:
+        return parse_datetime(text)
+    except ValueError:
+        return text  # written by somebody else: it exists, and no comparison matches it
 
 
 def _jsonable(value: Any) -> Any:
     if isinstance(value, datetime):
         return {"datetime": value.isoformat()}
     return list(value)
-
-
-def _encodable(text: str, what: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidDocument(
-            f"{what} has a lone surrogate at character {error.start}: not valid Unicode"
-        ) from error

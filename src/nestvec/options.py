@@ -41,9 +41,7 @@ class Secret(Options):
     def _no_literal(cls, value: Any) -> Any:
         if isinstance(value, str | bytes | int | float):
             # Chained validation errors print their input: this message must be all there is.
-            raise ValueError(
-                'a secret can not stand here literally; write { env = "NAME" } or { file = "path" }'
-            )  # noqa: TRY004
+            raise ValueError('a secret can not stand here literally; write { env = "NAME" } or { file = "path" }')  # noqa: TRY004
         return value
 
     @model_validator(mode="after")

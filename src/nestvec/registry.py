@@ -103,14 +103,10 @@ class Registry:
             plugin = self._load(group, name)
         offered = getattr(plugin, hook, None)
         if offered is None:
-            raise PluginBroken(
-                f"plugin {_label(plugin, name)} is listed under {group} but has no hook {hook}()"
-            )
+            raise PluginBroken(f"plugin {_label(plugin, name)} is listed under {group} but has no hook {hook}()")
         offer = offered()
         if not isinstance(offer, kind) or getattr(offer, "name", None) != name:
-            raise PluginBroken(
-                f"plugin {name!r}: {hook}() must return a {kind.__name__} named {name!r}, not {offer!r}"
-            )
+            raise PluginBroken(f"plugin {name!r}: {hook}() must return a {kind.__name__} named {name!r}, not {offer!r}")
         return offer
 
     def _load(self, group: str, name: str) -> object:
@@ -120,7 +116,7 @@ class Registry:
             return known
         try:
             plugin = entry.load()
-        except Exception as error:  # noqa: BLE001 - whatever a foreign module raises on import, it is broken
+        except Exception as error:
             raise PluginBroken(
                 f"{_KIND[group]} plugin {name!r} ({_source(entry)}) can not be imported: "
                 f"{type(error).__name__}: {error}; reinstall or remove it"

@@ -166,7 +166,7 @@ class Report:
     deleted: int = 0
     failed: tuple[FailedDocument, ...] = ()
     seconds: float = 0.0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def chunks(self) -> int:

@@ -117,7 +117,7 @@ class AsyncNestvec:
 
     async def close(self) -> None:
         """Close everything that was opened. Safe to call twice."""
-        opened = [*self._adapters.values(), *self._embedders.values()]
+        opened: list[object] = [*self._adapters.values(), *self._embedders.values()]
         self._adapters.clear()
         self._embedders.clear()
         for component in opened:
@@ -268,9 +268,7 @@ class AsyncCollection:
         """All records that match, page by page; with `vectors`, as float32 of shape (records, dimensions)."""
         cursor: str | int | None = None
         while True:
-            flow = document_flows.scroll(
-                self._binding, where, self.tenant, limit=page, cursor=cursor, vectors=vectors
-            )
+            flow = document_flows.scroll(self._binding, where, self.tenant, limit=page, cursor=cursor, vectors=vectors)
             found = await self._run(flow)
             if found.records:
                 yield found

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nestvec.config import Config, load_config, parse_config
+from nestvec.config.problems import did_you_mean
 from nestvec.contract import Encode, Encoded, Event, Group
 from nestvec.drivers.pipeline import Batcher
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import check_task
 from nestvec.errors import ConfigError, IngestFailed, InvalidName
-from nestvec.config.problems import did_you_mean
 from nestvec.flows.base import LEASE, Binding, Flow
 from nestvec.flows.search import check_text
 from nestvec.flows.upsert import Incoming
@@ -57,9 +57,7 @@ def spec_named(config: Config, name: str) -> CollectionSpec:
     """The spec of a collection. Raises `InvalidName` with a suggestion."""
     spec = config.collections.get(name)
     if spec is None:
-        raise InvalidName(
-            f"the configuration has no collection {name!r}{did_you_mean(name, config.collections)}"
-        )
+        raise InvalidName(f"the configuration has no collection {name!r}{did_you_mean(name, config.collections)}")
     return spec
 
 
@@ -72,14 +70,10 @@ def make_binding(config: Config, spec: CollectionSpec, runtime: Runtime) -> Bind
 def embedder_named(config: Config, name: str | None) -> str:
     """The embedder to use: the one named, or the only one."""
     if name is None and len(config.embedders) != 1:
-        raise ConfigError(
-            f"say which embedder: the configuration has {', '.join(config.embedders) or 'none'}"
-        )
+        raise ConfigError(f"say which embedder: the configuration has {', '.join(config.embedders) or 'none'}")
     chosen = name if name is not None else next(iter(config.embedders))
     if chosen not in config.embedders:
-        raise ConfigError(
-            f"the configuration has no embedder {chosen!r}{did_you_mean(chosen, config.embedders)}"
-        )
+        raise ConfigError(f"the configuration has no embedder {chosen!r}{did_you_mean(chosen, config.embedders)}")
     return chosen
 
 
@@ -112,9 +106,7 @@ class Intake:
     def admit(self, document: Document | Incoming) -> Incoming | None:
         """The document, or None — and a failure noted — if its id came before."""
         item = document if isinstance(document, Incoming) else Incoming(document)
-        digest = hashlib.blake2b(
-            repr(item.document.id).encode(errors="backslashreplace"), digest_size=16
-        ).digest()
+        digest = hashlib.blake2b(repr(item.document.id).encode(errors="backslashreplace"), digest_size=16).digest()
         if digest in self._seen:
             reason = f"document {item.document.id!r:.80} came before in this input; the first one is kept"
             self.failed.append(FailedDocument(item.document.id, reason, item.line))

@@ -112,16 +112,18 @@ class Nestvec:
 
     def adapter(self, backend: str) -> Adapter:
         """The opened adapter of a backend block."""
-        return self._opened(self._adapters, self.config.backends, backend)
+        opened: Adapter = self._opened(self._adapters, self.config.backends, backend)
+        return opened
 
     def embedder(self, name: str) -> Embedder:
         """The opened embedder of an embedder block."""
-        return self._opened(self._embedders, self.config.embedders, name)
+        opened: Embedder = self._opened(self._embedders, self.config.embedders, name)
+        return opened
 
     def close(self) -> None:
         """Close everything that was opened. Safe to call twice."""
         with self._lock:
-            opened = [*self._adapters.values(), *self._embedders.values()]
+            opened: list[Adapter | Embedder] = [*self._adapters.values(), *self._embedders.values()]
             self._adapters.clear()
             self._embedders.clear()
         for component in opened:
@@ -266,15 +268,11 @@ class Collection:
         """How many documents (or chunks) there are, or match."""
         return self._run(document_flows.count(self._binding, where, self.tenant, chunks=chunks))
 
-    def scroll(
-        self, where: FilterLike | None = None, *, page: int = 256, vectors: bool = False
-    ) -> Iterator[Page]:
+    def scroll(self, where: FilterLike | None = None, *, page: int = 256, vectors: bool = False) -> Iterator[Page]:
         """All records that match, page by page; with `vectors`, as float32 of shape (records, dimensions)."""
         cursor: str | int | None = None
         while True:
-            flow = document_flows.scroll(
-                self._binding, where, self.tenant, limit=page, cursor=cursor, vectors=vectors
-            )
+            flow = document_flows.scroll(self._binding, where, self.tenant, limit=page, cursor=cursor, vectors=vectors)
             found = self._run(flow)
             if found.records:
                 yield found

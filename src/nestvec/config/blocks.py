@@ -23,9 +23,7 @@ def _parse_field(value: Any) -> Any:
         return MetadataField.parse(value)
     except (ValueError, AttributeError) as error:
         kinds = ", ".join(FIELD_KINDS)
-        raise ValueError(
-            f"unknown field type {value!r}; use {kinds}, or a list of them, as in keyword[]"
-        ) from error
+        raise ValueError(f"unknown field type {value!r}; use {kinds}, or a list of them, as in keyword[]") from error
 
 
 FieldDeclaration = Annotated[
@@ -50,20 +48,18 @@ class PluginBlock(Options):
 class TasksBlock(Options):
     """Explicit tasks, instead of a purpose."""
 
-    index: str | None = Field(None, description="Task for stored texts.")
-    query: str | None = Field(None, description="Task for questions.")
+    index: str | None = Field(default=None, description="Task for stored texts.")
+    query: str | None = Field(default=None, description="Task for questions.")
 
 
 class ChunkingBlock(Options):
     """How documents are split."""
 
     unit: Literal["characters", "tokens"] = "characters"
-    size: int = Field(1000, ge=1, description="Most units in a chunk.")
-    overlap: int = Field(0, ge=0, description="Units that neighbouring chunks share; 0 under late chunking.")
+    size: int = Field(default=1000, ge=1, description="Most units in a chunk.")
+    overlap: int = Field(default=0, ge=0, description="Units that neighbouring chunks share; 0 under late chunking.")
     format: Literal["auto", "text", "markdown"] = "auto"
-    tokenizer: str | None = Field(
-        None, description="Path of a Hugging Face tokenizer.json, for unit = tokens."
-    )
+    tokenizer: str | None = Field(default=None, description="Path of a Hugging Face tokenizer.json, for unit = tokens.")
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> ChunkingBlock:
@@ -83,36 +79,32 @@ class CollectionBlock(Options):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     backend: str | None = Field(
-        None, description="Name of a [backends.*] block; may be left out if there is one."
+        default=None, description="Name of a [backends.*] block; may be left out if there is one."
     )
     embedder: str | None = Field(
-        None, description="Name of an [embedders.*] block; may be left out if there is one."
+        default=None, description="Name of an [embedders.*] block; may be left out if there is one."
     )
-    purpose: Purpose | None = Field(None, description="What the collection is for; default retrieval.")
-    tasks: TasksBlock | None = Field(None, description="Explicit tasks, instead of a purpose.")
+    purpose: Purpose | None = Field(default=None, description="What the collection is for; default retrieval.")
+    tasks: TasksBlock | None = Field(default=None, description="Explicit tasks, instead of a purpose.")
     dimensions: int | None = Field(
-        None, description="Length of the stored vectors; default: the model's full length."
+        default=None, description="Length of the stored vectors; default: the model's full length."
     )
     metric: Metric = Metric.COSINE
-    late_chunking: bool = Field(False, description="Embed each chunk in the context of its document.")
-    namespaces: bool = Field(False, description="Keep tenants apart; every call then names one.")
-    store_text: bool = Field(True, description="Keep the chunks' texts in the database.")
-    fields: dict[str, FieldDeclaration] = Field(
-        default_factory=dict, description="Metadata fields to filter on."
-    )
-    chunking: ChunkingBlock = Field(default_factory=ChunkingBlock)
+    late_chunking: bool = Field(default=False, description="Embed each chunk in the context of its document.")
+    namespaces: bool = Field(default=False, description="Keep tenants apart; every call then names one.")
+    store_text: bool = Field(default=True, description="Keep the chunks' texts in the database.")
+    fields: dict[str, FieldDeclaration] = Field(default_factory=dict, description="Metadata fields to filter on.")
+    chunking: ChunkingBlock = ChunkingBlock()
 
     @model_validator(mode="after")
     def _coherent(self) -> CollectionBlock:
         if self.purpose is not None and self.tasks is not None:
             raise ValueError("set purpose or tasks, not both")
         if self.late_chunking and self.chunking.overlap:
-            raise ValueError(
-                "chunking.overlap must be 0 under late chunking: chunks see their neighbours anyway"
-            )
-        reserved = _RESERVED & set(self.fields)
+            raise ValueError("chunking.overlap must be 0 under late chunking: chunks see their neighbours anyway")
+        reserved = sorted(_RESERVED & set(self.fields))
         if reserved:
-            raise ValueError(f"field name {reserved.pop()!r} is reserved for nestvec; rename it")
+            raise ValueError(f"field name {reserved[0]!r} is reserved for nestvec; rename it")
         return self
 
 

@@ -67,9 +67,7 @@ def load_config(path: str | Path, registry: Registry | None = None) -> Config:
     return parse_config(data, registry, path=file)
 
 
-def parse_config(
-    data: Mapping[str, Any], registry: Registry | None = None, *, path: Path | None = None
-) -> Config:
+def parse_config(data: Mapping[str, Any], registry: Registry | None = None, *, path: Path | None = None) -> Config:
     """Check a configuration given as plain values; relative paths in it count from the file's folder."""
     label = str(path) if path else "the configuration"
     try:
@@ -135,9 +133,7 @@ class _Reader:
     ) -> CollectionSpec | None:
         key = f"collections.{name}"
         backend = self._choose(f"{key}.backend", block.backend, blocks.backends, config.backends, "backends")
-        embedder = self._choose(
-            f"{key}.embedder", block.embedder, blocks.embedders, config.embedders, "embedders"
-        )
+        embedder = self._choose(f"{key}.embedder", block.embedder, blocks.embedders, config.embedders, "embedders")
         options = self._collection_options(key, block, backend)
         if backend is None or embedder is None:
             return None

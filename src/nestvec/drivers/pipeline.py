@@ -16,9 +16,7 @@ B = TypeVar("B")
 R = TypeVar("R")
 
 
-def run_all(
-    batches: Iterable[B], work: Callable[[B], R], *, window: int, cancelled: threading.Event
-) -> Iterator[R]:
+def run_all(batches: Iterable[B], work: Callable[[B], R], *, window: int, cancelled: threading.Event) -> Iterator[R]:
     """Run `work` on every batch in up to `window` threads.
 
     On an error, Ctrl-C included, no further batch starts, those under way stop before their next request, and

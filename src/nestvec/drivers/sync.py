@@ -17,7 +17,7 @@ from nestvec.errors import NestvecError
 from nestvec.flows.base import Emit, Flow, Request, T
 
 
-class Cancelled(Exception):  # noqa: N818 - a control-flow signal, like asyncio.CancelledError
+class Cancelled(Exception):
     """Raised inside a flow whose ingestion was interrupted; never seen by users."""
 
 

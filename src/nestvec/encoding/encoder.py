@@ -39,16 +39,12 @@ def finish(request: Encode, reply: Encoded, model: ModelCapabilities, rotation: 
             vectors.append(None)
             continue
         failed.pop(number, None)
-        rows = check_vectors(
-            rows, len(group.spans), asked.dimensions, f"{model.model}, document {group.key!r:.80},"
-        )
+        rows = check_vectors(rows, len(group.spans), asked.dimensions, f"{model.model}, document {group.key!r:.80},")
         vectors.append(_fit(rows, request.dimensions, model, rotation))
     return Encoded(tuple(vectors), tuple(failed.values()), reply.usage)
 
 
-def _fit(
-    rows: FloatArray, dimensions: int, model: ModelCapabilities, rotation: FloatArray | None
-) -> FloatArray:
+def _fit(rows: FloatArray, dimensions: int, model: ModelCapabilities, rotation: FloatArray | None) -> FloatArray:
     if model.rotation is None:
         return rows
     if rotation is None:

@@ -23,7 +23,8 @@ def normalize(vectors: FloatArray) -> FloatArray:
     # float64 norms: a float32 sum of squares loses digits at 1,024 dimensions, and overflows at 1e19.
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     np.copyto(norms, 1.0, where=norms == 0)
-    return (vectors / norms).astype(np.float32)
+    scaled: FloatArray = (vectors / norms).astype(np.float32)
+    return scaled
 
 
 def truncate(vectors: FloatArray, dimensions: int, *, normalized: bool = True) -> FloatArray:
@@ -45,9 +46,7 @@ def check_dimensions(model: ModelCapabilities, dimensions: int) -> int:
         raise Unsupported(f"dimensions must be a whole number, not {dimensions!r}")
     if model.min_dimensions <= dimensions <= model.dimensions:
         return dimensions
-    offered = (
-        f"{model.min_dimensions} to {model.dimensions}" if model.matryoshka else f"{model.dimensions} only"
-    )
+    offered = f"{model.min_dimensions} to {model.dimensions}" if model.matryoshka else f"{model.dimensions} only"
     raise Unsupported(f"{model.model} can not give {dimensions} dimensions; it offers {offered}")
 
 
@@ -55,9 +54,7 @@ def check_vectors(vectors: FloatArray, rows: int, dimensions: int, source: str) 
     """Return finite float32 of shape (rows, dimensions), or raise `EmbedderInvalidReply`."""
     array = np.asarray(vectors)
     if array.shape != (rows, dimensions):
-        raise EmbedderInvalidReply(
-            f"{source} returned vectors of shape {array.shape}; expected {(rows, dimensions)}"
-        )
+        raise EmbedderInvalidReply(f"{source} returned vectors of shape {array.shape}; expected {(rows, dimensions)}")
     if not np.isfinite(array).all():
         bad = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
         raise EmbedderInvalidReply(f"{source} returned a vector with NaN or infinity (number {bad})")

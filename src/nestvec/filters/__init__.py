@@ -48,7 +48,7 @@ from nestvec.filters.tree import (
     leaves,
     push_negations,
 )
-from nestvec.filters.values import coerce, format_datetime, to_utc
+from nestvec.values import coerce, format_datetime, to_utc
 
 __all__ = [
     "MAX_DEPTH",

@@ -24,7 +24,7 @@ from nestvec.filters.tree import (
     check_name,
     no_truth,
 )
-from nestvec.filters.values import scalar, scalars
+from nestvec.values import scalar, scalars
 
 if TYPE_CHECKING:
     from nestvec.types import FieldType, Scalar

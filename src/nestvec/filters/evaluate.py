@@ -22,8 +22,8 @@ from nestvec.filters.tree import (
     Or,
     as_leaf,
 )
-from nestvec.filters.values import parse_datetime, to_utc
 from nestvec.types import FieldType, Scalar
+from nestvec.values import parse_datetime, to_utc
 
 _COMPARE: Final[Mapping[Op, Callable[[Any, Any], bool]]] = {
     Op.EQ: operator.eq,
@@ -34,9 +34,7 @@ _COMPARE: Final[Mapping[Op, Callable[[Any, Any], bool]]] = {
 }
 
 
-def matches(
-    where: Filter | None, metadata: Mapping[str, object], system: Mapping[str, object] | None = None
-) -> bool:
+def matches(where: Filter | None, metadata: Mapping[str, object], system: Mapping[str, object] | None = None) -> bool:
     """Whether a record with this metadata (and nestvec's own fields, `system`) satisfies a resolved filter.
 
     None selects everything. A stored value of another type than the declared one exists, but satisfies no

@@ -31,7 +31,7 @@ from nestvec.filters.tree import (
     Or,
     fold,
 )
-from nestvec.filters.values import describe, jsonable, scalar, scalars
+from nestvec.values import describe, jsonable, scalar, scalars
 
 #: What every public function takes as a filter.
 FilterLike: TypeAlias = Filter | Mapping[str, object]
@@ -121,9 +121,7 @@ class Parser:
         if isinstance(value, Mapping):
             return self._operators(ref, value, path, depth)
         if isinstance(value, list | tuple | set | frozenset):
-            self._refuse(
-                path, 'a list needs an operator: {"$in": [...]}, or {"$contains_any": [...]} on a list field'
-            )
+            self._refuse(path, 'a list needs an operator: {"$in": [...]}, or {"$contains_any": [...]} on a list field')
         return self._compare(ref, Op.EQ, value, path)
 
     def _operators(self, ref: FieldRef, where: object, path: str, depth: int) -> Filter:
@@ -164,9 +162,7 @@ class Parser:
     def _contains(self, ref: FieldRef, value: object, path: str) -> Filter:
         return self.finish(ContainsAny(ref, (self._checked(scalar, value, path),)), path)
 
-    def _values(
-        self, ref: FieldRef, kind: type[In | ContainsAny | ContainsAll], value: object, path: str
-    ) -> Filter:
+    def _values(self, ref: FieldRef, kind: type[In | ContainsAny | ContainsAll], value: object, path: str) -> Filter:
         return self.finish(kind(ref, self._checked(scalars, value, path)), path)
 
     def _exists(self, ref: FieldRef, value: object, path: str) -> Filter:

@@ -20,8 +20,8 @@ from nestvec.filters.tree import (
     Op,
     rebuild,
 )
-from nestvec.filters.values import coerce, unique
 from nestvec.types import Field, FieldType, Scalar
+from nestvec.values import coerce, unique
 
 #: A filter as `resolve` returns it: every leaf carries its field's type and values of exactly that type.
 ResolvedFilter: TypeAlias = Filter
@@ -90,13 +90,9 @@ def _misfit(leaf: Leaf, field: Field) -> str | None:
         case Compare() if field.many:
             return f"a list ({field}) can not be compared as one value; use .contains(...) / $contains"
         case Compare(op=op) if op is not Op.EQ and field.type in _UNORDERED:
-            return (
-                f"{field} fields have no order that is the same everywhere, so no {op}; use == or in_ / $in"
-            )
+            return f"{field} fields have no order that is the same everywhere, so no {op}; use == or in_ / $in"
         case In() if field.many:
-            return (
-                f"a list ({field}) can not be compared as one value; use .contains_any(...) / $contains_any"
-            )
+            return f"a list ({field}) can not be compared as one value; use .contains_any(...) / $contains_any"
         case ContainsAny() | ContainsAll() if not field.many:
             return f"{field} is one value, not a list; use == / $eq or in_ / $in instead of contains"
     return None

@@ -134,11 +134,7 @@ def _compare(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:
 
 def _description(spec: CollectionSpec) -> tuple[str, ...]:
     space = spec.space
-    tasks = (
-        f"tasks {space.index_task} / {space.query_task}"
-        if space.index_task or space.query_task
-        else "no tasks"
-    )
+    tasks = f"tasks {space.index_task} / {space.query_task}" if space.index_task or space.query_task else "no tasks"
     fields = ", ".join(f"{name} ({kind})" for name, kind in spec.fields.items()) or "none"
     return (
         f"{space.dimensions} dimensions, {spec.metric.value}, {space.model}, {tasks}",
@@ -178,15 +174,9 @@ def _updates(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollectio
     indexed = info.fields if info.fields is not None else stored.fields
     new = [f"add field {name!r} ({kind})" for name, kind in spec.fields.items() if name not in stored.fields]
     index = [
-        f"complete the index of field {name!r}"
-        for name in spec.fields
-        if name in stored.fields and name not in indexed
+        f"complete the index of field {name!r}" for name in spec.fields if name in stored.fields and name not in indexed
     ]
-    gone = [
-        f"no longer declare field {name!r} (its values stay)"
-        for name in stored.fields
-        if name not in spec.fields
-    ]
+    gone = [f"no longer declare field {name!r} (its values stay)" for name in stored.fields if name not in spec.fields]
     settings = []
     if spec.chunking != stored.chunking:
         settings.append("chunking changed: it holds for what is ingested next")

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from nestvec.capabilities import BackendCapabilities
-from nestvec.contract import CollectionInfo, Describe, Encode, Event, Resolve
-from nestvec.contract import BackendRequest as BackendRequest
+from nestvec.contract import BackendRequest, CollectionInfo, Describe, Encode, Event, Resolve
 from nestvec.errors import CollectionConflict, CollectionNotFound, GenerationMoved, InvalidName
 from nestvec.spaces import require_same
 from nestvec.specs import CollectionSpec, StoredCollection
@@ -104,15 +103,11 @@ def vouch(spec: CollectionSpec, info: CollectionInfo) -> StoredCollection:
     stored = StoredCollection.read(info.record, info.physical)
     require_same(stored.space, spec.space, spec.name)
     for what, was, now in disagreements(spec, info, stored):
-        raise CollectionConflict(
-            f"collection {spec.name!r} has {what} {was}, but {now} is wanted; nothing was changed"
-        )
+        raise CollectionConflict(f"collection {spec.name!r} has {what} {was}, but {now} is wanted; nothing was changed")
     return stored
 
 
-def disagreements(
-    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection
-) -> list[tuple[str, Any, Any]]:
+def disagreements(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection) -> list[tuple[str, Any, Any]]:
     """What can not be changed in place and differs, as (what, stored, wanted). The space is compared elsewhere."""
     pairs = [
         ("vectors", dict(info.vectors), spec.vectors),
@@ -144,8 +139,7 @@ def check_tenant(spec: CollectionSpec, tenant: str | None) -> str | None:
         )
     if not spec.namespaces and tenant is not None:
         raise InvalidName(
-            f"collection {spec.name!r} is declared without namespaces; set namespaces = true, or leave "
-            f"{tenant!r} out"
+            f"collection {spec.name!r} is declared without namespaces; set namespaces = true, or leave {tenant!r} out"
         )
     if tenant is not None and not tenant.strip():
         raise InvalidName(f"collection {spec.name!r}: a namespace must not be empty")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nestvec.chunking import join_chunks
@@ -45,7 +46,8 @@ def count(
     resolved = resolve(where, binding.spec.fields)
 
     def use(target: Target) -> Flow[int]:
-        return (yield Count(target.physical, resolved if chunks else heads_only(resolved), tenant))
+        found: int = yield Count(target.physical, resolved if chunks else heads_only(resolved), tenant)
+        return found
 
     return (yield from with_target(binding, use))
 
@@ -64,7 +66,8 @@ def scroll(
     resolved = resolve(where, binding.spec.fields)
 
     def use(target: Target) -> Flow[Batch]:
-        return (yield Scroll(target.physical, resolved, limit, cursor, vectors, tenant=tenant))
+        batch: Batch = yield Scroll(target.physical, resolved, limit, cursor, vectors, tenant=tenant)
+        return batch
 
     batch = yield from with_target(binding, use)
     records = tuple(_restored(binding, record) for record in batch.records)
@@ -88,9 +91,7 @@ def _get(binding: Binding, target: Target, ids: Sequence[str], tenant: str | Non
         rest = [
             identity
             for document_id, record in heads.items()
-            for identity in chunk_ids(
-                tenant, document_id, Head.of(record).revision, range(1, Head.of(record).chunks)
-            )
+            for identity in chunk_ids(tenant, document_id, Head.of(record).revision, range(1, Head.of(record).chunks))
         ]
         batch: Batch = (yield Fetch(target.physical, rest, tenant=tenant)) if rest else Batch(())
         parts: dict[str, list[Record]] = {key: [record] for key, record in heads.items()}
@@ -127,9 +128,7 @@ def delete(binding: Binding, ids: Sequence[str], tenant: str | None = None) -> F
     check_tenant(binding.spec, tenant)
     deleted = 0
     for block in _blocks(list(dict.fromkeys(ids))):
-        deleted += yield from on_current(
-            binding, lambda target, block=block: _delete(binding, target, block, tenant)
-        )  # type: ignore[misc]
+        deleted += yield from on_current(binding, partial(_delete, binding, block, tenant))
     return deleted
 
 
@@ -147,10 +146,10 @@ def _delete_where(binding: Binding, target: Target, matching: Filter, tenant: st
         if not batch.records:
             return deleted
         ids = [record.document_id for record in batch.records]
-        deleted += yield from _delete(binding, target, ids, tenant)
+        deleted += yield from _delete(binding, ids, tenant, target)
 
 
-def _delete(binding: Binding, target: Target, ids: Sequence[str], tenant: str | None) -> Flow[int]:
+def _delete(binding: Binding, ids: Sequence[str], tenant: str | None, target: Target) -> Flow[int]:
     """Chunks go last to first and the head goes last of all: until then a rerun finds what is left."""
     states = yield from read_states(target, ids, tenant)
     yield from sweep(binding, target, states, tenant)

@@ -42,8 +42,7 @@ def head_id(tenant: str | None, document_id: str) -> str:
 def chunk_ids(tenant: str | None, document_id: str, revision: int, chunks: range) -> list[str]:
     """The ids of some chunks of one revision. Chunk 0 is the head."""
     return [
-        record_id(tenant, document_id, revision, chunk) if chunk else head_id(tenant, document_id)
-        for chunk in chunks
+        record_id(tenant, document_id, revision, chunk) if chunk else head_id(tenant, document_id) for chunk in chunks
     ]
 
 

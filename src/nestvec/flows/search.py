@@ -121,7 +121,8 @@ def _search(
         )
         if options.group_by_document:
             return (yield from _grouped(binding, query))
-        return (yield query)
+        answers: list[list[Found]] = yield query
+        return answers
 
     found = yield from with_target(binding, use)
     hits = [[_hit(spec, item) for item in answer] for answer in found]

@@ -148,9 +148,7 @@ def _prepare(spec: CollectionSpec, splitter: Splitter, item: Incoming) -> Prepar
 def check_document(document: Document) -> None:
     """Raise `InvalidDocument` unless id and text can be stored."""
     if not isinstance(document.id, str) or not document.id:
-        raise InvalidDocument(
-            f"a document id must be a non-empty string or an integer, not {document.id!r:.80}"
-        )
+        raise InvalidDocument(f"a document id must be a non-empty string or an integer, not {document.id!r:.80}")
     if not isinstance(document.text, str):
         raise InvalidDocument(
             f"document {document.id!r:.80}: the text must be a string, not {type(document.text).__name__}"
@@ -167,9 +165,7 @@ def check_document(document: Document) -> None:
             ) from error
 
 
-def _store(
-    binding: Binding, target: Target, prepared: Sequence[Prepared], tenant: str | None
-) -> Flow[Report]:
+def _store(binding: Binding, target: Target, prepared: Sequence[Prepared], tenant: str | None) -> Flow[Report]:
     if not prepared:
         return Report()
     try:
@@ -185,18 +181,12 @@ def _store(
     return first + second
 
 
-def _replace(
-    binding: Binding, target: Target, prepared: Sequence[Prepared], tenant: str | None
-) -> Flow[Report]:
+def _replace(binding: Binding, target: Target, prepared: Sequence[Prepared], tenant: str | None) -> Flow[Report]:
     states = yield from read_states(target, [item.id for item in prepared], tenant)
     swept = yield from sweep(binding, target, states, tenant)
     unchanged = [item for item in prepared if item.matches(states[item.id].head)]
-    changed = [
-        Work(item, states[item.id].head) for item in prepared if not item.matches(states[item.id].head)
-    ]
-    report = Report(
-        documents=len(unchanged), unchanged=sum(len(item.spans) for item in unchanged), deleted=swept
-    )
+    changed = [Work(item, states[item.id].head) for item in prepared if not item.matches(states[item.id].head)]
+    report = Report(documents=len(unchanged), unchanged=sum(len(item.spans) for item in unchanged), deleted=swept)
     if not changed:
         return report
     yield from _keep(binding.spec, target, changed, tenant)
@@ -239,8 +229,7 @@ def _embed(spec: CollectionSpec, changed: Sequence[Work]) -> Flow[tuple[list[Fai
     if not wanted:
         return [], Usage(), 0
     groups = tuple(
-        Group(item.new.id, item.new.text, tuple(item.new.spans[i] for i in missing))
-        for item, missing in wanted
+        Group(item.new.id, item.new.text, tuple(item.new.spans[i] for i in missing)) for item, missing in wanted
     )
     reply: Encoded = yield Encode(groups, space.index_task, space.dimensions, space.late_chunking)
     embedded = 0

@@ -45,10 +45,7 @@ def coerce_datetimes(metadata: Metadata, fields: Mapping[str, Field]) -> Metadat
 
     A time without a zone is taken as UTC. Raises `InvalidDocument` for a string that is no such time.
     """
-    return {
-        name: _times(name, value) if _is_datetime(fields.get(name)) else value
-        for name, value in metadata.items()
-    }
+    return {name: _times(name, value) if _is_datetime(fields.get(name)) else value for name, value in metadata.items()}
 
 
 def _is_datetime(declared: Field | None) -> bool:

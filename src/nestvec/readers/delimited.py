@@ -72,9 +72,7 @@ class _Lines:
     def _passed_over(self, line: str) -> str:
         while line and not line.endswith(("\n", "\r")):
             line = self._text.readline(sources.LIMIT)
-        self.problem = self.problem or InvalidDocument(
-            f"line {self.count} is longer than {sources.LIMIT >> 20} MiB"
-        )
+        self.problem = self.problem or InvalidDocument(f"line {self.count} is longer than {sources.LIMIT >> 20} MiB")
         return "\n"
 
     def reset(self) -> None:
@@ -86,8 +84,7 @@ def _bad_byte(line: str, number: int) -> InvalidDocument:
     place = next(index for index, letter in enumerate(line) if "\udc80" <= letter <= "\udcff")
     offset = len(line[:place].encode("utf-8"))
     return InvalidDocument(
-        f"not valid UTF-8: byte 0x{ord(line[place]) - 0xDC00:02x} at offset {offset} of line {number}; "
-        "save it as UTF-8"
+        f"not valid UTF-8: byte 0x{ord(line[place]) - 0xDC00:02x} at offset {offset} of line {number}; save it as UTF-8"
     )
 
 

@@ -79,9 +79,7 @@ def _check(paths: Sequence[str | Path], format_: str | None) -> None:
         hint = did_you_mean(format_, FORMATS)
         raise InvalidInput(f"format {format_!r} is not known{hint}: choose one of {', '.join(FORMATS)}")
     if format_ == "parquet" and any(str(path) == "-" for path in paths):
-        raise InvalidInput(
-            "Parquet can not be read from standard input (its index is at the end): name a file instead"
-        )
+        raise InvalidInput("Parquet can not be read from standard input (its index is at the end): name a file instead")
 
 
 def _expand(given: str | Path, format_: str | None) -> Inputs:
@@ -98,8 +96,7 @@ def _expand(given: str | Path, format_: str | None) -> Inputs:
     source = _file(path, path.name, format_)
     if source is None:
         raise InvalidInput(
-            f"{shown} is of unknown type: nestvec reads {_KNOWN}; say what it is with --format "
-            f"({', '.join(FORMATS)})"
+            f"{shown} is of unknown type: nestvec reads {_KNOWN}; say what it is with --format ({', '.join(FORMATS)})"
         )
     return Inputs((source,))
 

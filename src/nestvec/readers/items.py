@@ -29,16 +29,12 @@ class Mapping:
         if "" in names:
             raise InvalidInput("a column mapping has an empty name: name a column, or leave the option out")
         if self.id is not None and self.id == self.text:
-            raise InvalidInput(
-                f"column {self.id!r} is mapped twice, by --id and by --text: choose two columns"
-            )
+            raise InvalidInput(f"column {self.id!r} is mapped twice, by --id and by --text: choose two columns")
         twice = [name for name, count in Counter(self.metadata or ()).items() if count > 1]
         if twice:
             raise InvalidInput(f"column {twice[0]!r} is mapped twice by --metadata: name it once")
         if self.text is not None and self.text in (self.metadata or ()):
-            raise InvalidInput(
-                f"column {self.text!r} is mapped twice, by --text and by --metadata: choose one"
-            )
+            raise InvalidInput(f"column {self.text!r} is mapped twice, by --text and by --metadata: choose one")
 
 
 @dataclass(frozen=True, slots=True)

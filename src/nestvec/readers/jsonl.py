@@ -74,9 +74,7 @@ def _load(text: str) -> object:
     except RecursionError as error:
         raise InvalidDocument("not usable JSON: nested too deeply; flatten it") from error
     except ValueError as error:  # Python refuses to convert thousands of digits
-        raise InvalidDocument(
-            "not usable JSON: an integer with too many digits; write it as a string"
-        ) from error
+        raise InvalidDocument("not usable JSON: an integer with too many digits; write it as a string") from error
 
 
 def _refuse_half_pairs(value: object) -> None:

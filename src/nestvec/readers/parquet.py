@@ -38,9 +38,7 @@ def read(cursor: Cursor, rows: Rows) -> Iterator[Item]:
         columns = _wanted(file.schema_arrow.names, rows.mapping)
         number = 0
         for batch in file.iter_batches(batch_size=BATCH, columns=columns):
-            cursor.consumed = (
-                (number + batch.num_rows) * (cursor.source.size or 0) // max(1, file.metadata.num_rows)
-            )
+            cursor.consumed = (number + batch.num_rows) * (cursor.source.size or 0) // max(1, file.metadata.num_rows)
             for row in _rows(_times_in_microseconds(batch)):
                 number += 1
                 if isinstance(row, InvalidDocument):

@@ -87,9 +87,7 @@ class Rows:
     def _metadata(self, row: Row, used: set[str]) -> Metadata:
         chosen = self.mapping.metadata
         values = _others(row, used) if chosen is None else _chosen(row, chosen)
-        metadata = {
-            name: _plain(name, value, chosen is not None) for name, value in values if value is not None
-        }
+        metadata = {name: _plain(name, value, chosen is not None) for name, value in values if value is not None}
         if self.strings:
             return coerce({name: str(value) for name, value in metadata.items()}, self.fields)
         return coerce_datetimes(metadata, self.fields)

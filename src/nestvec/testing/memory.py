@@ -82,9 +82,7 @@ class MemoryAdapter(Adapter):
 
     def create(self, request: Create) -> None:
         """See `Adapter`."""
-        info = CollectionInfo(
-            request.physical, request.vectors, request.metric, request.record, request.fields
-        )
+        info = CollectionInfo(request.physical, request.vectors, request.metric, request.record, request.fields)
         with self._lock:
             self._collections.setdefault(request.physical, _Collection(info))
 
@@ -150,9 +148,7 @@ class MemoryAdapter(Adapter):
             stored = self._matching(request.physical, request.where, request.tenant)
         self._check(info, request.vectors)
         matrix = _stack(info, stored)[DENSE]
-        return [
-            self._rank(request, stored, scores(matrix, row, info.metric)) for row in request.vectors[DENSE]
-        ]
+        return [self._rank(request, stored, scores(matrix, row, info.metric)) for row in request.vectors[DENSE]]
 
     def _rank(self, request: Query, stored: Sequence[_Stored], row: FloatArray) -> list[Found]:
         order = np.argsort(-row, kind="stable")[request.offset : request.offset + request.limit]
@@ -199,12 +195,14 @@ def _stack(info: CollectionInfo, stored: Sequence[_Stored]) -> dict[str, FloatAr
 def scores(matrix: FloatArray, query: FloatArray, metric: Metric) -> FloatArray:
     """Exact scores of shape (n,), higher is better: cosine, dot, or minus the euclidean distance."""
     if metric is Metric.EUCLIDEAN:
-        return -np.linalg.norm(matrix - query, axis=1)
-    products = matrix @ query
+        distances: FloatArray = np.linalg.norm(matrix - query, axis=1)
+        return -distances
+    products: FloatArray = matrix @ query
     if metric is Metric.DOT:
         return products
     lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
-    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    cosines: FloatArray = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    return cosines
 
 
 class MemoryOptions(Options):

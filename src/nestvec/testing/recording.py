@@ -77,9 +77,10 @@ class RecordingEmbedder(Embedder):
 
 
 def _words(model: str, text: str, size: int) -> FloatArray:
-    return np.sum(
-        [_direction(f"{model}/{word}", size) for word in text.lower().split()] or [np.zeros(size)], axis=0
-    )
+    total = np.zeros(size, np.float32)
+    for word in text.lower().split():
+        total += _direction(f"{model}/{word}", size)
+    return total
 
 
 @lru_cache(maxsize=20_000)

@@ -15,9 +15,7 @@ _OWN = {
 def test_registry(**more: str) -> Registry:
     """The kit's plugins, the installed ones, and `more`: `backend_acme="module"`, `embedder_…`, `listener_…`."""
     groups = {"backend": BACKENDS, "embedder": EMBEDDERS, "listener": LISTENERS}
-    extra = {
-        group: [EntryPoint(name, value, group) for name, value in own.items()] for group, own in _OWN.items()
-    }
+    extra = {group: [EntryPoint(name, value, group) for name, value in own.items()] for group, own in _OWN.items()}
     for key, value in more.items():
         kind, name = key.split("_", 1)
         extra.setdefault(groups[kind], []).append(EntryPoint(name, value, groups[kind]))

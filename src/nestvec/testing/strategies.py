@@ -99,6 +99,4 @@ def _on_value(name: str, kind: FieldType) -> _Leaf:
     )
     if kind not in _RANGES:
         return equalities
-    return equalities | st.builds(
-        lambda compare, value: compare(F[name], value), st.sampled_from(_COMPARISONS), one
-    )
+    return equalities | st.builds(lambda compare, value: compare(F[name], value), st.sampled_from(_COMPARISONS), one)
