@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,8 @@ from nestvec.types import Span
 #: Raise when stored records are laid out in another way; part of every document's layout.
 LAYOUT_VERSION = 1
 _MARKDOWN = (".md", ".markdown")
+_PIECE = 50_000
+_BREAKS = ("\n\n", "\n", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,13 @@ class Splitter:
         """The chunks' character ranges, in order; every chunk has something other than white space."""
         if len(text) <= self._chunking.size and self._chunking.unit == "characters":
             return ((0, len(text)),)
-        found = self._splitter(self._is_markdown(document_id)).chunk_indices(text)
-        return _absorb_blank([(start, start + len(chunk)) for start, chunk in found], text)
+        splitter = self._splitter(self._is_markdown(document_id))
+        spans = [
+            (first + start, first + start + len(chunk))
+            for first, last in _pieces(text)
+            for start, chunk in splitter.chunk_indices(text[first:last])
+        ]
+        return _absorb_blank(spans, text)
 
     def _is_markdown(self, document_id: str) -> bool:
         if self._chunking.format == "auto":
@@ -93,6 +100,21 @@ class Splitter:
             raise Unsupported(
                 f"the tokenizer file {path!r} can not be used: {error}; give the path of a Hugging Face tokenizer.json"
             ) from error
+
+
+def _pieces(text: str) -> Iterator[Span]:
+    """Cut a very long text at paragraphs, lines or words: the splitter's time is quadratic without any break.
+
+    Chunks do not overlap across these cuts.
+    """
+    start = 0
+    while len(text) - start > _PIECE:
+        limit = start + _PIECE
+        cuts = (text.rfind(mark, start + _PIECE // 2, limit) + len(mark) for mark in _BREAKS)
+        end = next((cut for cut in cuts if cut > start + _PIECE // 2), limit)
+        yield start, end
+        start = end
+    yield start, len(text)
 
 
 def _absorb_blank(spans: list[Span], text: str) -> tuple[Span, ...]:

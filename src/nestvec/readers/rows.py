@@ -113,7 +113,6 @@ def _others(row: Row, used: set[str]) -> Iterator[tuple[str, object]]:
                 f"the field {both[0]!r} is there twice, beside {NESTED!r} and in it: rename or remove one"
             )
         yield from nested.items()
-        outer = {name: value for name, value in outer.items() if nested.get(name) is None}
     yield from outer.items()
 
 

@@ -50,9 +50,7 @@ def load_rotation(model: str) -> NDArray[np.float32]:
     """
     if model not in FINGERPRINTS:
         known = ", ".join(sorted(FINGERPRINTS))
-        raise Unsupported(
-            f"nestvec-e5 has no nesting rotation for the model {model!r}; it has one for: {known}"
-        )
+        raise Unsupported(f"nestvec-e5 has no nesting rotation for the model {model!r}; it has one for: {known}")
     path = _DATA / f"rotation-{model}.npy"
     rotation = _read(path, model)
     found = fingerprint(rotation)

@@ -1,0 +1,123 @@
+"""What can be configured: the backend's block, and its table inside a collection's block."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from nestvec.options import LocalPath, Options, Secret
+
+MEMORY: Literal[":memory:"] = ":memory:"
+_REST_PORT = 6333
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of an address, or ValueError saying what is wrong with it."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected an address such as http://localhost:{_REST_PORT}, got {url!r}")
+    if parts.username is not None or parts.password is not None:
+        # The message must not repeat the address: it holds a password.
+        raise ValueError("the address must not contain credentials; use api_key")
+    if parts.query or parts.fragment:
+        raise ValueError(f"the address {url!r} must end after its path: no ? and no #")
+    _ = parts.port  # raises ValueError for a port that is no number in range
+    return parts
+
+
+def _checked_url(url: str) -> str:
+    _split(url)
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class QdrantOptions(Options):
+    """`[backends.NAME]` with `use = "qdrant"`: a server (`url`), or an embedded store (`path`)."""
+
+    url: Annotated[str, AfterValidator(_checked_url)] | None = Field(
+        None, description="Address of a server; without a port it is 6333, for https, too."
+    )
+    path: Annotated[Literal[":memory:"] | LocalPath | None, Field(union_mode="left_to_right")] = Field(
+        None, description='Folder of an embedded store, or ":memory:".'
+    )
+    api_key: Secret | None = Field(None, description='{ env = "NAME" } or { file = "path" }.')
+    allow_http_key: bool = Field(False, description="Send the key unencrypted to a host other than this one.")
+    grpc: bool = Field(False, description="Use gRPC for everything that it can do.")
+    grpc_port: int = Field(6334, ge=1, le=65535, description="Port of gRPC, on the host of url.")
+    ca: LocalPath | None = Field(
+        None, description="PEM file of the authority that signed the server's certificate."
+    )
+    timeout: int = Field(30, ge=1, description="Seconds that a request may take.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> QdrantOptions:
+        if (self.url is None) == (self.path is None):
+            raise ValueError(
+                f'set exactly one of url = "http://localhost:{_REST_PORT}" (a server), path = "./folder" and '
+                f'path = "{MEMORY}"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _server_options_need_a_server(self) -> QdrantOptions:
+        given = self.model_fields_set & {"api_key", "allow_http_key", "grpc", "grpc_port", "ca", "timeout"}
+        if self.url is None and given:
+            raise ValueError(
+                f"{', '.join(sorted(given))}: only for a server; set url instead of path, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _safe(self) -> QdrantOptions:
+        if self.url is None:
+            return self
+        parts = _split(self.url)
+        if self.ca is not None and parts.scheme != "https":
+            raise ValueError("ca is for https; write url = https://…, or leave ca out")
+        plain = parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+        if self.api_key is not None and plain and not self.allow_http_key:
+            raise ValueError(
+                f"the api_key would travel unencrypted to {parts.hostname}; write url = https://…, or, in a network "
+                f"that you trust, allow_http_key = true"
+            )
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the store runs in this process."""
+        return self.path is not None
+
+    @property
+    def place(self) -> str:
+        """What errors call it. Holds no secret."""
+        if self.path is not None:
+            return "Qdrant in memory" if self.path == MEMORY else f"the Qdrant folder {self.path}"
+        return f"Qdrant at {self.url}" + (f" (gRPC on port {self.grpc_port})" if self.grpc else "")
+
+
+class QdrantCollectionOptions(Options):
+    """`[collections.NAME.qdrant]`: taken when the collection is created. For servers only."""
+
+    hnsw_m: int | None = Field(None, ge=0, description="Edges of a node in the search graph.")
+    hnsw_ef_construct: int | None = Field(None, ge=4, description="Neighbours considered while building it.")
+    on_disk: bool | None = Field(None, description="Keep vectors on disk instead of in memory.")
+    on_disk_payload: bool | None = Field(None, description="Keep texts and metadata on disk.")
+    shard_number: int | None = Field(None, ge=1, description="Shards of the collection.")
+    replication_factor: int | None = Field(None, ge=1, description="Copies of each shard.")
+
+
+def embedded_options(path: Path | None) -> dict[str, str | Path]:
+    """Options of an embedded store: in a folder, or in memory."""
+    return {"path": MEMORY if path is None else path}

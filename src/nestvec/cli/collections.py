@@ -1,0 +1,141 @@
+"""`plan`, `apply`, `status` and `delete`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nestvec.cli.output import amount, clean, print_json, say, table
+from nestvec.cli.session import JsonObject, Session, command
+from nestvec.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from nestvec.client.sync import Collection, Nestvec
+    from nestvec.flows.apply import Change, Status
+
+CHANGES = 3
+_MARKS = {"create": "+", "update": "~", "adopt": "+", "conflict": "!", "none": "="}
+_DONE = {"create": "created", "update": "updated", "adopt": "adopted", "none": "nothing to do"}
+_STATES = {"create": "missing", "update": "update pending", "adopt": "foreign", "conflict": "conflict", "none": "ok"}
+
+
+@click.command()
+@click.argument("collections", nargs=-1)
+@command
+def plan(session: Session, collections: tuple[str, ...]) -> int:
+    """Show what `apply` would do (to some COLLECTIONS only, if named). Changes nothing.
+
+    Exits with 0 if there is nothing to do, 3 if there are changes, 1 if there are conflicts.
+    """
+    with session.connect() as nv:
+        changes = nv.plan(*collections)
+    if session.json:
+        print_json({"changes": [change.to_dict() for change in changes]})
+    else:
+        _show(changes, {action: action for action in _MARKS} | {"none": "nothing to do"})
+    actions = {change.action for change in changes}
+    if "conflict" in actions:
+        return 1
+    return CHANGES if actions - {"none"} else 0
+
+
+@click.command()
+@click.argument("collections", nargs=-1)
+@command
+def apply(session: Session, collections: tuple[str, ...]) -> None:
+    """Create and update collections (or only those named), and refuse what would destroy.
+
+    If any of them is in conflict with what the database holds, nothing is changed.
+    """
+    with session.connect() as nv:
+        changes = nv.apply(*collections)
+    if session.json:
+        print_json({"changes": [change.to_dict() for change in changes]})
+    else:
+        _show(changes, _DONE)
+
+
+def _show(changes: Sequence[Change], words: dict[str, str]) -> None:
+    if not changes:
+        say("The configuration has no collections.")
+    for change in changes:
+        say(f"{_MARKS[change.action]} {change.collection}: {words[change.action]}")
+        for detail in change.details:
+            say("    " + detail.replace("\n", "\n    "))
+
+
+@click.command()
+@click.argument("collections", nargs=-1)
+@command
+def status(session: Session, collections: tuple[str, ...]) -> None:
+    """Show what is there: documents, chunks, embedding spaces, and whether the configuration still fits."""
+    with session.connect() as nv:
+        found = nv.status(*collections)
+    if session.json:
+        print_json({"collections": [_status_json(item) for item in found]})
+        return
+    if not found:
+        say("The configuration has no collections.")
+        return
+    headers = ("collection", "backend", "documents", "chunks", "outdated", "space", "state")
+    say(table(headers, [_status_row(item) for item in found]))
+    for item in found:
+        for detail in item.change.details if item.change.action in ("conflict", "update") else ():
+            say(f"{item.collection}: {detail}")
+
+
+def _status_json(item: Status) -> dict[str, Any]:
+    return {
+        "collection": item.collection,
+        "backend": item.backend,
+        "physical": item.physical,
+        "generation": item.generation,
+        "space": item.space,
+        "documents": item.documents,
+        "chunks": item.chunks,
+        "outdated": item.outdated,
+        "change": {"action": item.change.action, "details": list(item.change.details)},
+    }
+
+
+def _status_row(item: Status) -> list[str]:
+    counts = [("" if count is None else f"{count:,}") for count in (item.documents, item.chunks, item.outdated)]
+    return [item.collection, item.backend, *counts, item.space or "", _STATES[item.change.action]]
+
+
+@click.command()
+@click.argument("collection")
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--where", type=JsonObject(), metavar="JSON", help="Delete the documents that match this filter.")
+@click.option("--all", "everything", is_flag=True, help="Delete every document; the empty collection stays.")
+@click.option("--namespace", metavar="NAME", help="The tenant whose documents to delete.")
+@command
+def delete(
+    session: Session,
+    collection: str,
+    ids: tuple[str, ...],
+    where: dict[str, Any] | None,
+    everything: bool,
+    namespace: str | None,
+) -> None:
+    """Delete documents of COLLECTION, by id or by filter. Ids that are not there are no error."""
+    if bool(ids) + (where is not None) + everything != 1:
+        raise click.UsageError("Say what to delete: ids, --where or --all (exactly one of them).")
+    if where == {}:
+        raise InvalidInput("an empty filter selects every document; to delete all of them, say --all")
+    with session.connect() as nv:
+        target = open_collection(nv, collection, namespace)
+        deleted = target.delete(ids) if ids else target.delete(where=where or {})
+    if session.json:
+        print_json({"collection": collection, "deleted": deleted})
+        return
+    wanted = len(set(ids))
+    absent = f" ({wanted - deleted} of {wanted} were not there)" if ids and deleted < wanted else ""
+    say(f"{amount(deleted, 'document')} deleted from {clean(collection)}{absent}")
+
+
+def open_collection(nv: Nestvec, name: str, namespace: str | None) -> Collection:
+    """The handle of a collection, or of one tenant in it. Raises `InvalidName`."""
+    return nv[name] if namespace is None else nv[name].namespace(namespace)

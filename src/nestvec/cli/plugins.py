@@ -1,0 +1,147 @@
+"""`plugins`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nestvec.cli.output import clean, print_json, say, table, terminal_width, wrap
+from nestvec.cli.session import Session, command
+from nestvec.errors import NestvecError
+
+if TYPE_CHECKING:
+    from nestvec.capabilities import BackendCapabilities
+    from nestvec.contract import BackendPlugin
+    from nestvec.registry import Listed, Registry
+
+Matrix = dict[str, dict[str, Any]]
+
+
+@click.command()
+@click.option("--capabilities", is_flag=True, help="Load the plugins, and show what each backend can do.")
+@command
+def plugins(session: Session, capabilities: bool) -> None:
+    """List the installed plugins. None of them is imported, unless --capabilities asks for it."""
+    installed = session.registry.installed()
+    errors = load_all(session.registry, installed) if capabilities else {}
+    matrix = declared(session.registry, errors) if capabilities else {}
+    rows = [_row(item, clashes(installed), errors) for item in installed]
+    if session.json:
+        print_json({"plugins": rows} | ({"capabilities": matrix} if capabilities else {}))
+    else:
+        _show(rows, matrix)
+
+
+def clashes(installed: Sequence[Listed]) -> set[tuple[str, str]]:
+    """(kind, name) pairs that several distributions claim."""
+    counted = Counter((item.kind, item.name) for item in installed)
+    return {key for key, count in counted.items() if count > 1}
+
+
+def load_all(registry: Registry, installed: Sequence[Listed]) -> dict[tuple[str, str], NestvecError]:
+    """Load every backend and embedder; returns what went wrong, by kind and name."""
+    loaders = {"backend": registry.backend, "embedder": registry.embedder}
+    errors: dict[tuple[str, str], NestvecError] = {}
+    for item in installed:
+        try:
+            if item.kind in loaders:
+                loaders[item.kind](item.name)
+        except NestvecError as error:
+            errors[item.kind, item.name] = error
+    return errors
+
+
+def declared(registry: Registry, errors: Mapping[tuple[str, str], NestvecError]) -> Matrix:
+    """Declared capabilities of each backend that loads, and of its embedded form where that differs."""
+    from nestvec.registry import BACKENDS
+
+    matrix: Matrix = {}
+    for name in registry.names(BACKENDS):
+        if ("backend", name) not in errors:
+            matrix |= _declared(registry.backend(name))
+    return matrix
+
+
+def _declared(plugin: BackendPlugin) -> Matrix:
+    forms = {plugin.name: _capabilities(plugin, {})}
+    if plugin.embedded is not None:
+        forms[f"{plugin.name} (embedded)"] = _capabilities(plugin, plugin.embedded(None))
+    found = {name: _plain(value) for name, value in forms.items() if value is not None}
+    if len(found) == 2 and len({str(value) for value in found.values()}) == 1:
+        found.popitem()
+    return found
+
+
+def _capabilities(plugin: BackendPlugin, options: Mapping[str, Any]) -> BackendCapabilities | None:
+    from pydantic import ValidationError
+
+    try:
+        return plugin.capabilities(plugin.options.model_validate(dict(options)))
+    except ValidationError:
+        return None  # this form needs options that only a configuration can give
+
+
+def _plain(capabilities: BackendCapabilities) -> dict[str, Any]:
+    values = asdict(capabilities)
+    return {
+        name: sorted(str(item) for item in value) if isinstance(value, frozenset) else value
+        for name, value in ((item.name, values[item.name]) for item in fields(capabilities))
+    }
+
+
+def _row(
+    item: Listed, clashing: set[tuple[str, str]], errors: Mapping[tuple[str, str], NestvecError]
+) -> dict[str, Any]:
+    error = errors.get((item.kind, item.name))
+    return {
+        "kind": item.kind,
+        "name": item.name,
+        "distribution": item.distribution,
+        "version": item.version,
+        "module": item.module,
+        "clash": (item.kind, item.name) in clashing,
+        "error": str(error) if error is not None else None,
+    }
+
+
+def _show(rows: Sequence[Mapping[str, Any]], matrix: Matrix) -> None:
+    if not rows:
+        say("No plugins are installed; the embedded default comes with: pip install 'nestvec[default]'")
+        return
+    headers = ("kind", "name", "distribution", "version")
+    say(table((*headers, ""), [[*(row[key] for key in headers), _note(row)] for row in rows]))
+    for row in rows:
+        if row["error"]:
+            say(f"\n{row['kind']} {row['name']}: {clean(row['error'])}")
+    if matrix:
+        say("\n" + _matrix_table(matrix))
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    if row["clash"]:
+        return "CLASH: claimed twice; uninstall one"
+    return "FAILED to load" if row["error"] else ""
+
+
+def _matrix_table(matrix: Matrix) -> str:
+    names = list(matrix)
+    room = max(12, (terminal_width() - 22) // len(names) - 2)
+    keys = next(iter(matrix.values()))
+    rows = [[key, *(wrap(_word(matrix[name][key]), room) for name in names)] for key in keys]
+    return table(("capability", *names), rows)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "–"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_word(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

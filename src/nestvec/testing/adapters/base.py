@@ -1,0 +1,38 @@
+"""What every module of the adapter kit builds on: the fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from nestvec.testing.bench import BackendUnderTest, Bench
+from nestvec.testing.guard import Guarded
+from nestvec.testing.loop import DRIVERS, Driver
+
+#: How many times more examples a class marked `soak` tries.
+SOAK = 20
+
+
+class AdapterKit(Guarded):
+    """Each test takes one `bench` and runs twice: with the synchronous and with the asynchronous client."""
+
+    @pytest.fixture
+    def backend(self) -> BackendUnderTest:
+        """To be provided by the subclass."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define a fixture `backend` that returns a nestvec.testing.BackendUnderTest"
+        )
+
+    @pytest.fixture(params=DRIVERS)
+    def driver(self, request: pytest.FixtureRequest) -> Driver:
+        """Which client and driver."""
+        chosen: Driver = request.param
+        return chosen
+
+    @pytest.fixture
+    def bench(self, backend: BackendUnderTest, driver: Driver, request: pytest.FixtureRequest) -> Iterator[Bench]:
+        """The backend, ready for the test, and cleared away after it."""
+        effort = SOAK if request.node.get_closest_marker("soak") else 1
+        with Bench(backend, driver, effort=effort) as bench:
+            yield bench
