@@ -2,7 +2,8 @@
 
 A logical name is a letter followed by letters, digits, `-` or `_`, ending in a letter or digit. A backend
 that lacks a character gets it escaped with the letter `z`: `-` is `zh`, `_` is `zu`, an upper-case letter
-is `zc` and its lower case, and `z` itself is doubled. Backends that have them all see names unchanged.
+is `zc` and its lower case, and `z` itself is doubled. `zg` stands before the generation where neither `_` nor
+`-` may. Backends that have all characters see names unchanged.
 
 >>> NameRules(hyphen=False).encode("Hand-book_2")
 'Handzhbook_2'
@@ -21,6 +22,7 @@ from nestvec.errors import InvalidName
 MAX_LOGICAL = 64
 _LOGICAL = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\Z")
 _TOKEN = re.compile(r"zc[a-z]|z[huz]|.", re.DOTALL)
+_GENERATION_DIGITS = 7
 _PLAIN = {"zh": "-", "zu": "_", "zz": "z"}
 
 
@@ -46,16 +48,19 @@ class NameRules:
     @property
     def separator(self) -> str:
         """What stands between a name and its generation."""
-        return "_" if self.underscore else "-"
+        if self.underscore:
+            return "_"
+        return "-" if self.hyphen else "zg"
 
     def encode(self, name: str) -> str:
         """Map a logical name onto this backend's rules. Raises `InvalidName` where it does not fit."""
         check_logical(name)
         encoded = name if self._verbatim else "".join(self._escape(character) for character in name)
-        if len(encoded) + 8 > self.max_length:  # room for the separator and the generation
+        room = self.max_length - len(self.separator) - _GENERATION_DIGITS
+        if len(encoded) > room:
             raise InvalidName(
                 f"collection name {name!r} is too long for this backend: it becomes {encoded!r}, "
-                f"{len(encoded)} characters of at most {self.max_length - 8}; choose a shorter name"
+                f"{len(encoded)} characters of at most {room}; choose a shorter name"
             )
         return encoded
 
@@ -69,7 +74,7 @@ class NameRules:
 
     def generation(self, name: str, physical: str) -> int | None:
         """Which generation of `name` this physical collection is, or None if it is not one of its."""
-        match = re.fullmatch(re.escape(self.encode(name) + self.separator) + r"([1-9]\d{0,6})", physical)
+        match = re.fullmatch(re.escape(self.encode(name) + self.separator) + r"([1-9][0-9]{0,6})", physical)
         return int(match.group(1)) if match else None
 
     @property
@@ -94,13 +99,19 @@ def _unescape(token: str) -> str:
     return token[2].upper() if len(token) == 3 else token
 
 
+def ambiguous(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of names of which the second reads like a generation of the first (`docs` and `docs_1`)."""
+    known = sorted(set(names))
+    matches = ((re.fullmatch(r"(.+)[_-][1-9][0-9]*", name), name) for name in known)
+    return [(match.group(1), name) for match, name in matches if match and match.group(1) in known]
+
+
 def check_unambiguous(names: Iterable[str]) -> None:
-    """Refuse names of which one reads like a generation of another (`docs` beside `docs_1`)."""
-    known = set(names)
-    for name in known:
-        match = re.fullmatch(r"(.+)[_-][1-9]\d*", name)
-        if match and match.group(1) in known:
-            raise InvalidName(
-                f"collections {match.group(1)!r} and {name!r} can not live side by side: nestvec stores the "
-                f"generations of {match.group(1)!r} under names like {name!r}; rename one of them"
-            )
+    """Refuse names of which one reads like a generation of another. Raises `InvalidName` naming all of them."""
+    problems = [
+        f"collections {name!r} and {like!r} can not live side by side: nestvec stores the generations of {name!r} "
+        f"under names like {like!r}; rename one of them"
+        for name, like in ambiguous(names)
+    ]
+    if problems:
+        raise InvalidName("; ".join(problems))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,13 +16,16 @@ from nestvec.errors import SecretError
 class Options(BaseModel):
     """A block of options. Unknown keys are errors; values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+    # Inputs may be secrets that stand in the wrong place: no error may print them.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def _from_folder(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder")
     return Path(folder) / path if folder and not path.is_absolute() else path
 
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 #: A path on this machine; a relative one counts from the folder of the configuration file.
 LocalPath = Annotated[Path, AfterValidator(_from_folder)]
@@ -48,6 +53,9 @@ class Secret(Options):
     def _one_place(self) -> Secret:
         if (self.env is None) == (self.file is None):
             raise ValueError('a secret needs exactly one of env = "NAME" and file = "path"')
+        if self.env is not None and not _VARIABLE.fullmatch(self.env):
+            # Perhaps the secret itself: not printed.
+            raise ValueError("env must be the name of an environment variable: letters, digits and _")
         return self
 
     def reveal(self, what: str) -> str:
@@ -70,6 +78,9 @@ class Secret(Options):
     def _from_file(self, what: str) -> str:
         assert self.file is not None  # noqa: S101 - _one_place guarantees it
         try:
-            return self.file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            stored = self.file.read_bytes()
+        except OSError as error:
             raise SecretError(f"{what}: {self._place} can not be read: {error}") from error
+        with suppress(UnicodeDecodeError):  # it holds the file's bytes, so the error below is not chained to it
+            return stored.decode("utf-8")
+        raise SecretError(f"{what}: {self._place} is not UTF-8 text")

@@ -8,6 +8,7 @@ others. The registry may be shared between threads.
 from __future__ import annotations
 
 import difflib
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pluggy
 
 from nestvec import hookspecs
-from nestvec.errors import PluginBroken, PluginConflict, PluginNotFound
+from nestvec.errors import PluginBroken, PluginConflict, PluginError, PluginNotFound
 
 if TYPE_CHECKING:
     from nestvec.contract import BackendPlugin, EmbedderPlugin, Event
@@ -27,6 +28,7 @@ BACKENDS = "nestvec.backends"
 EMBEDDERS = "nestvec.embedders"
 LISTENERS = "nestvec.listeners"
 P = TypeVar("P")
+_LOG = logging.getLogger(__name__)
 _KIND = {BACKENDS: "backend", EMBEDDERS: "embedder", LISTENERS: "listener"}
 
 #: Plugins of this project, and where they live in its repository while they are unpublished.
@@ -90,24 +92,55 @@ class Registry:
         return self._offer(EMBEDDERS, name, "nestvec_embedder", EmbedderPlugin)
 
     def notify(self, event: Event) -> None:
-        """Tell every listener."""
+        """Tell every listener.
+
+        The work that an event reports is done: a listener that is broken or raises is logged as an error, with
+        its traceback, and disturbs neither that work nor the other listeners.
+        """
+        self._load_listeners()
+        for heard in self._manager.hook.nestvec_event.get_hookimpls():
+            try:
+                # pluggy lets a hook leave out arguments that it does not need.
+                heard.function(*({"event": event}[name] for name in heard.argnames))
+            except Exception:  # noqa: BLE001 - whatever a foreign function raises, the work it hears of is done
+                _LOG.exception("listener %s raised on event %s", heard.plugin_name, event.name)
+
+    def _load_listeners(self) -> None:
         with self._lock:
-            if not self._listening:
-                for name in self.names(LISTENERS):
-                    self._load(LISTENERS, name)
-                self._listening = True
-        self._manager.hook.nestvec_event(event=event)
+            if self._listening:
+                return
+            self._listening = True
+            for name in self.names(LISTENERS):
+                try:
+                    self._require(self._load(LISTENERS, name), LISTENERS, name, "nestvec_event")
+                except PluginError:
+                    _LOG.exception("listener %s can not be used and hears nothing", name)
 
     def _offer(self, group: str, name: str, hook: str, kind: type[P]) -> P:
         with self._lock:
             plugin = self._load(group, name)
-        offered = getattr(plugin, hook, None)
-        if offered is None:
-            raise PluginBroken(f"plugin {_label(plugin, name)} is listed under {group} but has no hook {hook}()")
-        offer = offered()
+        self._require(plugin, group, name, hook)
+        source = self._label(group, name)
+        try:
+            offer = getattr(plugin, hook)()
+        except Exception as error:
+            raise PluginBroken(
+                f"{source}: {hook}() raised {type(error).__name__}: {error}; reinstall or remove it"
+            ) from error
         if not isinstance(offer, kind) or getattr(offer, "name", None) != name:
-            raise PluginBroken(f"plugin {name!r}: {hook}() must return a {kind.__name__} named {name!r}, not {offer!r}")
+            raise PluginBroken(f"{source}: {hook}() must return a {kind.__name__} named {name!r}, not {offer!r}")
         return offer
+
+    def _require(self, plugin: object, group: str, name: str, hook: str) -> None:
+        callers = self._manager.get_hookcallers(plugin) or ()
+        if hook not in {caller.name for caller in callers}:
+            raise PluginBroken(
+                f"{self._label(group, name)} is listed under {group} but has no hook {hook}(): define a function of "
+                f"that name and mark it with @nestvec.hookspecs.hookimpl"
+            )
+
+    def _label(self, group: str, name: str) -> str:
+        return f"{_KIND[group]} plugin {name!r} ({_source(self._single(group, name))})"
 
     def _load(self, group: str, name: str) -> object:
         entry = self._single(group, name)
@@ -116,24 +149,22 @@ class Registry:
             return known
         try:
             plugin = entry.load()
-        except Exception as error:
+        except Exception as error:  # whatever a foreign module raises on import, it is broken
             raise PluginBroken(
-                f"{_KIND[group]} plugin {name!r} ({_source(entry)}) can not be imported: "
+                f"{self._label(group, name)} can not be imported: "
                 f"{type(error).__name__}: {error}; reinstall or remove it"
             ) from error
-        self._register(plugin, entry)
+        self._register(plugin, entry.value, self._label(group, name))
         return plugin
 
-    def _register(self, plugin: object, entry: EntryPoint) -> None:
+    def _register(self, plugin: object, key: str, label: str) -> None:
         try:
-            self._manager.register(plugin, name=entry.value)
+            self._manager.register(plugin, name=key)
             self._manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
-            if self._manager.has_plugin(entry.value):
-                self._manager.unregister(name=entry.value)
-            raise PluginBroken(
-                f"plugin {entry.name!r} ({_source(entry)}) does not keep the hook contract: {error}"
-            ) from error
+            if self._manager.has_plugin(key):
+                self._manager.unregister(name=key)
+            raise PluginBroken(f"{label} does not keep the hook contract: {error}") from error
 
     def _single(self, group: str, name: str) -> EntryPoint:
         entries = self._found[group].get(name)
@@ -150,12 +181,12 @@ class Registry:
         kind, installed = _KIND[group], self.names(group)
         close = difflib.get_close_matches(name, installed, n=1)
         message = f"no {kind} named {name!r} is installed"
-        if close:
+        if name in OWN:
+            message += f"; install it with: pip install ./{OWN[name]} (from a checkout of nestvec)."
+        elif close:
             message += f"; did you mean {close[0]!r}?"
-        elif name in OWN:
-            message += f"; install it with: pip install ./{OWN[name]} (from a checkout of nestvec)"
         else:
-            message += f"; install the distribution that provides it (often nestvec-{name})"
+            message += f"; install the distribution that provides it (often nestvec-{name})."
         return f"{message} Installed {kind}s: {', '.join(installed) or 'none'}."
 
 
@@ -166,10 +197,6 @@ def _owner(entry: EntryPoint) -> tuple[str, str]:
 
 def _source(entry: EntryPoint) -> str:
     return " ".join(filter(None, _owner(entry)))
-
-
-def _label(plugin: object, name: str) -> str:
-    return f"{name!r} ({getattr(plugin, '__name__', plugin)})"
 
 
 @cache

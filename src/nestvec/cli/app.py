@@ -8,6 +8,7 @@ import click
 
 from nestvec import __version__
 from nestvec.cli import collections, config, demo, doctor, ingest, init, plugins, search
+from nestvec.cli.output import forgive_streams
 from nestvec.cli.session import DEFAULT_CONFIG, Session
 
 
@@ -31,6 +32,7 @@ def main(context: click.Context, path: Path) -> None:
     Exit codes: 0 done, 1 refused or failed (with one message on standard error), 2 wrong usage, 3 `plan` found
     changes, 130 interrupted.
     """
+    forgive_streams()
     context.obj = Session(path, context.obj)
 
 

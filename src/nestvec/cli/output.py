@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -19,9 +20,12 @@ _WIDTH = 100
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
     """One JSON document on standard output; on one line unless `indent` is given."""
-    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    plain = "utf" not in encoding.lower()
-    click.echo(json.dumps(value, ensure_ascii=plain, default=_plain, allow_nan=False, indent=indent))
+    text = json.dumps(value, ensure_ascii=False, default=_plain, allow_nan=False, indent=indent)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:  # a narrow terminal, or a lone surrogate in the input
+        text = json.dumps(value, default=_plain, allow_nan=False, indent=indent)
+    click.echo(text)
 
 
 def _plain(value: object) -> object:
@@ -30,6 +34,13 @@ def _plain(value: object) -> object:
     if isinstance(value, set | frozenset):
         return sorted(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def forgive_streams() -> None:
+    """Let characters that a narrow terminal does not have be written as escapes instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def warn(message: str) -> None:
@@ -55,7 +66,11 @@ def clean(text: str) -> str:
 
 def _steers(character: str) -> bool:
     # Bidirectional overrides reorder what stands beside them in the table.
-    return unicodedata.category(character) == "Cc" or "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
+    return (
+        unicodedata.category(character) == "Cc"
+        or "\u202a" <= character <= "\u202e"
+        or "\u2066" <= character <= "\u2069"
+    )
 
 
 def wrap(text: str, width: int, lines: int = 3) -> str:

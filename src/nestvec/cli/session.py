@@ -113,9 +113,7 @@ class JsonObject(click.ParamType):
 
     name = "json"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, Any]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
         """Parse it; anything else is wrong usage."""
         import json
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictInt,
+    WithJsonSchema,
+    model_validator,
+)
 
 from nestvec.chunking import Chunking
-from nestvec.names import check_logical, check_unambiguous
+from nestvec.filters.tree import check_name
 from nestvec.options import Options
 from nestvec.types import Field as MetadataField
 from nestvec.types import Metric, Purpose
@@ -28,9 +38,19 @@ def _parse_field(value: Any) -> Any:
 
 FieldDeclaration = Annotated[
     MetadataField,
-    BeforeValidator(_parse_field, json_schema_input_type=str),
+    BeforeValidator(_parse_field),
     PlainSerializer(str, return_type=str),
+    WithJsonSchema({"enum": [*FIELD_KINDS, *(f"{kind}[]" for kind in FIELD_KINDS)]}),
 ]
+
+
+def _free(name: str) -> str:
+    if name in _RESERVED:
+        raise ValueError(f"field name {name!r} is reserved for nestvec; rename it")
+    return check_name(name)
+
+
+FieldName = Annotated[str, AfterValidator(_free)]
 
 
 class PluginBlock(Options):
@@ -56,8 +76,8 @@ class ChunkingBlock(Options):
     """How documents are split."""
 
     unit: Literal["characters", "tokens"] = "characters"
-    size: int = Field(default=1000, ge=1, description="Most units in a chunk.")
-    overlap: int = Field(default=0, ge=0, description="Units that neighbouring chunks share; 0 under late chunking.")
+    size: StrictInt = Field(default=1000, ge=1, description="Most units in a chunk.")
+    overlap: StrictInt = Field(default=0, ge=0, description="Units that neighbouring chunks share; 0 under late chunking.")
     format: Literal["auto", "text", "markdown"] = "auto"
     tokenizer: str | None = Field(default=None, description="Path of a Hugging Face tokenizer.json, for unit = tokens.")
 
@@ -86,25 +106,25 @@ class CollectionBlock(Options):
     )
     purpose: Purpose | None = Field(default=None, description="What the collection is for; default retrieval.")
     tasks: TasksBlock | None = Field(default=None, description="Explicit tasks, instead of a purpose.")
-    dimensions: int | None = Field(
+    dimensions: StrictInt | None = Field(
         default=None, description="Length of the stored vectors; default: the model's full length."
     )
     metric: Metric = Metric.COSINE
-    late_chunking: bool = Field(default=False, description="Embed each chunk in the context of its document.")
-    namespaces: bool = Field(default=False, description="Keep tenants apart; every call then names one.")
-    store_text: bool = Field(default=True, description="Keep the chunks' texts in the database.")
-    fields: dict[str, FieldDeclaration] = Field(default_factory=dict, description="Metadata fields to filter on.")
+    late_chunking: StrictBool = Field(default=False, description="Embed each chunk in the context of its document.")
+    namespaces: StrictBool = Field(default=False, description="Keep tenants apart; every call then names one.")
+    store_text: StrictBool = Field(default=True, description="Keep the chunks' texts in the database.")
+    fields: dict[FieldName, FieldDeclaration] = Field(default_factory=dict, description="Metadata fields to filter on.")
     chunking: ChunkingBlock = ChunkingBlock()
 
     @model_validator(mode="after")
     def _coherent(self) -> CollectionBlock:
+        reasons = []
         if self.purpose is not None and self.tasks is not None:
-            raise ValueError("set purpose or tasks, not both")
+            reasons.append("set purpose or tasks, not both")
         if self.late_chunking and self.chunking.overlap:
-            raise ValueError("chunking.overlap must be 0 under late chunking: chunks see their neighbours anyway")
-        reserved = sorted(_RESERVED & set(self.fields))
-        if reserved:
-            raise ValueError(f"field name {reserved[0]!r} is reserved for nestvec; rename it")
+            reasons.append("chunking.overlap must be 0 under late chunking: chunks see their neighbours anyway")
+        if reasons:
+            raise ValueError("; ".join(reasons))
         return self
 
 
@@ -114,10 +134,3 @@ class FileBlock(Options):
     embedders: dict[str, PluginBlock] = Field(default_factory=dict)
     backends: dict[str, PluginBlock] = Field(default_factory=dict)
     collections: dict[str, CollectionBlock] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _names(self) -> FileBlock:
-        for name in self.collections:
-            check_logical(name)
-        check_unambiguous(self.collections)
-        return self

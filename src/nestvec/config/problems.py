@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -47,20 +48,28 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _known(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The keys of the table at `path`; none where nothing is known of it."""
     current: Any = model
     for part in path:
-        field = getattr(current, "model_fields", {}).get(part)
-        if field is None:
-            continue  # a key of a mapping: the model it holds is what `current` is already, or unknown
-        current = _model_in(field.annotation) or current
-    return list(getattr(current, "model_fields", {}))
+        current = _inside(current, part)
+    found = _model_in(current)
+    return list(found.model_fields) if found is not None else []
+
+
+def _inside(annotation: Any, key: str) -> Any:
+    """What stands under a key of a table of this type."""
+    found = _model_in(annotation)
+    if found is not None:
+        field = found.model_fields.get(key)
+        # Not a field: pydantic names the member of a union that it tried, which is the table itself.
+        return field.annotation if field is not None else annotation
+    return get_args(annotation)[-1] if get_origin(annotation) in (dict, Mapping) else None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a type is, or that a union has; not one inside a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _model_in(part)
-        if found is not None:
-            return found
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        return next(filter(None, map(_model_in, get_args(annotation))), None)
     return None

@@ -217,6 +217,11 @@ class Bench:
         assert isinstance(found, str), f"resolve must follow the pointer {pointer!r}, but it answered {found!r}"
         return found
 
+    @property
+    def adapter(self) -> Any:
+        """The open adapter itself."""
+        return self._opened()
+
     def effective(self) -> BackendCapabilities:
         """What the opened adapter says that it can do."""
         answer: BackendCapabilities = self.loop.settle(self._opened().capabilities())

@@ -29,8 +29,8 @@ DIMENSIONS = 384
 #: The fingerprint of each model's rotation. Vectors rotated by different matrices can not be compared, so it
 #: is part of the embedding space: changing a matrix orphans every stored collection.
 FINGERPRINTS: dict[str, str] = {
-    "multilingual-e5-small": "",
-    "portuguese-multilingual-e5-small": "",
+    "multilingual-e5-small": "2caed0efcfa543d4",
+    "portuguese-multilingual-e5-small": "0ae90fca564e1c3a",
 }
 
 _DATA = files("nestvec_e5") / "data"

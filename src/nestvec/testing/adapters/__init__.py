@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from nestvec.testing.adapters.collections import ApplyChecks, CollectionChecks
+from nestvec.testing.adapters.documents import DocumentChecks, InterruptionChecks, ServiceChecks, TenantChecks
 from nestvec.testing.adapters.records import FidelityChecks, RecordChecks
 from nestvec.testing.adapters.spaces import SpaceChecks, SwitchChecks
 
 
-class AdapterConformance(CollectionChecks, ApplyChecks, SpaceChecks, SwitchChecks, RecordChecks, FidelityChecks):
+class AdapterConformance(
+    CollectionChecks,
+    ApplyChecks,
+    SpaceChecks,
+    SwitchChecks,
+    RecordChecks,
+    FidelityChecks,
+    DocumentChecks,
+    InterruptionChecks,
+    TenantChecks,
+    ServiceChecks,
+):
     """Everything that an adapter has to keep. Subclass it as `Test…` and provide the fixture `backend`:
 
         class TestAcme(AdapterConformance):

@@ -1,0 +1,372 @@
+"""The kit's checks on documents: routing, replacing, keeping, deleting, interruptions, tenants, concurrency."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import count
+from typing import Any, Final
+
+from nestvec.contract import Count, Event, Remove, Write
+from nestvec.errors import BackendError, BackendUnavailable, IngestFailed, InvalidInput, InvalidName, NestvecError
+from nestvec.filters import F
+from nestvec.testing.adapters.base import AdapterKit
+from nestvec.testing.bench import Bench
+from nestvec.testing.data import document, words
+from nestvec.testing.guard import refused
+from nestvec.types import Document
+
+#: Purpose, the task of stored texts, the task of questions.
+_ROUTES: Final = (
+    ("retrieval", "retrieval.passage", "retrieval.query"),
+    ("matching", "text-matching", "text-matching"),
+    ("clustering", "separation", "separation"),
+    ("classification", "classification", "classification"),
+)
+_SMALL: Final = {"chunking": {"size": 60}}
+
+
+class Interrupted(BackendError):
+    """What the kit raises in the middle of a write."""
+
+
+class DocumentChecks(AdapterKit):
+    """Ingesting, replacing, deleting."""
+
+    def test_tasks_reach_the_embedder(self, bench: Bench) -> None:
+        """Documents with the index task, questions with the query task, for every purpose."""
+        for purpose, index, query in _ROUTES:
+            name = f"{bench.name}{purpose}"
+            docs = bench.applied(collections={name: {"purpose": purpose, "dimensions": 32}})[name]
+            docs.upsert([document("a"), document("b", seed=2)])
+            stored = bench.tasks
+            docs.search("river stone")
+            asked = bench.tasks[len(stored) :]
+            bench.embedders.clear()
+            assert set(stored) == {index}, f"{purpose}: documents are embedded as {index}, not {stored}"
+            assert asked == [query], f"{purpose}: questions are embedded as {query}, not {asked}"
+
+    def test_unchanged_documents_are_left_alone(self, bench: Bench) -> None:
+        """The same input again: nothing embedded, nothing written."""
+        docs = bench.applied(_SMALL).docs
+        documents = [document(f"d{i}", seed=i, metadata={"year": i}) for i in range(3)]
+        first = docs.upsert(documents)
+        assert (first.documents, first.unchanged, first.deleted) == (3, 0, 0), f"new documents are all embedded: {first}"
+        asked, sent = len(bench.embedded), len(bench.requests)
+        again = docs.upsert(documents)
+        assert (again.documents, again.embedded) == (3, 0), f"unchanged documents are not embedded: {again}"
+        assert again.unchanged == first.embedded == docs.count(chunks=True), f"all chunks are unchanged: {again}"
+        assert len(bench.embedded) == asked, "unchanged documents are not sent to the embedder"
+        writes = [each for each in bench.requests[sent:] if isinstance(each, Write | Remove)]
+        assert not writes, f"unchanged documents are not written again, but {writes[0].method} was sent"
+
+    def test_replacing_a_document(self, bench: Bench) -> None:
+        """Shorter, longer, other: afterwards exactly the new version is there."""
+        docs = bench.applied(_SMALL).docs
+        for number, length in enumerate((40, 8, 90, 40)):
+            new = document("a", length, seed=number, metadata={"year": number})
+            docs.upsert([new])
+            _is_exactly(bench, docs, new)
+
+    def test_kept_chunks_are_not_embedded_again(self, bench: Bench) -> None:
+        """In a changed document, chunks with equal text keep their vectors."""
+        docs = bench.applied(_SMALL).docs
+        body = words(60)
+        docs.upsert([Document("a", body)])
+        before = _vectors(docs)
+        asked = len(bench.embedded)
+        report = docs.upsert([Document("a", body + " and one more sentence at the end of it all")])
+        new = bench.embedded[asked:]
+        assert 0 < len(new) <= 2, f"only chunks whose text changed are embedded, but {len(new)} texts were"
+        assert report.unchanged == docs.count(chunks=True) - len(new), f"kept chunks are reported as unchanged: {report}"
+        after = _vectors(docs)
+        for text in set(before) & set(after):
+            off = abs(before[text] - after[text]).max()
+            assert off <= 2e-6, f"a chunk whose text did not change keeps its vector, but it is off by {off}"
+
+    def test_metadata_alone_never_embed(self, bench: Bench) -> None:
+        """A change of metadata reaches every chunk, without the embedder — late chunking included."""
+        for late in (False, True):
+            name = f"{bench.name}{'late' if late else 'plain'}"
+            docs = bench.applied(
+                collections={name: {"late_chunking": late, "fields": {"year": "integer"}, **_SMALL, "dimensions": 16}}
+            )[name]
+            docs.upsert([document("a", 60, metadata={"year": 1, "gone": "x"})])
+            before, asked = _vectors(docs), len(bench.embedded)
+            docs.upsert([document("a", 60, metadata={"year": 2})])
+            assert len(bench.embedded) == asked, f"a change of metadata alone never embeds (late chunking: {late})"
+            found = docs.count({"year": 2}, chunks=True)
+            assert found == docs.count(chunks=True) == len(before), f"new metadata reach all {len(before)} chunks: {found}"
+            assert docs.get("a").metadata == {"year": 2}, f"metadata are replaced as a whole: {docs.get('a').metadata}"
+            after = _vectors(docs)
+            off = max(abs(before[text] - after[text]).max() for text in before)
+            assert off <= 2e-6, f"a change of metadata keeps the vectors, but one is off by {off}"
+
+    def test_late_chunking_embeds_the_whole_document(self, bench: Bench) -> None:
+        """Neighbours matter: a change anywhere embeds all chunks, together."""
+        docs = bench.applied({"late_chunking": True, **_SMALL}).docs
+        docs.upsert([document("a", 60)])
+        bench.embedders[-1].requests.clear()
+        docs.upsert([Document("a", words(60) + " and more")])
+        (request,) = bench.embedders[-1].requests
+        (group,) = request.groups
+        chunks = docs.count(chunks=True)
+        assert request.late, "late chunking is asked of the embedder"
+        assert len(group.spans) == chunks, f"late chunking embeds all {chunks} chunks of a document: {len(group.spans)}"
+
+    def test_deleting_documents(self, bench: Bench) -> None:
+        """By id and by filter; counted as documents, with all their chunks."""
+        docs = bench.applied(_SMALL).docs
+        docs.upsert([document(f"d{i}", 40, seed=i, metadata={"year": i}) for i in range(6)])
+        assert docs.delete(["d0", "d1", "missing"]) == 2, "delete counts the documents that were there"
+        assert docs.delete(["d0"]) == 0, "a deleted document is gone"
+        assert docs.get("d0") is None, "a deleted document can not be got"
+        assert docs.delete(where=F.year >= 4) == 2, "delete by filter counts documents"
+        assert docs.count() == 2, f"two documents are left, not {docs.count()}"
+        left = {each.document_id for page in docs.scroll() for each in page.records}
+        assert left == {"d2", "d3"}, f"deleting removes all chunks of those documents only; left are {sorted(left)}"
+        hits = {hit.document_id for hit in docs.search("river stone", limit=50)}
+        assert hits == {"d2", "d3"}, f"deleted documents are not found; found were {sorted(hits)}"
+        with refused(InvalidInput, "deleting with neither ids nor filter"):
+            docs.delete()
+
+    def test_bad_documents_do_not_stop_good_ones(self, bench: Bench) -> None:
+        """They are reported; everything else is stored; duplicates: the first wins."""
+        docs = bench.applied().docs
+        bad: list[Any] = [Document("empty", "  "), Document("typed", "text", {"year": "no number"}), document("a", seed=9)]
+        report = docs.upsert([document("a"), *bad, document("b", seed=1)], on_failure="report")
+        assert sorted(str(each.document_id) for each in report.failed) == ["a", "empty", "typed"], f"failures: {report}"
+        assert report.documents == docs.count() == 2, f"good documents are stored beside bad ones: {report}"
+        assert docs.get("a") == document("a"), "of two documents with one id the first is kept"
+        with refused(IngestFailed, "bad documents without on_failure='report'"):
+            docs.upsert([Document("empty", "")])
+
+    def test_a_big_batch(self, bench: Bench) -> None:
+        """Many documents at once, in several batches: each is stored, and got back in the order asked for."""
+        session = bench.applied(embedder={"batch": 50})
+        documents = [document(f"d{i}", 6, seed=i) for i in range(420)]
+        seen: list[Any] = []
+        report = session.docs.upsert(iter(documents), progress=seen.append)
+        assert report.documents == 420, f"each document of a big batch is stored: 420, not {report.documents}"
+        assert len(seen) > 1, "progress is reported batch by batch"
+        assert session.docs.count() == 420, f"each document of a big batch is counted: 420, not {session.docs.count()}"
+        asked = [each.id for each in documents[::-1]]
+        got = [each.id for each in session.docs.get_many(asked)]
+        assert got == asked, "get_many gives every document in the order asked for"
+        session.docs.delete(asked[:-1])
+        assert session.docs.count() == 1, "many documents can be deleted at once"
+
+
+class InterruptionChecks(AdapterKit):
+    """Runs that break off, connections that fail for a moment."""
+
+    def test_interrupted_writes_are_mended(self, bench: Bench) -> None:
+        """Broken off at every write and removal, at every point of it: never neither version, and a rerun mends it."""
+        steps = 0
+        for old, new in ((None, document("a", 50, seed=1)), (document("a", 50), document("a", 30, seed=1))):
+            for cut in count():
+                docs = bench.session(_SMALL).docs if steps else bench.applied(_SMALL).docs
+                steps += 1
+                docs.delete(["a"])
+                docs.upsert([old] if old else [])
+                if not _broken_off(bench, docs, new, cut):
+                    break
+                _old_or_new(docs, old, new)
+                docs.upsert([new])
+                _is_exactly(bench, docs, new)
+        assert steps > 8, f"the kit must have interrupted several writes, not {steps}"
+
+    def test_interrupted_deletes_are_mended(self, bench: Bench) -> None:
+        """A delete that broke off can be repeated, and leaves nothing."""
+        docs = bench.applied(_SMALL).docs
+        for cut in count():
+            docs.upsert([document("a", 50), document("b", 20, seed=3)])
+            if not _broken_off_while(bench, lambda: docs.delete(["a"]), cut):
+                break
+            docs.delete(["a"])
+            assert docs.get("a") is None, "a repeated delete finishes what was interrupted"
+            left = {each.document_id for page in docs.scroll() for each in page.records}
+            assert left == {"b"}, f"a repeated delete leaves nothing of the document; left are {left}"
+
+    def test_passing_failures_are_retried(self, bench: Bench) -> None:
+        """The drivers retry what is retryable, and say so; adapters need not."""
+        session = bench.applied(attempts=3)
+        failures = iter([True, True])
+
+        def fail_twice(request: Any, perform: Any) -> Any:
+            if isinstance(request, Write) and next(failures, False):
+                raise BackendUnavailable("a passing failure made by the kit")
+            return perform(request)
+
+        bench.intercept = fail_twice
+        session.docs.upsert([document("a")])
+        bench.intercept = None
+        retried = [event for event in bench.events if event.name == "request_retried"]
+        assert len(retried) == 2, f"each retry emits an event request_retried: 2, not {len(retried)}"
+        assert session.docs.get("a") == document("a"), "a retried write is stored"
+
+
+class TenantChecks(AdapterKit):
+    """Several tenants in one collection."""
+
+    def test_tenants_are_kept_apart(self, bench: Bench) -> None:
+        """Each sees its own documents only, even under equal ids, in every call."""
+        if not bench.capabilities.tenants:
+            return  # refused elsewhere: see test_undeclared_metrics_and_tenants_are_refused
+        shared = bench.applied({"namespaces": True, **_SMALL}).docs
+        one, two = shared.namespace("one"), shared.namespace('t"wo\' ünï')
+        one.upsert([document("same", metadata={"year": 1}), document("first", seed=1)])
+        two.upsert([document("same", 20, seed=7, metadata={"year": 1})])
+        assert (one.count(), two.count()) == (2, 1), f"each tenant counts its own: 2 and 1, not {one.count()}, {two.count()}"
+        assert one.count({"year": 1}) == 1, "a filtered count stays within the tenant"
+        for tenant, ids in ((one, {"same", "first"}), (two, {"same"}), (shared.namespace("three"), set[str]())):
+            hits = {hit.document_id for hit in tenant.search("river stone", limit=50)}
+            assert hits == ids, f"a tenant's search finds its own documents only: {sorted(ids)}, not {sorted(hits)}"
+            rows = {each.document_id for page in tenant.scroll() for each in page.records}
+            assert rows == ids, f"a tenant's scroll gives its own documents only: {sorted(ids)}, not {sorted(rows)}"
+        assert two.get("first") is None, "a tenant can not get another's document"
+        assert two.get("same") == document("same", 20, seed=7, metadata={"year": 1}), "equal ids do not mix tenants up"
+        assert two.delete(["first"]) == 0, "a tenant can not delete another's document by id"
+        assert two.delete(where=F.year == 1) == 1, "a tenant's delete by filter counts its own documents"
+        assert one.count() == 2, f"a tenant's delete leaves the others alone: 2 documents, not {one.count()}"
+        total = bench.raw(Count(bench.physical()))
+        assert total == one.count(chunks=True), f"without a tenant the adapter counts all of them, not {total}"
+
+    def test_tenants_are_required_or_refused(self, bench: Bench) -> None:
+        """A collection with namespaces needs one in every call; one without takes none."""
+        plain = bench.applied().docs
+        with refused(InvalidName, "a namespace on a collection without them"):
+            plain.namespace("acme").count()
+        if not bench.capabilities.tenants:
+            return
+        name = f"{bench.name}shared"
+        docs = bench.applied(collections={name: {"namespaces": True, "dimensions": 16}})[name]
+        calls = [docs.count, lambda: docs.search("river"), lambda: docs.upsert([document("a")]), lambda: docs.delete(["a"])]
+        for call in [*calls, lambda: docs.get("a"), docs.scroll, lambda: docs.namespace(" ").count()]:
+            with refused(InvalidName, "a call without a namespace on a collection that has them"):
+                call()
+
+
+class ServiceChecks(AdapterKit):
+    """Events, threads, closing."""
+
+    def test_events_are_emitted(self, bench: Bench) -> None:
+        """Created, written, failed, searched, deleted: each with the collection's name and plain values."""
+        docs = bench.applied().docs
+        docs.upsert([document("a"), Document("bad", "")], on_failure="report")
+        docs.search("river")
+        docs.delete(["a"])
+        names = {event.name for event in bench.events}
+        wanted = {"collection_created", "document_written", "document_failed", "search_done", "document_deleted"}
+        assert wanted <= names, f"events are emitted for {sorted(wanted)}; missing are {sorted(wanted - names)}"
+        for event in bench.events:
+            assert isinstance(event, Event), "events are Event values"
+            assert event.collection == bench.name, f"event {event.name} names the collection, not {event.collection!r}"
+
+    def test_threads_share_a_client(self, bench: Bench) -> None:
+        """Four at a time write, read and search through one handle; nothing is lost."""
+        docs = bench.applied(_SMALL).docs
+
+        def work(number: int) -> int:
+            docs.upsert([document(f"d{number}-{i}", 20, seed=number * 10 + i) for i in range(4)])
+            docs.search("river stone")
+            docs.upsert([document(f"d{number}-0", 30, seed=number)])
+            return len(docs.get_many([f"d{number}-{i}" for i in range(4)]))
+
+        with ThreadPoolExecutor(4) as pool:
+            seen = list(pool.map(work, range(8)))
+        assert seen == [4] * 8, f"each thread reads what it wrote: 4 documents, not {seen}"
+        assert docs.count() == 32, f"nothing is lost between threads: 32 documents, not {docs.count()}"
+        for number in range(8):
+            wanted = document(f"d{number}-0", 30, seed=number)
+            assert docs.get(wanted.id) == wanted, "a document replaced while others were written is complete"
+
+    def test_closing_twice(self, bench: Bench) -> None:
+        """Clients and adapters may be closed twice; a client opens again when it is used again."""
+        session = bench.applied()
+        session.close()
+        session.close()
+        adapter = bench.adapter
+        for _ in range(2):
+            bench.loop.settle(adapter.close())
+        bench.reopen()
+
+    def test_no_secret_in_repr(self, bench: Bench) -> None:
+        """The options of the backend stay out of every repr."""
+        session = bench.applied()
+        shown = repr([session.target, session.docs.target, bench.adapter])
+        for name, value in bench.subject.options.items():
+            secret = isinstance(value, str) and any(word in name.lower() for word in ("key", "token", "password", "secret"))
+            assert not (secret and value in shown), f"option {name!r} must not appear in a repr"
+
+
+def _vectors(docs: Any) -> dict[str, Any]:
+    """The stored vectors by text."""
+    return {
+        each.text: row for page in docs.scroll(vectors=True) for each, row in zip(page.records, page.vectors, strict=True)
+    }
+
+
+def _is_exactly(bench: Bench, docs: Any, wanted: Document) -> None:
+    """Nothing but this document is stored: text, metadata, chunks without gaps and leftovers, findable."""
+    found = docs.get(wanted.id)
+    assert found == wanted, f"after replacing, exactly the new version is there: {wanted.text!r:.60}, not {found!r:.90}"
+    rows = [each for page in docs.scroll() for each in page.records]
+    chunks = sorted(int(each.system["chunk"]) for each in rows)
+    assert chunks == list(range(len(chunks))), f"after replacing, no chunk of another version is left: {chunks}"
+    assert docs.count() == 1, f"after replacing there is one document, not {docs.count()}"
+    spans = sorted((int(each.system["start"]), int(each.system["end"])) for each in rows)
+    whole = spans[0][0] == 0 and spans[-1][1] == len(wanted.text)
+    assert whole, f"after replacing, the chunks cover the new text: 0 to {len(wanted.text)}, not {spans}"
+    hits = {hit.document_id for hit in docs.search(wanted.text[:50], limit=50)}
+    assert hits == {wanted.id}, f"after replacing, the new version is found: {hits}"
+    report = docs.upsert([wanted])
+    assert (report.embedded, report.deleted) == (0, 0), f"a mended document is unchanged for the next run: {report}"
+
+
+def _old_or_new(docs: Any, old: Document | None, new: Document) -> None:
+    """One complete version can be read and found."""
+    found = docs.get(new.id)
+    assert found in (old, new), f"an interrupted write leaves the old or the new version, never neither: {found!r:.90}"
+    if old is not None:
+        hits = [hit for hit in docs.search(old.text[:40], limit=50) if hit.document_id == new.id]
+        assert hits, "during a replacement the document can be found at every moment"
+
+
+def _broken_off(bench: Bench, docs: Any, new: Document, cut: int) -> bool:
+    return _broken_off_while(bench, lambda: docs.upsert([new]), cut)
+
+
+def _broken_off_while(bench: Bench, act: Any, cut: int) -> bool:
+    """Break off `act` at the cut-th possible place; False once it ran to its end: there are no more places."""
+    places = count()
+
+    def breaking(request: Any, perform: Any) -> Any:
+        if not isinstance(request, Write | Remove):
+            return perform(request)
+        size = len(request.records) if isinstance(request, Write) else len(request.ids)
+        for done in sorted({0, 1, size // 2, size}):
+            if done <= size and next(places) == cut:
+                if done:
+                    perform(_first(request, done))
+                raise Interrupted("broken off by the kit")
+        return perform(request)
+
+    bench.intercept = breaking
+    try:
+        act()
+    except NestvecError as error:
+        assert isinstance(error, Interrupted), f"an interruption is passed on as it is, not as {error!r}"
+        return True
+    else:
+        return False
+    finally:
+        bench.intercept = None
+
+
+def _first(request: Any, done: int) -> Any:
+    """A request for the first records only: those that became durable."""
+    if isinstance(request, Remove):
+        return replace(request, ids=request.ids[:done])
+    rows = {name: matrix[:done] for name, matrix in request.vectors.items()}
+    return replace(request, records=request.records[:done], vectors=rows)

