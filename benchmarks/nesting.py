@@ -97,9 +97,7 @@ def docstrings(size: int = 500) -> Task:
     by_query = dict(_docstrings())
     pairs = sorted({passage: query for query, passage in by_query.items()}.items())
     if len(pairs) < size:
-        raise SystemExit(
-            f"This Python ships {len(pairs)} usable docstrings, {size} are needed: use --task udhr"
-        )
+        raise SystemExit(f"This Python ships {len(pairs)} usable docstrings, {size} are needed: use --task udhr")
     pairs = random.Random(SEED).sample(pairs, size)
     same = np.eye(len(pairs), dtype=bool)
     return Task("docstrings", [q for _, q in pairs], [p for p, _ in pairs], same, np.zeros_like(same))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nestvec import __version__
-from nestvec.cli import collections, config, demo, doctor, ingest, init, plugins, search
+from nestvec.cli import config, demo, doctor, ingest, init, manage, plugins, search
 from nestvec.cli.output import forgive_streams
 from nestvec.cli.session import DEFAULT_CONFIG, Session
 
@@ -38,12 +38,12 @@ def main(context: click.Context, path: Path) -> None:
 
 for _command in (
     init.init,
-    collections.plan,
-    collections.apply,
-    collections.status,
+    manage.plan,
+    manage.apply,
+    manage.status,
     ingest.ingest,
     search.search,
-    collections.delete,
+    manage.delete,
     plugins.plugins,
     doctor.doctor,
     config.config,

@@ -32,7 +32,7 @@ def doctor(session: Session) -> int:
         checks.append(check)
         if not session.json:
             _show(check)
-    counted = Counter(check.status for check in checks)
+    counted: Counter[str] = Counter(check.status for check in checks)
     if session.json:
         print_json({"checks": [check.to_dict() for check in checks], "healthy": not counted["fail"]})
     else:

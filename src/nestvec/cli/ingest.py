@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from nestvec.cli.collections import open_collection
+from nestvec.cli.manage import open_collection
 from nestvec.cli.output import amount, clean, print_json, say, warn
 from nestvec.cli.progress import progress
 from nestvec.cli.session import INTERRUPTED, Session, command, describe, describe_interrupt

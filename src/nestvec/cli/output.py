@@ -75,7 +75,8 @@ def _steers(character: str) -> bool:
 
 def wrap(text: str, width: int, lines: int = 3) -> str:
     """Text in at most `lines` lines of `width` terminal cells each; an ellipsis marks what is left out."""
-    rest, done = clean(text), []
+    rest = clean(text)
+    done: list[str] = []
     while rest and len(done) < lines:
         last = len(done) == lines - 1
         line, rest = _take(rest, width, cut=last)

@@ -67,7 +67,7 @@ def declared(registry: Registry, errors: Mapping[tuple[str, str], NestvecError])
 
 
 def _declared(plugin: BackendPlugin) -> Matrix:
-    forms = {plugin.name: _capabilities(plugin, {})}
+    forms = {plugin.name: _capabilities(plugin, {}) or _capabilities(plugin, {"url": "http://localhost"})}
     if plugin.embedded is not None:
         forms[f"{plugin.name} (embedded)"] = _capabilities(plugin, plugin.embedded(None))
     found = {name: _plain(value) for name, value in forms.items() if value is not None}

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nestvec.cli.collections import open_collection
+from nestvec.cli.manage import open_collection
 from nestvec.cli.output import fit, print_json, say, table, terminal_width, wrap
-from nestvec.cli.session import JsonObject, Session, command
+from nestvec.cli.session import Session, command, json_object
 
 if TYPE_CHECKING:
     from nestvec.types import Hit
@@ -23,7 +23,7 @@ _LINES = 3
 @click.option("--limit", "-n", type=click.IntRange(1), default=10, show_default=True, help="Hits to show.")
 @click.option("--offset", type=click.IntRange(0), default=0, help="Hits to leave out first.")
 @click.option("--threshold", type=float, help="The lowest score wanted (higher is better).")
-@click.option("--where", type=JsonObject(), metavar="JSON", help="Search only documents that match this filter.")
+@click.option("--where", callback=json_object, metavar="JSON", help="Search only documents that match this filter.")
 @click.option("--group-by-document", is_flag=True, help="Only the best hit of each document.")
 @click.option("--namespace", metavar="NAME", help="The tenant to search.")
 @command

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -80,14 +80,14 @@ def describe_interrupt(message: str) -> dict[str, Any]:
     return {"type": "Interrupted", "message": message, "retryable": True}
 
 
-def command(function: Command) -> Callable[..., NoReturn]:
+def command(function: Command) -> Callable[..., None]:
     """Make a function of a session a click callback: with `--json`, exit codes, and errors told in one place."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text for people.")
     @click.option("--config", "-c", "late", type=click.Path(path_type=Path), hidden=True)
-    @click.pass_context
     @functools.wraps(function)
-    def callback(context: click.Context, as_json: bool, late: Path | None, **arguments: Any) -> NoReturn:
+    def callback(as_json: bool, late: Path | None, **arguments: Any) -> None:
+        context = click.get_current_context()
         session: Session = replace(context.obj, json=as_json)
         if late is not None:  # people write -c on either side of the command
             session = replace(session, path=late)
@@ -108,28 +108,24 @@ def _guarded(session: Session, function: Command, arguments: dict[str, Any]) -> 
         return INTERRUPTED
 
 
-class JsonObject(click.ParamType):
-    """An option whose value is a JSON object."""
+def json_object(_: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    """Callback of an option whose value is a JSON object; anything else is wrong usage."""
+    import json
 
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        """Parse it; anything else is wrong usage."""
-        import json
-
-        if isinstance(value, dict):
-            return value
-        try:
-            parsed = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            self.fail(f"this is no valid JSON ({_first_line(error)}): {value!r:.100}; {_EXAMPLE}", param, ctx)
-        if not isinstance(parsed, dict):
-            self.fail(f"expected a JSON object, not {value!r:.100}; {_EXAMPLE}", param, ctx)
-        return parsed
+    if value is None:
+        return None
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        message = f"this is no valid JSON ({_one_line(error)}): {value!r:.100}; {_EXAMPLE}"
+        raise click.BadParameter(message, param=parameter) from error
+    if not isinstance(parsed, dict):
+        raise click.BadParameter(f"expected a JSON object, not {value!r:.100}; {_EXAMPLE}", param=parameter)
+    return parsed
 
 
 _EXAMPLE = """write it like '{"lang": "de", "year": {"$gte": 2020}}'"""
 
 
-def _first_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return re.sub(r"\s+", " ", str(error))

@@ -77,7 +77,9 @@ class ChunkingBlock(Options):
 
     unit: Literal["characters", "tokens"] = "characters"
     size: StrictInt = Field(default=1000, ge=1, description="Most units in a chunk.")
-    overlap: StrictInt = Field(default=0, ge=0, description="Units that neighbouring chunks share; 0 under late chunking.")
+    overlap: StrictInt = Field(
+        default=0, ge=0, description="Units that neighbouring chunks share; 0 under late chunking."
+    )
     format: Literal["auto", "text", "markdown"] = "auto"
     tokenizer: str | None = Field(default=None, description="Path of a Hugging Face tokenizer.json, for unit = tokens.")
 

@@ -14,12 +14,14 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
 from nestvec.config.blocks import CollectionBlock, FileBlock, PluginBlock
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import explicit_pair, pair_for
 from nestvec.errors import ConfigError, NestvecError
+from nestvec.names import check_logical, check_unambiguous
 from nestvec.options import Options
 from nestvec.registry import Registry, default_registry
 from nestvec.spaces import space_of
@@ -69,17 +71,11 @@ def load_config(path: str | Path, registry: Registry | None = None) -> Config:
 
 def parse_config(data: Mapping[str, Any], registry: Registry | None = None, *, path: Path | None = None) -> Config:
     """Check a configuration given as plain values; relative paths in it count from the file's folder."""
-    label = str(path) if path else "the configuration"
-    try:
-        blocks = FileBlock.model_validate(dict(data))
-    except ValidationError as error:
-        raise ConfigError(f"{label} has mistakes:", sentences(error, FileBlock)) from error
-    except NestvecError as error:
-        raise ConfigError(f"{label} has mistakes:", [str(error)]) from error
-    reader = _Reader(registry or default_registry(), path.parent if path else None)
-    config = reader.read(blocks, path)
+    reader = _Reader(registry or default_registry(), path.parent.absolute() if path else None)
+    config = reader.read(data, path)
     if reader.problems:
-        raise ConfigError(f"{label} has mistakes:", reader.problems)
+        # No validation error is chained: it would keep what was written, perhaps a secret in the wrong place.
+        raise ConfigError(f"{path or 'the configuration'} has mistakes:", reader.problems)
     return config
 
 
@@ -90,18 +86,36 @@ class _Reader:
         self.problems: list[str] = []
         self._registry = registry
         self._folder = folder
+        self._declared: dict[str, list[str]] = {}
 
-    def read(self, blocks: FileBlock, path: Path | None) -> Config:
+    def read(self, data: Mapping[str, Any], path: Path | None) -> Config:
+        self._declared = {group: _names(data, group) for group in FileBlock.model_fields}
+        blocks, broken = self._blocks(data)
         backends = self._connections("backends", blocks.backends, self._registry.backend)
         embedders = self._connections("embedders", blocks.embedders, self._registry.embedder)
         config = Config(backends, embedders, {}, path)
         specs: dict[str, CollectionSpec] = {}
+        with self._noting("collections"):
+            check_unambiguous(self._declared["collections"])
         for name, block in blocks.collections.items():
             with self._noting(f"collections.{name}"):
-                spec = self._collection(name, block, blocks, config)
+                spec = self._collection(name, block, config, broken=name in broken)
                 if spec is not None:
                     specs[name] = spec
         return Config(backends, embedders, specs, path)
+
+    def _blocks(self, data: Mapping[str, Any]) -> tuple[FileBlock, set[str]]:
+        """The blocks, and the names of broken collections, of which only the references are kept.
+
+        So that one mistake does not hide those in other blocks.
+        """
+        try:
+            return FileBlock.model_validate(dict(data)), set()
+        except ValidationError as error:
+            self.problems += sentences(error, FileBlock)
+            places = {tuple(item["loc"][:2]) for item in error.errors(include_url=False, include_input=False)}
+        broken = _broken_collections(data, places)
+        return FileBlock.model_validate(_sound(data, places, broken)), set(broken)
 
     @contextmanager
     def _noting(self, key: str) -> Iterator[None]:
@@ -121,31 +135,29 @@ class _Reader:
                     found[name] = Connection(name, plugin, options)
         return found
 
-    def _options(self, model: type[Options], values: Mapping[str, Any], key: str) -> Options | None:
+    def _options(self, model: type[Options], values: Any, key: str) -> Options | None:
         try:
-            return model.model_validate(dict(values), context={"folder": self._folder})
+            return model.model_validate(values, context={"folder": self._folder})
         except ValidationError as error:
             self.problems += sentences(error, model, key.split("."))
             return None
 
-    def _collection(
-        self, name: str, block: CollectionBlock, blocks: FileBlock, config: Config
-    ) -> CollectionSpec | None:
+    def _collection(self, name: str, block: CollectionBlock, config: Config, *, broken: bool) -> CollectionSpec | None:
         key = f"collections.{name}"
-        backend = self._choose(f"{key}.backend", block.backend, blocks.backends, config.backends, "backends")
-        embedder = self._choose(f"{key}.embedder", block.embedder, blocks.embedders, config.embedders, "embedders")
+        backend = self._choose(f"{key}.backend", block.backend, config.backends, "backends")
+        embedder = self._choose(f"{key}.embedder", block.embedder, config.embedders, "embedders")
         options = self._collection_options(key, block, backend)
-        if backend is None or embedder is None:
+        if backend is None or embedder is None or broken:
+            check_logical(name)
             return None
-        return build_spec(name, block, backend, embedder, options)
+        return self._spec(name, block, backend, embedder, options)
 
-    def _choose(
-        self, key: str, wanted: str | None, declared: Mapping[str, Any], usable: Mapping[str, Any], group: str
-    ) -> Any:
+    def _choose(self, key: str, wanted: str | None, usable: Mapping[str, Any], group: str) -> Any:
+        declared = self._declared[group]
         if wanted is None and len(declared) != 1:
             self.problems.append(f"{key}: is missing; the file has {group}: {', '.join(declared) or 'none'}")
             return None
-        name = wanted if wanted is not None else next(iter(declared))
+        name = wanted if wanted is not None else declared[0]
         if name not in declared:
             self.problems.append(f"{key}: there is no [{group}.{name}]{did_you_mean(name, declared)}")
         return usable.get(name)
@@ -155,61 +167,101 @@ class _Reader:
     ) -> Options | None:
         extra = dict(block.model_extra or {})
         if backend is None:
-            return None
-        plugin = backend.plugin
-        own = extra.pop(plugin.name, {}) if plugin.collection_options else None
-        known = [*CollectionBlock.model_fields, *([plugin.name] if plugin.collection_options else [])]
+            # A table may be the options of the backend that could not be loaded; anything else is a mistake.
+            extra = {name: value for name, value in extra.items() if not isinstance(value, Mapping)}
+        plugin = backend.plugin if backend is not None else None
+        own = extra.pop(plugin.name, {}) if plugin is not None and plugin.collection_options else {}
+        known = [*CollectionBlock.model_fields, *([plugin.name] if plugin and plugin.collection_options else [])]
         self.problems += [f"{key}.{name}: unknown key{did_you_mean(name, known)}" for name in extra]
-        if plugin.collection_options is None or own is None:
+        if plugin is None or plugin.collection_options is None:
             return None
         return self._options(plugin.collection_options, own, f"{key}.{plugin.name}")
 
+    def _spec(
+        self,
+        name: str,
+        block: CollectionBlock,
+        backend: Connection[BackendPlugin],
+        embedder: Connection[EmbedderPlugin],
+        options: Options | None,
+    ) -> CollectionSpec | None:
+        """The spec that a block describes, or None where model and backend can not do it: all reasons are noted."""
+        key = f"collections.{name}"
+        model, can = embedder.capabilities, backend.capabilities
+        dimensions = tasks = None
+        with self._noting(key):
+            can.names.encode(name)
+        with self._noting(f"{key}.dimensions"):
+            dimensions = model.dimensions if block.dimensions is None else check_dimensions(model, block.dimensions)
+        with self._noting(f"{key}.tasks" if block.tasks else f"{key}.purpose"):
+            tasks = _tasks(model, block)
+        self.problems += [f"{key}.{reason}" for reason in _impossible(block, dimensions, model, backend.name, can)]
+        if dimensions is None or tasks is None:
+            return None
+        return CollectionSpec(
+            name=name,
+            space=space_of(model, dimensions, tasks, late_chunking=block.late_chunking),
+            model=model,
+            backend=backend.name,
+            embedder=embedder.name,
+            metric=block.metric,
+            fields=block.fields,
+            chunking=block.chunking.chunking(),
+            namespaces=block.namespaces,
+            store_text=block.store_text,
+            options=options,
+        )
 
-def build_spec(
-    name: str,
-    block: CollectionBlock,
-    backend: Connection[BackendPlugin],
-    embedder: Connection[EmbedderPlugin],
-    options: Options | None = None,
-) -> CollectionSpec:
-    """The spec that a collection block describes. Raises where model and backend can not do it."""
-    model, can = embedder.capabilities, backend.capabilities
-    dimensions = model.dimensions if block.dimensions is None else check_dimensions(model, block.dimensions)
+
+def _names(data: Mapping[str, Any], group: str) -> list[str]:
+    """The names of a group's blocks, sound or not."""
+    blocks = data.get(group)
+    return [name for name in blocks if isinstance(name, str)] if isinstance(blocks, Mapping) else []
+
+
+def _sound(data: Mapping[str, Any], places: set[Any], broken: Mapping[str, Any]) -> dict[str, Any]:
+    """The file without what stands in the places of mistakes."""
+    kept: dict[str, Any] = {}
+    for group, blocks in data.items():
+        if (group,) not in places:
+            kept[group] = {name: block for name, block in blocks.items() if (group, name) not in places}
+    if broken:
+        kept["collections"] |= broken
+    return kept
+
+
+def _broken_collections(data: Mapping[str, Any], places: set[Any]) -> dict[str, dict[str, Any]]:
+    collections = data.get("collections") if ("collections",) not in places else None
+    return {
+        name: _references(block)
+        for name, block in (collections or {}).items()
+        if ("collections", name) in places and isinstance(name, str) and isinstance(block, Mapping)
+    }
+
+
+def _references(block: Mapping[str, Any]) -> dict[str, Any]:
+    """What a broken collection block says about other blocks and plugins."""
+    own = {name: block[name] for name in ("backend", "embedder") if isinstance(block.get(name), str)}
+    return own | {name: value for name, value in block.items() if name not in CollectionBlock.model_fields}
+
+
+def _tasks(model: ModelCapabilities, block: CollectionBlock) -> TaskPair:
     if block.tasks is not None:
-        tasks = explicit_pair(model, block.tasks.index, block.tasks.query)
-    else:
-        tasks = pair_for(model, block.purpose or Purpose.RETRIEVAL)
-    _check_possible(block, dimensions, model, backend, can)
-    can.names.encode(name)
-    return CollectionSpec(
-        name=name,
-        space=space_of(model, dimensions, tasks, late_chunking=block.late_chunking),
-        model=model,
-        backend=backend.name,
-        embedder=embedder.name,
-        metric=block.metric,
-        fields=block.fields,
-        chunking=block.chunking.chunking(),
-        namespaces=block.namespaces,
-        store_text=block.store_text,
-        options=options,
-    )
+        return explicit_pair(model, block.tasks.index, block.tasks.query)
+    return pair_for(model, block.purpose or Purpose.RETRIEVAL)
 
 
-def _check_possible(
-    block: CollectionBlock, dimensions: int, model: Any, backend: Connection[BackendPlugin], can: Any
-) -> None:
-    reasons = []
+def _impossible(
+    block: CollectionBlock, dimensions: int | None, model: ModelCapabilities, backend: str, can: BackendCapabilities
+) -> Iterator[str]:
     if block.late_chunking and not model.late_chunking:
-        reasons.append(f"{model.model} does not offer late chunking; set late_chunking = false")
+        yield f"late_chunking: {model.model} does not offer it; set late_chunking = false"
     if block.metric not in can.metrics:
-        offered = ", ".join(sorted(can.metrics))
-        reasons.append(f"backend {backend.name!r} has no metric {block.metric.value!r}; it has {offered}")
-    if can.max_dimensions is not None and dimensions > can.max_dimensions:
-        reasons.append(
-            f"backend {backend.name!r} stores at most {can.max_dimensions} dimensions; lower dimensions = {dimensions}"
+        yield f"metric: backend {backend!r} has no {block.metric.value!r}; it has {', '.join(sorted(can.metrics))}"
+    if can.max_dimensions is not None and dimensions is not None and dimensions > can.max_dimensions:
+        yield (
+            f"dimensions: backend {backend!r} stores at most {can.max_dimensions} dimensions; "
+            f"set dimensions = {can.max_dimensions} or less instead of {dimensions}"
         )
     if block.namespaces and not can.tenants:
-        reasons.append(f"backend {backend.name!r} has no namespaces; set namespaces = false")
-    if reasons:
-        raise ConfigError("; ".join(reasons))
+        yield f"namespaces: backend {backend!r} has none; set namespaces = false"

@@ -30,7 +30,7 @@ def sentences(error: ValidationError, model: type[BaseModel], prefix: Sequence[s
 
 
 def _sentence(item: Any, model: type[BaseModel], prefix: Sequence[str]) -> str:
-    location = [str(part) for part in item["loc"]]
+    location = [str(part) for part in item["loc"] if part != "[key]"]
     key = ".".join([*prefix, *location]) or "file"
     if item["type"] == "extra_forbidden":
         return f"{key}: unknown key{did_you_mean(location[-1], _known(model, location[:-1]))}"

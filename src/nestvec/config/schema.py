@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from nestvec.config.blocks import CollectionBlock, FileBlock
+from nestvec.contract import BackendPlugin, EmbedderPlugin
+from nestvec.errors import PluginError
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
+
+P = TypeVar("P", BackendPlugin, EmbedderPlugin)
 
 
 def json_schema(registry: Registry | None = None) -> dict[str, Any]:
@@ -16,29 +21,46 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
     schema["title"] = "nestvec configuration"
     definitions = schema["$defs"]
     definitions.pop("PluginBlock")
-    backends = [registry.backend(name) for name in registry.names(BACKENDS)]
-    embedders = [registry.embedder(name) for name in registry.names(EMBEDDERS)]
+    backends = _plugins(registry.names(BACKENDS), registry.backend)
+    embedders = _plugins(registry.names(EMBEDDERS), registry.embedder)
     for group, plugins in (("backends", backends), ("embedders", embedders)):
-        choices = [_plugin(group, plugin, definitions) for plugin in plugins]
-        schema["properties"][group] = {"type": "object", "additionalProperties": {"oneOf": choices}}
+        choices = [_block(group, name, plugin, definitions) for name, plugin in plugins.items()]
+        schema["properties"][group] = {
+            "type": "object",
+            "additionalProperties": {"oneOf": choices} if choices else False,
+        }
     collection = definitions[CollectionBlock.__name__]
     collection["additionalProperties"] = False
-    for plugin in backends:
-        if plugin.collection_options is not None:
-            name = f"collection_{plugin.name}"
-            definitions[name] = _inline(plugin.collection_options.model_json_schema(), definitions, name)
-            collection["properties"][plugin.name] = {"$ref": f"#/$defs/{name}"}
+    for name, plugin in backends.items():
+        if plugin is None:
+            collection["properties"].setdefault(name, {"type": "object"})
+        elif plugin.collection_options is not None:
+            key = f"collection_{name}"
+            definitions[key] = _inline(plugin.collection_options.model_json_schema(), definitions, key)
+            collection["properties"][name] = {"$ref": f"#/$defs/{key}"}
     return schema
 
 
-def _plugin(group: str, plugin: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    name = f"{group}_{plugin.name}"
-    options = _inline(plugin.options.model_json_schema(), definitions, name)
-    options["properties"] = {"use": {"const": plugin.name}, **options.get("properties", {})}
+def _plugins(names: Sequence[str], load: Callable[[str], P]) -> dict[str, P | None]:
+    """The plugins by name; None for a broken one, of which any options are taken for good."""
+    found: dict[str, P | None] = {}
+    for name in names:
+        try:
+            found[name] = load(name)
+        except PluginError:
+            found[name] = None
+    return found
+
+
+def _block(group: str, name: str, plugin: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    key = f"{group}_{name}"
+    options: dict[str, Any] = {"type": "object"}
+    if plugin is not None:
+        options = _inline(plugin.options.model_json_schema(), definitions, key) | {"description": plugin.summary}
+    options["properties"] = {"use": {"const": name}, **options.get("properties", {})}
     options["required"] = ["use", *options.get("required", [])]
-    options["description"] = plugin.summary
-    definitions[name] = options
-    return {"$ref": f"#/$defs/{name}"}
+    definitions[key] = options
+    return {"$ref": f"#/$defs/{key}"}
 
 
 def _inline(schema: dict[str, Any], definitions: dict[str, Any], prefix: str) -> dict[str, Any]:

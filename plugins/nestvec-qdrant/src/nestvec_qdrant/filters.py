@@ -112,14 +112,15 @@ def _path(field: FieldRef) -> str:
 def _equals(path: str, kind: FieldType, value: Scalar) -> Condition:
     if kind not in _MATCHED:
         return _range(path, {"gte": value, "lte": value})
-    return models.FieldCondition(key=path, match=models.MatchValue(value=value))
+    return models.FieldCondition(key=path, match=models.MatchValue.model_validate({"value": value}))
 
 
 def _any(path: str, kind: FieldType, values: Sequence[Scalar]) -> Condition:
     if not values:
         return models.HasIdCondition(has_id=[])  # nothing has none of no ids
     if kind in _MATCHED_ANY:
-        return models.FieldCondition(key=path, match=models.MatchAny(any=list(values)))
+        match = models.MatchAny.model_validate({"any": list(values)})  # all strings or all integers
+        return models.FieldCondition(key=path, match=match)
     return models.Filter(should=[_equals(path, kind, value) for value in values])
 
 
@@ -133,8 +134,8 @@ def _range(path: str, bounds: dict[str, Scalar]) -> Condition:
 def _number(path: str, bound: str, value: Scalar) -> float:
     if isinstance(value, int) and abs(value) >= _EXACT:
         raise Unsupported(
-            f"filter on {path}: Qdrant compares integers as doubles, so ranges are exact only between -2**53 and 2**53, "
-            f"and {value} is outside; == and in_ work for every integer"
+            f"filter on {path}: Qdrant compares integers as doubles, so ranges are exact only between -2**53 and "
+            f"2**53, and {value} is outside; == and in_ work for every integer"
         )
     if value == 0:
         # An index may tell the two zeros apart: the bound lies on their outer side, or its complement's.

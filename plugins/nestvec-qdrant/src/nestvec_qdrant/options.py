@@ -56,9 +56,7 @@ class QdrantOptions(Options):
     allow_http_key: bool = Field(False, description="Send the key unencrypted to a host other than this one.")
     grpc: bool = Field(False, description="Use gRPC for everything that it can do.")
     grpc_port: int = Field(6334, ge=1, le=65535, description="Port of gRPC, on the host of url.")
-    ca: LocalPath | None = Field(
-        None, description="PEM file of the authority that signed the server's certificate."
-    )
+    ca: LocalPath | None = Field(None, description="PEM file of the authority that signed the server's certificate.")
     timeout: int = Field(30, ge=1, description="Seconds that a request may take.")
 
     @model_validator(mode="after")
@@ -74,9 +72,7 @@ class QdrantOptions(Options):
     def _server_options_need_a_server(self) -> QdrantOptions:
         given = self.model_fields_set & {"api_key", "allow_http_key", "grpc", "grpc_port", "ca", "timeout"}
         if self.url is None and given:
-            raise ValueError(
-                f"{', '.join(sorted(given))}: only for a server; set url instead of path, or leave it out"
-            )
+            raise ValueError(f"{', '.join(sorted(given))}: only for a server; set url instead of path, or leave it out")
         return self
 
     @model_validator(mode="after")

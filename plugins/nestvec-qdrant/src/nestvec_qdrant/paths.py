@@ -1,6 +1,6 @@
 """Where things are in a payload, and Qdrant's paths to them.
 
-    {"document_id": "hr-7", "text": "…", "metadata": {"lang": "de"}, "nestvec": {"chunk": 0, …}, "tenant": "acme"}
+{"document_id": "hr-7", "text": "…", "metadata": {"lang": "de"}, "nestvec": {"chunk": 0, …}, "tenant": "acme"}
 """
 
 from __future__ import annotations

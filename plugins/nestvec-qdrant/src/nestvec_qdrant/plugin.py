@@ -20,9 +20,7 @@ _MAX_DIMENSIONS = 65536
 def capabilities(options: QdrantOptions) -> BackendCapabilities:
     """Declared capabilities."""
     if options.embedded:
-        return BackendCapabilities(
-            embedded=True, exact=True, max_dimensions=_MAX_DIMENSIONS, max_vectors=None
-        )
+        return BackendCapabilities(embedded=True, exact=True, max_dimensions=_MAX_DIMENSIONS, max_vectors=None)
     return BackendCapabilities(
         native_async=True,
         max_dimensions=_MAX_DIMENSIONS,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from nestvec.testing.adapters.collections import ApplyChecks, CollectionChecks
 from nestvec.testing.adapters.documents import DocumentChecks, InterruptionChecks, ServiceChecks, TenantChecks
+from nestvec.testing.adapters.filters import FilterChecks
 from nestvec.testing.adapters.records import FidelityChecks, RecordChecks
+from nestvec.testing.adapters.search import SearchChecks
 from nestvec.testing.adapters.spaces import SpaceChecks, SwitchChecks
 
 
@@ -15,6 +17,8 @@ class AdapterConformance(
     SwitchChecks,
     RecordChecks,
     FidelityChecks,
+    SearchChecks,
+    FilterChecks,
     DocumentChecks,
     InterruptionChecks,
     TenantChecks,

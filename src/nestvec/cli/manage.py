@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nestvec.cli.output import amount, clean, print_json, say, table
-from nestvec.cli.session import JsonObject, Session, command
+from nestvec.cli.session import Session, command, json_object
 from nestvec.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _status_row(item: Status) -> list[str]:
 @click.command()
 @click.argument("collection")
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--where", type=JsonObject(), metavar="JSON", help="Delete the documents that match this filter.")
+@click.option("--where", callback=json_object, metavar="JSON", help="Delete the documents that match this filter.")
 @click.option("--all", "everything", is_flag=True, help="Delete every document; the empty collection stays.")
 @click.option("--namespace", metavar="NAME", help="The tenant whose documents to delete.")
 @command

@@ -1,0 +1,27 @@
+# One command for each chore. `make` is a convenience: CI and the README do without it.
+PYTHON ?= .venv/bin/python
+
+.PHONY: help setup test lint types imports format soak bench docs ci
+
+help:            ## show this
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+setup:           ## make .venv with everything the tests need
+	python3 -m venv .venv && .venv/bin/pip install -q -r requirements-dev.txt
+test:            ## run all tests
+	$(PYTHON) -m pytest
+lint:            ## ruff, formatting included
+	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+types:           ## mypy, strict
+	$(PYTHON) -m mypy
+imports:         ## imports point one way
+	$(dir $(PYTHON))lint-imports
+format:          ## let ruff tidy up
+	$(PYTHON) -m ruff check --fix . ; $(PYTHON) -m ruff format .
+soak:            ## the long campaigns that CI samples
+	NESTVEC_SOAK=1 $(PYTHON) -m pytest -m "soak or not soak" tests/kit tests/core tests/filters tests/readers tests/crash plugins
+bench:           ## measure; prints tables
+	for file in benchmarks/bench_*.py; do echo "== $$file"; $(PYTHON) $$file || exit 1; done
+docs:            ## write the pages that come from the code
+	$(PYTHON) docs/generate.py
+ci:              ## what CI runs
+	.ci/run

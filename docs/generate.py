@@ -1,0 +1,133 @@
+"""Write the reference pages that come from the code; with --check, fail if they are not up to date."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import nestvec
+from nestvec import errors
+from nestvec.config import json_schema
+from nestvec.config.blocks import ChunkingBlock, CollectionBlock, TasksBlock
+from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
+
+HERE = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by docs/generate.py from the code; edit the docstrings instead. -->"
+
+
+def python_page() -> str:
+    """Every public name, with its signature and docstring."""
+    parts = [NOTE, "# Python API", "", inspect.getdoc(nestvec) or ""]
+    for name in nestvec.__all__:
+        value = getattr(nestvec, name)
+        parts += ["", f"## `{name}`", "", *_described(name, value)]
+        if inspect.isclass(value):
+            for method, member in inspect.getmembers(value, inspect.isfunction):
+                if not method.startswith("_"):
+                    parts += ["", f"### `{name}.{method}`", "", *_described(method, member)]
+    parts += ["", "## Errors", "", "```", inspect.getdoc(errors) or "", "```"]
+    return "\n".join(parts) + "\n"
+
+
+def _described(name: str, value: Any) -> list[str]:
+    doc = (inspect.getdoc(value) or "").strip()
+    if not callable(value) or (inspect.isclass(value) and issubclass(value, Exception)):
+        return [doc]
+    try:
+        signature = f"{name}{inspect.signature(value)}"
+    except (ValueError, TypeError):
+        return [doc]
+    return ["```python", signature.replace("nestvec.types.", ""), "```", "", doc]
+
+
+def configuration_page() -> str:
+    """Every key of the configuration file."""
+    registry = default_registry()
+    parts = [
+        NOTE,
+        "# Configuration",
+        "",
+        "A TOML file with the tables `[embedders.NAME]`, `[backends.NAME]` and `[collections.NAME]`. Unknown keys are",
+        "errors; all errors of a file are reported at once. Secrets are references: `{ env = \"NAME\" }` or",
+        "`{ file = \"path\" }`, read when the component that needs them opens. Relative paths count from the file's",
+        "folder. `nestvec config schema` prints the JSON Schema for your editor.",
+        "",
+        "## `[collections.NAME]`",
+        "",
+        *_table(CollectionBlock),
+        "",
+        "`fields` maps names to `keyword`, `integer`, `float`, `boolean`, `datetime`, or a list of them: `keyword[]`.",
+        "",
+        "### `tasks`",
+        "",
+        *_table(TasksBlock),
+        "",
+        "### `chunking`",
+        "",
+        *_table(ChunkingBlock),
+    ]
+    for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
+        for name in ("e5",) if group == EMBEDDERS else ("qdrant",):
+            plugin = load(name)
+            parts += ["", f"## `use = \"{name}\"`", "", plugin.summary, "", *_table(plugin.options)]
+            own = getattr(plugin, "collection_options", None)
+            if own is not None:
+                parts += ["", f"### `[collections.NAME.{name}]`", "", *_table(own)]
+    return "\n".join(parts) + "\n"
+
+
+def _table(model: Any) -> list[str]:
+    rows = ["| key | type | default | |", "|---|---|---|---|"]
+    properties = model.model_json_schema().get("properties", {})
+    for key, field in model.model_fields.items():
+        kind = _kind(properties.get(key, {}))
+        default = "" if field.is_required() or field.default is None else f"`{_plain(field.get_default(call_default_factory=True))}`"
+        rows.append(f"| `{key}` | {kind} | {default} | {field.description or ''} |")
+    return rows
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_kind(part) for part in schema["anyOf"] if part.get("type") != "null")
+    if "$ref" in schema:
+        return schema["$ref"].rsplit("/", 1)[-1].removesuffix("Block").lower()
+    return {"object": "table", "integer": "whole number", "boolean": "true or false"}.get(
+        schema.get("type", ""), schema.get("type", "")
+    )
+
+
+def _plain(value: Any) -> str:
+    if hasattr(value, "model_dump"):
+        return "{}"
+    return json.dumps(value, default=str)
+
+
+PAGES = {
+    "python.md": python_page,
+    "configuration.md": configuration_page,
+    "nestvec.schema.json": lambda: json.dumps(json_schema(), indent=2, sort_keys=True) + "\n",
+}
+
+
+def main() -> int:
+    """Write or check every page."""
+    stale = []
+    for name, make in PAGES.items():
+        path, text = HERE / name, make()
+        if "--check" not in sys.argv:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+    if stale:
+        print(f"out of date: {', '.join(stale)}; run `make docs`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

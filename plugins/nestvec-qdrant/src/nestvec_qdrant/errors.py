@@ -1,0 +1,173 @@
+"""Qdrant's errors as nestvec's."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import sqlite3
+from dataclasses import dataclass
+
+import grpc  # type: ignore[import-untyped]  # ships no types
+import httpx
+from pydantic import ValidationError
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
+
+from nestvec.errors import (
+    BackendDenied,
+    BackendFull,
+    BackendLocked,
+    BackendRefused,
+    BackendUnavailable,
+    CollectionNotFound,
+    NestvecError,
+)
+
+#: Everything that the clients and the engine in this process raise.
+VENDOR_ERRORS = (
+    ApiException,
+    QdrantException,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    grpc.RpcError,
+    sqlite3.Error,
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AssertionError,
+)
+
+_NO_COLLECTION = re.compile(r"collection\b.*(doesn't exist|does not exist|not found)", re.IGNORECASE | re.DOTALL)
+_NO_SPACE = re.compile(r"no space left|disk (is )?full|out of disk|insufficient storage", re.IGNORECASE)
+_READ_ONLY = re.compile(r"read-?only", re.IGNORECASE)
+_FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
+_SHOWN = 300
+_FROM_GRPC = {
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNIMPLEMENTED: 400,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where an error happened: the backend in words, whether it is in this process, and the request's name."""
+
+    place: str
+    embedded: bool
+    method: str = "connect"
+    collection: str | None = None
+
+    @property
+    def request(self) -> str:
+        """For messages: `write to collection 'docs_1'`."""
+        return f"{self.method} on collection {self.collection!r}" if self.collection else self.method
+
+
+def translate(error: Exception, scene: Scene) -> NestvecError:
+    """The error to raise instead, with the cause chained."""
+    mapped = _local(error, scene) if scene.embedded else _remote(error, scene)
+    mapped.__cause__ = error
+    return mapped
+
+
+def _remote(error: Exception, scene: Scene) -> NestvecError:
+    if isinstance(error, UnexpectedResponse):
+        return _from_status(error.status_code or 0, _message(error), scene)
+    if isinstance(error, QdrantException):
+        return _from_status(429, str(error), scene)
+    if isinstance(error, grpc.RpcError):
+        code = error.code() if hasattr(error, "code") else None
+        details = error.details() if hasattr(error, "details") else str(error)
+        return _from_status(_FROM_GRPC.get(code, 503), f"{code}: {details}", scene)
+    source = error.source if isinstance(error, ResponseHandlingException) else error
+    if isinstance(source, ValidationError | json.JSONDecodeError):
+        return BackendUnavailable(
+            f"{scene.place}: the answer to {scene.request} can not be understood; is this a Qdrant server, and not a "
+            f"proxy's page? ({_short(str(source))})"
+        )
+    if isinstance(source, httpx.HTTPError | OSError):
+        return _unreachable(source, scene)
+    return BackendRefused(f"{scene.place}: {scene.request} failed: {_named(source)}")
+
+
+def _unreachable(source: Exception, scene: Scene) -> NestvecError:
+    if isinstance(source, httpx.TimeoutException):
+        return BackendUnavailable(
+            f"{scene.place} did not answer {scene.request} in time ({_named(source)}); try again, or set a longer "
+            f"timeout"
+        )
+    hint = "; set ca to your authority's certificate" if "CERTIFICATE_VERIFY_FAILED" in str(source) else ""
+    return BackendUnavailable(
+        f"{scene.place} can not be reached for {scene.request}: {_named(source)}; is it running, and is the address "
+        f"right?{hint}"
+    )
+
+
+def _from_status(status: int, message: str, scene: Scene) -> NestvecError:
+    told = f"{scene.place} answered {scene.request} with {status}: {message}"
+    if status == 507 or _NO_SPACE.search(message):
+        return BackendFull(f"{told}; free some space on the server")
+    if status in (401, 403):
+        return BackendDenied(f"{told}; check api_key and what that key may do")
+    if status == 404 and _NO_COLLECTION.search(message):
+        return CollectionNotFound(f"{told}; create it with `nestvec apply` or apply()")
+    if status == 429 or status >= 500:
+        return BackendUnavailable(f"{told}; try again later")
+    if status == 404 or 300 <= status < 400:
+        return BackendRefused(f"{told}; is this the address of a Qdrant server?")
+    return BackendRefused(f"{told}; the same request would be refused again")
+
+
+def _local(error: Exception, scene: Scene) -> NestvecError:
+    message = str(error)
+    if isinstance(error, OSError | sqlite3.Error) or _NO_SPACE.search(message):
+        return _storage(error, scene)
+    if "already accessed" in message:
+        return BackendLocked(
+            f"{scene.place} is in use by another client: one process at a time can open it, once; close the other one, "
+            f"or use a server"
+        )
+    if isinstance(error, ValueError) and _NO_COLLECTION.search(message):
+        return CollectionNotFound(
+            f"{scene.place} has no such collection ({scene.request}); create it with `nestvec apply` or apply()"
+        )
+    return BackendRefused(f"{scene.place} refused {scene.request}: {_named(error)}")
+
+
+def _storage(error: Exception, scene: Scene) -> NestvecError:
+    code = error.errno if isinstance(error, OSError) else None
+    if code in _FULL or _NO_SPACE.search(str(error)) or _READ_ONLY.search(str(error)):
+        return BackendFull(
+            f"{scene.place} can not be written ({scene.request}): {_named(error)}; free some space, or choose a folder "
+            f"that may be written"
+        )
+    return BackendRefused(f"{scene.place} failed on {scene.request}: {_named(error)}")
+
+
+def _message(error: UnexpectedResponse) -> str:
+    """What the server says: its own message, or the beginning of whatever it sent."""
+    text = error.content.decode("utf-8", "replace")
+    try:
+        status = json.loads(text)["status"]
+        return _short(status["error"] if isinstance(status, dict) else str(status))
+    except (ValueError, LookupError, TypeError):
+        return _short(text) or error.reason_phrase or "no message"
+
+
+def _named(error: Exception) -> str:
+    return _short(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+def _short(text: str) -> str:
+    text = " ".join(str(text).split())
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

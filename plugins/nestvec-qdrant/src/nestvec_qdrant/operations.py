@@ -1,0 +1,293 @@
+"""What each request of the contract does on Qdrant, decided once for every client.
+
+Each operation is a generator: it yields the calls to make, as `Call`s, is sent their results or thrown
+their errors, and returns the answer. Vendor errors are mapped before they are thrown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+from qdrant_client import models
+
+from nestvec.capabilities import BackendCapabilities
+from nestvec.contract import (
+    Batch,
+    CollectionInfo,
+    Count,
+    Create,
+    Describe,
+    Drop,
+    Fetch,
+    Found,
+    Point,
+    Query,
+    Remove,
+    Resolve,
+    Scroll,
+    Update,
+    Write,
+)
+from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
+from nestvec.types import Metric
+from nestvec_qdrant import schema
+from nestvec_qdrant.filters import compile_filter
+from nestvec_qdrant.paths import RECORD, check_fields
+from nestvec_qdrant.records import ESSENTIAL, batch_of, of_tenant, record_of
+from nestvec_qdrant.writes import chunked, grpc_batches, local_points, rest_bodies
+
+T = TypeVar("T")
+Transport: TypeAlias = Literal["local", "rest", "grpc"]
+
+_IDS = 1000
+_QUESTIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the client's method at a dotted path."""
+
+    method: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+Operation: TypeAlias = Generator[Call, Any, T]
+
+
+def call(method: str, /, **arguments: Any) -> Call:
+    """A call, in the shape that it has in Python."""
+    return Call(method, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The operations, for one kind of client. `place` is what errors call the backend."""
+
+    transport: Transport
+    place: str
+    declared: BackendCapabilities
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine runs in this process."""
+        return self.transport == "local"
+
+    def capabilities(self) -> Operation[BackendCapabilities]:
+        """The declared ones, if the server is recent enough."""
+        yield from self._check_server()
+        return self.declared
+
+    # ------------------------------------------------------------ collections
+
+    def resolve(self, request: Resolve) -> Operation[str | None]:
+        """Look the alias up."""
+        found = yield call("get_aliases")
+        names = {alias.alias_name: alias.collection_name for alias in found.aliases}
+        return names.get(request.name)
+
+    def list_collections(self) -> Operation[list[str]]:
+        """The names of all collections; aliases are not among them."""
+        found = yield call("get_collections")
+        return [collection.name for collection in found.collections]
+
+    def describe(self, request: Describe) -> Operation[CollectionInfo | None]:
+        """Describe a collection by its own name: Qdrant would follow an alias."""
+        names = yield from self.list_collections()
+        if request.physical not in names:
+            return None
+        try:
+            info = yield call("get_collection", collection_name=request.physical)
+        except CollectionNotFound:
+            return None  # dropped meanwhile
+        return schema.described(request.physical, info, embedded=self.embedded)
+
+    def create(self, request: Create) -> Operation[None]:
+        """Create a collection with its indexes, or complete one that was begun."""
+        check_fields(request.fields, request.physical)
+        if self.embedded:
+            schema.check_embedded(request)
+        yield from self._check_server()
+        found = yield from self.describe(Describe(request.physical))
+        if found is None:
+            try:
+                yield Call("create_collection", schema.creation(request))
+            except BackendRefused:
+                # Somebody else may have been quicker; if it is the same collection, all is well.
+                found = yield from self.describe(Describe(request.physical))
+                if found is None:
+                    raise
+        if found is not None:
+            schema.check_same(request, found)
+        yield from self._index(request.physical, schema.indexes(request.fields, tenants=request.tenants))
+
+    def update(self, request: Update) -> Operation[None]:
+        """Replace the record, leaving other metadata of the collection alone, and add indexes."""
+        check_fields(request.fields, request.physical)
+        # Qdrant merges by top-level key: the record is replaced as a whole.
+        record = {RECORD: dict(request.record)}
+        yield call("update_collection", collection_name=request.physical, metadata=record)
+        yield from self._index(request.physical, schema.indexes(request.fields, tenants=False))
+
+    def point(self, request: Point) -> Operation[None]:
+        """Switch the alias: both actions are one request, which no reader sees half done."""
+        current = yield from self.resolve(Resolve(request.name))
+        if current == request.physical:
+            return
+        actions: list[models.AliasOperations] = []
+        if current is not None:
+            actions.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=request.name)))
+        target = models.CreateAlias(collection_name=request.physical, alias_name=request.name)
+        actions.append(models.CreateAliasOperation(create_alias=target))
+        yield call("update_collection_aliases", change_aliases_operations=actions)
+
+    def drop(self, request: Drop) -> Operation[None]:
+        """Delete a collection."""
+        yield call("delete_collection", collection_name=request.physical)
+
+    def _check_server(self) -> Operation[None]:
+        if not self.embedded:
+            version = yield call("info")
+            schema.check_version(version.version, self.place)
+
+    def _index(self, physical: str, wanted: Mapping[str, Any]) -> Operation[None]:
+        if self.embedded:
+            return  # it searches without indexes
+        info = yield call("get_collection", collection_name=physical)
+        for path, index in schema.missing_indexes(wanted, info).items():
+            yield call(
+                "create_payload_index",
+                collection_name=physical,
+                field_name=path,
+                field_schema=index,
+                wait=True,
+            )
+
+    # ---------------------------------------------------------------- records
+
+    def write(self, request: Write) -> Operation[None]:
+        """Upsert in order, waiting until each part is applied."""
+        if not request.records:
+            return
+        if self.transport == "rest":
+            yield from self._write_json(request)
+            return
+        batches = [local_points(request)] if self.embedded else grpc_batches(request)
+        for points in batches:
+            done = yield call("upsert", collection_name=request.physical, points=points, wait=True)
+            self._check_applied(request.physical, done.status)
+
+    def _write_json(self, request: Write) -> Operation[None]:
+        for body in rest_bodies(request):
+            # The client's own connection, with its address, headers and errors; only the body is ours.
+            reply = yield call(
+                "http.client.request",
+                type_=dict[str, Any],
+                method="PUT",
+                url="/collections/{name}/points",
+                path_params={"name": request.physical},
+                params={"wait": "true"},
+                headers={"Content-Type": "application/json"},
+                content=body,
+            )
+            self._check_applied(request.physical, (reply.get("result") or {}).get("status"))
+
+    def _check_applied(self, physical: str, status: Any) -> None:
+        if str(status) != models.UpdateStatus.COMPLETED.value:
+            raise BackendUnavailable(
+                f"{self.place} took a write to collection {physical!r} but did not confirm it (status {status}); it is "
+                f"busy, try again"
+            )
+
+    def remove(self, request: Remove) -> Operation[None]:
+        """Delete by id, in order."""
+        for ids in chunked(request.ids, _IDS):
+            selector = models.PointIdsList(points=list(ids))
+            done = yield call("delete", collection_name=request.physical, points_selector=selector, wait=True)
+            self._check_applied(request.physical, done.status)
+
+    def fetch(self, request: Fetch) -> Operation[Batch]:
+        """Read by id. The tenant is compared here: reading by id takes no filter."""
+        points: list[models.Record] = []
+        for ids in chunked(request.ids, _IDS):
+            found = yield call(
+                "retrieve",
+                collection_name=request.physical,
+                ids=list(ids),
+                with_payload=_content(request),
+                with_vectors=request.vectors,
+            )
+            points.extend(of_tenant(found, request.tenant))
+        return batch_of(points, vectors=request.vectors)
+
+    def scroll(self, request: Scroll) -> Operation[Batch]:
+        """Read a page; the cursor is the id of the next page's first point."""
+        points, cursor = yield call(
+            "scroll",
+            collection_name=request.physical,
+            scroll_filter=compile_filter(request.where, request.tenant),
+            limit=request.limit,
+            offset=request.cursor,
+            with_payload=_content(request),
+            with_vectors=request.vectors,
+        )
+        return batch_of(points, vectors=request.vectors, cursor=cursor)
+
+    def count(self, request: Count) -> Operation[int]:
+        """Count exactly."""
+        where = compile_filter(request.where, request.tenant)
+        found = yield call("count", collection_name=request.physical, count_filter=where, exact=True)
+        return int(found.count)
+
+    def query(self, request: Query) -> Operation[list[list[Found]]]:
+        """Search with all questions, some at a time."""
+        ((name, rows),) = request.vectors.items()
+        if request.limit < 1:
+            return [[] for _ in rows]
+        answers: list[list[Found]] = []
+        for part in chunked(_questions(request, name, rows), _QUESTIONS):
+            replies = yield call("query_batch_points", collection_name=request.physical, requests=part)
+            answers.extend(_ranked(request, reply.points) for reply in replies)
+        return answers
+
+
+def _content(request: Fetch | Scroll) -> bool | list[str]:
+    return True if request.content else ESSENTIAL
+
+
+def _questions(request: Query, name: str, rows: Any) -> list[models.QueryRequest]:
+    where = compile_filter(request.where, request.tenant)
+    threshold = _threshold(request)
+    return [
+        models.QueryRequest(
+            query=row.tolist(),
+            using=name,
+            filter=where,
+            limit=request.limit,
+            offset=request.offset,
+            score_threshold=threshold,
+            with_payload=True,
+        )
+        for row in rows
+    ]
+
+
+def _threshold(request: Query) -> float | None:
+    """A little below what is asked for: Qdrant may leave out results that lie exactly on its threshold."""
+    if request.threshold is None:
+        return None
+    lowest = float(np.nextafter(np.float32(request.threshold), np.float32(-np.inf)))
+    # Under euclidean, Qdrant scores by distance, and the threshold is the greatest distance.
+    return -lowest if request.metric is Metric.EUCLIDEAN else lowest
+
+
+def _ranked(request: Query, points: list[models.ScoredPoint]) -> list[Found]:
+    least = -np.inf if request.threshold is None else np.float32(request.threshold)
+    found = [Found(record_of(point), _score(request.metric, point.score)) for point in points]
+    return [hit for hit in found if np.float32(hit.score) >= least]
+
+
+def _score(metric: Metric, score: float) -> float:
+    return 0.0 - float(score) if metric is Metric.EUCLIDEAN else float(score)

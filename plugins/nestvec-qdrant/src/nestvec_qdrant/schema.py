@@ -1,0 +1,146 @@
+"""Collections as Qdrant describes them, and what it takes to create one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from qdrant_client import models
+
+from nestvec.contract import SYSTEM_FIELDS, CollectionInfo, Create
+from nestvec.errors import CollectionConflict, Unsupported
+from nestvec.types import DENSE, Field, FieldType, Metric
+from nestvec_qdrant.options import QdrantCollectionOptions
+from nestvec_qdrant.paths import RECORD, TENANT, field_at, field_path, system_path
+
+_DISTANCE = {
+    Metric.COSINE: models.Distance.COSINE,
+    Metric.DOT: models.Distance.DOT,
+    Metric.EUCLIDEAN: models.Distance.EUCLID,
+}
+_METRIC = {distance: metric for metric, distance in _DISTANCE.items()}
+_INDEX = {
+    FieldType.KEYWORD: models.PayloadSchemaType.KEYWORD,
+    FieldType.INTEGER: models.PayloadSchemaType.INTEGER,
+    FieldType.FLOAT: models.PayloadSchemaType.FLOAT,
+    FieldType.BOOLEAN: models.PayloadSchemaType.BOOL,
+    FieldType.DATETIME: models.PayloadSchemaType.DATETIME,
+}
+_TYPE = {index: kind for kind, index in _INDEX.items()}
+#: The first server that keeps metadata on collections, where the embedding space is stored.
+OLDEST_SERVER = (1, 16)
+
+
+def creation(request: Create) -> dict[str, Any]:
+    """Arguments for `create_collection`."""
+    given = request.options
+    options = given if isinstance(given, QdrantCollectionOptions) else QdrantCollectionOptions.model_validate({})
+    vectors = {
+        name: models.VectorParams(size=size, distance=_DISTANCE[request.metric], on_disk=options.on_disk)
+        for name, size in request.vectors.items()
+    }
+    tuned = options.hnsw_m is not None or options.hnsw_ef_construct is not None
+    graph = models.HnswConfigDiff(m=options.hnsw_m, ef_construct=options.hnsw_ef_construct)
+    settings = {
+        "hnsw_config": graph if tuned else None,
+        "on_disk_payload": options.on_disk_payload,
+        "shard_number": options.shard_number,
+        "replication_factor": options.replication_factor,
+    }
+    return {
+        "collection_name": request.physical,
+        "vectors_config": vectors,
+        "metadata": {RECORD: dict(request.record)},
+        **{name: value for name, value in settings.items() if value is not None},
+    }
+
+
+def check_embedded(request: Create) -> None:
+    """Raise `Unsupported` for options that an embedded store could only ignore."""
+    given = sorted(request.options.model_fields_set) if request.options is not None else []
+    if given:
+        raise Unsupported(
+            f"collection {request.physical!r}: {', '.join(given)}: an embedded Qdrant store has no index, shards or "
+            f"memory settings; leave these options out, or use a server"
+        )
+
+
+def check_same(request: Create, found: CollectionInfo) -> None:
+    """Raise `CollectionConflict` where a collection to complete is not the one that was begun."""
+    wanted = (dict(request.vectors), request.metric, dict(request.record))
+    if (dict(found.vectors), found.metric, found.record) != wanted:
+        raise CollectionConflict(
+            f"collection {request.physical!r} exists already and is another one: it has vectors {dict(found.vectors)} "
+            f"({found.metric}) and {'another' if found.record else 'no'} nestvec record; nothing was changed"
+        )
+
+
+def indexes(fields: Mapping[str, Field], *, tenants: bool) -> dict[str, Any]:
+    """The payload indexes that a collection needs: path → schema."""
+    wanted: dict[str, Any] = {system_path(name): _INDEX[field.type] for name, field in SYSTEM_FIELDS.items()}
+    wanted |= {field_path(name): _INDEX[field.type] for name, field in fields.items()}
+    if tenants:
+        wanted[TENANT] = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+    return wanted
+
+
+def missing_indexes(wanted: Mapping[str, Any], info: models.CollectionInfo) -> dict[str, Any]:
+    """Those of the wanted indexes that the collection does not have."""
+    # Servers may spell a path in a shorter way than it was given: metadata names are compared, not paths.
+    present = {field_at(path) or path for path in info.payload_schema}
+    return {path: schema for path, schema in wanted.items() if (field_at(path) or path) not in present}
+
+
+def described(physical: str, info: models.CollectionInfo, *, embedded: bool) -> CollectionInfo:
+    """A collection in the contract's words. An embedded store has no indexes to tell fields from."""
+    record = (info.config.metadata or {}).get(RECORD)
+    vectors = _vectors(info)
+    return CollectionInfo(
+        physical=physical,
+        vectors={name: params.size for name, params in vectors.items()},
+        metric=_metric(physical, vectors),
+        record=record if isinstance(record, dict) else None,
+        fields=None if embedded else _fields(info, record),
+    )
+
+
+def check_version(version: str, place: str) -> None:
+    """Raise `Unsupported` for a server that could not keep the embedding space."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found and (int(found[1]), int(found[2])) < OLDEST_SERVER:
+        oldest = ".".join(map(str, OLDEST_SERVER))
+        raise Unsupported(
+            f"{place} is version {version}, which keeps no metadata on collections, so nestvec could not store the "
+            f"embedding space; upgrade it to {oldest} or later"
+        )
+
+
+def _vectors(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
+    vectors = info.config.params.vectors
+    if vectors is None:
+        return {}
+    return dict(vectors) if isinstance(vectors, dict) else {"": vectors}
+
+
+def _metric(physical: str, vectors: Mapping[str, models.VectorParams]) -> Metric:
+    if not vectors:
+        return Metric.COSINE  # sparse vectors only: nothing that it could be wrong about
+    distance = (vectors.get(DENSE) or next(iter(vectors.values()))).distance
+    if distance not in _METRIC:
+        raise Unsupported(
+            f"collection {physical!r} compares vectors by {distance.value}; nestvec knows "
+            f"{', '.join(sorted(Metric))}: choose another collection name"
+        )
+    return _METRIC[distance]
+
+
+def _fields(info: models.CollectionInfo, record: Any) -> dict[str, Field]:
+    """The indexed metadata fields. An index does not tell lists from single values; the record does."""
+    declared = record.get("fields", {}) if isinstance(record, dict) else {}
+    found = {}
+    for path, index in info.payload_schema.items():
+        name, kind = field_at(path), _TYPE.get(index.data_type)
+        if name is not None and kind is not None:
+            found[name] = Field(kind, many=str(declared.get(name, "")).endswith("[]"))
+    return found
