@@ -32,8 +32,7 @@ def restore_metadata(metadata: Mapping[str, Any], fields: Mapping[str, Field]) -
 
 def hash_metadata(metadata: Metadata) -> str:
     """16 hexadecimal digits that change whenever a key, a value or a value's type changes."""
-    canonical = json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"), default=_jsonable)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return hashlib.sha256(_CANONICAL.encode(dict(metadata)).encode()).hexdigest()[:16]
 
 
 def _key(name: Any) -> str:
@@ -112,3 +111,6 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, datetime):
         return {"datetime": value.isoformat()}
     return list(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_jsonable)

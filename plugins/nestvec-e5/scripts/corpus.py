@@ -60,6 +60,7 @@ class Source:
 
 
 _PLACEHOLDER = re.compile(r"[{}<>\[\]]|%\(|%[sd]|https?:|\\|`")
+_QUESTION_MARKS = ("?", "？", "؟")
 _DENSE = {"zh", "ja", "ko", "th"}
 """Scripts that say in one character what others say in two or three."""
 
@@ -256,7 +257,7 @@ SOURCES = (
 
 def _usable(language: str, text: str) -> bool:
     shortest, longest = (14, 160) if language in _DENSE else (36, 300)
-    if text.rstrip().endswith(("?", "？", "؟")):
+    if text.endswith(_QUESTION_MARKS):
         shortest = 8 if language in _DENSE else 18  # questions are short, as searches are
     return shortest <= len(text) <= longest and not _PLACEHOLDER.search(text)
 
@@ -264,11 +265,22 @@ def _usable(language: str, text: str) -> bool:
 def _checked(source: Source, folder: Path) -> Path:
     path = folder / source.file
     if not path.is_file():
-        raise SystemExit(f"{path} is missing: run again with --download, or fetch {source.name} {source.version}")
+        raise SystemExit(f"{path} is missing: get {source.name} {source.version}, or run with --download")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != source.sha256:
         raise SystemExit(f"{path} is not the pinned file: SHA-256 {digest}, expected {source.sha256}")
     return path
+
+
+def _by_language(source: Source, folder: Path, seen: set[str]) -> dict[str, list[str]]:
+    """The usable texts of a source that are not in `seen`, to which they are added."""
+    texts: dict[str, list[str]] = defaultdict(list)
+    for language, raw in source.read(_checked(source, folder)):
+        text = " ".join(raw.split())
+        if text not in seen and _usable(language, text):
+            seen.add(text)
+            texts[language].append(text)
+    return texts
 
 
 def sample(folder: Path, seed: int, at_least: int = 40) -> list[Text]:
@@ -280,20 +292,13 @@ def sample(folder: Path, seed: int, at_least: int = 40) -> list[Text]:
     seen: set[str] = set()
     chosen: list[Text] = []
     for source in SOURCES:
-        by_language: dict[str, list[str]] = defaultdict(list)
-        for language, raw in source.read(_checked(source, folder)):
-            text = " ".join(raw.split())
-            if text not in seen and _usable(language, text):
-                seen.add(text)
-                by_language[language].append(text)
-        for language in sorted(by_language):
-            texts = by_language[language]
+        for language, texts in sorted(_by_language(source, folder, seen).items()):
             random.Random(f"{seed}/{source.name}/{language}").shuffle(texts)
             chosen += [
-                Text(language, source.name, source.part, text, text.endswith(("?", "？", "؟")))
+                Text(language, source.name, source.part, text, text.endswith(_QUESTION_MARKS))
                 for text in texts[: source.per_language]
             ]
     counts: dict[str, int] = defaultdict(int)
-    for text in chosen:
-        counts[text.language] += 1
-    return [text for text in chosen if counts[text.language] >= at_least]
+    for item in chosen:
+        counts[item.language] += 1
+    return [item for item in chosen if counts[item.language] >= at_least]

@@ -131,7 +131,7 @@ def _matrix_table(matrix: Matrix) -> str:
     names = list(matrix)
     room = max(12, (terminal_width() - 22) // len(names) - 2)
     keys = next(iter(matrix.values()))
-    rows = [[key, *(wrap(_word(matrix[name][key]), room) for name in names)] for key in keys]
+    rows = [[key, *(wrap(_word(matrix[name][key]), room, 6) for name in names)] for key in keys]
     return table(("capability", *names), rows)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from nestvec.types import Hit
 
 _LINES = 3
+#: Cells of a score, and of the narrowest column of documents: the table leaves two more than a heading has.
+_SCORE, _NARROWEST = 7, len("document") + 2
 
 
 @click.command()
@@ -57,8 +59,9 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
 
 def hit_table(hits: Sequence[Hit], offset: int, width: int) -> str:
     """Rank, score, document and text, within `width` terminal cells."""
-    room = width - 4 - 7 - 3 * 2  # rank, score, and two cells between columns
-    name = min(max(len("document"), *(_cells(hit.document_id) for hit in hits)), room // 3)
+    ranks = max(len(str(offset + len(hits))), 3)
+    room = width - ranks - _SCORE - 3 * 2  # two cells between columns
+    name = max(min(max(_cells(hit.document_id) for hit in hits), room // 3), _NARROWEST)
     rows = [
         (
             offset + number,

@@ -35,7 +35,9 @@ class RetryPolicy:
         return {
             "retry": tenacity.retry_if_exception(_retryable),
             "stop": tenacity.stop_after_attempt(self.attempts) | tenacity.stop_before_delay(self.deadline),
-            "wait": tenacity.wait_exponential_jitter(multiplier=self.first_wait, max=self.longest_wait, jitter=self.first_wait),
+            "wait": tenacity.wait_exponential_jitter(
+                multiplier=self.first_wait, max=self.longest_wait, jitter=self.first_wait
+            ),
             "before_sleep": report,
             "reraise": True,
         }

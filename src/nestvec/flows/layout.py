@@ -17,6 +17,7 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nestvec.types import Metadata, Record, Span
 
@@ -24,6 +25,8 @@ _NAMESPACE = uuid.UUID("6f9b1ab1-3f5e-5d5c-9a39-0d1f7a3f1c4e")
 REVISIONS = (0, 1)
 
 
+# A document's ids are asked for on looking up, comparing and writing: a batch fits into the cache.
+@lru_cache(maxsize=8192)
 def record_id(tenant: str | None, document_id: str, revision: int, chunk: int) -> str:
     """UUIDv5 over (namespace, document id, revision, chunk), length-prefixed: no two can run together.
 
@@ -94,6 +97,7 @@ def make_record(
     chunk: int,
     span: Span,
     text: str,
+    text_hash: str,
     metadata: Metadata,
     head: Head,
     store_text: bool,
@@ -103,7 +107,7 @@ def make_record(
         "chunk": chunk,
         "start": span[0],
         "end": span[1],
-        "hash": hash_text(text),
+        "hash": text_hash,
         "revision": head.revision,
         "layout": head.layout,
     }

@@ -116,31 +116,34 @@ def prepare(
     spec: CollectionSpec, splitter: Splitter, incoming: Sequence[Incoming]
 ) -> tuple[list[Prepared], list[FailedDocument]]:
     """Check and split documents; no I/O."""
+    layout = spec.layout
     good: list[Prepared] = []
     bad: list[FailedDocument] = []
     for item in incoming:
         try:
-            good.append(_prepare(spec, splitter, item))
+            good.append(_prepare(spec, splitter, item, layout))
         except InvalidDocument as error:
             identity = item.document.id if isinstance(item.document.id, str) else None
             bad.append(FailedDocument(identity, str(error), item.line))
     return good, bad
 
 
-def _prepare(spec: CollectionSpec, splitter: Splitter, item: Incoming) -> Prepared:
+def _prepare(spec: CollectionSpec, splitter: Splitter, item: Incoming, layout: str) -> Prepared:
     document = item.document
     check_document(document)
     spans = splitter.split(document.id, document.text)
     metadata = check_metadata(document.metadata, spec.fields)
+    whole = spans == ((0, len(document.text)),)
+    hashes = tuple(hash_text(document.text[start:end]) for start, end in spans)
     return Prepared(
         id=document.id,
         text=document.text,
         metadata=metadata,
         spans=spans,
-        hashes=tuple(hash_text(document.text[start:end]) for start, end in spans),
-        document_hash=hash_text(document.text),
+        hashes=hashes,
+        document_hash=hashes[0] if whole else hash_text(document.text),
         metadata_hash=hash_metadata(metadata),
-        layout=spec.layout,
+        layout=layout,
         line=item.line,
     )
 
@@ -278,6 +281,7 @@ def _record(spec: CollectionSpec, item: Work, chunk: int, tenant: str | None) ->
         chunk=chunk,
         span=(start, end),
         text=item.new.text[start:end],
+        text_hash=item.new.hashes[chunk],
         metadata=item.new.metadata,
         head=item.head,
         store_text=spec.store_text,

@@ -207,7 +207,9 @@ class Bench:
         """The collection behind the pointer. It must be there."""
         physical = self.physical(name)
         info = self.raw(Describe(physical))
-        assert isinstance(info, CollectionInfo), f"describe must know the collection {physical!r} that a pointer leads to"
+        assert isinstance(info, CollectionInfo), (
+            f"describe must know the collection {physical!r} that a pointer leads to"
+        )
         return info
 
     def physical(self, name: str | None = None) -> str:

@@ -110,9 +110,7 @@ class Table:
 
     def query(self, rows: FloatArray, limit: int = 10, **options: Any) -> list[list[Found]]:
         """Search with each row."""
-        answer: list[list[Found]] = self.bench.raw(
-            Query(self.physical, {DENSE: rows}, self.metric, limit, **options)
-        )
+        answer: list[list[Found]] = self.bench.raw(Query(self.physical, {DENSE: rows}, self.metric, limit, **options))
         assert len(answer) == len(rows), f"a query of {len(rows)} vectors has as many answers, not {len(answer)}"
         return answer
 

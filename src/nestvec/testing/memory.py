@@ -55,13 +55,30 @@ class _Collection:
     points: dict[str, _Stored] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Store:
+    collections: dict[str, _Collection] = field(default_factory=dict)
+    pointers: dict[str, str] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+#: The stores that have a name; they last as long as the process.
+_STORES: dict[str, _Store] = {}
+
+
+class MemoryOptions(Options):
+    """`store` names a store that every adapter of this process shares; without it each adapter has its own."""
+
+    store: str | None = None
+
+
 class MemoryAdapter(Adapter):
     """Keeps everything in dictionaries. One lock makes it safe for threads."""
 
     def __init__(self, options: MemoryOptions | None = None) -> None:
-        self._collections: dict[str, _Collection] = {}
-        self._pointers: dict[str, str] = {}
-        self._lock = threading.RLock()
+        name = options.store if options is not None else None
+        store = _Store() if name is None else _STORES.setdefault(name, _Store())
+        self._collections, self._pointers, self._lock = store.collections, store.pointers, store.lock
 
     def capabilities(self) -> BackendCapabilities:
         """The declared ones: nothing depends on a server."""
@@ -203,10 +220,6 @@ def scores(matrix: FloatArray, query: FloatArray, metric: Metric) -> FloatArray:
     lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
     cosines: FloatArray = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
     return cosines
-
-
-class MemoryOptions(Options):
-    """It has none."""
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""A registry that has the kit's own plugins beside the installed ones, under the names memory and recording."""
+"""A registry that has the kit's own plugins beside the installed ones, under the names memory, discarding and recording."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 from nestvec.registry import BACKENDS, EMBEDDERS, LISTENERS, Registry
 
 _OWN = {
-    BACKENDS: {"memory": "nestvec.testing.memory"},
+    BACKENDS: {"memory": "nestvec.testing.memory", "discarding": "nestvec.testing.discarding"},
     EMBEDDERS: {"recording": "nestvec.testing.recording"},
 }
 

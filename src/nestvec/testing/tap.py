@@ -60,5 +60,7 @@ _Tap: Any = type(
     "Tap", (_Front, Adapter), {"capabilities": _capabilities, **{name: _forward(name) for name in METHODS}}
 )
 _AsyncTap: Any = type(
-    "AsyncTap", (_Front, AsyncAdapter), {"capabilities": _capabilities, **{name: _forward_async(name) for name in METHODS}}
+    "AsyncTap",
+    (_Front, AsyncAdapter),
+    {"capabilities": _capabilities, **{name: _forward_async(name) for name in METHODS}},
 )

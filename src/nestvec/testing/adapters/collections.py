@@ -79,7 +79,9 @@ class CollectionChecks(AdapterKit):
         bench.raw(Update(table.physical, {**PARSED, "extra": PARSED["lang"]}, stamp))
         info = bench.raw(Describe(table.physical))
         assert info.record == stamp, f"update replaces the whole record, but it is {info.record}"
-        assert dict(info.vectors) == {DENSE: table.size}, f"update leaves the vectors alone, but they are {info.vectors}"
+        assert dict(info.vectors) == {DENSE: table.size}, (
+            f"update leaves the vectors alone, but they are {info.vectors}"
+        )
         assert table.count() == 4, f"update keeps the data: 4 records became {table.count()}"
         if info.fields is not None:
             assert "extra" in info.fields, f"update adds indexes for new fields; there are {sorted(info.fields)}"
@@ -137,8 +139,12 @@ class CollectionChecks(AdapterKit):
         for table in (first, second, first):
             bench.raw(Point(pointer, table.physical))
             found = bench.raw(Resolve(pointer))
-            assert found == table.physical, f"a pointer leads where it was last pointed: {table.physical!r}, not {found!r}"
-        assert bench.raw(Resolve(twin)) is None, "pointers differ in upper and lower case, but one was taken for another"
+            assert found == table.physical, (
+                f"a pointer leads where it was last pointed: {table.physical!r}, not {found!r}"
+            )
+        assert bench.raw(Resolve(twin)) is None, (
+            "pointers differ in upper and lower case, but one was taken for another"
+        )
         bench.raw(Point(twin, second.physical))
         assert bench.raw(Resolve(pointer)) == first.physical, "moving one pointer leaves the others alone"
 

@@ -51,7 +51,9 @@ class DocumentChecks(AdapterKit):
         docs = bench.applied(_SMALL).docs
         documents = [document(f"d{i}", seed=i, metadata={"year": i}) for i in range(3)]
         first = docs.upsert(documents)
-        assert (first.documents, first.unchanged, first.deleted) == (3, 0, 0), f"new documents are all embedded: {first}"
+        assert (first.documents, first.unchanged, first.deleted) == (3, 0, 0), (
+            f"new documents are all embedded: {first}"
+        )
         asked, sent = len(bench.embedded), len(bench.requests)
         again = docs.upsert(documents)
         assert (again.documents, again.embedded) == (3, 0), f"unchanged documents are not embedded: {again}"
@@ -78,7 +80,9 @@ class DocumentChecks(AdapterKit):
         report = docs.upsert([Document("a", body + " and one more sentence at the end of it all")])
         new = bench.embedded[asked:]
         assert 0 < len(new) <= 2, f"only chunks whose text changed are embedded, but {len(new)} texts were"
-        assert report.unchanged == docs.count(chunks=True) - len(new), f"kept chunks are reported as unchanged: {report}"
+        assert report.unchanged == docs.count(chunks=True) - len(new), (
+            f"kept chunks are reported as unchanged: {report}"
+        )
         after = _vectors(docs)
         for text in set(before) & set(after):
             off = abs(before[text] - after[text]).max()
@@ -96,7 +100,9 @@ class DocumentChecks(AdapterKit):
             docs.upsert([document("a", 60, metadata={"year": 2})])
             assert len(bench.embedded) == asked, f"a change of metadata alone never embeds (late chunking: {late})"
             found = docs.count({"year": 2}, chunks=True)
-            assert found == docs.count(chunks=True) == len(before), f"new metadata reach all {len(before)} chunks: {found}"
+            assert found == docs.count(chunks=True) == len(before), (
+                f"new metadata reach all {len(before)} chunks: {found}"
+            )
             assert docs.get("a").metadata == {"year": 2}, f"metadata are replaced as a whole: {docs.get('a').metadata}"
             after = _vectors(docs)
             off = max(abs(before[text] - after[text]).max() for text in before)
@@ -133,7 +139,11 @@ class DocumentChecks(AdapterKit):
     def test_bad_documents_do_not_stop_good_ones(self, bench: Bench) -> None:
         """They are reported; everything else is stored; duplicates: the first wins."""
         docs = bench.applied().docs
-        bad: list[Any] = [Document("empty", "  "), Document("typed", "text", {"year": "no number"}), document("a", seed=9)]
+        bad: list[Any] = [
+            Document("empty", "  "),
+            Document("typed", "text", {"year": "no number"}),
+            document("a", seed=9),
+        ]
         report = docs.upsert([document("a"), *bad, document("b", seed=1)], on_failure="report")
         assert sorted(str(each.document_id) for each in report.failed) == ["a", "empty", "typed"], f"failures: {report}"
         assert report.documents == docs.count() == 2, f"good documents are stored beside bad ones: {report}"
@@ -214,10 +224,12 @@ class TenantChecks(AdapterKit):
         if not bench.capabilities.tenants:
             return  # refused elsewhere: see test_undeclared_metrics_and_tenants_are_refused
         shared = bench.applied({"namespaces": True, **_SMALL}).docs
-        one, two = shared.namespace("one"), shared.namespace('t"wo\' ünï')
+        one, two = shared.namespace("one"), shared.namespace("t\"wo' ünï")
         one.upsert([document("same", metadata={"year": 1}), document("first", seed=1)])
         two.upsert([document("same", 20, seed=7, metadata={"year": 1})])
-        assert (one.count(), two.count()) == (2, 1), f"each tenant counts its own: 2 and 1, not {one.count()}, {two.count()}"
+        assert (one.count(), two.count()) == (2, 1), (
+            f"each tenant counts its own: 2 and 1, not {one.count()}, {two.count()}"
+        )
         assert one.count({"year": 1}) == 1, "a filtered count stays within the tenant"
         for tenant, ids in ((one, {"same", "first"}), (two, {"same"}), (shared.namespace("three"), set[str]())):
             hits = {hit.document_id for hit in tenant.search("river stone", limit=50)}
@@ -241,7 +253,12 @@ class TenantChecks(AdapterKit):
             return
         name = f"{bench.name}shared"
         docs = bench.applied(collections={name: {"namespaces": True, "dimensions": 16}})[name]
-        calls = [docs.count, lambda: docs.search("river"), lambda: docs.upsert([document("a")]), lambda: docs.delete(["a"])]
+        calls = [
+            docs.count,
+            lambda: docs.search("river"),
+            lambda: docs.upsert([document("a")]),
+            lambda: docs.delete(["a"]),
+        ]
         for call in [*calls, lambda: docs.get("a"), docs.scroll, lambda: docs.namespace(" ").count()]:
             with refused(InvalidName, "a call without a namespace on a collection that has them"):
                 call()
@@ -296,14 +313,18 @@ class ServiceChecks(AdapterKit):
         session = bench.applied()
         shown = repr([session.target, session.docs.target, bench.adapter])
         for name, value in bench.subject.options.items():
-            secret = isinstance(value, str) and any(word in name.lower() for word in ("key", "token", "password", "secret"))
+            secret = isinstance(value, str) and any(
+                word in name.lower() for word in ("key", "token", "password", "secret")
+            )
             assert not (secret and value in shown), f"option {name!r} must not appear in a repr"
 
 
 def _vectors(docs: Any) -> dict[str, Any]:
     """The stored vectors by text."""
     return {
-        each.text: row for page in docs.scroll(vectors=True) for each, row in zip(page.records, page.vectors, strict=True)
+        each.text: row
+        for page in docs.scroll(vectors=True)
+        for each, row in zip(page.records, page.vectors, strict=True)
     }
 
 

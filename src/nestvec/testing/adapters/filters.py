@@ -88,7 +88,9 @@ class FilterChecks(AdapterKit):
     def test_filters_through_the_client(self, bench: Bench) -> None:
         """Both ways to write a filter; undeclared fields and wrong types are refused before anything is sent."""
         docs = bench.applied().docs
-        docs.upsert([document(f"d{i}", 5, seed=i, metadata={"year": i, "lang": "de" if i % 2 else "en"}) for i in range(8)])
+        docs.upsert(
+            [document(f"d{i}", 5, seed=i, metadata={"year": i, "lang": "de" if i % 2 else "en"}) for i in range(8)]
+        )
         for where in ((F.lang == "de") & (F.year >= 4), {"lang": "de", "year": {"$gte": 4}}):
             ids = sorted(hit.document_id for hit in docs.search("river", where=where, limit=20))
             assert ids == ["d5", "d7"], f"a filter in a search selects d5 and d7, not {ids}"
@@ -146,11 +148,7 @@ def _conditions(name: str, field: Field) -> list[Filter]:
         return [*found, here.contains_any(pool[:2]), here.contains_all(pool[:2]), here.contains_any([])]
     found += [here == value for value in pool]
     if field.type in _ORDERED:
-        found += [
-            make(value)
-            for value in pool
-            for make in (here.__lt__, here.__le__, here.__gt__, here.__ge__)
-        ]
+        found += [make(value) for value in pool for make in (here.__lt__, here.__le__, here.__gt__, here.__ge__)]
     return [*found, here.in_(pool[:3]), here.in_([])]
 
 
@@ -158,11 +156,15 @@ def _agrees(table: Table, where: Filter, *, everywhere: bool = False) -> None:
     """Count — and, if asked, scroll and search — select what the reference selects."""
     resolved = resolve(where, PARSED)
     wanted = {
-        each.id for each in table.records if matches(resolved, each.metadata, {**each.system, "document_id": each.document_id})
+        each.id
+        for each in table.records
+        if matches(resolved, each.metadata, {**each.system, "document_id": each.document_id})
     }
     counted = table.count(resolved)
     rule = f"filter {resolved!r:.300}"
-    assert counted == len(wanted), f"{rule} selects the same records as the reference: count {len(wanted)}, not {counted}"
+    assert counted == len(wanted), (
+        f"{rule} selects the same records as the reference: count {len(wanted)}, not {counted}"
+    )
     if everywhere:
         scrolled = table.scroll(resolved)
         assert len(scrolled) == len(set(scrolled)), f"{rule}: scroll gives each record once"
@@ -175,4 +177,6 @@ def _same_ids(table: Table, rule: str, way: str, found: set[str], wanted: set[st
     metadata = {each.id: each.metadata for each in table.records}
     missing = [metadata[key] for key in wanted - found][:3]
     extra = [metadata.get(key, key) for key in found - wanted][:3]
-    assert found == wanted, f"{rule} selects the same records as the reference ({way}); missing {missing}, wrong {extra}"
+    assert found == wanted, (
+        f"{rule} selects the same records as the reference ({way}); missing {missing}, wrong {extra}"
+    )

@@ -120,7 +120,9 @@ class RecordChecks(AdapterKit):
         assert found == set(ids), f"a fetch of {count} ids gives each record, not {len(found)}"
         bench.raw(Remove(table.physical, ids[1:-1]))
         left = table.scroll()
-        assert sorted(left) == sorted([ids[0], ids[-1]]), f"removing {count - 2} ids leaves two records, not {len(left)}"
+        assert sorted(left) == sorted([ids[0], ids[-1]]), (
+            f"removing {count - 2} ids leaves two records, not {len(left)}"
+        )
 
     def test_writes_heavier_than_the_limit(self, bench: Bench) -> None:
         """More bytes than one request may have: the adapter splits."""
@@ -142,7 +144,9 @@ class RecordChecks(AdapterKit):
         everything = sorted(each.id for each in table.records)
         for limit in (1, 7, 26, 53, 200):
             found = sorted(table.scroll(limit=limit))
-            assert found == everything, f"scroll covers each record exactly once (pages of {limit}): 53, not {len(found)}"
+            assert found == everything, (
+                f"scroll covers each record exactly once (pages of {limit}): 53, not {len(found)}"
+            )
         some = resolve(F.year >= 20, PARSED)
         found = sorted(table.scroll(some, limit=8))
         wanted = sorted(each.id for each in table.records[20:])
@@ -188,7 +192,9 @@ class FidelityChecks(AdapterKit):
         hits = docs.search("text number", limit=100)
         assert {hit.document_id for hit in hits} == set(IDS), "searching gives ids back exactly as they were"
         docs.upsert([Document(4711, "an integer")])  # type: ignore[arg-type]  # integers are taken for ids
-        assert docs.get(4711) == docs.get("4711") == Document("4711", "an integer"), "an integer id is its decimal string"
+        assert docs.get(4711) == docs.get("4711") == Document("4711", "an integer"), (
+            "an integer id is its decimal string"
+        )
         report = docs.upsert([Document("", "no id")], on_failure="report")
         assert [each.document_id for each in report.failed] == [""], "an empty id is refused"
         deleted = docs.delete(list(IDS))
@@ -220,13 +226,22 @@ class FidelityChecks(AdapterKit):
 
     def test_texts_of_every_kind(self, bench: Bench) -> None:
         """Unicode, control characters and long texts are rebuilt exactly; without store_text none is kept."""
-        texts = ["ünï 東京 👋🏽 e\u0301", "a\r\nb\tc", 'q"u\'o\\te {x} ${y} %s', "  spaces around  ", "word " * 2000, "nul\x00byte"]
+        texts = [
+            "ünï 東京 👋🏽 e\u0301",
+            "a\r\nb\tc",
+            "q\"u'o\\te {x} ${y} %s",
+            "  spaces around  ",
+            "word " * 2000,
+            "nul\x00byte",
+        ]
         documents = [Document(f"t{i}", text) for i, text in enumerate(texts)]
         docs = bench.applied({"chunking": {"size": 300}}).docs
         docs.upsert(documents)
         for each in documents:
             found = docs.get(each.id)
-            assert found == each, f"a text comes back exactly: {each.text!r:.60}, not {found.text if found else None!r:.60}"
+            assert found == each, (
+                f"a text comes back exactly: {each.text!r:.60}, not {found.text if found else None!r:.60}"
+            )
         lean = f"{bench.name}lean"
         session = bench.applied(collections={lean: {"store_text": False}})
         session[lean].upsert([document("a")])
@@ -268,7 +283,9 @@ def _same_type(way: str, name: str, found: Any, wanted: Any) -> None:
             _same_type(way, name, one, other)
         return
     same = type(found) is type(wanted)
-    assert same, f"{way}: metadata {name!r} keeps its type {type(wanted).__name__}, not {type(found).__name__} {found!r}"
+    assert same, (
+        f"{way}: metadata {name!r} keeps its type {type(wanted).__name__}, not {type(found).__name__} {found!r}"
+    )
 
 
 def _same_vectors(bench: Bench, way: str, batch: Batch, rows: dict[str, Any]) -> None:
@@ -281,7 +298,9 @@ def _same_vectors(bench: Bench, way: str, batch: Batch, rows: dict[str, Any]) ->
             assert np.array_equal(row, rows[each.id]), f"{way}: a stored vector comes back bit for bit (stores_exact)"
         else:
             off = float(np.abs(row - rows[each.id]).max())
-            assert off <= 1e-6 * max(1.0, float(np.abs(row).max())), f"{way}: a stored vector comes back, but is off by {off}"
+            assert off <= 1e-6 * max(1.0, float(np.abs(row).max())), (
+                f"{way}: a stored vector comes back, but is off by {off}"
+            )
 
 
 def _is_empty(bench: Bench, physical: str, size: int) -> None:

@@ -33,7 +33,9 @@ class SearchChecks(AdapterKit):
             for row, found in zip(rows, table.query(rows, limit=15), strict=True):
                 wanted = table.expected(row)[:15]
                 ids = [each.record.id for each in found]
-                assert ids == [key for key, _ in wanted], f"{metric.value}: hits come best first, as exact search has them"
+                assert ids == [key for key, _ in wanted], (
+                    f"{metric.value}: hits come best first, as exact search has them"
+                )
                 off = max(abs(each.score - score) for each, (_, score) in zip(found, wanted, strict=True))
                 assert off < 1e-4, f"{metric.value}: a score is {_MEANING[metric]}; it is off by {off:.4g}"
                 assert all(type(each.score) is float for each in found), "scores are Python floats"
@@ -50,7 +52,9 @@ class SearchChecks(AdapterKit):
             scores = {each.record.document_id: each.score for each in found}
             for name, wanted in zip(("same", "opposite"), ends[metric], strict=True):
                 off = abs(scores[name] - wanted)
-                assert off < 1e-3, f"{metric.value}: the {name} vector scores {wanted} ({_MEANING[metric]}), not {scores[name]}"
+                assert off < 1e-3, (
+                    f"{metric.value}: the {name} vector scores {wanted} ({_MEANING[metric]}), not {scores[name]}"
+                )
 
     def test_threshold(self, bench: Bench) -> None:
         """No hit below it; every hit above it. Also where scores are negative."""
@@ -78,7 +82,9 @@ class SearchChecks(AdapterKit):
         for size in (1, 4, 10, 40):
             pages = [table.query(row, limit=size, offset=start)[0] for start in range(0, 30, size)]
             ids = [each.record.id for page in pages for each in page]
-            assert ids == wanted, f"pages of {size} by offset and limit have no gaps and no doubles: 25 hits, not {len(ids)}"
+            assert ids == wanted, (
+                f"pages of {size} by offset and limit have no gaps and no doubles: 25 hits, not {len(ids)}"
+            )
         threshold = table.expected(row[0])[9][1] - 1e-4
         (found,) = table.query(row, limit=20, offset=7, threshold=threshold)
         ids = [each.record.id for each in found]
@@ -108,7 +114,9 @@ class SearchChecks(AdapterKit):
         together = [[each.record.id for each in found] for found in table.query(rows, limit=3)]
         wanted = [[key for key, _ in table.expected(row)[:3]] for row in rows]
         assert together == wanted, "several questions in one request have their own answers, in order"
-        assert bench.raw(Query(table.physical, {DENSE: rows[:0]}, table.metric, 3)) == [], "no questions have no answers"
+        assert bench.raw(Query(table.physical, {DENSE: rows[:0]}, table.metric, 3)) == [], (
+            "no questions have no answers"
+        )
 
     def test_hits_carry_their_records(self, bench: Bench) -> None:
         """Text, metadata and bookkeeping come with a hit."""
@@ -125,7 +133,11 @@ class SearchChecks(AdapterKit):
         session = bench.applied({"chunking": {"size": 80}})
         docs = session.docs
         docs.upsert([document(f"d{i}", 30, seed=i, metadata={"year": i}) for i in range(12)])
-        rows = [(each, row) for page in docs.scroll(vectors=True) for each, row in zip(page.records, page.vectors, strict=True)]
+        rows = [
+            (each, row)
+            for page in docs.scroll(vectors=True)
+            for each, row in zip(page.records, page.vectors, strict=True)
+        ]
         question = words(8, seed=4)
         vector = session.embed([question], task="retrieval.query", dimensions=32)[0]
         scores = exact(np.stack([row for _, row in rows]), vector, Metric.COSINE)
@@ -134,7 +146,9 @@ class SearchChecks(AdapterKit):
         off = max(abs(hit.score - score) for hit, score in zip(hits, wanted, strict=True))
         assert off < 1e-4, f"search finds the best chunks by numpy; the scores are off by {off}"
         by_vector = docs.search_vector(vector, limit=6)
-        assert [hit.id for hit in by_vector] == [hit.id for hit in hits], "searching by vector finds what searching by text does"
+        assert [hit.id for hit in by_vector] == [hit.id for hit in hits], (
+            "searching by vector finds what searching by text does"
+        )
         (first, second) = docs.search_many([question, words(8, seed=9)], limit=6)
         assert [hit.id for hit in first] == [hit.id for hit in hits], "search_many answers as search does"
         assert second[0].document_id == "d9", "search_many answers each question on its own"
@@ -165,7 +179,9 @@ class SearchChecks(AdapterKit):
         assert len(best) == 9 < len(every), "documents of several chunks have several hits"
         hits = docs.search("river stone winter", limit=9, group_by_document=True)
         found = [hit.document_id for hit in hits]
-        assert found == list(best), f"grouped by document, each comes once, by its best chunk: {list(best)}, not {found}"
+        assert found == list(best), (
+            f"grouped by document, each comes once, by its best chunk: {list(best)}, not {found}"
+        )
         page = docs.search("river stone winter", limit=4, offset=3, group_by_document=True)
         ids = [hit.document_id for hit in page]
         assert ids == found[3:7], f"grouped by document, limit and offset count documents: {found[3:7]}, not {ids}"

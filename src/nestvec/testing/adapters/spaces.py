@@ -43,7 +43,9 @@ class SpaceChecks(AdapterKit):
                     with refused(SpaceMismatch, rule) as caught:
                         act()
                     assert isinstance(caught.error, SpaceMismatch)
-                    assert difference in caught.error.differences, f"{rule}: the error names {difference}: {caught.text}"
+                    assert difference in caught.error.differences, (
+                        f"{rule}: the error names {difference}: {caught.text}"
+                    )
                 (change,) = other.plan()
                 assert change.action == "conflict", f"another {difference} is a conflict, not {change}"
                 with refused(CollectionConflict, f"applying another {difference}"):
@@ -137,7 +139,9 @@ class SwitchChecks(AdapterKit):
         bench.intercept = None
         assert report.documents == 1, f"a fenced batch is repeated on the new generation, but the report says {report}"
         assert set(writes[1:]) == {bench.physical()}, f"after the pointer moved nothing is written to {old!r}: {writes}"
-        assert bench.session({"chunking": {"size": 60}}).docs.get("a") == document("a", 60), "a fenced batch is complete"
+        assert bench.session({"chunking": {"size": 60}}).docs.get("a") == document("a", 60), (
+            "a fenced batch is complete"
+        )
         left = bench.raw(Fetch(old, [head_id(None, "a")])).records
         assert not left, "a fenced writer leaves no head in the old generation"
 
@@ -177,5 +181,3 @@ def _next_generation(bench: Bench, session: Session) -> None:
     physical = bench.capabilities.names.physical(bench.name, 2)
     bench.raw(Create(physical, spec.vectors, spec.metric, spec.fields, spec.record(2), spec.namespaces, spec.options))
     bench.raw(Point(bench.capabilities.names.encode(bench.name), physical))
-
-

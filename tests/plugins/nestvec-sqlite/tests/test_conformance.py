@@ -12,7 +12,7 @@ from nestvec.testing import AdapterConformance, BackendUnderTest
 class TestSqliteFile(AdapterConformance):
     @pytest.fixture
     def backend(self, tmp_path: Path) -> BackendUnderTest:
-        return BackendUnderTest("sqlite", {"path": str(tmp_path / "store.db")})
+        return BackendUnderTest("sqlite", {"path": str(tmp_path / "store.db")}, reopens=True)
 
 
 class TestSqliteInMemory(AdapterConformance):

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestvec.contract import CollectionInfo, Create, Write
-from nestvec.errors import BackendRefused
-from nestvec.filters import format_datetime
 from nestvec.types import Field, Metric, Record
+from nestvec_sqlite.jsontext import from_json, to_json
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
 #: The columns that `record_of` reads, in its order.
 RECORD = "id, text, metadata, system"
-
-
-def to_json(value: Any) -> str:
-    """Plain values as JSON; datetimes become ISO 8601, which the core turns back for declared fields."""
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=_plain)
-    if "\\u0000" in text.replace("\\\\", ""):
-        raise BackendRefused("SQLite can not filter on text with a NUL character (\\x00); remove it from the metadata")
-    return text
 
 
 def about(request: Create) -> str:
@@ -37,7 +26,7 @@ def about(request: Create) -> str:
 
 def info_of(physical: str, stored: str) -> CollectionInfo:
     """The inverse of `about`."""
-    value = json.loads(stored)
+    value = from_json(stored)
     fields = {name: Field.parse(kind) for name, kind in value["fields"].items()}
     return CollectionInfo(physical, value["vectors"], Metric(value["metric"]), value["record"], fields)
 
@@ -60,14 +49,10 @@ def rows_of(request: Write, vectors: FloatArray) -> Iterator[tuple[Any, ...]]:
 
 def record_of(identity: str, text: str | None, metadata: str, system: str) -> Record:
     """The record behind the columns `RECORD`."""
-    bookkeeping = json.loads(system)
-    return Record(identity, bookkeeping.pop("document_id"), text, json.loads(metadata), bookkeeping)
+    bookkeeping = from_json(system)
+    return Record(identity, bookkeeping.pop("document_id"), text, from_json(metadata), bookkeeping)
 
 
 def matrix(blobs: Sequence[bytes], dimensions: int) -> FloatArray:
     """Stored vectors as float32 of shape (n, dimensions)."""
     return np.frombuffer(bytearray().join(blobs), dtype="<f4").reshape(-1, dimensions)
-
-
-def _plain(value: Any) -> Any:
-    return format_datetime(value) if isinstance(value, datetime) else list(value)

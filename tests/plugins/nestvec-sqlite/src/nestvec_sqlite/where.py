@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from nestvec.filters import Compare, ContainsAll, Exists, FieldRef, Filter, Leaf, Op, coerce, fold
 from nestvec.types import FieldType
+from nestvec_sqlite.jsontext import searchable
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: JSON types that a field's values may have; any other value exists, but satisfies no comparison.
@@ -86,7 +87,7 @@ def _exists(field: FieldRef) -> Where:
         f"EXISTS (SELECT 1 FROM json_each(records.{field.scope}) AS item WHERE item.key = ? "
         "AND item.type <> 'null' AND NOT (item.type = 'array' AND item.value = '[]'))"
     )
-    return Where(sql, (field.name,))
+    return Where(sql, (searchable(field.name),))
 
 
 def _any(field: FieldRef, test: str, values: Sequence[Any]) -> Where:
@@ -97,8 +98,12 @@ def _any(field: FieldRef, test: str, values: Sequence[Any]) -> Where:
         f"EXISTS (SELECT 1 FROM {_LISTED if field.many else _SINGLE} "
         f"AND item.type IN {_JSON_TYPES[kind]} AND {operand} {test})"
     )
-    return Where(sql.format(column=f"records.{field.scope}"), (field.name, *(_bound(value) for value in values)))
+    return Where(
+        sql.format(column=f"records.{field.scope}"), (searchable(field.name), *(_bound(value) for value in values))
+    )
 
 
 def _bound(value: Any) -> Any:
+    if isinstance(value, str):
+        return searchable(value)
     return instant(value) if isinstance(value, datetime) else value

@@ -1,0 +1,113 @@
+"""One adapter in every form: in memory, in a folder, over HTTP, over HTTP asynchronously."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from nestvec.contract import Create, Write
+from nestvec.types import DENSE, Field, FieldType, Metric, Record
+from nestvec_qdrant.adapter import AsyncQdrantAdapter, QdrantAdapter
+from nestvec_qdrant.options import QdrantOptions
+from nestvec_qdrant.testing import QdrantEmulator
+
+FIELDS = {"lang": Field(FieldType.KEYWORD), "year": Field(FieldType.INTEGER)}
+RECORD = {"nestvec": 1, "name": "docs", "space": {"index_task": None, "dimensions": 3}, "fields": {"lang": "keyword"}}
+
+
+class Awaited:
+    """An asynchronous adapter, called like a synchronous one."""
+
+    def __init__(self, options):
+        self.runner = asyncio.Runner()
+        self.adapter = self.runner.run(self._open(options))
+
+    async def _open(self, options):
+        return AsyncQdrantAdapter(options)
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.runner.run(getattr(self.adapter, name)(*arguments))
+
+    def close(self):
+        self.runner.run(self.adapter.close())
+        self.runner.close()
+
+
+class Kit:
+    """What tests of requests need, in short."""
+
+    FIELDS = FIELDS
+    RECORD = RECORD
+    Awaited = Awaited
+
+    @staticmethod
+    def options(**values):
+        return QdrantOptions.model_validate(values)
+
+    @staticmethod
+    def identity(number):
+        return f"00000000-0000-5000-8000-{number:012d}"
+
+    @classmethod
+    def record(cls, number, text="text", document="d", **metadata):
+        system = {"chunk": number, "layout": "l1"}
+        return Record(cls.identity(number), document, text, metadata, system)
+
+    @staticmethod
+    def vectors(*rows):
+        return {DENSE: np.array(rows, np.float32)}
+
+    @staticmethod
+    def create(name="docs_1", metric=Metric.COSINE, size=3, **more):
+        given = {"fields": FIELDS, "record": RECORD, **more}
+        return Create(name, {DENSE: size}, metric, **given)
+
+    @classmethod
+    def fill(cls, adapter, records, name="docs_1", metric=Metric.COSINE, tenants=False, tenant=None, rows=None):
+        """A collection with these records, on the axes one after the other unless `rows` are given."""
+        adapter.create(cls.create(name, metric, tenants=tenants))
+        axes = np.eye(3, dtype=np.float32)[[n % 3 for n in range(len(records))]]
+        adapter.write(Write(name, records, {DENSE: axes if rows is None else np.array(rows, np.float32)}, 1, tenant))
+
+
+@pytest.fixture(scope="session")
+def kit():
+    return Kit
+
+
+@pytest.fixture(scope="session")
+def server_process():
+    with QdrantEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def server(server_process):
+    """An empty server."""
+    server_process.reset()
+    return server_process
+
+
+@pytest.fixture
+def remote(server):
+    """The synchronous adapter on the server, and the server."""
+    adapter = QdrantAdapter(Kit.options(url=server.url))
+    yield adapter
+    adapter.close()
+
+
+@pytest.fixture(params=["memory", "folder", "server", "async"])
+def form(request):
+    return request.param
+
+
+@pytest.fixture
+def adapter(form, server, tmp_path):
+    """An adapter of each form, on an empty store."""
+    where = {"memory": {"path": ":memory:"}, "folder": {"path": str(tmp_path / "store")}}
+    options = Kit.options(**where.get(form, {"url": server.url}))
+    opened = Awaited(options) if form == "async" else QdrantAdapter(options)
+    yield opened
+    opened.close()

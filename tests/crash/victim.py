@@ -1,0 +1,64 @@
+"""Run as a process of its own: bring a collection to a version of the corpus, and die before the n-th write.
+
+    python victim.py CONFIG_JSON VERSION DEATH
+
+Prints how many writes and removals a whole run takes. With DEATH it ends with status 9 before that one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from nestvec.client import connect
+from nestvec.client.base import Runtime
+from nestvec.testing.registry import test_registry
+from nestvec.types import Document
+
+VERSIONS = ("old", "new", "gone")
+SIZES = {
+    "one": {"old": 3, "new": 1, "gone": 2},
+    "two": {"old": 1, "new": 4, "gone": 3},
+    "three": dict.fromkeys(VERSIONS, 5),
+}
+
+
+def corpus(version: str) -> list[Document]:
+    """Documents that shrink, grow and change from one version to the next — and one that stays."""
+    changing = [Document(key, text(version, sizes[version]), {"version": version}) for key, sizes in SIZES.items()]
+    return [*changing, Document("stays", text("same", 2), {"version": "any"})]
+
+
+def text(word: str, chunks: int) -> str:
+    """A text that is split into this many chunks."""
+    return " ".join(f"{word}{i:07d}" for i in range(chunks))
+
+
+def main() -> None:
+    config, version, death = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    with connect(config, Runtime(test_registry())) as client:
+        client.apply()
+        adapter: Any = client.adapter("store")
+        count = 0
+
+        def mortal(method: Any) -> Any:
+            def call(request: Any) -> Any:
+                nonlocal count
+                if count == death:
+                    os._exit(9)
+                count += 1
+                return method(request)
+
+            return call
+
+        adapter.write, adapter.remove = mortal(adapter.write), mortal(adapter.remove)
+        client["docs"].upsert(corpus(version))
+        if version == "gone":
+            client["docs"].delete(["one", "two", "three", "stays"])
+        sys.stdout.write(str(count))
+
+
+if __name__ == "__main__":
+    main()
