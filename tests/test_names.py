@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nestvec.errors import InvalidName
 from nestvec.names import MAX_LOGICAL, NameRules, ambiguous, check_logical, check_unambiguous
 
-ALPHABET = "azhucgAZHUCG019-_"
+ALPHABET = "azhucgAZHUCG019_-"  # the hyphen last: no range
 names = st.from_regex(rf"[A-Za-z]([{ALPHABET}]{{0,12}}[A-Za-z0-9])?", fullmatch=True)
 generations = st.integers(1, 9_999_999)
 rules = st.builds(NameRules, hyphen=st.booleans(), underscore=st.booleans(), uppercase=st.booleans())
@@ -69,7 +69,7 @@ def test_the_longest_name_that_fits_leaves_room_for_its_generation(rule: NameRul
     exact = NameRules(rule.hyphen, rule.underscore, rule.uppercase, max_length=length)
     assert len(exact.physical(name, 9_999_999)) == length
     short = NameRules(rule.hyphen, rule.underscore, rule.uppercase, max_length=length - 1)
-    with pytest.raises(InvalidName, match="too long for this backend.*choose a shorter name"):
+    with pytest.raises(InvalidName, match=r"too long for this backend.*choose a shorter name"):
         short.encode(name)
 
 

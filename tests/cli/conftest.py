@@ -15,10 +15,12 @@ from click.testing import CliRunner
 
 from nestvec.cli import main
 from nestvec.client.base import Runtime
-from nestvec.contract import BackendPlugin, Write
+from nestvec.contract import BackendPlugin, EmbedderPlugin, Write
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.hookspecs import hookimpl
+from nestvec.options import Secret
 from nestvec.testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions
+from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
 from nestvec.testing.registry import test_registry
 
 CONFIG = """
@@ -42,13 +44,14 @@ class SharedMemory(MemoryAdapter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.writes = 0
-        self.before_write: Callable[[int], None] = lambda number: None
+        self.written: list[str] = []
+        self.before_write: Callable[[list[str]], None] = lambda ids: None
 
     def write(self, request: Write) -> None:
-        self.writes += 1
-        self.before_write(self.writes)
+        ids = [record.document_id for record in request.records]
+        self.before_write(ids)
         super().write(request)
+        self.written += ids
 
 
 @dataclass
@@ -110,6 +113,28 @@ def offer(name: str, adapter: MemoryAdapter) -> ModuleType:
     return module
 
 
+class KeyedOptions(RecordingOptions):
+    """An embedder that needs a secret when it opens."""
+
+    api_key: Secret
+
+
+def offer_keyed(name: str) -> ModuleType:
+    """A plugin module for that embedder."""
+    module = ModuleType(name)
+
+    def opened(options: KeyedOptions) -> RecordingEmbedder:
+        options.api_key.reveal("embedder keyed: api_key")
+        return RecordingEmbedder(options)
+
+    @hookimpl
+    def nestvec_embedder() -> EmbedderPlugin:
+        return EmbedderPlugin("keyed", "Wants a key.", KeyedOptions, capabilities, opened)
+
+    module.nestvec_embedder = nestvec_embedder
+    return module
+
+
 @pytest.fixture
 def store() -> SharedMemory:
     return SharedMemory()
@@ -118,9 +143,10 @@ def store() -> SharedMemory:
 @pytest.fixture
 def runtime(store: SharedMemory) -> Iterator[Runtime]:
     name = f"nestvec_cli_tests_{id(store)}"
-    sys.modules[name] = offer(name, store)
-    yield Runtime(test_registry(backend_shared=name), retry=RetryPolicy(attempts=1))
-    del sys.modules[name]
+    sys.modules |= {name: offer(name, store), f"{name}_keyed": offer_keyed(name)}
+    registry = test_registry(backend_shared=name, embedder_keyed=f"{name}_keyed")
+    yield Runtime(registry, retry=RetryPolicy(attempts=1))
+    del sys.modules[name], sys.modules[f"{name}_keyed"]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_the_folder_stays_readable_for_qdrants_own_client(kit, opened, folder):
     adapter = opened()
     kit.fill(adapter, [kit.record(1)])
     adapter.close()
-    with QdrantClient(path=str(folder)) as client:
+    with closing(QdrantClient(path=str(folder))) as client:
         (point,) = client.retrieve("docs_1", [kit.identity(1)], with_vectors=True)
         assert point.payload["document_id"] == "d"
         assert list(point.vector["dense"]) == [1, 0, 0]

@@ -134,9 +134,7 @@ def perform(client: QdrantClient, operation: tuple[Any, ...]) -> Any:
 def _switch(client, target):
     actions = [
         models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name="live")),
-        models.CreateAliasOperation(
-            create_alias=models.CreateAlias(alias_name="live", collection_name=target)
-        ),
+        models.CreateAliasOperation(create_alias=models.CreateAlias(alias_name="live", collection_name=target)),
     ]
     # A server carries out the actions before a refused one; the local engine does not. Only the part
     # both agree on is compared here.
@@ -153,9 +151,7 @@ _PERFORM: dict[str, Any] = {
     "delete_filter": lambda c, f: c.delete("live", models.FilterSelector(filter=f)).status,
     "set_payload": lambda c, i, payload: c.set_payload("live", payload, [i]).status,
     "query": lambda c, v, f, limit, offset: (
-        c.query_points(
-            "live", v, using="dense", query_filter=f, limit=limit, offset=offset, with_vectors=True
-        ).points
+        c.query_points("live", v, using="dense", query_filter=f, limit=limit, offset=offset, with_vectors=True).points
     ),
     "query_threshold": lambda c, v, t: c.query_points("live", v, using="dense", score_threshold=t).points,
     "query_batch": lambda c, *vs: c.query_batch_points(
@@ -192,9 +188,7 @@ def shared_client(running):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    first_points=st.lists(points, min_size=4, max_size=8), steps=st.lists(operations, min_size=3, max_size=15)
-)
+@given(first_points=st.lists(points, min_size=4, max_size=8), steps=st.lists(operations, min_size=3, max_size=15))
 def test_answers_equal_those_of_the_local_engine(shared_client, first_points, steps):
     local = QdrantClient(":memory:")
     for client in (shared_client, local):

@@ -50,7 +50,7 @@ _WHERE = {
     "trace": "stepping",
 }
 #: Modules that hold assertions, for pytest to explain.
-_REWRITTEN = ("adapters", "bench", "data", "embedders", "guard")
+_REWRITTEN = ("adapters", "bench", "data", "embedders", "guard", "mutants")
 
 if "pytest" in sys.modules:
     sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{name}" for name in _REWRITTEN))

@@ -12,7 +12,7 @@ from typing import Any, Self
 from nestvec.capabilities import BackendCapabilities
 from nestvec.client import aconnect, connect
 from nestvec.client.base import Runtime
-from nestvec.contract import BackendPlugin, CollectionInfo, Create, Describe, Drop, Event, Resolve
+from nestvec.contract import AsyncAdapter, BackendPlugin, CollectionInfo, Create, Describe, Drop, Event, Resolve
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import PluginNotFound
 from nestvec.registry import BACKENDS, Registry
@@ -60,7 +60,8 @@ class BackendUnderTest:
         registry = self.registry or test_registry()
         if self.plugin in registry.names(BACKENDS):
             return registry.backend(self.plugin)
-        return load_module(self.plugin, "nestvec_backend", BackendPlugin)
+        plugin: BackendPlugin = load_module(self.plugin, "nestvec_backend", BackendPlugin)
+        return plugin
 
 
 def load_module(name: str, hook: str, kind: type[Any]) -> Any:
@@ -72,6 +73,12 @@ def load_module(name: str, hook: str, kind: type[Any]) -> Any:
     if not isinstance(offer, kind):
         raise PluginNotFound(f"{name}.{hook}() returned {offer!r}; expected a {kind.__name__}")
     return offer
+
+
+def open_plugin(plugin: Any, options: Any, driver: Driver) -> Any:
+    """The opened adapter or embedder: its asynchronous form for the asynchronous driver, where there is one."""
+    native = plugin.open_async(options) if driver == "async" and plugin.open_async is not None else None
+    return native if native is not None else plugin.open(options)
 
 
 class Clock:
@@ -142,7 +149,7 @@ class Bench:
         return replace(
             self.plugin,
             open=lambda _: tap(self._opened(), self._on_request),
-            open_async=(lambda _: async_tap(self._opened(), self._on_request)) if native else None,
+            open_async=self._front_async if native else None,
         )
 
     @property
@@ -219,6 +226,10 @@ class Bench:
         assert isinstance(found, str), f"resolve must follow the pointer {pointer!r}, but it answered {found!r}"
         return found
 
+    def generation(self) -> int:
+        """The generation behind the pointer, as its record says."""
+        return int((self.describe().record or {}).get("generation", 0))
+
     @property
     def adapter(self) -> Any:
         """The open adapter itself."""
@@ -263,10 +274,13 @@ class Bench:
     def _opened(self) -> Any:
         with self._lock:
             if self._inner is None:
-                native = self.driver == "async" and self.plugin.open_async is not None
-                opener: Any = self.plugin.open_async if native else self.plugin.open
-                self._inner = opener(self.options)
+                self._inner = open_plugin(self.plugin, self.options, self.driver)
             return self._inner
+
+    def _front_async(self, _: Any) -> Any:
+        # None where the plugin has no asynchronous form for these options, just as the plugin itself answers.
+        inner = self._opened()
+        return async_tap(inner, self._on_request) if isinstance(inner, AsyncAdapter) else None
 
     def _on_request(self, request: Any, perform: Callable[[Any], Any]) -> Any:
         self.requests.append(request)

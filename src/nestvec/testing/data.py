@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +12,7 @@ import numpy as np
 from nestvec.contract import Batch, Count, Create, Found, Query, Scroll, Write
 from nestvec.encoding.matryoshka import normalize
 from nestvec.filters import Filter
-from nestvec.flows.layout import Head, hash_text, make_record
-from nestvec.metadata import check_metadata, hash_metadata
+from nestvec.metadata import check_metadata
 from nestvec.testing.bench import FIELDS, Bench
 from nestvec.types import DENSE, Document, Field, Metadata, Metric, Record
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 PARSED: Mapping[str, Field] = {name: Field.parse(kind) for name, kind in FIELDS.items()}
 
+_IDS = uuid.UUID("b4a8ad3e-0f0e-4c0b-9d0c-6a6f4f7f2b11")
 _WORDS = (
-    "river stone winter engine paper garden silver window letter market bridge forest candle mirror harbour "
-    "copper violin desert pepper planet"
-).split()
+    "river", "stone", "winter", "engine", "paper", "garden", "silver", "window", "letter", "market",
+    "bridge", "forest", "candle", "mirror", "harbour", "copper", "violin", "desert", "pepper", "planet",
+)  # fmt: skip
 
 
 def words(count: int, seed: int = 0) -> str:
@@ -45,21 +47,22 @@ def vectors(count: int, size: int, seed: int = 0, *, unit: bool = False) -> Floa
     return normalize(rows) if unit else np.ascontiguousarray(rows * lengths)
 
 
-def record(
-    key: str, metadata: Metadata | None = None, *, chunk: int = 0, tenant: str | None = None, text: str | None = None
-) -> Record:
-    """A record as the core makes them: the head of a document of its own, or another chunk of it."""
+def record(key: str, metadata: Metadata | None = None, *, chunk: int = 0, text: str | None = None) -> Record:
+    """A record such as the core makes: chunk 0 of a document of its own, or another chunk of it."""
     body = text if text is not None else f"text of {key}"
-    clean = check_metadata(metadata or {}, PARSED)
-    return make_record(
-        tenant=tenant,
+    return Record(
+        id=str(uuid.uuid5(_IDS, f"{chunk}:{key}")),
         document_id=key,
-        chunk=chunk,
-        span=(0, len(body)),
         text=body,
-        metadata=clean,
-        head=Head(0, chunk + 1, hash_text(body), hash_metadata(clean), "l1-kit"),
-        store_text=True,
+        metadata=check_metadata(metadata or {}, PARSED),
+        system={
+            "chunk": chunk,
+            "start": 0,
+            "end": len(body),
+            "hash": hashlib.sha256(body.encode()).hexdigest()[:32],
+            "revision": 0,
+            "layout": "l1-kit",
+        },
     )
 
 

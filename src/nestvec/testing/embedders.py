@@ -18,7 +18,7 @@ from nestvec.encoding.encoder import finish, widen
 from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import ConfigError, NestvecError, Unsupported
 from nestvec.registry import EMBEDDERS, Registry
-from nestvec.testing.bench import load_module
+from nestvec.testing.bench import load_module, open_plugin
 from nestvec.testing.guard import Guarded, refused
 from nestvec.testing.loop import DRIVERS, Driver, Loop
 from nestvec.testing.registry import test_registry
@@ -100,9 +100,7 @@ class EmbedderBench:
     def inner(self) -> Any:
         """The open embedder itself."""
         if self._inner is None:
-            native = self.driver == "async" and self.plugin.open_async is not None
-            opener: Any = self.plugin.open_async if native else self.plugin.open
-            self._inner = opener(self.options)
+            self._inner = open_plugin(self.plugin, self.options, self.driver)
         return self._inner
 
     @property
@@ -275,8 +273,8 @@ class EmbedderConformance(Guarded):
 
     def test_texts_matter(self, bench: EmbedderBench) -> None:
         """Different texts have different vectors."""
-        rows = bench.rows(TEXTS, bench.passage).astype(np.float64)
-        products = normalize(rows) @ normalize(rows).T  # type: ignore[arg-type]  # float64 is fine here
+        rows = normalize(bench.rows(TEXTS, bench.passage))
+        products = np.dot(rows, rows.T)
         np.fill_diagonal(products, -1)
         assert products.max() < 0.9999, "different texts have different vectors"
 
@@ -300,7 +298,8 @@ class EmbedderConformance(Guarded):
             rows = bench.rows(TEXTS, bench.passage, size)
             wanted = normalize(full[:, :size]) if model.normalized else full[:, :size]
             off = float(np.abs(rows - wanted).max())
-            rule = f"{size} dimensions are the {'renormalised ' if model.normalized else ''}beginning of all {full.shape[1]}"
+            how = "renormalised beginning" if model.normalized else "beginning"
+            rule = f"{size} dimensions are the {how} of all {full.shape[1]}"
             assert off <= max(self._tolerance(bench), 1e-4), f"{rule}; a component is off by {off}"
         client = bench.client()
         for size in (0, model.min_dimensions - 1, model.dimensions + 1):

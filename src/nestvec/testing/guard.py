@@ -35,7 +35,7 @@ class Guarded:
             request.applymarker(pytest.mark.xfail(reason=reason, strict=True, raises=(AssertionError, NestvecError)))
 
 
-def tests_of(kit: type) -> dict[str, Any]:
+def checks_of(kit: type) -> dict[str, Any]:
     """The tests of a kit class by name."""
     found: dict[str, Any] = {}
     for base in reversed(kit.__mro__):
@@ -69,7 +69,7 @@ def _replaced(cls: type) -> list[str]:
 
 
 def _bad_excuses(cls: type[Guarded]) -> list[str]:
-    known = tests_of(cls)
+    known = checks_of(cls)
     unknown = [f"it excuses {name!r}, which is no test of the kit" for name in cls.excused if name not in known]
     silent = [
         f"it excuses {name!r} without a reason" for name, reason in cls.excused.items() if not str(reason or "").strip()

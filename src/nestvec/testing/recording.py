@@ -34,14 +34,15 @@ class RecordingOptions(Options):
     dimensions: int = 64
     rotation: str | None = None
     batch: int = 64
+    keep: int = 1000
 
 
 class RecordingEmbedder(Embedder):
-    """Answers `Encode` with deterministic vectors and keeps the latest `keep` requests in `requests`."""
+    """Answers `Encode` with deterministic vectors and keeps the latest `options.keep` requests in `requests`."""
 
-    def __init__(self, options: RecordingOptions | None = None, keep: int = 1000) -> None:
+    def __init__(self, options: RecordingOptions | None = None) -> None:
         self.options = options or RecordingOptions()
-        self.requests: deque[Encode] = deque(maxlen=keep)
+        self.requests: deque[Encode] = deque(maxlen=self.options.keep)
         self._lock = threading.Lock()
 
     @property
@@ -71,7 +72,8 @@ class RecordingEmbedder(Embedder):
         size = self.options.dimensions
         rows = np.stack([_words(self.options.model, text, size) for text in group.texts()])
         if request.late:
-            rows = rows + rows.mean(axis=0)
+            # Half itself, half its neighbourhood; so a chunk alone is what it is without neighbours.
+            rows = (rows + rows.mean(axis=0)) / 2
         rows = rows + 0.3 * _direction(f"{self.options.model}/task/{request.task}", size)
         return truncate(rows.astype(np.float32), request.dimensions)
 

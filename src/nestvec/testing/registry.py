@@ -1,4 +1,4 @@
-"""A registry that has the kit's own plugins beside the installed ones, under the names memory, discarding and recording."""
+"""A registry with the kit's own plugins beside the installed ones: memory, discarding and recording."""
 
 from __future__ import annotations
 

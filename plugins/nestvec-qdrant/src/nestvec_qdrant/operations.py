@@ -233,7 +233,9 @@ class Operations:
             with_payload=_content(request),
             with_vectors=request.vectors,
         )
-        return batch_of(points, vectors=request.vectors, cursor=cursor)
+        # The client may parse an id to a UUID object; the contract has strings.
+        following = cursor if cursor is None or isinstance(cursor, int) else str(cursor)
+        return batch_of(points, vectors=request.vectors, cursor=following)
 
     def count(self, request: Count) -> Operation[int]:
         """Count exactly."""

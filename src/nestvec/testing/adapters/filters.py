@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from nestvec.contract import Remove
+from nestvec.errors import InvalidFilter
 from nestvec.filters import F, Filter, matches, resolve, system
 from nestvec.testing.adapters.base import AdapterKit
 from nestvec.testing.bench import Bench
 from nestvec.testing.data import PARSED, Table, document, record, vectors
 from nestvec.testing.guard import refused
 from nestvec.testing.strategies import POOLS, filters_for, metadata_for
-from nestvec.errors import InvalidFilter
 from nestvec.types import Field, FieldType, Metadata
 
 _ORDERED: Final = (FieldType.INTEGER, FieldType.FLOAT, FieldType.DATETIME)
@@ -113,7 +113,8 @@ def _examples(bench: Bench, check: Callable[..., None], *strategies: Any) -> Non
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
     )
     first = example([{}, {"year": 1}], [~(F.year >= 1)])
-    limited(given(*strategies)(first(check)))()
+    decorate: Any = given(*strategies)
+    limited(decorate(first(check)))()
 
 
 def _fill(table: Table, metadata: Sequence[Metadata]) -> None:
@@ -136,7 +137,7 @@ def _each_value() -> list[Metadata]:
         if name not in ("rates", "flags", "visits")
     ]
     lists = [{name: list(POOLS[field.type][:3])} for name, field in PARSED.items() if field.many]
-    empty = [{name: []} for name, field in PARSED.items() if field.many]
+    empty: list[Metadata] = [{name: []} for name, field in PARSED.items() if field.many]
     return [*singles, *lists, *empty]
 
 

@@ -24,7 +24,7 @@ _MIX_UPS: Final[tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]] = (
     ("dimensions", {"dimensions": 16}, {}),
 )
 #: What a tool that is not nestvec may have written.
-_FOREIGN: Final = ({}, {"owner": "somebody else"}, {"nestvec": 99})
+_FOREIGN: Final[tuple[dict[str, Any], ...]] = ({}, {"owner": "somebody else"}, {"nestvec": 99})
 
 
 class SpaceChecks(AdapterKit):

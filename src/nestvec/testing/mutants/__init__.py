@@ -1,0 +1,14 @@
+"""Adapters and embedders broken in one way each: they show that the conformance kit bites.
+
+Each says which check must catch it and why. `MUTANTS` has all of them.
+"""
+
+from __future__ import annotations
+
+from nestvec.testing.mutants.adapters import ADAPTERS
+from nestvec.testing.mutants.base import Mutant, run_check
+from nestvec.testing.mutants.embedders import EMBEDDERS
+
+MUTANTS: tuple[Mutant, ...] = (*ADAPTERS, *EMBEDDERS)
+
+__all__ = ["ADAPTERS", "EMBEDDERS", "MUTANTS", "Mutant", "run_check"]

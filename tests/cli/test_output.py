@@ -1,0 +1,35 @@
+"""Texts cut to terminal cells."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from wcwidth import wcswidth
+
+from nestvec.cli.output import amount, clean, fit, wrap
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(2, 30), st.integers(1, 4))
+def test_wrapped_text_fits(text, width, lines):
+    wrapped = wrap(text, width, lines).split("\n")
+    assert len(wrapped) <= lines
+    assert all(wcswidth(line) <= width for line in wrapped)
+
+
+@given(st.text(st.sampled_from("ab 漢字é"), max_size=60), st.integers(2, 30))
+def test_nothing_is_lost_where_there_is_room(text, width):
+    assert wrap(text, width, 1000).replace("\n", "").replace(" ", "") == clean(text).replace(" ", "")
+
+
+def test_an_ellipsis_marks_what_is_left_out():
+    assert fit("abcdef", 4) == "abc…"
+    assert fit("漢字漢字", 5) == "漢字…"
+    assert fit("abcd", 4) == "abcd"
+
+
+def test_control_and_direction_characters_do_not_reach_the_terminal():
+    assert clean("a\x1b[31m\u202eb\tc\r\n") == "a [31m b c"
+
+
+def test_amounts():
+    assert [amount(n, "chunk") for n in (0, 1, 1200)] == ["0 chunks", "1 chunk", "1,200 chunks"]

@@ -1,0 +1,87 @@
+"""The kit catches every mutant for its named reason, lets the unbroken originals pass, and sees a broken core."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nestvec.flows import base, documents, search, state, upsert
+from nestvec.testing import BackendUnderTest, EmbedderUnderTest
+from nestvec.testing.mutants import ADAPTERS, EMBEDDERS, MUTANTS, run_check
+
+
+def test_there_are_enough_of_both_kinds():
+    assert len(ADAPTERS) >= 14
+    assert len(EMBEDDERS) >= 8
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_caught_for_its_reason(mutant):
+    with pytest.raises(AssertionError) as caught:
+        mutant.run()
+    assert mutant.reason in str(caught.value)
+
+
+CHECKS = sorted({(type(mutant.subject), mutant.check) for mutant in MUTANTS}, key=str)
+
+
+@pytest.mark.parametrize(("kind", "check"), CHECKS, ids=lambda value: value if isinstance(value, str) else "")
+def test_originals_pass(kind, check):
+    run_check(kind("memory" if kind is BackendUnderTest else "recording"), check)
+
+
+def misrouted(spec, questions):
+    return embed_queries(replace(spec, space=replace(spec.space, query_task=spec.space.index_task)), questions)
+
+
+embed_queries = search.embed_queries
+
+
+def trusting(binding, target):
+    yield from ()
+    return target
+
+
+CORE = {
+    "queries embedded as passages": (
+        [(search, "embed_queries", misrouted)],
+        "test_tasks_reach_the_embedder",
+        "questions are embedded as",
+    ),
+    "spaces not compared": (
+        [(base, "require_same", lambda *_: None)],
+        "test_mixed_up_spaces_are_refused",
+        "with another model",
+    ),
+    "writers not fenced": (
+        [(module, "fence", trusting) for module in (upsert, state, documents)],
+        "test_writers_are_fenced",
+        "after the pointer moved",
+    ),
+    "leftovers not swept": (
+        [(upsert, "sweep", lambda *_: iter_nothing())],
+        "test_interrupted_writes_are_mended",
+        "no chunk of another version is left",
+    ),
+}
+
+
+def iter_nothing():
+    yield from ()
+    return 0
+
+
+@pytest.mark.parametrize("case", CORE, ids=str)
+def test_broken_core_is_caught(case, monkeypatch):
+    changes, check, reason = CORE[case]
+    for module, name, replacement in changes:
+        monkeypatch.setattr(module, name, replacement)
+    with pytest.raises(AssertionError) as caught:
+        run_check(BackendUnderTest("memory"), check)
+    assert reason in str(caught.value)
+
+
+def test_embedder_subject_by_module_name():
+    run_check(EmbedderUnderTest("nestvec.testing.recording"), "test_deterministic")
