@@ -61,8 +61,9 @@ class Stream:
         self._count = count
 
     def __iter__(self):
-        for self.position in range(1, self._count + 1):
-            yield self.position
+        for number in range(1, self._count + 1):
+            self.position = number
+            yield number
 
 
 @given(st.lists(st.integers(1, 32), min_size=1, max_size=30))

@@ -287,11 +287,6 @@ def test_the_collection_options_of_another_backend_are_an_unknown_key(problems: 
         ("metric = 'cosin'", "metric: input should be 'cosine', 'dot' or 'euclidean'"),
         ("acme = 5", "acme: expected a table"),
         ("acme = [['shards', 1]]", "acme: expected a table"),
-        (
-            "fields = { year = 'int' }",
-            "fields.year: unknown field type 'int'; use keyword, integer, float, boolean, datetime, or a list of them, "
-            "as in keyword[]",
-        ),
         ("fields = { nestvec = 'keyword' }", "fields.nestvec: field name 'nestvec' is reserved for nestvec; rename it"),
         (
             "fields = { '$or' = 'keyword' }",
@@ -302,6 +297,12 @@ def test_the_collection_options_of_another_backend_are_an_unknown_key(problems: 
 def test_a_value_of_the_wrong_type_says_what_was_expected(problems: Problems, setting: str, problem: str) -> None:
     settings = setting if setting.startswith("dimensions") else f"dimensions = 8\n{setting}"
     assert problems(f"{CONNECTIONS}[collections.docs]\n{settings}") == [f"collections.docs.{problem}"]
+
+
+def test_an_unknown_field_type_lists_those_that_there_are(problems: Problems) -> None:
+    (problem,) = problems(f"{CONNECTIONS}[collections.docs]\ndimensions = 8\nfields = {{ year = 'int' }}")
+    assert problem.startswith("collections.docs.fields.year: unknown field type 'int'; use keyword, integer, float, ")
+    assert problem.endswith("or a list of them, as in keyword[]")
 
 
 @pytest.mark.parametrize(

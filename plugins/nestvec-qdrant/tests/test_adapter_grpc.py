@@ -11,7 +11,7 @@ from qdrant_client import grpc as protocol
 from qdrant_client.grpc import collections_service_pb2_grpc, points_service_pb2_grpc, qdrant_pb2, qdrant_pb2_grpc
 
 from nestvec.contract import Count, ListCollections, Query, Scroll, Write
-from nestvec.errors import BackendDenied, BackendUnavailable, CollectionNotFound
+from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, CollectionNotFound
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Metric
 from nestvec_qdrant.adapter import QdrantAdapter
@@ -131,5 +131,5 @@ def test_errors_are_mapped_and_nothing_is_retried(adapter, points, kit, code, ki
 
 
 def test_what_a_server_does_not_know_is_refused(adapter):
-    with pytest.raises(Exception, match="UNIMPLEMENTED"):
+    with pytest.raises(BackendRefused, match="UNIMPLEMENTED"):
         adapter.scroll(Scroll("docs_1"))

@@ -139,6 +139,16 @@ def test_questions_share_requests(adapter, server, kit):
     assert (search["using"], search["limit"], search["offset"], search["with_payload"]) == ("dense", 2, 1, True)
 
 
+@pytest.mark.parametrize(("metric", "threshold", "sent"), [(Metric.COSINE, 0.5, 0.5), (Metric.EUCLIDEAN, -1.5, 1.5)])
+def test_thresholds_are_sent_a_little_wider(adapter, server, kit, metric, threshold, sent):
+    """A server leaves out what lies exactly on its threshold, other than the engine in this process."""
+    adapter.query(Query("docs_1", kit.vectors([1, 0, 0]), metric, 1, threshold=threshold))
+    (search,) = server.requests[0].body["searches"]
+    assert search["score_threshold"] == pytest.approx(sent, abs=1e-6)
+    wider = search["score_threshold"] > sent if metric is Metric.EUCLIDEAN else search["score_threshold"] < sent
+    assert wider
+
+
 def test_removing_waits(adapter, server, kit):
     adapter.remove(Remove("docs_1", [kit.identity(n) for n in range(1500)]))
     assert [request.query.get("wait") for request in server.requests] == ["true", "true"]

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from nestvec.testing.adapters import AdapterConformance
     from nestvec.testing.bench import BackendUnderTest, Bench
     from nestvec.testing.discarding import DiscardingAdapter
-    from nestvec.testing.embedders import EmbedderBench, EmbedderConformance, EmbedderUnderTest
+    from nestvec.testing.embedder_bench import EmbedderBench, EmbedderUnderTest
+    from nestvec.testing.embedders import EmbedderConformance
     from nestvec.testing.memory import MemoryAdapter
     from nestvec.testing.recording import RecordingEmbedder
     from nestvec.testing.registry import test_registry
@@ -40,9 +41,9 @@ _WHERE = {
     "BackendUnderTest": "bench",
     "Bench": "bench",
     "DiscardingAdapter": "discarding",
-    "EmbedderBench": "embedders",
+    "EmbedderBench": "embedder_bench",
     "EmbedderConformance": "embedders",
-    "EmbedderUnderTest": "embedders",
+    "EmbedderUnderTest": "embedder_bench",
     "MemoryAdapter": "memory",
     "RecordingEmbedder": "recording",
     "Stepper": "stepping",
@@ -50,7 +51,7 @@ _WHERE = {
     "trace": "stepping",
 }
 #: Modules that hold assertions, for pytest to explain.
-_REWRITTEN = ("adapters", "bench", "data", "embedders", "guard", "mutants")
+_REWRITTEN = ("adapters", "bench", "data", "embedder_bench", "embedders", "guard", "mutants")
 
 if "pytest" in sys.modules:
     sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{name}" for name in _REWRITTEN))

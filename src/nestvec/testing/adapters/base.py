@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from nestvec.testing.bench import BackendUnderTest, Bench
 from nestvec.testing.guard import Guarded
 from nestvec.testing.loop import DRIVERS, Driver
 
-#: How many times more examples a class marked `soak` tries.
+#: How many times more examples are tried by a class marked `soak`, and everywhere while NESTVEC_SOAK is set.
 SOAK = 20
 
 
@@ -33,6 +34,7 @@ class AdapterKit(Guarded):
     @pytest.fixture
     def bench(self, backend: BackendUnderTest, driver: Driver, request: pytest.FixtureRequest) -> Iterator[Bench]:
         """The backend, ready for the test, and cleared away after it."""
-        effort = SOAK if request.node.get_closest_marker("soak") else 1
+        soak = request.node.get_closest_marker("soak") is not None or bool(os.environ.get("NESTVEC_SOAK"))
+        effort = SOAK if soak else 1
         with Bench(backend, driver, effort=effort) as bench:
             yield bench

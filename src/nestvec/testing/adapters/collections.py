@@ -245,6 +245,9 @@ class ApplyChecks(AdapterKit):
         assert counts == [1, 2, 3, 4], f"collections whose names look alike stay apart; they hold {counts} documents"
         with refused(ConfigError, "a collection name of 65 characters"):
             bench.session(collections={"x" * 65: {}})
+        if bench.capabilities.names.max_length < 70:
+            with refused(ConfigError, "a collection name that is too long for this backend"):
+                bench.session(collections={"x" * 64: {}})
         with refused(ConfigError, "docs beside docs_1, which reads like a generation of it"):
             bench.session(collections={"docs": {}, "docs_1": {}})
 

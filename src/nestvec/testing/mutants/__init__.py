@@ -5,10 +5,12 @@ Each says which check must catch it and why. `MUTANTS` has all of them.
 
 from __future__ import annotations
 
-from nestvec.testing.mutants.adapters import ADAPTERS
+from nestvec.testing.mutants.adapters import STORING
 from nestvec.testing.mutants.base import Mutant, run_check
 from nestvec.testing.mutants.embedders import EMBEDDERS
+from nestvec.testing.mutants.search import SEARCHING
 
+ADAPTERS: tuple[Mutant, ...] = (*STORING, *SEARCHING)
 MUTANTS: tuple[Mutant, ...] = (*ADAPTERS, *EMBEDDERS)
 
 __all__ = ["ADAPTERS", "EMBEDDERS", "MUTANTS", "Mutant", "run_check"]

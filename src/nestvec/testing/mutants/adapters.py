@@ -1,4 +1,4 @@
-"""Adapters that are broken in one way each."""
+"""Adapters whose collections or records are broken in one way each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from nestvec.contract import (
     Create,
     Describe,
     Fetch,
-    Found,
     Point,
-    Query,
     Remove,
     Resolve,
     Scroll,
@@ -26,14 +24,13 @@ from nestvec.contract import (
     Write,
 )
 from nestvec.errors import CollectionNotFound
-from nestvec.filters import And, Filter, Not, Or, leaves, matches
 from nestvec.testing.data import record
 from nestvec.testing.memory import MemoryAdapter
 from nestvec.testing.mutants.base import Mutant, register
 from nestvec.types import Metric, Record
 
-ADAPTERS: Final[list[Mutant]] = []
-mutant = partial(register, ADAPTERS)
+STORING: Final[list[Mutant]] = []
+mutant = partial(register, STORING)
 _FULL = 64
 
 # ---------------------------------------------------------------- collections
@@ -266,110 +263,6 @@ class LeanMeansEmpty(MemoryAdapter):
         )
 
 
-# ---------------------------------------------------------------- searching
-
-
-@mutant("test_scores_and_order", "hits come best first")
-class InvertsScores(MemoryAdapter):
-    """Takes a distance for a score."""
-
-    def query(self, request: Query) -> list[list[Found]]:
-        everything = super().query(replace(request, limit=10**6, offset=0))
-        ends = slice(request.offset, request.offset + request.limit)
-        return [[replace(each, score=-each.score) for each in answer[::-1][ends]] for answer in everything]
-
-
-@mutant("test_scores_and_order", "minus the unsquared euclidean distance")
-class SquaresEuclidean(MemoryAdapter):
-    """Leaves the square in."""
-
-    def query(self, request: Query) -> list[list[Found]]:
-        if request.metric is not Metric.EUCLIDEAN:
-            return super().query(request)
-        return [[replace(each, score=-(each.score**2)) for each in answer] for answer in super().query(request)]
-
-
-@mutant("test_scores_and_order", "cosine similarity")
-class RescalesCosine(MemoryAdapter):
-    """Maps cosine to 0 … 1."""
-
-    def query(self, request: Query) -> list[list[Found]]:
-        if request.metric is not Metric.COSINE:
-            return super().query(request)
-        return [[replace(each, score=(1 + each.score) / 2) for each in answer] for answer in super().query(request)]
-
-
-@mutant("test_threshold", "a threshold lets")
-class IgnoresThreshold(MemoryAdapter):
-    """Returns everything."""
-
-    def query(self, request: Query) -> list[list[Found]]:
-        return super().query(replace(request, threshold=None))
-
-
-@mutant("test_pages_without_gaps_or_doubles", "no gaps and no doubles")
-class IgnoresOffset(MemoryAdapter):
-    """Every page is the first one."""
-
-    def query(self, request: Query) -> list[list[Found]]:
-        return super().query(replace(request, offset=0))
-
-
-@mutant("test_many_questions_and_none", "have their own answers")
-class AnswersOneQuestion(MemoryAdapter):
-    """Gives everybody the first one's answer."""
-
-    def query(self, request: Query) -> list[list[Found]]:
-        answers = super().query(request)
-        return [answers[0] for _ in answers]
-
-
-@mutant("test_searching_with_a_filter", "the best of what matches")
-class FiltersAfterwards(MemoryAdapter):
-    """Filters what the search found."""
-
-    def query(self, request: Query) -> list[list[Found]]:
-        return [
-            [each for each in answer if _holds(request.where, each.record)]
-            for answer in super().query(replace(request, where=None))
-        ]
-
-
-@mutant("test_every_operator_on_every_value", "selects the same records as the reference")
-class IgnoresFilters(MemoryAdapter):
-    """Counts everything."""
-
-    def count(self, request: Count) -> int:
-        return super().count(replace(request, where=None))
-
-
-@mutant("test_missing_fields", "negation also finds records without the field")
-class ThreeValuedLogic(MemoryAdapter):
-    """Like SQL: the negation of a comparison with nothing is nothing."""
-
-    def scroll(self, request: Scroll) -> Batch:
-        return super().scroll(replace(request, where=_sql(request.where)))
-
-    def count(self, request: Count) -> int:
-        return super().count(replace(request, where=_sql(request.where)))
-
-
-@mutant("test_tenants_are_kept_apart", "tenant")
-class LeaksTenants(MemoryAdapter):
-    """Searches all tenants."""
-
-    def query(self, request: Query) -> list[list[Found]]:
-        return super().query(replace(request, tenant=None))
-
-
-@mutant("test_tenants_are_kept_apart", "each tenant counts its own")
-class CountsAllTenants(MemoryAdapter):
-    """Counts all tenants."""
-
-    def count(self, request: Count) -> int:
-        return super().count(replace(request, tenant=None))
-
-
 def _padded(matrix: Any) -> Any:
     wide = np.zeros((len(matrix), _FULL), np.float32)
     wide[:, : matrix.shape[1]] = matrix
@@ -391,17 +284,3 @@ def _to_float(value: Any) -> Any:
 
 def _to_seconds(value: Any) -> Any:
     return value.replace(microsecond=0) if isinstance(value, datetime) else value
-
-
-def _holds(where: Filter | None, each: Record) -> bool:
-    return matches(where, each.metadata, {**each.system, "document_id": each.document_id})
-
-
-def _sql(where: Filter | None) -> Filter | None:
-    from nestvec.filters import Exists
-
-    if isinstance(where, And | Or):
-        return type(where)(tuple(filter(None, map(_sql, where.children))))
-    if isinstance(where, Not):
-        return And.of(where, *(Exists(leaf.field) for leaf in leaves(where.child)))
-    return where

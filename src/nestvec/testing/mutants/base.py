@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from nestvec.testing.adapters import AdapterConformance
 from nestvec.testing.bench import BackendUnderTest, Bench
-from nestvec.testing.embedders import EmbedderBench, EmbedderConformance, EmbedderUnderTest
+from nestvec.testing.embedder_bench import EmbedderBench, EmbedderUnderTest
+from nestvec.testing.embedders import EmbedderConformance
 from nestvec.testing.loop import Driver
 from nestvec.testing.memory import MemoryAdapter
 from nestvec.testing.memory import nestvec_backend as memory

@@ -11,7 +11,7 @@ For prefixes of 32 to 384 dimensions, plain and nested:
 
 Neither source was used to fit the rotation. Needs nothing but an installed nestvec-e5; no network.
 
-    python benchmarks/nesting.py [--model multilingual-e5-small] [--task udhr] [--json]
+    python benchmarks/bench_nesting.py [--model multilingual-e5-small] [--task udhr] [--json]
 """
 
 from __future__ import annotations
