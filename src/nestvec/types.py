@@ -145,11 +145,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class FailedDocument:
-    """A document that was not stored, and why. `line` is its line in the input file, where there is one."""
+    """A document that was not stored, and why; `path` and `line` say where it was read, if from a file."""
 
     document_id: str | None
     error: str
     line: int | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,10 +153,9 @@ def _name(failed: Sequence[FailedDocument], message: str) -> None:
 
 
 def _sentence(failure: FailedDocument) -> str:
-    path = getattr(failure.line, "path", None)
-    if path is None or failure.error.startswith((f"{path}:", "standard input")):
+    if failure.path is None or failure.line is None or failure.error.startswith((f"{failure.path}:", "standard input")):
         return failure.error
-    return f"{path}:{failure.line}: {failure.error}"
+    return f"{failure.path}:{failure.line}: {failure.error}"
 
 
 def _summary(job: Job, report: Report) -> str:
@@ -196,7 +195,7 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
 def _failed_json(failure: FailedDocument) -> dict[str, Any]:
     return {
         "document_id": failure.document_id,
-        "path": getattr(failure.line, "path", None),
+        "path": failure.path,
         "line": failure.line,
         "error": failure.error,
     }

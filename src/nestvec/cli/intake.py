@@ -8,7 +8,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO
 
 from nestvec.errors import InvalidDocument, InvalidInput
 from nestvec.flows.upsert import Incoming, check_document
@@ -22,22 +22,6 @@ if TYPE_CHECKING:
 
 #: Batches that may be read but not yet stored; bounds how far the progress shown may lag behind.
 _AHEAD = 3
-
-
-class Place(int):
-    """A line number that remembers its file: the core passes lines through untouched, and knows no files."""
-
-    path: str
-
-    def __new__(cls, line: int, path: str) -> Self:
-        place = super().__new__(cls, line)
-        place.path = path
-        return place
-
-
-def place(line: int | None, path: str) -> Place | None:
-    """The place of an item; a file that is one document has no lines."""
-    return None if line is None else Place(line, path)
 
 
 class Feed:
@@ -54,12 +38,12 @@ class Feed:
             if isinstance(item, ReadFailure):
                 self.failed.append(_unread(item))
             else:
-                yield Incoming(item.document, place(item.line, item.path))
+                yield Incoming(item.document, item.line, item.path)
 
 
 def _unread(item: Item) -> FailedDocument:
     assert isinstance(item, ReadFailure)  # noqa: S101 - for the type checker
-    return FailedDocument(item.document_id, item.error, place(item.line, item.path))
+    return FailedDocument(item.document_id, item.error, item.line, item.path)
 
 
 class Ingestion:
@@ -107,7 +91,7 @@ def check(feed: Feed, collection: Collection) -> list[FailedDocument]:
             check_document(item.document)
             check_metadata(item.document.metadata, collection.spec.fields)
         except InvalidDocument as error:
-            bad.append(FailedDocument(item.document.id, str(error), item.line))
+            bad.append(item.failed(error))
         else:
             intake.admit(item)
     return [*feed.failed, *bad, *intake.failed]

@@ -109,7 +109,7 @@ class Intake:
         digest = hashlib.blake2b(repr(item.document.id).encode(errors="backslashreplace"), digest_size=16).digest()
         if digest in self._seen:
             reason = f"document {item.document.id!r:.80} came before in this input; the first one is kept"
-            self.failed.append(FailedDocument(item.document.id, reason, item.line))
+            self.failed.append(item.failed(reason))
             return None
         self._seen.add(digest)
         return item

@@ -10,7 +10,7 @@ import numpy as np
 
 from nestvec.chunking import Splitter
 from nestvec.contract import Batch, Encode, Encoded, Event, Fetch, Group, Remove, Write
-from nestvec.errors import BackendRefused, InvalidDocument, NestvecError
+from nestvec.errors import BackendRefused, InvalidDocument
 from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, fence
 from nestvec.flows.layout import Head, chunk_ids, hash_text, make_record
 from nestvec.flows.state import on_current, read_states, sweep
@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A document on its way in, with the line of the file it came from."""
+    """A document on its way in, with the file and line it came from."""
 
     document: Document
     line: int | None = None
+    path: str | None = None
+
+    def failed(self, error: object) -> FailedDocument:
+        """The failure of this document."""
+        identity = self.document.id if isinstance(self.document.id, str) else None
+        return FailedDocument(identity, str(error), self.line, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Prepared:
     document_hash: str
     metadata_hash: str
     layout: str
-    line: int | None
+    source: Incoming
 
     def matches(self, head: Head | None) -> bool:
         """Whether the stored version is this one."""
@@ -123,8 +129,7 @@ def prepare(
         try:
             good.append(_prepare(spec, splitter, item, layout))
         except InvalidDocument as error:
-            identity = item.document.id if isinstance(item.document.id, str) else None
-            bad.append(FailedDocument(identity, str(error), item.line))
+            bad.append(item.failed(error))
     return good, bad
 
 
@@ -144,7 +149,7 @@ def _prepare(spec: CollectionSpec, splitter: Splitter, item: Incoming, layout: s
         document_hash=hashes[0] if whole else hash_text(document.text),
         metadata_hash=hash_metadata(metadata),
         layout=layout,
-        line=item.line,
+        source=item,
     )
 
 
@@ -177,7 +182,7 @@ def _store(binding: Binding, target: Target, prepared: Sequence[Prepared], tenan
         if len(prepared) == 1:
             # Refused on its own: it is the guilty one, and the others go through.
             (only,) = prepared
-            return Report(failed=(FailedDocument(only.id, str(error), only.line),))
+            return Report(failed=(only.source.failed(error),))
     middle = len(prepared) // 2
     first = yield from _store(binding, target, prepared[:middle], tenant)
     second = yield from _store(binding, target, prepared[middle:], tenant)
@@ -242,12 +247,8 @@ def _embed(spec: CollectionSpec, changed: Sequence[Work]) -> Flow[tuple[list[Fai
             fresh = {keys[i]: row for i, row in zip(missing, rows, strict=True)}
             item.vectors |= fresh
             embedded += sum(key in fresh for key in keys)
-    failed = [_failure(wanted[failure.group][0], failure.error) for failure in reply.failures]
+    failed = [wanted[failure.group][0].new.source.failed(failure.error) for failure in reply.failures]
     return failed, reply.usage, embedded
-
-
-def _failure(item: Work, error: NestvecError) -> FailedDocument:
-    return FailedDocument(item.new.id, str(error), item.new.line)
 
 
 def _write(binding: Binding, target: Target, ready: Sequence[Work], tenant: str | None) -> Flow[int]:
