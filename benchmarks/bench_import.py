@@ -27,8 +27,12 @@ def main() -> None:
     ours, numpy = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(one / other for one, other in pairs)
     result = {"nestvec_ms": round(ours * 1e3, 2), "numpy_ms": round(numpy * 1e3, 2), "ratio": round(ratio, 3)}
-    print(json.dumps(result) if options.json else f"import nestvec {result['nestvec_ms']} ms, "
-          f"numpy {result['numpy_ms']} ms, ratio {result['ratio']} (wanted: under 0.2)")
+    print(
+        json.dumps(result)
+        if options.json
+        else f"import nestvec {result['nestvec_ms']} ms, "
+        f"numpy {result['numpy_ms']} ms, ratio {result['ratio']} (wanted: under 0.2)"
+    )
 
 
 if __name__ == "__main__":

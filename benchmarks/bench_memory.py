@@ -32,13 +32,15 @@ def run(lines: int) -> dict[str, float]:
         path = Path(folder) / "lines.jsonl"
         with path.open("w") as file:
             for i in range(lines):
-                file.write(json.dumps({"id": f"line-{i}", "text": f"Line {i % 500} says this and that. " * 8, "n": i}) + "\n")
+                text = f"Line {i % 500} says this and that. " * 8
+                file.write(json.dumps({"id": f"line-{i}", "text": text, "n": i}) + "\n")
         with connect(values, Runtime(test_registry())) as client:
             client.apply()
             items = (Incoming(item.document, item.line) for item in read([path]) if isinstance(item, ReadDocument))
             report = client["docs"].upsert(items)
     assert report.documents == lines
-    return {"lines": lines, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "seconds": report.seconds}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"lines": lines, "peak_mib": peak, "seconds": report.seconds}
 
 
 def main() -> None:

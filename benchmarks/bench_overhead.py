@@ -1,7 +1,7 @@
 """What nestvec costs on top of the raw Qdrant client: ingest and search, precomputed vectors, interleaved.
 
-Both sides write the same points (vector, text, metadata) into an in-memory Qdrant, in batches of 64, and search with the
-same vectors. nestvec also splits, hashes, looks up what is stored and computes ids.
+Both sides write the same points (vector, text, metadata) into an in-memory Qdrant, in batches of 64, and search with
+the same vectors. nestvec also splits, hashes, looks up what is stored and computes ids.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from typing import Any
 
 import nestvec
 from nestvec import errors
-from nestvec.config import json_schema
 from nestvec.config.blocks import ChunkingBlock, CollectionBlock, TasksBlock
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
 
@@ -51,8 +50,8 @@ def configuration_page() -> str:
         "# Configuration",
         "",
         "A TOML file with the tables `[embedders.NAME]`, `[backends.NAME]` and `[collections.NAME]`. Unknown keys are",
-        "errors; all errors of a file are reported at once. Secrets are references: `{ env = \"NAME\" }` or",
-        "`{ file = \"path\" }`, read when the component that needs them opens. Relative paths count from the file's",
+        'errors; all errors of a file are reported at once. Secrets are references: `{ env = "NAME" }` or',
+        '`{ file = "path" }`, read when the component that needs them opens. Relative paths count from the file\'s',
         "folder. `nestvec config schema` prints the JSON Schema for your editor.",
         "",
         "## `[collections.NAME]`",
@@ -72,7 +71,7 @@ def configuration_page() -> str:
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
         for name in ("e5",) if group == EMBEDDERS else ("qdrant",):
             plugin = load(name)
-            parts += ["", f"## `use = \"{name}\"`", "", plugin.summary, "", *_table(plugin.options)]
+            parts += ["", f'## `use = "{name}"`', "", plugin.summary, "", *_table(plugin.options)]
             own = getattr(plugin, "collection_options", None)
             if own is not None:
                 parts += ["", f"### `[collections.NAME.{name}]`", "", *_table(own)]
@@ -84,7 +83,11 @@ def _table(model: Any) -> list[str]:
     properties = model.model_json_schema().get("properties", {})
     for key, field in model.model_fields.items():
         kind = _kind(properties.get(key, {}))
-        default = "" if field.is_required() or field.default is None else f"`{_plain(field.get_default(call_default_factory=True))}`"
+        default = (
+            ""
+            if field.is_required() or field.default is None
+            else f"`{_plain(field.get_default(call_default_factory=True))}`"
+        )
         rows.append(f"| `{key}` | {kind} | {default} | {field.description or ''} |")
     return rows
 
@@ -110,7 +113,6 @@ def _plain(value: Any) -> str:
 PAGES = {
     "python.md": python_page,
     "configuration.md": configuration_page,
-    "nestvec.schema.json": lambda: json.dumps(json_schema(), indent=2, sort_keys=True) + "\n",
 }
 
 

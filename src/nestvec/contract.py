@@ -132,7 +132,7 @@ class CollectionInfo:
     """A physical collection as the backend describes it.
 
     `record` is what nestvec stored on it, or None for a foreign collection. `fields` are the indexed
-    metadata fields, or None where the engine can not tell.
+    metadata fields, or None where the engine can not tell (whether a field holds lists need not be known).
     """
 
     physical: str
@@ -419,8 +419,8 @@ class BackendPlugin:
     """A backend, as its plugin registers it. Building one must not import an SDK.
 
     `options` validates the `[backends.NAME]` block (without `use`), `collection_options` the table of the
-    same name inside a `[collections.NAME]` block. `open_async` is None for embedded engines: worker threads
-    then drive the synchronous adapter.
+    same name inside a `[collections.NAME]` block. `open_async` is None, or returns None for options that have no
+    asynchronous form (embedded engines): worker threads then drive the synchronous adapter.
     """
 
     name: str
@@ -428,12 +428,14 @@ class BackendPlugin:
     options: type[Options]
     capabilities: Callable[[Any], BackendCapabilities]
     open: Callable[[Any], Adapter]
-    open_async: Callable[[Any], AsyncAdapter] | None = None
+    open_async: Callable[[Any], AsyncAdapter | None] | None = None
     collection_options: type[Options] | None = None
     #: Options of an embedded store at a path (None: in memory); None for a backend without one.
     embedded: Callable[[Path | None], Mapping[str, Any]] | None = None
     #: Offers itself as the default, to be used without a configuration. One installed plugin may.
     default: bool = False
+    #: A TOML block that `nestvec init` offers, commented out: another way to use this plugin.
+    example: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,11 +450,13 @@ class EmbedderPlugin:
     options: type[Options]
     capabilities: Callable[[Any], ModelCapabilities]
     open: Callable[[Any], Embedder]
-    open_async: Callable[[Any], AsyncEmbedder] | None = None
+    open_async: Callable[[Any], AsyncEmbedder | None] | None = None
     #: Options under which this embedder needs no key, server or download; None if it always needs one.
     embedded: Mapping[str, Any] | None = None
     #: Offers itself as the default, to be used without a configuration. One installed plugin may.
     default: bool = False
+    #: A TOML block that `nestvec init` offers, commented out: another way to use this plugin.
+    example: str = ""
 
 
 # ---------------------------------------------------------------- events

@@ -31,9 +31,6 @@ P = TypeVar("P")
 _LOG = logging.getLogger(__name__)
 _KIND = {BACKENDS: "backend", EMBEDDERS: "embedder", LISTENERS: "listener"}
 
-#: Plugins of this project, and where they live in its repository while they are unpublished.
-OWN = {name: f"plugins/nestvec-{name}" for name in ("e5", "qdrant")}
-
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -181,12 +178,13 @@ class Registry:
         kind, installed = _KIND[group], self.names(group)
         close = difflib.get_close_matches(name, installed, n=1)
         message = f"no {kind} named {name!r} is installed"
-        if name in OWN:
-            message += f"; install it with: pip install ./{OWN[name]} (from a checkout of nestvec)."
-        elif close:
+        if close:
             message += f"; did you mean {close[0]!r}?"
         else:
-            message += f"; install the distribution that provides it (often nestvec-{name})."
+            message += (
+                f"; install the distribution that provides it, usually nestvec-{name} (from a checkout of nestvec: "
+                f"pip install ./plugins/nestvec-{name})."
+            )
         return f"{message} Installed {kind}s: {', '.join(installed) or 'none'}."
 
 

@@ -21,14 +21,17 @@ class TestInit:
         assert config.collections["docs"].space.dimensions == 256
 
     def test_what_is_commented_out_is_valid_for_the_core(self):
-        """Each commented setting of the collection, uncommented, is a key that the file may have."""
+        """Each commented setting, uncommented, is a key that the file may have; the plugins' examples, too."""
         import tomllib
 
-        from nestvec.cli.init import TEMPLATE
+        from nestvec.cli.init import template
         from nestvec.config.blocks import FileBlock
+        from nestvec.registry import Registry
 
-        opened = [line.removeprefix("# ") if _is_setting(line) else line for line in TEMPLATE.splitlines()]
-        FileBlock.model_validate(tomllib.loads("\n".join(opened)))
+        text = template(Registry())
+        opened = [line.removeprefix("# ") if _is_setting(line) else line for line in text.splitlines()]
+        block = FileBlock.model_validate(tomllib.loads("\n".join(opened)))
+        assert block.backends["search"].options["api_key"] == {"env": "QDRANT_API_KEY"}
 
     def test_never_overwrites(self, shell):
         before = shell.config.read_text()

@@ -19,8 +19,8 @@ from nestvec.config import parse_config
 ROOT = Path(__file__).parents[2]
 PAGES = [
     path
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/*.md"), *ROOT.glob("benchmarks/*.md")]
-    if ".venv" not in path.parts
+    for pattern in ("*.md", "docs/**/*.md", "plugins/*/*.md", "benchmarks/*.md", "tests/plugins/*/*.md")
+    for path in ROOT.glob(pattern)
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

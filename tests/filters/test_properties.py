@@ -25,9 +25,7 @@ from nestvec.filters import (
 from nestvec.testing.strategies import filters_for, metadata_for
 from nestvec.types import Field, FieldType
 
-FIELDS = {kind.value: Field(kind) for kind in FieldType} | {
-    f"{kind}s": Field(kind, many=True) for kind in FieldType
-}
+FIELDS = {kind.value: Field(kind) for kind in FieldType} | {f"{kind}s": Field(kind, many=True) for kind in FieldType}
 FILTERS = filters_for(FIELDS)
 METADATA = metadata_for(FIELDS)
 
@@ -85,9 +83,7 @@ def test_resolving_again_changes_nothing(where):
 @given(FILTERS, METADATA)
 def test_a_fold_over_the_tree_can_compute_the_meaning(where, metadata):
     resolved = resolve(where, FIELDS)
-    folded = fold(
-        resolved, leaf=lambda leaf: matches(leaf, metadata), and_=all, or_=any, not_=lambda value: not value
-    )
+    folded = fold(resolved, leaf=lambda leaf: matches(leaf, metadata), and_=all, or_=any, not_=lambda value: not value)
     assert folded is matches(resolved, metadata)
 
 
@@ -96,9 +92,7 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [*FIELDS, "$and", "$or", "$not", "$eq", "$gte", "$in", "$contains", "$exists", "$x", ""]
-            ),
+            st.sampled_from([*FIELDS, "$and", "$or", "$not", "$eq", "$gte", "$in", "$contains", "$exists", "$x", ""]),
             inner,
             max_size=3,
         )

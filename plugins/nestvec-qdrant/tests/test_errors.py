@@ -7,6 +7,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import grpc
 import httpx
@@ -267,6 +268,13 @@ def test_nobody_there_by_grpc(kit):
     with pytest.raises(BackendUnavailable, match="gRPC on port 9"):
         adapter.list_collections(ListCollections())
     adapter.close()
+
+
+def test_the_client_asks_for_no_version_by_itself(monkeypatch, kit):
+    started = []
+    monkeypatch.setattr("qdrant_client.qdrant_remote.Thread", lambda **more: started.append(more) or threading.Thread())
+    QdrantAdapter(kit.options(url="http://127.0.0.1:9")).close()
+    assert started == []
 
 
 def test_old_servers_are_refused():

@@ -122,7 +122,7 @@ def test_filters_join_the_tenant(kit):
     where = resolve((F.keyword == "a") | (F.integer == 1), FIELDS)
     own = models.FieldCondition(key="tenant", match=models.MatchValue(value="acme"))
     compiled = compile_filter(where, "acme")
-    assert compiled.must[0] == own
+    assert compiled.must == [own, compile_filter(where)]
     assert compiled.should is None, "an OR beside the tenant's condition must not be mixed up with it"
     assert compile_filter(None, "acme").must == [own]
     assert compile_filter(None) is None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,34 +13,26 @@ from nestvec.cli.output import print_json, say
 from nestvec.cli.session import DEFAULT_CONFIG, Session, command
 from nestvec.errors import ConfigError
 
+if TYPE_CHECKING:
+    from nestvec.registry import Registry
+
 TEMPLATE = """\
 # What nestvec works with. Check it with `nestvec doctor`; see what it would do with `nestvec plan`.
 
 # ---- Embedders turn texts into vectors.
 
-# The embedded default: a multilingual model in this process. No key, no server, no download.
+# {embedder_summary}
 [embedders.local]
-use = "e5"
-
-# The Jina API. A secret never stands here itself: name an environment variable, or a file.
-# [embedders.jina]
-# use = "jina"
-# model = "jina-embeddings-v3"
-# api_key = { env = "JINA_API_KEY" }
+{embedder}
+{embedder_examples}
+# A secret never stands here itself: api_key = {{ env = "NAME" }}, or {{ file = "path" }}.
 
 # ---- Backends keep the vectors.
 
-# The embedded default: Qdrant in this process, one process at a time. The folder counts from this file.
+# The embedded default, one process at a time; a relative path counts from this file's folder.
 [backends.local]
-use = "qdrant"
-path = "nestvec-data"
-
-# A Qdrant server.
-# [backends.search]
-# use = "qdrant"
-# url = "http://localhost:6333"
-# api_key = { env = "QDRANT_API_KEY" }
-
+{backend}
+{backend_examples}
 # ---- Collections: one block each. `nestvec apply` creates them.
 
 [collections.docs]
@@ -49,7 +44,7 @@ embedder = "local"
 purpose = "retrieval"
 
 # Length of the stored vectors. Shorter is smaller and faster, and finds a little less.
-dimensions = 256
+dimensions = {dimensions}
 
 # metric = "cosine"          # or "dot", "euclidean"
 # late_chunking = true       # for models that offer it: each chunk knows the rest of its document
@@ -66,6 +61,7 @@ dimensions = 256
 lang = "keyword"
 year = "integer"
 """
+_DIMENSIONS = 256
 
 
 @click.command()
@@ -79,7 +75,7 @@ def init(session: Session, path: Path | None) -> None:
     """
     target = path if path is not None else session.path
     file = target / DEFAULT_CONFIG if target.is_dir() else target
-    write(file)
+    write(file, template(session.runtime.registry))
     if session.json:
         print_json({"path": str(file)})
         return
@@ -88,11 +84,38 @@ def init(session: Session, path: Path | None) -> None:
     say(f"Next: nestvec{option} apply, then nestvec{option} ingest docs FILES…")
 
 
-def write(file: Path) -> None:
-    """Write the template. Raises `ConfigError` if the file exists or can not be written."""
+def template(registry: Registry) -> str:
+    """A configuration on the embedded default that is installed, and what else the installed plugins offer."""
+    from nestvec.client.base import default_plugins
+    from nestvec.registry import BACKENDS, EMBEDDERS
+
+    backend, embedder = default_plugins(registry)
+    model = embedder.capabilities(embedder.options(**embedder.embedded))
+    return TEMPLATE.format(
+        embedder=_block(embedder.name, embedder.embedded),
+        embedder_summary=embedder.summary,
+        embedder_examples=_examples(registry.embedder(name) for name in registry.names(EMBEDDERS)),
+        backend=_block(backend.name, backend.embedded(Path("nestvec-data"))),
+        backend_examples=_examples(registry.backend(name) for name in registry.names(BACKENDS)),
+        dimensions=min(_DIMENSIONS, model.dimensions),
+    )
+
+
+def _block(name: str, options: Mapping[str, Any]) -> str:
+    lines = {"use": name, **options}
+    return "\n".join(f"{key} = {json.dumps(value, default=str)}" for key, value in lines.items())
+
+
+def _examples(plugins: Iterable[Any]) -> str:
+    offers = (["", plugin.summary, *plugin.example.strip().splitlines()] for plugin in plugins if plugin.example)
+    return "".join(f"# {line}\n" if line else "\n" for lines in offers for line in lines)
+
+
+def write(file: Path, text: str) -> None:
+    """Write the file. Raises `ConfigError` if it exists or can not be written."""
     try:
         with file.open("x", encoding="utf-8") as stream:
-            stream.write(TEMPLATE)
+            stream.write(text)
     except FileExistsError as error:
         raise ConfigError(f"{file} exists already and was left alone; remove it first, or name another path") from error
     except OSError as error:

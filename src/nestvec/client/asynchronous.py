@@ -18,6 +18,7 @@ from nestvec.client.base import (
     default_values,
     embed,
     embedder_named,
+    importing,
     make_binding,
     spec_named,
 )
@@ -127,10 +128,9 @@ class AsyncNestvec:
         async with self._lock:
             if name not in opened:
                 plugin, options = connections[name].plugin, connections[name].options
-                if plugin.open_async is not None:
-                    opened[name] = plugin.open_async(options)
-                else:
-                    opened[name] = await asyncio.to_thread(plugin.open, options)
+                with importing(plugin.name):
+                    native = plugin.open_async(options) if plugin.open_async is not None else None
+                    opened[name] = native or await asyncio.to_thread(plugin.open, options)
             return opened[name]
 
     def _ports(self, backend: str | None, embedder: str) -> AsyncPorts:

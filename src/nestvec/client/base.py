@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from nestvec.drivers.pipeline import Batcher
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import check_task
-from nestvec.errors import ConfigError, IngestFailed, InvalidName
+from nestvec.errors import ConfigError, IngestFailed, InvalidName, PluginBroken, PluginError
 from nestvec.flows.base import LEASE, Binding, Flow
 from nestvec.flows.search import check_text
 from nestvec.flows.upsert import Incoming
@@ -65,6 +66,17 @@ def make_binding(config: Config, spec: CollectionSpec, runtime: Runtime) -> Bind
     """A fresh binding of a handle to its collection."""
     capabilities = config.backends[spec.backend].capabilities
     return Binding(spec, capabilities, runtime.clock, runtime.lease)
+
+
+@contextmanager
+def importing(plugin: str) -> Iterator[None]:
+    """Say which plugin's library is missing, where one is."""
+    try:
+        yield
+    except ImportError as error:
+        raise PluginBroken(
+            f"plugin {plugin!r} can not be used: its library can not be imported ({error}); reinstall the plugin"
+        ) from error
 
 
 def embedder_named(config: Config, name: str | None) -> str:
@@ -174,12 +186,18 @@ def _failure_message(collection: str, report: Report) -> str:
     )
 
 
+def default_plugins(registry: Registry) -> tuple[Any, Any]:
+    """The backend and the embedder that offer themselves as the embedded default. Raises `ConfigError`."""
+    backend = _default(registry.names(BACKENDS), registry.backend, "backend")
+    embedder = _default(registry.names(EMBEDDERS), registry.embedder, "embedder")
+    return backend, embedder
+
+
 def default_values(
     registry: Registry, name: str, path: str | Path | None, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Configuration values for one collection on the embedded default stack that is installed."""
-    backend = _default(registry.names(BACKENDS), registry.backend, "backend")
-    embedder = _default(registry.names(EMBEDDERS), registry.embedder, "embedder")
+    backend, embedder = default_plugins(registry)
     place = Path(path) if path is not None else None
     return {
         "backends": {backend.name: {"use": backend.name, **backend.embedded(place)}},
@@ -189,12 +207,20 @@ def default_values(
 
 
 def _default(names: Sequence[str], load: Callable[[str], Any], kind: str) -> Any:
-    offers = [plugin for plugin in map(load, names) if plugin.embedded is not None and plugin.default]
+    offers, broken = [], []
+    for name in names:
+        try:
+            plugin = load(name)
+        except PluginError as error:  # it may not have been the one; if none is left, it is named
+            broken.append(str(error))
+            continue
+        if plugin.embedded is not None and plugin.default:
+            offers.append(plugin)
     if len(offers) == 1:
         return offers[0]
-    found = ", ".join(plugin.name for plugin in offers)
+    if offers:
+        found = ", ".join(plugin.name for plugin in offers)
+        raise ConfigError(f"several {kind}s offer themselves as the default ({found}); write a configuration file")
     raise ConfigError(
-        f"no {kind} offers itself as the embedded default; install one with pip install 'nestvec[default]'"
-        if not offers
-        else f"several {kind}s offer themselves as the embedded default ({found}); write a configuration file"
+        f"no {kind} offers itself as the embedded default; install one with pip install 'nestvec[default]'", broken
     )

@@ -19,6 +19,7 @@ from nestvec.client.base import (
     default_values,
     embed,
     embedder_named,
+    importing,
     make_binding,
     spec_named,
 )
@@ -133,7 +134,8 @@ class Nestvec:
         with self._lock:
             if name not in opened:
                 connection = connections[name]
-                opened[name] = connection.plugin.open(connection.options)
+                with importing(connection.plugin.name):
+                    opened[name] = connection.plugin.open(connection.options)
             return opened[name]
 
     def _ports(self, backend: str | None, embedder: str) -> Ports:

@@ -97,7 +97,7 @@ class ChunkingBlock(Options):
 class CollectionBlock(Options):
     """`[collections.NAME]`."""
 
-    # The backend's own options stand in a table named after its plugin: [collections.NAME.qdrant].
+    # The backend's own options stand in a table named after its plugin: [collections.NAME.PLUGIN].
     model_config = ConfigDict(extra="allow", frozen=True)
 
     backend: str | None = Field(

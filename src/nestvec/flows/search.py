@@ -11,7 +11,7 @@ import numpy as np
 from nestvec.contract import Encode, Encoded, Event, Found, Group, Query
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve
-from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, with_target
+from nestvec.flows.base import Binding, Emit, Flow, Target, bind, check_tenant, with_target
 from nestvec.flows.layout import span_of
 from nestvec.metadata import restore_metadata
 from nestvec.types import DENSE, Hit
@@ -44,6 +44,7 @@ def search(
 ) -> Flow[list[list[Hit]]]:
     """Search for each question. Everything that can be checked is checked before anything is sent."""
     where = check_search(binding, options, tenant)
+    yield from bind(binding)  # a mix-up of spaces is refused before an embedding is paid for
     vectors = yield from embed_queries(binding.spec, questions)
     return (yield from _search(binding, vectors, options, where, tenant))
 

@@ -124,7 +124,7 @@ class EmbedderConformance(Guarded):
 
     def test_order_is_kept(self, bench: EmbedderBench) -> None:
         """The rows belong to their texts, whatever the lengths and the order of groups and spans."""
-        texts = [*TEXTS, "short", "long " * 60, *(f"number {i}" for i in range(20))]
+        texts = [*TEXTS, "short", "long " * 20, *(f"number {i}" for i in range(6))]
         alone = np.concatenate([bench.rows([text], bench.passage) for text in texts])
         off = float(np.abs(bench.rows(texts, bench.passage) - alone).max())
         assert off <= self._tolerance(bench), f"order is kept: each row belongs to its text; one is off by {off}"
@@ -226,14 +226,15 @@ class EmbedderConformance(Guarded):
 
     def test_texts_of_every_kind(self, bench: EmbedderBench) -> None:
         """Unicode, control characters, one letter, very long: embedded, or that group refused with a reason."""
+        beyond = "word " * (2 * min(bench.model.max_tokens or 512, 4096))
         texts = [
             "ünï 👋🏽 e\u0301 \u202e",
             "nul\x00byte",
             "\ud7ff\U0010ffff",
             "a",
             "¿",
-            "x" * 3000,
-            "word " * 20000,
+            "x" * 1000,
+            beyond,
             TEXTS[0],
         ]
         request = Encode(tuple(single(text) for text in texts), bench.passage, bench.model.dimensions)

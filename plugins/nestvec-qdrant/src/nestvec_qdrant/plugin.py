@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import BackendPlugin
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 #: What a server takes in one request (its default), minus some room.
 MAX_REQUEST_BYTES = 32 * 1024 * 1024 - 64 * 1024
 _MAX_DIMENSIONS = 65536
+EXAMPLE = """
+[backends.search]
+use = "qdrant"
+url = "http://localhost:6333"
+api_key = { env = "QDRANT_API_KEY" }
+"""
 
 
 def capabilities(options: QdrantOptions) -> BackendCapabilities:
@@ -54,8 +60,9 @@ def nestvec_backend() -> BackendPlugin:
         options=QdrantOptions,
         capabilities=capabilities,
         open=_open,
-        open_async=cast("Any", _open_async),
+        open_async=_open_async,
         collection_options=QdrantCollectionOptions,
         embedded=embedded_options,
         default=True,
+        example=EXAMPLE,
     )

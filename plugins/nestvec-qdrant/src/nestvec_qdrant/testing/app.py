@@ -71,9 +71,7 @@ class EmulatorApp:
 
     def build(self) -> Starlette:
         """The ASGI application."""
-        routes = [
-            Route(endpoint.path, self._handler(endpoint), methods=[endpoint.method]) for endpoint in ENDPOINTS
-        ]
+        routes = [Route(endpoint.path, self._handler(endpoint), methods=[endpoint.method]) for endpoint in ENDPOINTS]
         return Starlette(routes=[Route("/", self._version, methods=["GET"]), *routes])
 
     async def _version(self, _request: Request) -> Response:

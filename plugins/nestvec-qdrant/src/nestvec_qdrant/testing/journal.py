@@ -40,9 +40,7 @@ class Journal:
         self._lock = threading.Lock()
         self._requests: list[RecordedRequest] = []
 
-    def record(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], raw: bytes
-    ) -> None:
+    def record(self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], raw: bytes) -> None:
         """Add a request; header names are expected in lower case."""
         public = {name: value for name, value in headers.items() if name not in SECRET_HEADERS}
         with self._lock:

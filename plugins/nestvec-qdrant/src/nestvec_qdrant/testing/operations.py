@@ -33,9 +33,7 @@ Operation: TypeAlias = Callable[[Store, Call], Any]
 
 
 def list_collections(store: Store, _call: Call) -> Any:
-    return m.CollectionsResponse(
-        collections=[m.CollectionDescription(name=name) for name in store.collections()]
-    )
+    return m.CollectionsResponse(collections=[m.CollectionDescription(name=name) for name in store.collections()])
 
 
 def get_collection(store: Store, call: Call) -> Any:
@@ -117,9 +115,7 @@ def collection_aliases(store: Store, call: Call) -> Any:
 
 
 def _alias_list(aliases: Mapping[str, str]) -> m.CollectionsAliasesResponse:
-    described = [
-        m.AliasDescription(alias_name=alias, collection_name=real) for alias, real in aliases.items()
-    ]
+    described = [m.AliasDescription(alias_name=alias, collection_name=real) for alias, real in aliases.items()]
     return m.CollectionsAliasesResponse(aliases=described)
 
 
@@ -172,9 +168,7 @@ def _selected(body: Any) -> Any:
     if body.points is not None:
         return body.points
     if body.filter is None:
-        raise RefusedError(
-            400, "Format error in JSON body: Either list of point ids or filter must be provided"
-        )
+        raise RefusedError(400, "Format error in JSON body: Either list of point ids or filter must be provided")
     return body.filter
 
 

@@ -52,8 +52,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", f"{_POINTS}/payload", op.set_payload, _UPDATED, m.SetPayload, writes=True),
     Endpoint("PUT", f"{_POINTS}/payload", op.overwrite_payload, _UPDATED, m.SetPayload, writes=True),
     Endpoint("POST", f"{_POINTS}/payload/delete", op.delete_payload, _UPDATED, m.DeletePayload, writes=True),
-    Endpoint(
-        "POST", f"{_POINTS}/batch", op.batch_update, m.InlineResponse20018, m.UpdateOperations, writes=True
-    ),
+    Endpoint("POST", f"{_POINTS}/batch", op.batch_update, m.InlineResponse20018, m.UpdateOperations, writes=True),
     Endpoint("GET", f"{_POINTS}/{{id}}", op.get_point, m.InlineResponse20016),
 )

@@ -25,9 +25,7 @@ _PARAMS = (
     "write_consistency_factor",
     "on_disk_payload",
 )
-_RANGE_INDEXES = frozenset(
-    {m.PayloadSchemaType.INTEGER, m.PayloadSchemaType.FLOAT, m.PayloadSchemaType.DATETIME}
-)
+_RANGE_INDEXES = frozenset({m.PayloadSchemaType.INTEGER, m.PayloadSchemaType.FLOAT, m.PayloadSchemaType.DATETIME})
 
 
 @dataclass
@@ -81,9 +79,7 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self._client = (
-            QdrantClient(path=str(path), force_disable_check_same_thread=True)
-            if path
-            else QdrantClient(":memory:")
+            QdrantClient(path=str(path), force_disable_check_same_thread=True) if path else QdrantClient(":memory:")
         )
         self._lock = threading.RLock()
         self._remembered: dict[str, _Remembered] = {}
@@ -169,9 +165,7 @@ class Store:
         if params is None:
             raise RefusedError.bad_input(f"Not existing vector name error: {using or ''}")
         if len(vector) != params.size:
-            raise RefusedError.bad_input(
-                f"Vector dimension error: expected dim: {params.size}, got {len(vector)}"
-            )
+            raise RefusedError.bad_input(f"Vector dimension error: expected dim: {params.size}, got {len(vector)}")
 
 
 def index_type(schema: m.PayloadFieldSchema) -> m.PayloadSchemaType:
