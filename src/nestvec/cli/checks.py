@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nestvec import __version__
+from nestvec.cli.output import amount
 from nestvec.cli.plugins import clashes, load_all
 from nestvec.client.base import default_values
 from nestvec.client.sync import Nestvec
@@ -74,7 +75,7 @@ def _configuration(session: Session, config: Config | None, problem: ConfigError
         if problem is not None:
             return failed(f"configuration {session.path}", problem)
         assert config is not None  # noqa: S101 - read, or a problem
-        return Check("ok", f"configuration {session.path}", f"valid, {len(config.collections)} collections")
+        return Check("ok", f"configuration {session.path}", f"valid, {amount(len(config.collections), 'collection')}")
     missing = f"there is no {session.path}"
     if problem is not None:
         return Check("warn", "configuration", f"{missing}, and no embedded default to check instead: {problem}")
@@ -158,7 +159,7 @@ def _backend(nv: Nestvec, name: str) -> Check:
     except NestvecError as error:
         return failed(subject, error)
     kind = "embedded" if capabilities.embedded else "server"
-    return Check("ok", subject, f"answers ({kind}, {len(collections)} physical collections)")
+    return Check("ok", subject, f"answers ({kind}, {amount(len(collections), 'physical collection')})")
 
 
 def _embedder(nv: Nestvec, name: str) -> Iterator[Check]:

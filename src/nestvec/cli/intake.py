@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from nestvec.errors import InvalidDocument, InvalidInput
 from nestvec.flows.upsert import Incoming, check_document
-from nestvec.metadata import check_metadata
 from nestvec.readers import Inputs, Item, Mapping, ReadFailure, read
 from nestvec.types import FailedDocument, Report
 
@@ -88,8 +87,7 @@ def check(feed: Feed, collection: Collection) -> list[FailedDocument]:
     bad: list[FailedDocument] = []
     for item in feed:
         try:
-            check_document(item.document)
-            check_metadata(item.document.metadata, collection.spec.fields)
+            check_document(item.document, collection.spec.fields)
         except InvalidDocument as error:
             bad.append(item.failed(error))
         else:

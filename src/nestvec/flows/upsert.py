@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, fence
 from nestvec.flows.layout import Head, chunk_ids, hash_text, make_record
 from nestvec.flows.state import on_current, read_states, sweep
 from nestvec.metadata import check_metadata, hash_metadata
-from nestvec.types import DENSE, Document, FailedDocument, Metadata, Record, Report, Span, Usage
+from nestvec.types import DENSE, Document, FailedDocument, Field, Metadata, Record, Report, Span, Usage
 
 if TYPE_CHECKING:
     from nestvec.specs import CollectionSpec
@@ -135,9 +135,8 @@ def prepare(
 
 def _prepare(spec: CollectionSpec, splitter: Splitter, item: Incoming, layout: str) -> Prepared:
     document = item.document
-    check_document(document)
+    metadata = check_document(document, spec.fields)
     spans = splitter.split(document.id, document.text)
-    metadata = check_metadata(document.metadata, spec.fields)
     whole = spans == ((0, len(document.text)),)
     hashes = tuple(hash_text(document.text[start:end]) for start, end in spans)
     return Prepared(
@@ -153,8 +152,8 @@ def _prepare(spec: CollectionSpec, splitter: Splitter, item: Incoming, layout: s
     )
 
 
-def check_document(document: Document) -> None:
-    """Raise `InvalidDocument` unless id and text can be stored."""
+def check_document(document: Document, fields: Mapping[str, Field]) -> Metadata:
+    """The document's metadata, clean. Raises `InvalidDocument` unless id, text and metadata can be stored."""
     if not isinstance(document.id, str) or not document.id:
         raise InvalidDocument(f"a document id must be a non-empty string or an integer, not {document.id!r:.80}")
     if not isinstance(document.text, str):
@@ -171,6 +170,10 @@ def check_document(document: Document) -> None:
                 f"the {what} of document {ascii(document.id)[:80]} has a lone surrogate at character "
                 f"{error.start}: not valid Unicode; repair the source"
             ) from error
+    try:
+        return check_metadata(document.metadata, fields)
+    except InvalidDocument as error:
+        raise InvalidDocument(f"document {document.id!r:.80}: {error}") from error
 
 
 def _store(binding: Binding, target: Target, prepared: Sequence[Prepared], tenant: str | None) -> Flow[Report]:
