@@ -467,7 +467,7 @@ class Event:
     """Something that happened, for metrics and audit. `name` is stable; `data` holds plain values, no secrets.
 
     Names: `document_written`, `document_failed`, `document_deleted`, `search_done`, `request_retried`,
-    `pointer_moved`, `collection_created`, `collection_updated`.
+    `pointer_moved`, `collection_created`, `collection_updated`, `collection_copied`.
     """
 
     name: str

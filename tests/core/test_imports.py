@@ -5,8 +5,11 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from importlib.metadata import requires, version
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import nestvec
 from nestvec.client import AsyncCollection, AsyncNestvec, Collection, Nestvec
@@ -59,7 +62,23 @@ def test_both_clients_offer_the_same_methods_with_the_same_parameters(one: type,
             assert inspect.getdoc(member), name
 
 
-def test_the_versions_agree() -> None:
-    from importlib.metadata import version
+def needed_by(distribution: str, known: set[str]) -> set[str]:
+    """A distribution and everything that it needs without extras, on this machine."""
+    name = canonicalize_name(distribution)
+    if name not in known:
+        known.add(name)
+        for line in requires(distribution) or ():
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                needed_by(requirement.name, known)
+    return known
 
+
+def test_the_base_install_stays_small() -> None:
+    packages = needed_by("nestvec", set())
+    assert {"nestvec", "numpy", "pydantic", "click"} <= packages
+    assert len(packages) <= 20, sorted(packages)
+
+
+def test_the_versions_agree() -> None:
     assert {version(name) for name in ("nestvec", "nestvec-e5", "nestvec-qdrant")} == {nestvec.__version__}

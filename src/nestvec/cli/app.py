@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nestvec import __version__
-from nestvec.cli import config, demo, doctor, ingest, init, manage, plugins, search
+from nestvec.cli import config, copying, demo, doctor, ingest, init, manage, plugins, search
 from nestvec.cli.output import forgive_streams
 from nestvec.cli.session import DEFAULT_CONFIG, Session
 
@@ -44,6 +44,7 @@ for _command in (
     ingest.ingest,
     search.search,
     manage.delete,
+    copying.copy_collection,
     plugins.plugins,
     doctor.doctor,
     config.config,

@@ -24,7 +24,7 @@ from nestvec.client.base import (
 )
 from nestvec.config import Config, parse_config
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
-from nestvec.drivers.asynchronous import AsyncPorts, call, run
+from nestvec.drivers.asynchronous import AsyncPairPorts, AsyncPorts, call, run
 from nestvec.drivers.pipeline import run_all_async
 from nestvec.filters import FilterLike
 from nestvec.flows import apply as apply_flows
@@ -32,6 +32,7 @@ from nestvec.flows import documents as document_flows
 from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
+from nestvec.flows.copy import CopyProgress, CopyReport, copy
 from nestvec.flows.documents import Page
 from nestvec.flows.search import SearchOptions
 from nestvec.flows.upsert import Incoming, upsert
@@ -92,6 +93,26 @@ class AsyncNestvec:
     async def status(self, *names: str) -> list[Status]:
         """What is there, counted."""
         return [await self[name]._run(apply_flows.status(self[name]._binding)) for name in names or self]
+
+    async def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        namespace: str | None = None,
+        page: int = 256,
+        progress: Callable[[CopyProgress], object] | None = None,
+    ) -> CopyReport:
+        """Copy a collection into another of the same space, on any backend: vectors, texts, metadata; no embedding.
+
+        The target is created if it is not there; records that it has already are left alone, so an interrupted
+        copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. A
+        collection with namespaces is copied one namespace at a time.
+        """
+        await self.apply(target)
+        origin, place = self[source], self[target]
+        flow = copy(origin._binding, place._binding, namespace, page=page, progress=progress)
+        return await run(flow, AsyncPairPorts(origin._ports, place._ports))
 
     async def embed(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import tenacity
 
@@ -15,6 +15,7 @@ from nestvec.drivers.retry import RetryPolicy
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
 from nestvec.flows.base import Emit, Flow, Request, T
+from nestvec.flows.copy import At, PairFlow
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,23 @@ async def call(plugin: object, method: str, *arguments: Any) -> Any:
         raise
 
 
-async def run(flow: Flow[T], ports: AsyncPorts) -> T:
+@dataclass(frozen=True, slots=True)
+class AsyncPairPorts:
+    """Two places, for flows that say with each request where it goes."""
+
+    source: AsyncPorts
+    target: AsyncPorts
+
+    async def answer(self, request: At) -> Any:
+        """Perform one request where it belongs."""
+        return await (self.source if request.side == "source" else self.target).answer(request.request)
+
+
+@overload
+async def run(flow: Flow[T], ports: AsyncPorts) -> T: ...
+@overload
+async def run(flow: PairFlow[T], ports: AsyncPairPorts) -> T: ...
+async def run(flow: Any, ports: Any) -> Any:
     """Drive a flow to its result."""
     try:
         request = next(flow)
@@ -71,7 +88,6 @@ async def run(flow: Flow[T], ports: AsyncPorts) -> T:
             else:
                 request = flow.send(answer)
     except StopIteration as stop:
-        result: T = stop.value
-        return result
+        return stop.value
     finally:
         flow.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import tenacity
 
@@ -15,6 +15,7 @@ from nestvec.drivers.retry import RetryPolicy
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
 from nestvec.flows.base import Emit, Flow, Request, T
+from nestvec.flows.copy import At, PairFlow
 
 
 class Cancelled(Exception):
@@ -50,7 +51,23 @@ class Ports:
         return finish(request, embedder.encode(asked), self.model, embedder.rotation())
 
 
-def run(flow: Flow[T], ports: Ports) -> T:
+@dataclass(frozen=True, slots=True)
+class PairPorts:
+    """Two places, for flows that say with each request where it goes."""
+
+    source: Ports
+    target: Ports
+
+    def answer(self, request: At) -> Any:
+        """Perform one request where it belongs."""
+        return (self.source if request.side == "source" else self.target).answer(request.request)
+
+
+@overload
+def run(flow: Flow[T], ports: Ports) -> T: ...
+@overload
+def run(flow: PairFlow[T], ports: PairPorts) -> T: ...
+def run(flow: Any, ports: Any) -> Any:
     """Drive a flow to its result."""
     try:
         request = next(flow)
@@ -62,7 +79,6 @@ def run(flow: Flow[T], ports: Ports) -> T:
             else:
                 request = flow.send(answer)
     except StopIteration as stop:
-        result: T = stop.value
-        return result
+        return stop.value
     finally:
         flow.close()

@@ -12,7 +12,7 @@ from nestvec.contract import Batch, Count, Event, Fetch, Remove, Scroll
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve, system
 from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, fence, with_target
-from nestvec.flows.layout import Head, chunk_ids, head_id, span_of
+from nestvec.flows.layout import Head, chunk_ids, head_id, restored, span_of
 from nestvec.flows.state import on_current, read_states, sweep
 from nestvec.metadata import restore_metadata
 from nestvec.types import DENSE, Document, FieldType, Record
@@ -70,7 +70,7 @@ def scroll(
         return batch
 
     batch = yield from with_target(binding, use)
-    records = tuple(_restored(binding, record) for record in batch.records)
+    records = tuple(restored(record, binding.spec.fields) for record in batch.records)
     return Page(records, batch.vectors[DENSE] if batch.vectors is not None else None, batch.cursor)
 
 
@@ -165,11 +165,6 @@ def _delete(binding: Binding, ids: Sequence[str], tenant: str | None, target: Ta
     for key in stored:
         yield Emit(Event("document_deleted", binding.spec.name, {"document_id": key}))
     return len(stored)
-
-
-def _restored(binding: Binding, record: Record) -> Record:
-    metadata = restore_metadata(record.metadata, binding.spec.fields)
-    return Record(record.id, record.document_id, record.text, metadata, record.system)
 
 
 def _blocks(ids: Sequence[str]) -> Generator[Sequence[str], None, None]:

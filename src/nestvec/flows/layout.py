@@ -16,10 +16,11 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from nestvec.types import Metadata, Record, Span
+from nestvec.metadata import restore_metadata
+from nestvec.types import Field, Metadata, Record, Span
 
 _NAMESPACE = uuid.UUID("6f9b1ab1-3f5e-5d5c-9a39-0d1f7a3f1c4e")
 REVISIONS = (0, 1)
@@ -120,3 +121,8 @@ def make_record(
 def span_of(system: Mapping[str, str | int]) -> Span:
     """The chunk's character range."""
     return int(system["start"]), int(system["end"])
+
+
+def restored(record: Record, fields: Mapping[str, Field]) -> Record:
+    """The record with the values of declared fields as those fields' types."""
+    return replace(record, metadata=restore_metadata(record.metadata, fields), system=dict(record.system))

@@ -1,0 +1,194 @@
+"""Copying a collection, vectors and all, to another place: no embedding, resumable, verified.
+
+Requests go to two places, so they are yielded as `At` a side; see `nestvec.drivers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from nestvec.contract import Batch, Count, Event, Fetch, Scroll, Write
+from nestvec.encoding.matryoshka import normalize
+from nestvec.errors import CollectionConflict, CollectionError, InvalidInput
+from nestvec.flows.base import Binding, Emit, Flow, Request, T, Target, bind, check_tenant, fence
+from nestvec.flows.layout import restored
+from nestvec.spaces import require_same
+from nestvec.types import DENSE, Metric, Record
+
+if TYPE_CHECKING:
+    from nestvec.specs import CollectionSpec
+    from nestvec.types import FloatArray
+
+Side: TypeAlias = Literal["source", "target"]
+#: Vectors of one space may differ this much after a journey through engines that renormalise.
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A request to one of two places."""
+
+    side: Side
+    request: Request
+
+
+PairFlow: TypeAlias = Generator[At, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What a copy did. `records` is how many there are now; `verified` how many of them were compared."""
+
+    records: int = 0
+    written: int = 0
+    unchanged: int = 0
+    verified: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CopyProgress:
+    """How far a copy is, after a page."""
+
+    written: int
+    unchanged: int
+    total: int
+
+
+def at(side: Side, flow: Flow[T]) -> PairFlow[T]:
+    """Let all requests of a flow go to one side."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                answer = yield At(side, request)
+            except Exception as error:  # noqa: BLE001 - handed on to the flow, whose business it is
+                request = flow.throw(error)
+            else:
+                request = flow.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()
+
+
+def copy(
+    source: Binding,
+    target: Binding,
+    tenant: str | None = None,
+    *,
+    page: int = 256,
+    progress: Callable[[CopyProgress], object] | None = None,
+) -> PairFlow[CopyReport]:
+    """Copy everything, page by page, and verify it. What the target has already is left alone."""
+    total = yield from _open(source, target, tenant)
+    written = unchanged = 0
+    cursor: str | int | None = None
+    while True:
+        done, seen, cursor = yield from _copy_page(source, target, tenant, cursor=cursor, limit=page)
+        written, unchanged = written + done, unchanged + seen - done
+        if progress is not None:
+            progress(CopyProgress(written, unchanged, total))
+        if cursor is None:
+            break
+    records, verified = yield from _verify(source, target, tenant, sample=page)
+    return CopyReport(records, written, unchanged, verified)
+
+
+def _open(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]:
+    """Check that the two can be copied; returns how many records the source has."""
+    for binding in (source, target):
+        check_tenant(binding.spec, tenant)
+    same = (source.spec.backend, source.spec.name) == (target.spec.backend, target.spec.name)
+    if same:
+        raise InvalidInput(f"collection {source.spec.name!r} can not be copied onto itself; name another target")
+    require_same(source.spec.space, target.spec.space, source.spec.name)
+    if source.spec.metric is not target.spec.metric:
+        raise CollectionConflict(
+            f"collection {source.spec.name!r} has metric {source.spec.metric.value!r} and {target.spec.name!r} has "
+            f"{target.spec.metric.value!r}; give the target the source's metric"
+        )
+    origin = yield from at("source", bind(source))
+    yield from at("target", bind(target))
+    total: int = yield At("source", Count(origin.physical, tenant=tenant))
+    return total
+
+
+def _copy_page(
+    source: Binding, target: Binding, tenant: str | None, *, cursor: str | int | None, limit: int
+) -> PairFlow[tuple[int, int, str | int | None]]:
+    """Copy one page; returns how many records were written and seen, and the next page's cursor."""
+    origin = yield from at("source", bind(source))
+    batch: Batch = yield At("source", Scroll(origin.physical, None, limit, cursor, vectors=True, tenant=tenant))
+    place = yield from at("target", bind(target))
+    missing = yield from _missing(place, batch.records, tenant)
+    if missing:
+        yield from at("target", _write(target, place, batch, missing, tenant))
+    return len(missing), len(batch.records), batch.cursor
+
+
+def _missing(place: Target, records: Sequence[Record], tenant: str | None) -> PairFlow[list[int]]:
+    """Numbers of the records that the target lacks, or has of another version; a document's head comes last."""
+    if not records:
+        return []
+    ids = [record.id for record in records]
+    there: Batch = yield At("target", Fetch(place.physical, ids, content=False, tenant=tenant))
+    known = {record.id: dict(record.system) for record in there.records}
+    missing = [i for i, record in enumerate(records) if known.get(record.id) != dict(record.system)]
+    return sorted(missing, key=lambda i: records[i].system.get("chunk") == 0)
+
+
+def _write(target: Binding, place: Target, batch: Batch, missing: Sequence[int], tenant: str | None) -> Flow[None]:
+    assert batch.vectors is not None  # noqa: S101 - asked for
+    yield from fence(target, place)
+    # Engines keep some types in forms of their own; the other engine gets the declared ones.
+    records = [restored(batch.records[i], target.spec.fields) for i in missing]
+    rows = {name: matrix[list(missing)] for name, matrix in batch.vectors.items()}
+    yield Write(place.physical, records, rows, place.generation, tenant)
+
+
+def _verify(source: Binding, target: Binding, tenant: str | None, *, sample: int) -> PairFlow[tuple[int, int]]:
+    """Compare counts, and a sample record by record. Raises `CollectionError` saying what differs."""
+    origin = yield from at("source", bind(source))
+    place = yield from at("target", bind(target))
+    wanted: int = yield At("source", Count(origin.physical, tenant=tenant))
+    found: int = yield At("target", Count(place.physical, tenant=tenant))
+    if wanted != found:
+        raise CollectionError(
+            f"{source.spec.name!r} has {wanted} records and its copy {target.spec.name!r} has {found}: the target held "
+            f"others before, or the source changed meanwhile; copy again, or into an empty collection"
+        )
+    page: Batch = yield At("source", Scroll(origin.physical, None, sample, None, vectors=True, tenant=tenant))
+    if page.records:
+        ids = [record.id for record in page.records]
+        copied: Batch = yield At("target", Fetch(place.physical, ids, vectors=True, tenant=tenant))
+        _compare(target.spec, page, copied, exact=target.capabilities.stores_exact)
+    yield At("target", Emit(Event("collection_copied", target.spec.name, {"records": found})))
+    return found, len(page.records)
+
+
+def _compare(spec: CollectionSpec, page: Batch, copied: Batch, *, exact: bool) -> None:
+    assert page.vectors is not None  # noqa: S101 - asked for
+    assert copied.vectors is not None  # noqa: S101
+    rows = {record.id: i for i, record in enumerate(copied.records)}
+    for i, record in enumerate(page.records):
+        other = copied.records[rows[record.id]] if record.id in rows else None
+        subject = f"record {record.id} of {record.document_id!r:.80}"
+        if other is None or restored(other, spec.fields) != restored(record, spec.fields):
+            raise CollectionError(f"{subject} differs in its copy in {spec.name!r}; copy again, and report it")
+        one, two = page.vectors[DENSE][i], copied.vectors[DENSE][rows[record.id]]
+        if exact and not np.array_equal(one, two):
+            raise CollectionError(f"the vector of {subject} is not bit for bit the same in its copy in {spec.name!r}")
+        off = _distance(one, two, spec.metric)
+        if off > TOLERANCE:
+            raise CollectionError(f"the vector of {subject} is off by {off:.2g} in its copy in {spec.name!r}")
+
+
+def _distance(one: FloatArray, two: FloatArray, metric: Metric) -> float:
+    if metric is Metric.COSINE:  # only directions count, and some engines keep no more
+        one, two = normalize(np.stack([one, two]))
+    return float(np.abs(one - two).max())

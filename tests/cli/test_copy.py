@@ -1,0 +1,54 @@
+"""`nestvec copy`."""
+
+from __future__ import annotations
+
+MOVED = """
+[backends.elsewhere]
+use = "sqlite"
+path = "elsewhere.db"
+
+[collections.moved]
+backend = "elsewhere"
+embedder = "model"
+dimensions = {dimensions}
+"""
+
+
+def test_copies_and_says_so(shell):
+    name = _prepare(shell)
+    run = shell("copy", name, "moved", "--json")
+    assert run.code == 0, run.err
+    assert run.json == {"source": name, "target": "moved", "records": 2, "written": 2, "unchanged": 0, "verified": 2}
+    again = shell("copy", name, "moved")
+    assert "0 copied, 2 were there already; 2 compared" in again.out
+
+
+def test_what_can_not_be_copied_is_one_message(shell):
+    name = _prepare(shell, dimensions=7)
+    run = shell("copy", name, "moved")
+    assert run.code == 1
+    assert "dimensions: stored" in run.err
+    assert "Traceback" not in run.err
+    run = shell("copy", name, "mvoed")
+    assert run.code == 1
+    assert "did you mean 'moved'" in run.err
+
+
+def _prepare(shell, dimensions=None):
+    import tomllib
+
+    config = tomllib.loads(shell.config.read_text())
+    name = next(iter(config["collections"]))
+    own = config["collections"][name].get("dimensions", 64)
+    (embedder,) = config["embedders"]
+    text = MOVED.format(dimensions=dimensions or own).replace('"model"', f'"{embedder}"')
+    (backend,) = config["backends"]
+    head = shell.config.read_text()
+    if f'backend = "{backend}"' not in head:
+        head = head.replace(f"[collections.{name}]", f'[collections.{name}]\nbackend = "{backend}"')
+    shell.config.write_text(head + text)
+    assert shell("apply", name).code == 0
+    lines = '{"id": "a", "text": "one text"}\n{"id": "b", "text": "another text"}\n'
+    run = shell("ingest", name, "-", stdin=lines)
+    assert run.code == 0, run.err
+    return name
