@@ -218,7 +218,7 @@ class Write:
 
     `vectors[name]` has one row for each record. The order of records is the order of becoming durable: an
     adapter that splits the request writes the parts in order. `generation` is the one that the writer
-    resolved.
+    resolved; the driver does not repeat the request after `until`, when the writer's lease ends.
     """
 
     method: ClassVar[str] = "write"
@@ -227,17 +227,22 @@ class Write:
     vectors: Vectors
     generation: int = 1
     tenant: str | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Delete records by id, in order. Answered with None; ids that are not there are no error."""
+    """Delete records by id, in order. Answered with None; ids that are not there are no error.
+
+    `generation` and `until` as for `Write`.
+    """
 
     method: ClassVar[str] = "remove"
     physical: str
     ids: Sequence[str]
     generation: int = 1
     tenant: str | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,11 @@ class CollectionSpec:
         """What the layout of a freshly ingested document is called."""
         return self.chunking.layout(store_text=self.store_text)
 
-    def record(self, generation: int) -> dict[str, Any]:
-        """The plain values that nestvec stores on the physical collection."""
+    def record(self, generation: int, retired: Mapping[str, Field] | None = None) -> dict[str, Any]:
+        """The plain values that nestvec stores on the physical collection.
+
+        `retired` are fields that were declared once: their values are still there, in their type.
+        """
         return {
             "nestvec": RECORD_VERSION,
             "name": self.name,
@@ -53,6 +56,7 @@ class CollectionSpec:
             "space": self.space.to_dict(),
             "metric": self.metric.value,
             "fields": {name: str(kind) for name, kind in self.fields.items()},
+            "retired": {name: str(kind) for name, kind in (retired or {}).items() if name not in self.fields},
             "chunking": asdict(self.chunking),
             "namespaces": self.namespaces,
             "store_text": self.store_text,
@@ -68,9 +72,15 @@ class StoredCollection:
     space: EmbeddingSpace
     metric: Metric
     fields: Mapping[str, Field]
+    retired: Mapping[str, Field]
     chunking: Chunking
     namespaces: bool
     store_text: bool
+
+    @property
+    def known_fields(self) -> dict[str, Field]:
+        """Every field that is or was declared, with its type."""
+        return {**self.retired, **self.fields}
 
     @classmethod
     def read(cls, record: Mapping[str, Any] | None, physical: str) -> StoredCollection:
@@ -98,6 +108,7 @@ class StoredCollection:
             space=EmbeddingSpace.from_dict(record["space"]),
             metric=Metric(record["metric"]),
             fields={name: Field.parse(kind) for name, kind in record["fields"].items()},
+            retired={name: Field.parse(kind) for name, kind in record["retired"].items()},
             chunking=Chunking(**record["chunking"]),
             namespaces=bool(record["namespaces"]),
             store_text=bool(record["store_text"]),

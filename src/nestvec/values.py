@@ -112,6 +112,15 @@ def jsonable(value: Scalar) -> str | int | float | bool:
     return format_datetime(value) if isinstance(value, datetime) else value
 
 
+def is_unicode(text: str) -> bool:
+    """Whether the text can be encoded: it has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _expected(what: str, value: object) -> ValueError:
     return ValueError(f"expected {what}, got {describe(value)}")
 

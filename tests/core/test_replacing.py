@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from typing import Any
 
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 
 from nestvec.capabilities import TaskPair
 from nestvec.chunking import Chunking, Splitter
-from nestvec.contract import Remove, Write
+from nestvec.contract import Create, Point, Remove, Write
 from nestvec.drivers.sync import Ports, run
 from nestvec.encoding.tasks import JINA_V3
+from nestvec.errors import BackendUnavailable, CollectionError
 from nestvec.flows.apply import apply
 from nestvec.flows.base import Binding
-from nestvec.flows.documents import delete, get
+from nestvec.flows.documents import delete, delete_where, get
 from nestvec.flows.layout import Head, head_id
 from nestvec.flows.upsert import Incoming, upsert
 from nestvec.spaces import space_of
@@ -210,3 +212,108 @@ def test_equal_chunks_of_one_document_are_embedded_once_and_counted_each() -> No
     assert report.embedded == 3
     assert len(world.embedder.requests[0].groups[0].spans) == 1
     assert len(world.points) == 3
+
+
+@given(VERSIONS, st.integers(0, 8))
+def test_a_document_whose_deletion_was_interrupted_is_whole_after_the_next_ingestion(version: str, lives: int) -> None:
+    world = World()
+    world.put(Document("d", version))
+    world.adapter.lives = lives
+    with contextlib.suppress(Killed):
+        world.drop("d")
+    world.adapter.lives = float("inf")
+    world.put(Document("d", version))
+    assert world.read("d") == [Document("d", version)]
+    assert "".join(point.record.text for point in sorted(world.points.values(), key=_chunk)) == version
+
+
+def test_an_interrupted_deletion_by_filter_is_finished_by_the_next() -> None:
+    for lives in range(8):
+        world = World()
+        world.put(Document("d", text("a", 5), {"n": 1}), Document("other", "stays"))
+        world.adapter.lives = lives
+        with contextlib.suppress(Killed):
+            run(delete_where(world.binding, None), world.ports)
+        world.adapter.lives = float("inf")
+        run(delete_where(world.binding, None), world.ports)
+        assert world.points == {}
+
+
+def test_two_writers_of_one_document_tear_nothing_that_the_next_ingestion_does_not_mend() -> None:
+    """Another process writes its chunks between our chunks and our head."""
+    world, rival = World(), World()
+    rival.adapter = world.adapter
+    rival.ports = Ports(lambda: rival.embedder, lambda: world.adapter, world.ports.model, lambda _: None)
+    world.put(Document("d", text("a", 3)))
+    ours, theirs = Document("d", text("b", 4)), Document("d", text("c", 5))
+    flow = upsert(world.binding, Splitter(world.spec.chunking), [Incoming(ours)])
+    request, writes = next(flow), 0
+    with contextlib.suppress(StopIteration):
+        while True:
+            answer = world.ports.answer(request)
+            writes += isinstance(request, Write)
+            if writes == 1 and isinstance(request, Write):
+                their_flow = upsert(rival.binding, Splitter(rival.spec.chunking), [Incoming(theirs)])
+                their_request = next(their_flow)
+                while not isinstance(their_request, Write):
+                    their_request = their_flow.send(rival.ports.answer(their_request))
+                rival.ports.answer(their_request)  # their chunks, over ours; their head never comes
+            request = flow.send(answer)
+    with pytest.raises(CollectionError, match="not whole"):
+        world.read("d")
+    assert world.put(ours).documents == 1
+    assert world.read("d") == [ours]
+    assert "".join(point.record.text for point in sorted(world.points.values(), key=_chunk)) == ours.text
+
+
+def test_threads_that_write_one_document_do_so_one_after_the_other(open_docs: Any) -> None:
+    client = open_docs(chunking={"size": 10})
+    versions = [Document("d", text(word, chunks)) for word, chunks in (("a", 6), ("b", 3), ("c", 9), ("e", 4))]
+    threads = [threading.Thread(target=client["docs"].upsert, args=(item,)) for item in versions * 6]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client["docs"].get("d") in versions
+    last = client["docs"].get("d")
+    assert client["docs"].count(chunks=True) == len(client["docs"]._splitter().split("d", last.text))
+
+
+def test_a_write_is_not_repeated_after_its_lease_when_the_pointer_moved(open_docs: Any, clock: Any) -> None:
+    client = open_docs()
+    docs, adapter = client["docs"], client.adapter("store")
+    docs.upsert(Document("first", "one"))
+    created = Create("docs_2", docs.spec.vectors, docs.spec.metric, {}, docs.spec.record(2))
+    write, calls = adapter.write, []
+
+    def moving(request: Write) -> None:
+        calls.append(request.physical)
+        if len(calls) == 1:
+            adapter.create(created)
+            adapter.point(Point("docs", "docs_2"))
+            clock.now += 100
+            raise BackendUnavailable("cut off")
+        write(request)
+
+    adapter.write = moving
+    assert docs.upsert(Document("second", "two")).documents == 1
+    assert calls == ["docs_1", "docs_2"]
+    assert docs.get("second") == Document("second", "two")
+
+
+def test_a_reader_never_sees_half_of_a_replacement(open_docs: Any) -> None:
+    client = open_docs(chunking={"size": 10})
+    old, new = Document("d", text("a", 4)), Document("d", text("b", 5))
+    docs, adapter = client["docs"], client.adapter("store")
+    docs.upsert(old)
+    fetch, calls = adapter.fetch, []
+
+    def replaced_meanwhile(request: Any) -> Any:
+        calls.append(request)
+        if len(calls) == 2:  # between the head and the chunks
+            adapter.fetch = fetch
+            docs.upsert(new)
+        return fetch(request)
+
+    adapter.fetch = replaced_meanwhile
+    assert docs.get("d") == new

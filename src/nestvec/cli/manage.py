@@ -127,7 +127,7 @@ def delete(
         raise InvalidInput("an empty filter selects every document; to delete all of them, say --all")
     with session.connect() as nv:
         target = open_collection(nv, collection, namespace)
-        deleted = target.delete(ids) if ids else target.delete(where=where or {})
+        deleted = target.delete(ids) if ids else target.delete(where=where, everything=everything)
     if session.json:
         print_json({"collection": collection, "deleted": deleted})
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,11 +12,15 @@ from typing import TYPE_CHECKING, Any, Self
 from nestvec.chunking import Splitter
 from nestvec.client.base import (
     WINDOW,
+    InFlight,
     Intake,
     OnFailure,
     Runtime,
     as_config,
+    check_on_failure,
+    closed,
     default_values,
+    document_keys,
     embed,
     embedder_named,
     importing,
@@ -37,7 +42,7 @@ from nestvec.flows.documents import Page
 from nestvec.flows.search import SearchOptions
 from nestvec.flows.upsert import Incoming, upsert
 from nestvec.specs import CollectionSpec
-from nestvec.types import Document, Hit, Report
+from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
@@ -50,7 +55,10 @@ def aconnect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime |
 
 
 class AsyncNestvec:
-    """The collections, backends and embedders of one configuration."""
+    """The collections, backends and embedders of one configuration.
+
+    For the tasks of one event loop; neither for other threads nor across a fork.
+    """
 
     def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
         self.config = config
@@ -59,6 +67,9 @@ class AsyncNestvec:
         self._adapters: dict[str, AsyncAdapter | Adapter] = {}
         self._embedders: dict[str, AsyncEmbedder | Embedder] = {}
         self._collections: dict[str, AsyncCollection] = {}
+        self._closed = False
+        self._in_flight = InFlight()
+        self._given_back = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,7 +149,8 @@ class AsyncNestvec:
         return opened
 
     async def close(self) -> None:
-        """Close everything that was opened. Safe to call twice."""
+        """Close everything that was opened; afterwards the client can not be used. Safe to call twice."""
+        self._closed = True
         opened: list[object] = [*self._adapters.values(), *self._embedders.values()]
         self._adapters.clear()
         self._embedders.clear()
@@ -147,12 +159,25 @@ class AsyncNestvec:
 
     async def _opened(self, opened: dict[str, Any], connections: Mapping[str, Any], name: str) -> Any:
         async with self._lock:
+            if self._closed:
+                raise closed()
             if name not in opened:
                 plugin, options = connections[name].plugin, connections[name].options
                 with importing(plugin.name):
                     native = plugin.open_async(options) if plugin.open_async is not None else None
                     opened[name] = native or await asyncio.to_thread(plugin.open, options)
             return opened[name]
+
+    @asynccontextmanager
+    async def _writing(self, keys: set[tuple[str, str | None, str]]) -> AsyncIterator[None]:
+        async with self._given_back:
+            await self._given_back.wait_for(lambda: self._in_flight.take(keys))
+        try:
+            yield
+        finally:
+            async with self._given_back:
+                self._in_flight.give(keys)
+                self._given_back.notify_all()
 
     def _ports(self, backend: str | None, embedder: str) -> AsyncPorts:
         return AsyncPorts(
@@ -161,11 +186,15 @@ class AsyncNestvec:
             model=self.config.embedders[embedder].capabilities,
             notify=self._runtime.notify,
             retry=self._runtime.retry,
+            clock=self._runtime.clock,
         )
 
 
 class AsyncCollection:
-    """A handle of one collection (and, with `namespace`, of one tenant in it)."""
+    """A handle of one collection (and, with `namespace`, of one tenant in it).
+
+    For the tasks of one event loop; two tasks that write one document do so one after the other.
+    """
 
     def __init__(self, owner: AsyncNestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
         self.spec = spec
@@ -210,17 +239,19 @@ class AsyncCollection:
         stop the others; afterwards `IngestFailed` carries the report, unless `on_failure="report"`.
         """
         intake = Intake(self.spec)
-        whole = Report()
+        check_on_failure(on_failure)
+        reports: list[Report] = []
         splitter = await self._splitter()
 
         async def store(batch: list[Incoming]) -> Report:
-            return await run(upsert(self._binding, splitter, batch, self.tenant), self._ports)
+            async with self._owner._writing(document_keys(self.spec, self.tenant, batch)):
+                return await run(upsert(self._binding, splitter, batch, self.tenant), self._ports)
 
         async for report in run_all_async(intake.batches_async(documents), store, window=WINDOW):
-            whole += report
+            reports.append(report)
             if progress is not None:
                 progress(report)
-        return intake.finish(whole, on_failure)
+        return intake.finish(merge(reports), on_failure)
 
     async def search(
         self,
@@ -261,11 +292,8 @@ class AsyncCollection:
         group_by_document: bool = False,
     ) -> list[Hit]:
         """Search with a query vector of this collection's space: shape (dimensions,)."""
-        import numpy as np
-
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        rows = np.asarray(vector, dtype=np.float32)[np.newaxis]
-        return (await self._run(search_flows.search_vectors(self._binding, rows, options, self.tenant)))[0]
+        return (await self._run(search_flows.search_vectors(self._binding, [vector], options, self.tenant)))[0]
 
     async def get(self, document_id: str | int) -> Document | None:
         """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
@@ -273,11 +301,19 @@ class AsyncCollection:
 
     async def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
         """Stored documents, in the order asked for; those that are not there are left out."""
-        return await self._run(document_flows.get(self._binding, list(map(str, document_ids)), self.tenant))
+        return await self._run(document_flows.get(self._binding, document_ids, self.tenant))
 
-    async def delete(self, document_ids: Sequence[str | int] = (), *, where: FilterLike | None = None) -> int:
-        """Delete documents by id or by filter; returns how many there were."""
-        return await self._run(document_flows.delete_any(self._binding, document_ids, where, self.tenant))
+    async def delete(
+        self,
+        document_ids: Sequence[str | int] | str | int = (),
+        *,
+        where: FilterLike | None = None,
+        everything: bool = False,
+    ) -> int:
+        """Delete documents by id, by filter, or all of them; returns how many there were."""
+        return await self._run(
+            document_flows.delete_any(self._binding, document_ids, where, self.tenant, everything=everything)
+        )
 
     async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""
@@ -287,7 +323,7 @@ class AsyncCollection:
         self, where: FilterLike | None = None, *, page: int = 256, vectors: bool = False
     ) -> AsyncIterator[Page]:
         """All records that match, page by page; with `vectors`, as float32 of shape (records, dimensions)."""
-        cursor: str | int | None = None
+        cursor: document_flows.Cursor | None = None
         while True:
             flow = document_flows.scroll(self._binding, where, self.tenant, limit=page, cursor=cursor, vectors=vectors)
             found = await self._run(flow)

@@ -17,9 +17,9 @@ from nestvec.drivers.pipeline import Batcher
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import check_task
-from nestvec.errors import ConfigError, IngestFailed, InvalidName, PluginBroken, PluginError
+from nestvec.errors import ConfigError, IngestFailed, InvalidInput, InvalidName, NestvecError, PluginBroken, PluginError
 from nestvec.flows.base import LEASE, Binding, Flow
-from nestvec.flows.search import check_text
+from nestvec.flows.search import check_texts
 from nestvec.flows.upsert import Incoming
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
 from nestvec.specs import CollectionSpec
@@ -51,6 +51,8 @@ def as_config(source: str | Path | Mapping[str, Any] | Config, registry: Registr
         return source
     if isinstance(source, Mapping):
         return parse_config(source, registry)
+    if not isinstance(source, str | Path):
+        raise ConfigError(f"a configuration is a path, a mapping or a Config, not {type(source).__name__}")
     return load_config(source, registry)
 
 
@@ -95,8 +97,7 @@ def embed(model: Any, texts: Sequence[str], task: str | None, dimensions: int | 
 
     check_task(model, task)
     size = model.dimensions if dimensions is None else check_dimensions(model, dimensions)
-    for text in texts:
-        check_text(text)
+    check_texts(texts)
     groups = tuple(Group(f"text {i}", text, ((0, len(text)),)) for i, text in enumerate(texts))
     if not groups:
         return np.zeros((0, size), np.float32)
@@ -104,6 +105,46 @@ def embed(model: Any, texts: Sequence[str], task: str | None, dimensions: int | 
     if reply.failures:
         raise reply.failures[0].error
     return np.concatenate([rows for rows in reply.vectors if rows is not None])
+
+
+def check_on_failure(value: str) -> None:
+    """Raise `InvalidInput` unless this says what to do with failures."""
+    if value not in ("raise", "report"):
+        raise InvalidInput(f'on_failure is "raise" or "report", not {value!r}')
+
+
+def closed() -> NestvecError:
+    """The error of whoever uses a client after closing it."""
+    return NestvecError("this client is closed; connect again")
+
+
+class InFlight:
+    """Documents that are being written by this client: nobody else may write them meanwhile.
+
+    Two writers that replace one document at the same moment would tear it. A batch takes all of its documents or
+    waits for all of them, so two batches can not wait for each other.
+    """
+
+    def __init__(self) -> None:
+        self._keys: set[tuple[str, str | None, str]] = set()
+
+    def take(self, keys: set[tuple[str, str | None, str]]) -> bool:
+        """Take all keys, if none is taken. Call it under a lock."""
+        if self._keys & keys:
+            return False
+        self._keys |= keys
+        return True
+
+    def give(self, keys: set[tuple[str, str | None, str]]) -> None:
+        """Give keys back. Call it under a lock."""
+        self._keys -= keys
+
+
+def document_keys(
+    spec: CollectionSpec, tenant: str | None, batch: Iterable[Incoming]
+) -> set[tuple[str, str | None, str]]:
+    """What a batch takes of `InFlight`."""
+    return {(spec.name, tenant, str(item.document.id)) for item in batch}
 
 
 class Intake:
@@ -118,6 +159,8 @@ class Intake:
     def admit(self, document: Document | Incoming) -> Incoming | None:
         """The document, or None — and a failure noted — if its id came before."""
         item = document if isinstance(document, Incoming) else Incoming(document)
+        if not isinstance(item.document, Document):
+            raise InvalidInput(f"upsert takes nestvec.Document objects, not {type(document).__name__}")
         digest = hashlib.blake2b(repr(item.document.id).encode(errors="backslashreplace"), digest_size=16).digest()
         if digest in self._seen:
             reason = f"document {item.document.id!r:.80} came before in this input; the first one is kept"
@@ -222,5 +265,7 @@ def _default(names: Sequence[str], load: Callable[[str], Any], kind: str) -> Any
         found = ", ".join(plugin.name for plugin in offers)
         raise ConfigError(f"several {kind}s offer themselves as the default ({found}); write a configuration file")
     raise ConfigError(
-        f"no {kind} offers itself as the embedded default; install one with pip install 'nestvec[default]'", broken
+        f"no {kind} offers itself as the embedded default; install one with pip install 'nestvec[default]' "
+        f"(in a checkout of nestvec: the first command of its README)",
+        broken,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,15 @@ from typing import TYPE_CHECKING, Any, Self
 from nestvec.chunking import Splitter
 from nestvec.client.base import (
     WINDOW,
+    InFlight,
     Intake,
     OnFailure,
     Runtime,
     as_config,
+    check_on_failure,
+    closed,
     default_values,
+    document_keys,
     embed,
     embedder_named,
     importing,
@@ -38,7 +43,7 @@ from nestvec.flows.documents import Page
 from nestvec.flows.search import SearchOptions
 from nestvec.flows.upsert import Incoming, upsert
 from nestvec.specs import CollectionSpec
-from nestvec.types import Document, Hit, Report
+from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
@@ -54,7 +59,10 @@ def connect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | 
 
 
 class Nestvec:
-    """The collections, backends and embedders of one configuration."""
+    """The collections, backends and embedders of one configuration.
+
+    Safe to share between threads. Not between processes: open one after a fork, in each process.
+    """
 
     def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
         self.config = config
@@ -63,6 +71,9 @@ class Nestvec:
         self._adapters: dict[str, Adapter] = {}
         self._embedders: dict[str, Embedder] = {}
         self._collections: dict[str, Collection] = {}
+        self._closed = False
+        self._in_flight = InFlight()
+        self._given_back = threading.Condition()
 
     def __enter__(self) -> Self:
         return self
@@ -143,8 +154,9 @@ class Nestvec:
         return opened
 
     def close(self) -> None:
-        """Close everything that was opened. Safe to call twice."""
+        """Close everything that was opened; afterwards the client can not be used. Safe to call twice."""
         with self._lock:
+            self._closed = True
             opened: list[Adapter | Embedder] = [*self._adapters.values(), *self._embedders.values()]
             self._adapters.clear()
             self._embedders.clear()
@@ -153,11 +165,24 @@ class Nestvec:
 
     def _opened(self, opened: dict[str, Any], connections: Mapping[str, Any], name: str) -> Any:
         with self._lock:
+            if self._closed:
+                raise closed()
             if name not in opened:
                 connection = connections[name]
                 with importing(connection.plugin.name):
                     opened[name] = connection.plugin.open(connection.options)
             return opened[name]
+
+    @contextmanager
+    def _writing(self, keys: set[tuple[str, str | None, str]]) -> Iterator[None]:
+        with self._given_back:
+            self._given_back.wait_for(lambda: self._in_flight.take(keys))
+        try:
+            yield
+        finally:
+            with self._given_back:
+                self._in_flight.give(keys)
+                self._given_back.notify_all()
 
     def _ports(self, backend: str | None, embedder: str) -> Ports:
         return Ports(
@@ -166,11 +191,16 @@ class Nestvec:
             model=self.config.embedders[embedder].capabilities,
             notify=self._runtime.notify,
             retry=self._runtime.retry,
+            clock=self._runtime.clock,
         )
 
 
 class Collection:
-    """A handle of one collection (and, with `namespace`, of one tenant in it)."""
+    """A handle of one collection (and, with `namespace`, of one tenant in it).
+
+    Safe to share between threads; two threads that write one document do so one after the other. Not to be used
+    across a fork.
+    """
 
     def __init__(self, owner: Nestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
         self.spec = spec
@@ -215,20 +245,22 @@ class Collection:
         stop the others; afterwards `IngestFailed` carries the report, unless `on_failure="report"`.
         """
         intake = Intake(self.spec)
-        whole = Report()
+        check_on_failure(on_failure)
+        reports: list[Report] = []
         cancelled = threading.Event()
         ports = replace(self._ports, cancelled=cancelled)
         splitter = self._splitter()
 
         def store(batch: list[Incoming]) -> Report:
-            return run(upsert(self._binding, splitter, batch, self.tenant), ports)
+            with self._owner._writing(document_keys(self.spec, self.tenant, batch)):
+                return run(upsert(self._binding, splitter, batch, self.tenant), ports)
 
         batches = intake.batches(documents)
         for report in run_all(batches, store, window=WINDOW, cancelled=cancelled):
-            whole += report
+            reports.append(report)
             if progress is not None:
                 progress(report)
-        return intake.finish(whole, on_failure)
+        return intake.finish(merge(reports), on_failure)
 
     def search(
         self,
@@ -269,11 +301,8 @@ class Collection:
         group_by_document: bool = False,
     ) -> list[Hit]:
         """Search with a query vector of this collection's space: shape (dimensions,)."""
-        import numpy as np
-
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        rows = np.asarray(vector, dtype=np.float32)[np.newaxis]
-        return self._run(search_flows.search_vectors(self._binding, rows, options, self.tenant))[0]
+        return self._run(search_flows.search_vectors(self._binding, [vector], options, self.tenant))[0]
 
     def get(self, document_id: str | int) -> Document | None:
         """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
@@ -281,11 +310,19 @@ class Collection:
 
     def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
         """Stored documents, in the order asked for; those that are not there are left out."""
-        return self._run(document_flows.get(self._binding, list(map(str, document_ids)), self.tenant))
+        return self._run(document_flows.get(self._binding, document_ids, self.tenant))
 
-    def delete(self, document_ids: Sequence[str | int] = (), *, where: FilterLike | None = None) -> int:
-        """Delete documents by id or by filter; returns how many there were."""
-        return self._run(document_flows.delete_any(self._binding, document_ids, where, self.tenant))
+    def delete(
+        self,
+        document_ids: Sequence[str | int] | str | int = (),
+        *,
+        where: FilterLike | None = None,
+        everything: bool = False,
+    ) -> int:
+        """Delete documents by id, by filter, or all of them; returns how many there were."""
+        return self._run(
+            document_flows.delete_any(self._binding, document_ids, where, self.tenant, everything=everything)
+        )
 
     def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""
@@ -293,7 +330,7 @@ class Collection:
 
     def scroll(self, where: FilterLike | None = None, *, page: int = 256, vectors: bool = False) -> Iterator[Page]:
         """All records that match, page by page; with `vectors`, as float32 of shape (records, dimensions)."""
-        cursor: str | int | None = None
+        cursor: document_flows.Cursor | None = None
         while True:
             flow = document_flows.scroll(self._binding, where, self.tenant, limit=page, cursor=cursor, vectors=vectors)
             found = self._run(flow)

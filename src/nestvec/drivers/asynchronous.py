@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -27,6 +28,7 @@ class AsyncPorts:
     model: ModelCapabilities
     notify: Callable[[Event], None]
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    clock: Callable[[], float] = time.monotonic
 
     async def answer(self, request: Request) -> Any:
         """Perform one request."""
@@ -35,7 +37,7 @@ class AsyncPorts:
         if isinstance(request, Encode):
             return await self._encode(request)
         adapter = await self.adapter()
-        retrying = tenacity.AsyncRetrying(**self.retry.controllers(self.notify, request.method))  # type: ignore[arg-type]
+        retrying = tenacity.AsyncRetrying(**self.retry.controllers(self.notify, request, self.clock))  # type: ignore[arg-type]
         return await retrying(call, adapter, request.method, request)
 
     async def _encode(self, request: Encode) -> Encoded:

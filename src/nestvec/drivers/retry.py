@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tenacity
 
-from nestvec.contract import Event
+from nestvec.contract import BackendRequest, Event
 from nestvec.errors import NestvecError
 
 
@@ -24,8 +24,12 @@ class RetryPolicy:
     first_wait: float = 0.2
     longest_wait: float = 5.0
 
-    def controllers(self, notify: Callable[[Event], None], method: str) -> dict[str, object]:
+    def controllers(
+        self, notify: Callable[[Event], None], request: BackendRequest, clock: Callable[[], float]
+    ) -> dict[str, object]:
         """Arguments for `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
+        method, until = request.method, getattr(request, "until", None)
+        bounded = tenacity.stop_after_attempt(self.attempts) | tenacity.stop_before_delay(self.deadline)
 
         def report(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
@@ -34,7 +38,7 @@ class RetryPolicy:
 
         return {
             "retry": tenacity.retry_if_exception(_retryable),
-            "stop": tenacity.stop_after_attempt(self.attempts) | tenacity.stop_before_delay(self.deadline),
+            "stop": lambda state: bounded(state) or (until is not None and clock() >= until),
             "wait": tenacity.wait_exponential_jitter(
                 multiplier=self.first_wait, max=self.longest_wait, jitter=self.first_wait
             ),

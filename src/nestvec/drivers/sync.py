@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -31,6 +32,7 @@ class Ports:
     model: ModelCapabilities
     notify: Callable[[Event], None]
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    clock: Callable[[], float] = time.monotonic
     cancelled: threading.Event | None = None
 
     def answer(self, request: Request) -> Any:
@@ -42,7 +44,7 @@ class Ports:
         if isinstance(request, Encode):
             return self._encode(request)
         method = getattr(self.adapter(), request.method)
-        retrying = tenacity.Retrying(**self.retry.controllers(self.notify, request.method))  # type: ignore[arg-type]
+        retrying = tenacity.Retrying(**self.retry.controllers(self.notify, request, self.clock))  # type: ignore[arg-type]
         return retrying(method, request)
 
     def _encode(self, request: Encode) -> Encoded:

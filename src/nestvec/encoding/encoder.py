@@ -32,13 +32,16 @@ def finish(request: Encode, reply: Encoded, model: ModelCapabilities, rotation: 
             f"{model.model} answered {len(reply.vectors)} documents; {len(request.groups)} were sent"
         )
     failed = {failure.group: failure for failure in reply.failures}
+    if any(not 0 <= number < len(reply.vectors) or reply.vectors[number] is not None for number in failed):
+        raise EmbedderInvalidReply(
+            f"{model.model} named a failure for a document that it embedded, or was not asked for"
+        )
     vectors: list[FloatArray | None] = []
     for number, (group, rows) in enumerate(zip(request.groups, reply.vectors, strict=True)):
         if rows is None:
             failed.setdefault(number, _silent(number, model))
             vectors.append(None)
             continue
-        failed.pop(number, None)
         rows = check_vectors(rows, len(group.spans), asked.dimensions, f"{model.model}, document {group.key!r:.80},")
         vectors.append(_fit(rows, request.dimensions, model, rotation))
     return Encoded(tuple(vectors), tuple(failed.values()), reply.usage)

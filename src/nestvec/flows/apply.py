@@ -78,8 +78,8 @@ def apply(binding: Binding) -> Flow[Change]:
     if change.action == "create":
         yield from _create(binding)
     if change.action == "update" and info is not None:
-        generation = StoredCollection.read(info.record, info.physical).generation
-        yield Update(info.physical, spec.fields, spec.record(generation))
+        stored = StoredCollection.read(info.record, info.physical)
+        yield Update(info.physical, spec.fields, spec.record(stored.generation, stored.known_fields))
         yield Emit(Event("collection_updated", spec.name, {"details": list(change.details)}))
     if change.action != "none":
         binding.forget()
@@ -160,9 +160,9 @@ def _conflicts(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollect
         if what != "vectors" or not space
     ]
     fields = [
-        f"field {name!r}: stored as {stored.fields[name]}, configured as {kind}"
+        f"field {name!r}: stored as {stored.known_fields[name]}, configured as {kind}"
         for name, kind in spec.fields.items()
-        if name in stored.fields and stored.fields[name] != kind
+        if stored.known_fields.get(name, kind) != kind
     ]
     found = [*space, *other, *fields]
     if not found:

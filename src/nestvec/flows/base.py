@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 from nestvec.capabilities import BackendCapabilities
-from nestvec.contract import BackendRequest, CollectionInfo, Describe, Encode, Event, Resolve
-from nestvec.errors import CollectionConflict, CollectionNotFound, GenerationMoved, InvalidName
+from nestvec.contract import BackendRequest, CollectionInfo, Describe, Encode, Event, Remove, Resolve, Write
+from nestvec.errors import BackendUnavailable, CollectionConflict, CollectionNotFound, GenerationMoved, InvalidName
 from nestvec.spaces import require_same
 from nestvec.specs import CollectionSpec, StoredCollection
+from nestvec.values import is_unicode
 
 T = TypeVar("T")
 
+#: How many leases a write that keeps failing may outlive.
+_FENCES = 3
 #: Seconds for which a handle trusts the pointer it resolved. Readers follow a switch within one lease.
 LEASE = 30.0
 
@@ -98,6 +101,24 @@ def fence(binding: Binding, target: Target) -> Flow[Target]:
     return current
 
 
+def send_fenced(binding: Binding, target: Target, request: Write | Remove) -> Flow[None]:
+    """Write or remove within the lease. A repetition after it asks anew where the pointer leads.
+
+    Raises `GenerationMoved` if the pointer moved, and whatever the backend raises.
+    """
+    for _ in range(_FENCES):
+        current = yield from fence(binding, target)
+        try:
+            yield replace(request, generation=target.generation, until=current.until)
+        except BackendUnavailable as error:
+            if binding.clock() < current.until:
+                raise  # the driver gave up by itself
+            failure = error
+        else:
+            return
+    raise failure
+
+
 def vouch(spec: CollectionSpec, info: CollectionInfo) -> StoredCollection:
     """Check that a physical collection is what the spec says. Raises a `SpaceError` or `CollectionConflict`."""
     stored = StoredCollection.read(info.record, info.physical)
@@ -141,6 +162,6 @@ def check_tenant(spec: CollectionSpec, tenant: str | None) -> str | None:
         raise InvalidName(
             f"collection {spec.name!r} is declared without namespaces; set namespaces = true, or leave {tenant!r} out"
         )
-    if tenant is not None and not tenant.strip():
-        raise InvalidName(f"collection {spec.name!r}: a namespace must not be empty")
+    if tenant is not None and (not isinstance(tenant, str) or not tenant.strip() or not is_unicode(tenant)):
+        raise InvalidName(f"collection {spec.name!r}: a namespace is a non-empty string, not {ascii(tenant)[:80]}")
     return tenant

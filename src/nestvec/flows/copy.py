@@ -14,7 +14,7 @@ import numpy as np
 from nestvec.contract import Batch, Count, Event, Fetch, Scroll, Write
 from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import CollectionConflict, CollectionError, InvalidInput
-from nestvec.flows.base import Binding, Emit, Flow, Request, T, Target, bind, check_tenant, fence
+from nestvec.flows.base import Binding, Emit, Flow, Request, T, Target, bind, check_tenant, send_fenced
 from nestvec.flows.layout import restored
 from nestvec.spaces import require_same
 from nestvec.types import DENSE, Metric, Record
@@ -144,11 +144,10 @@ def _missing(place: Target, records: Sequence[Record], tenant: str | None) -> Pa
 
 def _write(target: Binding, place: Target, batch: Batch, missing: Sequence[int], tenant: str | None) -> Flow[None]:
     assert batch.vectors is not None  # noqa: S101 - asked for
-    yield from fence(target, place)
     # Engines keep some types in forms of their own; the other engine gets the declared ones.
     records = [restored(batch.records[i], target.spec.fields) for i in missing]
     rows = {name: matrix[list(missing)] for name, matrix in batch.vectors.items()}
-    yield Write(place.physical, records, rows, place.generation, tenant)
+    yield from send_fenced(target, place, Write(place.physical, records, rows, tenant=tenant))
 
 
 def _verify(source: Binding, target: Binding, tenant: str | None, *, sample: int) -> PairFlow[tuple[int, int]]:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nestvec.chunking import join_chunks
 from nestvec.contract import Batch, Count, Event, Fetch, Remove, Scroll
-from nestvec.errors import InvalidInput
+from nestvec.errors import CollectionError, GenerationMoved, InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve, system
-from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, fence, with_target
+from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, send_fenced, with_target
 from nestvec.flows.layout import Head, chunk_ids, head_id, restored, span_of
 from nestvec.flows.state import on_current, read_states, sweep
 from nestvec.metadata import restore_metadata
 from nestvec.types import DENSE, Document, FieldType, Record
+from nestvec.values import is_unicode
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
 _BLOCK = 128
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where to go on, and in which physical collection: another generation has an order of its own."""
+
+    physical: str
+    place: str | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,7 @@ class Page:
 
     records: tuple[Record, ...]
     vectors: FloatArray | None
-    cursor: str | int | None
+    cursor: Cursor | None
 
 
 def heads_only(where: Filter | None) -> Filter:
@@ -58,47 +68,86 @@ def scroll(
     tenant: str | None = None,
     *,
     limit: int = 256,
-    cursor: str | int | None = None,
+    cursor: Cursor | None = None,
     vectors: bool = False,
 ) -> Flow[Page]:
-    """One page of all records that match, in an order of the backend's own."""
+    """One page of all records that match, in an order of the backend's own.
+
+    Raises `GenerationMoved` if the pointer moved since the cursor was made: start again.
+    """
     check_tenant(binding.spec, tenant)
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise InvalidInput(f"a page must be a whole number of at least 1, not {limit!r}")
     resolved = resolve(where, binding.spec.fields)
 
-    def use(target: Target) -> Flow[Batch]:
-        batch: Batch = yield Scroll(target.physical, resolved, limit, cursor, vectors, tenant=tenant)
-        return batch
+    def use(target: Target) -> Flow[tuple[Batch, str]]:
+        if cursor is not None and cursor.physical != target.physical:
+            raise GenerationMoved(
+                f"collection {binding.spec.name!r} moved from {cursor.physical!r} to {target.physical!r} while it was "
+                f"read; start again"
+            )
+        place = cursor.place if cursor is not None else None
+        batch: Batch = yield Scroll(target.physical, resolved, limit, place, vectors, tenant=tenant)
+        return batch, target.physical
 
-    batch = yield from with_target(binding, use)
+    batch, physical = yield from with_target(binding, use)
     records = tuple(restored(record, binding.spec.fields) for record in batch.records)
-    return Page(records, batch.vectors[DENSE] if batch.vectors is not None else None, batch.cursor)
+    following = Cursor(physical, batch.cursor) if batch.cursor is not None else None
+    return Page(records, batch.vectors[DENSE] if batch.vectors is not None else None, following)
 
 
-def get(binding: Binding, ids: Sequence[str], tenant: str | None = None) -> Flow[list[Document]]:
+def get(binding: Binding, ids: Sequence[str | int] | str | int, tenant: str | None = None) -> Flow[list[Document]]:
     """The stored documents with these ids, in their order; those that are not there are left out.
 
     Where texts are not stored, `text` is empty.
     """
     check_tenant(binding.spec, tenant)
-    wanted = list(dict.fromkeys(ids))
+    wanted = list(dict.fromkeys(check_ids(ids)))
     return (yield from with_target(binding, lambda target: _get(binding, target, wanted, tenant)))
 
 
 def _get(binding: Binding, target: Target, ids: Sequence[str], tenant: str | None) -> Flow[list[Document]]:
     documents = []
     for block in _blocks(ids):
-        heads = yield from _heads(target, block, tenant)
-        rest = [
-            identity
-            for document_id, record in heads.items()
-            for identity in chunk_ids(tenant, document_id, Head.of(record).revision, range(1, Head.of(record).chunks))
-        ]
-        batch: Batch = (yield Fetch(target.physical, rest, tenant=tenant)) if rest else Batch(())
-        parts: dict[str, list[Record]] = {key: [record] for key, record in heads.items()}
-        for record in batch.records:
-            parts[record.document_id].append(record)
+        parts = yield from _whole(target, block, tenant)
         documents += [_document(binding, parts[key]) for key in block if key in parts]
     return documents
+
+
+def _whole(target: Target, ids: Sequence[str], tenant: str | None) -> Flow[dict[str, list[Record]]]:
+    """All records of each document that is there: of one version, although it may be replaced meanwhile."""
+    found: dict[str, list[Record]] = {}
+    for _ in range(_ATTEMPTS):
+        rest = [key for key in ids if key not in found]
+        heads = yield from _heads(target, rest, tenant)
+        parts = yield from _parts(target, heads, tenant)
+        complete = {key: records for key, records in parts.items() if _of_one_version(records)}
+        found |= complete
+        if len(complete) == len(parts):
+            return found
+    torn = next(key for key in parts if key not in complete)
+    raise CollectionError(
+        f"document {torn!r:.80} is not whole: it is being replaced all the time, or two writers replaced it at once; "
+        f"ingest it again"
+    )
+
+
+def _parts(target: Target, heads: Mapping[str, Record], tenant: str | None) -> Flow[dict[str, list[Record]]]:
+    rest = [
+        identity
+        for key, record in heads.items()
+        for identity in chunk_ids(tenant, key, Head.of(record).revision, range(1, Head.of(record).chunks))
+    ]
+    batch: Batch = (yield Fetch(target.physical, rest, tenant=tenant)) if rest else Batch(())
+    parts: dict[str, list[Record]] = {key: [record] for key, record in heads.items()}
+    for record in batch.records:
+        parts[record.document_id].append(record)
+    return parts
+
+
+def _of_one_version(records: Sequence[Record]) -> bool:
+    head = Head.of(records[0])
+    return len(records) == head.chunks and all(record.system.get("version") == head.version for record in records)
 
 
 def _heads(target: Target, ids: Sequence[str], tenant: str | None) -> Flow[dict[str, Record]]:
@@ -113,14 +162,33 @@ def _document(binding: Binding, records: Sequence[Record]) -> Document:
 
 
 def delete_any(
-    binding: Binding, ids: Sequence[str | int], where: FilterLike | None, tenant: str | None = None
+    binding: Binding,
+    ids: Sequence[str | int] | str | int,
+    where: FilterLike | None,
+    tenant: str | None = None,
+    *,
+    everything: bool = False,
 ) -> Flow[int]:
-    """Delete by id or by filter: exactly one of them must be given."""
-    if (not ids) == (where is None):
-        raise InvalidInput("delete documents either by id or by filter: give exactly one of them")
-    if where is not None:
-        return (yield from delete_where(binding, where, tenant))
-    return (yield from delete(binding, [str(key) for key in ids], tenant))
+    """Delete by id, by filter, or everything: exactly one of them must be given."""
+    chosen = check_ids(ids)
+    if bool(chosen) + (where is not None) + everything != 1:
+        raise InvalidInput("delete documents by id, by filter, or with everything=True: give exactly one of them")
+    if everything:
+        return (yield from delete_where(binding, None, tenant))
+    if where is None:
+        return (yield from delete(binding, chosen, tenant))
+    if resolve(where, binding.spec.fields) is None:
+        raise InvalidInput("an empty filter selects every document; to delete all of them, say everything=True")
+    return (yield from delete_where(binding, where, tenant))
+
+
+def check_ids(ids: Sequence[str | int] | str | int) -> list[str]:
+    """Document ids as strings; one id stands for a list of one. Raises `InvalidInput` for what can be no id."""
+    chosen = [ids] if isinstance(ids, str | int) else list(ids)
+    for key in chosen:
+        if isinstance(key, bool) or not isinstance(key, str | int) or key == "" or not is_unicode(str(key)):
+            raise InvalidInput(f"a document id is a non-empty string or an integer, not {ascii(key)[:80]}")
+    return [str(key) for key in chosen]
 
 
 def delete(binding: Binding, ids: Sequence[str], tenant: str | None = None) -> Flow[int]:
@@ -132,36 +200,42 @@ def delete(binding: Binding, ids: Sequence[str], tenant: str | None = None) -> F
     return deleted
 
 
-def delete_where(binding: Binding, where: FilterLike, tenant: str | None = None) -> Flow[int]:
-    """Delete all documents whose metadata match; returns how many."""
+def delete_where(binding: Binding, where: FilterLike | None, tenant: str | None = None) -> Flow[int]:
+    """Delete all documents whose metadata match (None: all); returns how many."""
     check_tenant(binding.spec, tenant)
-    matching = heads_only(resolve(where, binding.spec.fields))
+    matching = resolve(where, binding.spec.fields)
     return (yield from on_current(binding, lambda target: _delete_where(binding, target, matching, tenant)))
 
 
-def _delete_where(binding: Binding, target: Target, matching: Filter, tenant: str | None) -> Flow[int]:
+def _delete_where(binding: Binding, target: Target, matching: Filter | None, tenant: str | None) -> Flow[int]:
+    """Every chunk carries its document's metadata, so also what an interrupted run left is found."""
     deleted = 0
     while True:
+        before: int = yield Count(target.physical, matching, tenant)
         batch: Batch = yield Scroll(target.physical, matching, _BLOCK, content=False, tenant=tenant)
         if not batch.records:
             return deleted
-        ids = [record.document_id for record in batch.records]
+        ids = list(dict.fromkeys(record.document_id for record in batch.records))
         deleted += yield from _delete(binding, ids, tenant, target)
+        after: int = yield Count(target.physical, matching, tenant)
+        if after >= before:
+            raise CollectionError(
+                f"collection {binding.spec.name!r}: {after} records match the filter and can not be deleted; they were "
+                f"not written by nestvec, or somebody else writes them all the time"
+            )
 
 
 def _delete(binding: Binding, ids: Sequence[str], tenant: str | None, target: Target) -> Flow[int]:
-    """Chunks go last to first and the head goes last of all: until then a rerun finds what is left."""
+    """Heads go first, then chunks last to first: what an interruption leaves is found by the next run."""
     states = yield from read_states(target, ids, tenant)
+    stored = {key: state for key, state in states.items() if state.head is not None}
+    doomed = [head_id(tenant, key) for key in stored]
+    for key, state in stored.items():
+        if state.sound is not None:
+            doomed += chunk_ids(tenant, key, state.sound.revision, range(1, state.sound.chunks))[::-1]
+    if doomed:
+        yield from send_fenced(binding, target, Remove(target.physical, doomed, tenant=tenant))
     yield from sweep(binding, target, states, tenant)
-    stored = {key: state.head for key, state in states.items() if state.head is not None}
-    if stored:
-        doomed = [
-            identity
-            for key, head in stored.items()
-            for identity in chunk_ids(tenant, key, head.revision, range(head.chunks))[::-1]
-        ]
-        yield from fence(binding, target)
-        yield Remove(target.physical, doomed, target.generation, tenant)
     for key in stored:
         yield Emit(Event("document_deleted", binding.spec.name, {"document_id": key}))
     return len(stored)

@@ -3,7 +3,8 @@
 A document is a *head* (chunk 0) and the chunks 1, 2, …. The head's id depends on namespace and document only;
 the others' also on the *revision*, 0 or 1, that the head names. To replace a document, its new chunks are
 written under the other revision in ascending order, then the head (one record: the switch is atomic), then the
-old chunks are removed in descending order. So at every moment
+old chunks are removed in descending order. To delete a document, its head goes first, then its chunks in descending
+order. So at every moment
 
 * whoever sees the head sees one complete version (both for a moment, neither never), and
 * records of the revision that the head does not name are an ascending run 1…k, empty if chunk 1 is absent.
@@ -70,6 +71,11 @@ class Head:
     metadata_hash: str
     layout: str
 
+    @property
+    def version(self) -> str:
+        """Names this version of the document; every chunk carries it."""
+        return hash_text(f"{self.document_hash}/{self.metadata_hash}/{self.layout}")[:16]
+
     @classmethod
     def of(cls, record: Record) -> Head:
         """Read it from the record of chunk 0."""
@@ -110,6 +116,7 @@ def make_record(
         "end": span[1],
         "hash": text_hash,
         "revision": head.revision,
+        "version": head.version,
         "layout": head.layout,
     }
     if chunk == 0:

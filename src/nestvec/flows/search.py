@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -37,6 +38,9 @@ class SearchOptions:
         for name, value, least in (("limit", self.limit, 1), ("offset", self.offset, 0)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InvalidInput(f"{name} must be a whole number of at least {least}, not {value!r}")
+        least_score = self.threshold
+        if least_score is not None and (not isinstance(least_score, int | float) or not math.isfinite(least_score)):
+            raise InvalidInput(f"threshold must be a finite number, not {least_score!r}")
 
 
 def search(
@@ -50,12 +54,15 @@ def search(
 
 
 def search_vectors(
-    binding: Binding, vectors: FloatArray, options: SearchOptions, tenant: str | None = None
+    binding: Binding, vectors: FloatArray | Sequence[FloatArray], options: SearchOptions, tenant: str | None = None
 ) -> Flow[list[list[Hit]]]:
     """Search with vectors of the collection's own space: shape (questions, dimensions)."""
     where = check_search(binding, options, tenant)
-    rows = np.ascontiguousarray(vectors, dtype=np.float32)
     wanted = binding.spec.space.dimensions
+    try:
+        rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"a query vector is an array of {wanted} numbers: {error}") from error
     if rows.ndim != 2 or rows.shape[1] != wanted or not np.isfinite(rows).all():
         raise InvalidInput(
             f"collection {binding.spec.name!r} is searched with finite vectors of {wanted} dimensions, "
@@ -79,8 +86,7 @@ def check_search(binding: Binding, options: SearchOptions, tenant: str | None) -
 
 def embed_queries(spec: CollectionSpec, questions: Sequence[str]) -> Flow[FloatArray]:
     """Embed questions for this collection: shape (questions, dimensions). Never late-chunked."""
-    for question in questions:
-        check_text(question)
+    check_texts(questions)
     groups = tuple(Group(f"query {i}", text, ((0, len(text)),)) for i, text in enumerate(questions))
     if not groups:
         return np.zeros((0, spec.space.dimensions), np.float32)
@@ -88,6 +94,14 @@ def embed_queries(spec: CollectionSpec, questions: Sequence[str]) -> Flow[FloatA
     if reply.failures:
         raise reply.failures[0].error
     return np.concatenate([rows for rows in reply.vectors if rows is not None])
+
+
+def check_texts(texts: object) -> None:
+    """Raise `InvalidInput` unless this is a list of texts that can be embedded."""
+    if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
+        raise InvalidInput(f"give a list of texts, not {type(texts).__name__}")
+    for text in texts:
+        check_text(text)
 
 
 def check_text(text: object) -> None:
@@ -134,7 +148,8 @@ def _search(
 def _grouped(binding: Binding, query: Query) -> Flow[list[list[Found]]]:
     """The best hit of each document: ask for more and more chunks until there are enough documents.
 
-    The same on every backend, and exact: hits come best first, so a document's first is its best.
+    The same on every backend: hits come best first, so a document's first is its best. Where a backend returns a
+    limited number of results (`BackendCapabilities.max_limit`), documents beyond them are not seen.
     """
     wanted = query.offset + query.limit
     most = binding.capabilities.max_limit

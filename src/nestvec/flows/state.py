@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nestvec.contract import Batch, Fetch, Remove
 from nestvec.errors import GenerationMoved
-from nestvec.flows.base import Binding, Flow, T, Target, bind, fence
+from nestvec.flows.base import Binding, Flow, T, Target, bind, send_fenced
 from nestvec.flows.layout import REVISIONS, Head, chunk_ids, head_id, marker_id
 from nestvec.types import Record
 
@@ -16,10 +16,21 @@ _RUN = 64
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A document's head, if it is stored, and the revisions of which an interrupted run left records."""
+    """What there is of a document.
+
+    `head` is None if it is not stored. `debris` are the revisions of which there are records that no head vouches
+    for. A document is `torn` if its chunks are not of the version that its head names: two writers replaced it at
+    the same moment. Then its chunks are debris, too.
+    """
 
     head: Head | None
     debris: tuple[int, ...]
+    torn: bool = False
+
+    @property
+    def sound(self) -> Head | None:
+        """The head, if all is well with its chunks."""
+        return None if self.torn else self.head
 
 
 def read_states(target: Target, ids: Sequence[str], tenant: str | None) -> Flow[dict[str, State]]:
@@ -37,12 +48,15 @@ def read_states(target: Target, ids: Sequence[str], tenant: str | None) -> Flow[
 def _state(key: str, found: Mapping[str, Record], tenant: str | None) -> State:
     stored = found.get(head_id(tenant, key))
     head = Head.of(stored) if stored is not None else None
-    debris = tuple(
-        revision
-        for revision in REVISIONS
-        if marker_id(tenant, key, revision) in found and (head is None or head.revision != revision)
-    )
-    return State(head, debris)
+    markers = {revision: found.get(marker_id(tenant, key, revision)) for revision in REVISIONS}
+    torn = head is not None and head.chunks > 1 and not _of_version(markers[head.revision], head)
+    current = head.revision if head is not None and not torn else None
+    debris = tuple(revision for revision, marker in markers.items() if marker is not None and revision != current)
+    return State(head, debris, torn)
+
+
+def _of_version(marker: Record | None, head: Head) -> bool:
+    return marker is not None and marker.system.get("version") == head.version
 
 
 def sweep(binding: Binding, target: Target, states: Mapping[str, State], tenant: str | None) -> Flow[int]:
@@ -51,8 +65,7 @@ def sweep(binding: Binding, target: Target, states: Mapping[str, State], tenant:
     for key, state in states.items():
         for revision in state.debris:
             ids = yield from _run(target, key, revision, tenant)
-            yield from fence(binding, target)
-            yield Remove(target.physical, ids[::-1], target.generation, tenant)
+            yield from send_fenced(binding, target, Remove(target.physical, ids[::-1], tenant=tenant))
             removed += len(ids)
     return removed
 

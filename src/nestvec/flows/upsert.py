@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 from nestvec.chunking import Splitter
 from nestvec.contract import Batch, Encode, Encoded, Event, Fetch, Group, Remove, Write
 from nestvec.errors import BackendRefused, InvalidDocument
-from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, fence
+from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, send_fenced
 from nestvec.flows.layout import Head, chunk_ids, hash_text, make_record
 from nestvec.flows.state import on_current, read_states, sweep
 from nestvec.metadata import check_metadata, hash_metadata
@@ -179,36 +180,23 @@ def check_document(document: Document, fields: Mapping[str, Field]) -> Metadata:
 def _store(binding: Binding, target: Target, prepared: Sequence[Prepared], tenant: str | None) -> Flow[Report]:
     if not prepared:
         return Report()
-    try:
-        return (yield from _replace(binding, target, prepared, tenant))
-    except BackendRefused as error:
-        if len(prepared) == 1:
-            # Refused on its own: it is the guilty one, and the others go through.
-            (only,) = prepared
-            return Report(failed=(only.source.failed(error),))
-    middle = len(prepared) // 2
-    first = yield from _store(binding, target, prepared[:middle], tenant)
-    second = yield from _store(binding, target, prepared[middle:], tenant)
-    return first + second
-
-
-def _replace(binding: Binding, target: Target, prepared: Sequence[Prepared], tenant: str | None) -> Flow[Report]:
     states = yield from read_states(target, [item.id for item in prepared], tenant)
     swept = yield from sweep(binding, target, states, tenant)
-    unchanged = [item for item in prepared if item.matches(states[item.id].head)]
-    changed = [Work(item, states[item.id].head) for item in prepared if not item.matches(states[item.id].head)]
+    unchanged = [item for item in prepared if item.matches(states[item.id].sound)]
+    changed = [Work(item, states[item.id].sound) for item in prepared if not item.matches(states[item.id].sound)]
     report = Report(documents=len(unchanged), unchanged=sum(len(item.spans) for item in unchanged), deleted=swept)
     if not changed:
         return report
     yield from _keep(binding.spec, target, changed, tenant)
     failed, usage, embedded = yield from _embed(binding.spec, changed)
     ready = [item for item in changed if item.complete(late=binding.spec.space.late_chunking)]
-    removed = yield from _write(binding, target, ready, tenant)
-    for item in ready:
+    stored, removed, refused = yield from _write_all(binding, target, ready, tenant)
+    for item in stored:
         data = {"document_id": item.new.id, "chunks": len(item.new.spans)}
         yield Emit(Event("document_written", binding.spec.name, data))
-    kept = sum(len(item.new.spans) for item in ready) - embedded
-    return report + Report(len(ready), embedded, kept, removed, tuple(failed), usage=usage)
+    fresh = sum(embedded[item.new.id] for item in stored)
+    kept = sum(len(item.new.spans) for item in stored) - fresh
+    return report + Report(len(stored), fresh, kept, removed, (*failed, *refused), usage=usage)
 
 
 def _keep(spec: CollectionSpec, target: Target, changed: Sequence[Work], tenant: str | None) -> Flow[None]:
@@ -230,28 +218,60 @@ def _keep(spec: CollectionSpec, target: Target, changed: Sequence[Work], tenant:
     assert batch.vectors is not None  # noqa: S101 - asked for
     for record, vector in zip(batch.records, batch.vectors[DENSE], strict=True):
         key = record.system["chunk"] if late else record.system["hash"]
-        owners[record.id].vectors[key] = vector
+        owner = owners[record.id]
+        if owner.old is not None and record.system.get("version") == owner.old.version:
+            owner.vectors[key] = vector
 
 
-def _embed(spec: CollectionSpec, changed: Sequence[Work]) -> Flow[tuple[list[FailedDocument], Usage, int]]:
-    """Embed the chunks that have no vector yet. Returns failures, usage and the number of chunks embedded."""
+def _embed(spec: CollectionSpec, changed: Sequence[Work]) -> Flow[tuple[list[FailedDocument], Usage, Counter[str]]]:
+    """Embed the chunks that have no vector yet. Returns failures, usage and how many were embedded by document."""
     space = spec.space
     wanted = [(item, missing) for item in changed if (missing := item.missing(late=space.late_chunking))]
     if not wanted:
-        return [], Usage(), 0
+        return [], Usage(), Counter()
     groups = tuple(
         Group(item.new.id, item.new.text, tuple(item.new.spans[i] for i in missing)) for item, missing in wanted
     )
     reply: Encoded = yield Encode(groups, space.index_task, space.dimensions, space.late_chunking)
-    embedded = 0
+    embedded: Counter[str] = Counter()
     for (item, missing), rows in zip(wanted, reply.vectors, strict=True):
         if rows is not None:
             keys = item.keys(late=space.late_chunking)
             fresh = {keys[i]: row for i, row in zip(missing, rows, strict=True)}
             item.vectors |= fresh
-            embedded += sum(key in fresh for key in keys)
+            embedded[item.new.id] = sum(key in fresh for key in keys)
     failed = [wanted[failure.group][0].new.source.failed(failure.error) for failure in reply.failures]
     return failed, reply.usage, embedded
+
+
+def _write_all(
+    binding: Binding, target: Target, ready: Sequence[Work], tenant: str | None
+) -> Flow[tuple[list[Work], int, list[FailedDocument]]]:
+    """Write; where the backend refuses, halve until the guilty document is alone and the others go through.
+
+    Returns what is stored, how many old chunks were removed, and failures.
+    """
+    if not ready:
+        return [], 0, []
+    try:
+        removed = yield from _write(binding, target, ready, tenant)
+    except BackendRefused as error:
+        if len(ready) == 1:
+            yield from _withdraw(binding, target, ready[0], tenant)
+            return [], 0, [ready[0].new.source.failed(error)]
+    else:
+        return list(ready), removed, []
+    middle = len(ready) // 2
+    stored, removed, failed = yield from _write_all(binding, target, ready[:middle], tenant)
+    more, others, worse = yield from _write_all(binding, target, ready[middle:], tenant)
+    return stored + more, removed + others, failed + worse
+
+
+def _withdraw(binding: Binding, target: Target, item: Work, tenant: str | None) -> Flow[None]:
+    """Take back the chunks of a refused document, of which some may have been written."""
+    ids = chunk_ids(tenant, item.new.id, item.head.revision, range(1, len(item.new.spans)))[::-1]
+    if ids:
+        yield from send_fenced(binding, target, Remove(target.physical, ids, tenant=tenant))
 
 
 def _write(binding: Binding, target: Target, ready: Sequence[Work], tenant: str | None) -> Flow[int]:
@@ -261,10 +281,9 @@ def _write(binding: Binding, target: Target, ready: Sequence[Work], tenant: str 
     heads = [(item, 0) for item in ready]
     for part in (chunks, heads):
         if part:
-            yield from fence(binding, target)
             records = [_record(binding.spec, item, i, tenant) for item, i in part]
             rows = np.stack([item.vectors[item.keys(late=late)[i]] for item, i in part])
-            yield Write(target.physical, records, {DENSE: rows}, target.generation, tenant)
+            yield from send_fenced(binding, target, Write(target.physical, records, {DENSE: rows}, tenant=tenant))
     stale = [
         identity
         for item in ready
@@ -272,8 +291,7 @@ def _write(binding: Binding, target: Target, ready: Sequence[Work], tenant: str 
         for identity in chunk_ids(tenant, item.new.id, item.old.revision, range(1, item.old.chunks))[::-1]
     ]
     if stale:
-        yield from fence(binding, target)
-        yield Remove(target.physical, stale, target.generation, tenant)
+        yield from send_fenced(binding, target, Remove(target.physical, stale, tenant=tenant))
     return len(stale)
 
 
