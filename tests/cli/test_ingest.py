@@ -206,3 +206,21 @@ class TestInterrupted:
         run = shell("ingest", "docs", many)
         assert run.code == 1
         assert "stored so far" not in run.err
+
+
+def test_a_misspelt_metadata_field_wipes_nothing(applied):
+    """It would otherwise look like a change of every document's metadata."""
+    name = next(iter(_collections(applied)))
+    path = applied.file("a.jsonl", '{"id": "a", "text": "one", "topic": "x"}\n')
+    assert applied("ingest", name, path, "--metadata", "topic").code == 0
+    run = applied("ingest", name, path, "--metadata", "tpoic")
+    assert run.code == 1
+    assert "--metadata tpoic: none of the first 1 documents" in run.err
+    found = applied("search", name, "one", "--json").json["hits"]
+    assert found[0]["metadata"] == {"topic": "x"}
+
+
+def _collections(shell):
+    import tomllib
+
+    return tomllib.loads(shell.config.read_text())["collections"]

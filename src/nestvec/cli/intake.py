@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 import tempfile
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Batches that may be read but not yet stored; bounds how far the progress shown may lag behind.
 _AHEAD = 3
+#: Documents among which a field named on the command line must occur once.
+_LOOK = 200
 
 
 class Feed:
@@ -30,8 +33,26 @@ class Feed:
         self.failed: list[FailedDocument] = []
         self.position = 0
         self._items = read(inputs, mapping, stdin=stdin, fields=collection.spec.fields)
+        self._chosen = set(mapping.metadata or ()) - set(collection.spec.fields)
 
     def __iter__(self) -> Iterator[Incoming]:
+        documents = self._documents()
+        if self._chosen:
+            first = list(itertools.islice(documents, _LOOK))
+            self._check_chosen(first)
+            yield from first
+        yield from documents
+
+    def _check_chosen(self, first: list[Incoming]) -> None:
+        """A misspelt field must not wipe the metadata of what is stored: that would look like a change."""
+        seen = {name for item in first for name in item.document.metadata}
+        for name in sorted(self._chosen - seen) if first else ():
+            raise InvalidInput(
+                f"--metadata {name}: none of the first {len(first)} documents has such a field, and the collection "
+                f"does not declare it; check the spelling, or declare it. Nothing was stored"
+            )
+
+    def _documents(self) -> Iterator[Incoming]:
         for item in self._items:
             self.position = item.position
             if isinstance(item, ReadFailure):
@@ -59,7 +80,7 @@ class Ingestion:
     @property
     def failed(self) -> list[FailedDocument]:
         """Everything that was not stored, as far as it is known."""
-        return [*self._feed.failed, *self.stored.failed]
+        return sorted([*self._feed.failed, *self.stored.failed], key=lambda one: (one.path or "", one.line or 0))
 
     def run(self) -> None:
         """Store everything. Raises whatever stops the whole; `stored` then tells how far it came."""

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Self
 
-from nestvec.cli.output import warn
+from nestvec.cli.output import amount, warn
 
 #: Elsewhere than on a terminal a line is due after so many seconds, or so many percent.
 _SECONDS, _PERCENT = 5.0, 10.0
@@ -71,4 +71,4 @@ class Lines(Progress):
         if now - self._said < _SECONDS and percent - self._percent < _PERCENT:
             return
         self._said, self._percent = now, percent
-        warn(f"{stored:,} documents stored" + (f" ({percent:.0f} %)" if self._total else ""))
+        warn(f"{amount(stored, 'document')} stored" + (f" ({percent:.0f} %)" if self._total else ""))
