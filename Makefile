@@ -9,6 +9,8 @@ setup:           ## make .venv with everything the tests need
 	python3 -m venv .venv && .venv/bin/pip install -q -r requirements-dev.txt
 test:            ## run all tests
 	$(PYTHON) -m pytest
+servers:         ## the tests against real servers, which they start themselves
+	$(PYTHON) -m pytest -m server
 lint:            ## ruff, formatting included
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 types:           ## mypy, strict

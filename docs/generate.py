@@ -69,7 +69,7 @@ def configuration_page() -> str:
         *_table(ChunkingBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
-        for name in ("e5",) if group == EMBEDDERS else ("qdrant",):
+        for name in ("e5",) if group == EMBEDDERS else ("milvus", "pinecone", "qdrant"):
             plugin = load(name)
             parts += ["", f'## `use = "{name}"`', "", plugin.summary, "", *_table(plugin.options)]
             own = getattr(plugin, "collection_options", None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,33 @@ def qdrant_server(folder: Path) -> Iterator[Engine]:
         yield Engine("qdrant", {"url": emulator.url})
 
 
+@contextmanager
+def milvus_lite(folder: Path) -> Iterator[Engine]:
+    yield Engine("milvus", {"path": str(folder / "milvus.db")})
+
+
+@contextmanager
+def pinecone(folder: Path) -> Iterator[Engine]:
+    from nestvec.testing.emulators.pinecone import PineconeEmulator
+
+    with PineconeEmulator() as emulator, patched_environment(NESTVEC_CROSS_PINECONE_KEY=emulator.api_key):
+        yield Engine("pinecone", {"api_key": {"env": "NESTVEC_CROSS_PINECONE_KEY"}, "control_host": emulator.url})
+
+
+@contextmanager
+def patched_environment(**values: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(name, value)
+        yield
+
+
 ENGINES = {
     "memory": memory,
     "sqlite": sqlite,
     "qdrant-memory": qdrant_memory,
     "qdrant-folder": qdrant_folder,
     "qdrant-server": qdrant_server,
+    "milvus-lite": milvus_lite,
+    "pinecone": pinecone,
 }
-INSTALLED = {entry.name for entry in entry_points(group="nestvec.backends")} | {"memory"}

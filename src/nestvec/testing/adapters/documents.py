@@ -125,6 +125,8 @@ class DocumentChecks(AdapterKit):
         docs = bench.applied(_SMALL).docs
         docs.upsert([document(f"d{i}", 40, seed=i, metadata={"year": i}) for i in range(6)])
         assert docs.delete(["d0", "d1", "missing"]) == 2, "delete counts the documents that were there"
+        left = {record.document_id for page in docs.scroll() for record in page.records}
+        assert not left & {"d0", "d1"}, "a deleted document is gone with all of its chunks"
         assert docs.delete(["d0"]) == 0, "a deleted document is gone"
         assert docs.get("d0") is None, "a deleted document can not be got"
         assert docs.delete(where=F.year >= 4) == 2, "delete by filter counts documents"

@@ -1,0 +1,1 @@
+"""Milvus backend for nestvec."""

@@ -1,0 +1,168 @@
+"""Milvus's errors as nestvec's."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]  # ships no types
+from pymilvus.exceptions import MilvusException
+
+from nestvec.errors import (
+    BackendDenied,
+    BackendFull,
+    BackendRefused,
+    BackendUnavailable,
+    CollectionNotFound,
+    NestvecError,
+)
+
+#: Everything that a call can raise, on a connection or in the engine in this process.
+VENDOR_ERRORS = (
+    grpc.RpcError,
+    MilvusException,
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+)
+
+_NO_COLLECTION = re.compile(
+    r"can.?t find collection|collection not (found|exist)|collection '[^']*' does not exist", re.IGNORECASE
+)
+_NOT_LOADED = re.compile(r"not (fully )?loaded|call load\(\) before|state 'released'", re.IGNORECASE)
+_NO_SPACE = re.compile(r"no space left|disk (is )?full|disk quota|out of disk", re.IGNORECASE)
+_READ_ONLY = re.compile(r"read-?only file|permission denied: '", re.IGNORECASE)
+_NOT_GRPC = re.compile(
+    r"http2 header|http1\.x|status: 4\d\d|wrong version number|handshake|certificate|unimplemented", re.IGNORECASE
+)
+_DENIED = re.compile(r"auth check failure|not authenticated|unauthenticated|permission|privilege", re.IGNORECASE)
+_FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
+_SHOWN = 300
+# Milvus's own codes, and the older ones that servers of 2.3 still send for some errors.
+_NOT_FOUND_CODES = frozenset({100, 4})
+_NOT_LOADED_CODES = frozenset({101, 103})
+_DISK_CODES = frozenset({7, 9})
+_DENIED_CODES = frozenset({1400, 1401})
+_BUSY_CODES = frozenset({1, 2, 3, 4, 8, 11, 106, 401, 500, 501, 503, 901, 1000, 1001})
+_NO_DATABASE = 800
+_LEGACY_RATE_LIMIT = 49
+_LEGACY_DISK = 100
+_RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED})
+
+
+class NotLoaded(BackendUnavailable):
+    """The collection is not in memory, or not yet; operations load it and try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where an error happened: the backend in words, whether it is in this process, and the request's name."""
+
+    place: str
+    embedded: bool
+    method: str = "connect"
+    collection: str | None = None
+
+    @property
+    def request(self) -> str:
+        """For messages: `write on collection 'docs_1'`."""
+        return f"{self.method} on collection {self.collection!r}" if self.collection else self.method
+
+
+def check(reply: Any, scene: Scene) -> None:
+    """Raise what the status in a reply says."""
+    status = reply if hasattr(reply, "error_code") else reply.status
+    if status.code or status.error_code:
+        error = MilvusException(status.code or status.error_code, status.reason, status.error_code)
+        raise translate(error, scene) from error
+
+
+def translate(error: Exception, scene: Scene) -> NestvecError:
+    """The error to raise instead, with the cause chained."""
+    if isinstance(error, MilvusException):
+        mapped = _from_status(error, scene)
+    elif isinstance(error, grpc.RpcError):
+        mapped = _from_connection(error, scene)
+    else:
+        mapped = _from_engine(error, scene)
+    mapped.__cause__ = error
+    return mapped
+
+
+def _from_status(error: MilvusException, scene: Scene) -> NestvecError:
+    code, legacy, reason = int(error.code), int(error.compatible_code), str(error.message)
+    told = f"{scene.place} answered {scene.request} with code {code}: {_short(reason)}"
+    if code in _NOT_FOUND_CODES or _NO_COLLECTION.search(reason):
+        return CollectionNotFound(f"{told}; create it with `nestvec apply` or apply()")
+    if code == _NO_DATABASE and not scene.embedded:
+        return BackendRefused(f"{told}; create that database, or correct the option database")
+    if code in _NOT_LOADED_CODES or _NOT_LOADED.search(reason):
+        return NotLoaded(f"{told}; it is still being loaded into memory, try again")
+    if legacy == _LEGACY_DISK or (code in _DISK_CODES and not scene.embedded) or _NO_SPACE.search(reason):
+        return BackendFull(f"{told}; free some space")
+    if _READ_ONLY.search(reason):
+        return BackendFull(f"{told}; choose a place that may be written")
+    if code in _DENIED_CODES or (not scene.embedded and _DENIED.search(reason)):
+        return _denied(told)
+    # Code 1 is "not ready" on servers, but any failure at all on the engine in this process.
+    busy = code in _BUSY_CODES and legacy != 1 and not scene.embedded
+    if busy or legacy == _LEGACY_RATE_LIMIT:
+        return BackendUnavailable(f"{told}; the server is busy or starting, try again later")
+    return BackendRefused(f"{told}; the same request would be refused again")
+
+
+def _from_connection(error: Any, scene: Scene) -> NestvecError:
+    code = error.code() if callable(getattr(error, "code", None)) else None
+    details = str(error.details()) if callable(getattr(error, "details", None)) else str(error)
+    named = f"{code.name if code is not None else type(error).__name__}: {_short(details)}"
+    refused = code is not grpc.StatusCode.UNAVAILABLE and _DENIED.search(details)
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED) or refused:
+        return _denied(f"{scene.place} refused {scene.request}: {named}")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return BackendUnavailable(
+            f"{scene.place} did not answer {scene.request} in time ({named}); try again, or set a longer timeout"
+        )
+    if _NOT_GRPC.search(details) or code is grpc.StatusCode.UNIMPLEMENTED:
+        return BackendRefused(
+            f"{scene.place} does not speak Milvus's gRPC ({scene.request}: {named}); is this the gRPC port (19530), "
+            f"not an HTTP port, is the server recent enough, and http or https right?"
+        )
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        return BackendRefused(
+            f"{scene.place}: {scene.request} is larger than the server accepts ({named}); raise "
+            f"proxy.grpc.serverMaxRecvSize there, or write smaller documents"
+        )
+    if code in _RETRYABLE or code is None:
+        return BackendUnavailable(
+            f"{scene.place} can not be reached for {scene.request}: {named}; is it running, and is the address right?"
+        )
+    return BackendRefused(f"{scene.place} failed on {scene.request}: {named}")
+
+
+def _from_engine(error: Exception, scene: Scene) -> NestvecError:
+    code = error.errno if isinstance(error, OSError) else None
+    if code in _FULL or _NO_SPACE.search(str(error)) or _READ_ONLY.search(str(error)):
+        return BackendFull(
+            f"{scene.place} can not be written ({scene.request}): {_named(error)}; free some space, or choose a place "
+            f"that may be written"
+        )
+    return BackendRefused(f"{scene.place} refused {scene.request}: {_named(error)}")
+
+
+def _denied(told: str) -> BackendDenied:
+    return BackendDenied(f"{told}; check token, or user and password, and what they may do")
+
+
+def _named(error: Exception) -> str:
+    return _short(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+def _short(text: str) -> str:
+    text = " ".join(str(text).split())
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

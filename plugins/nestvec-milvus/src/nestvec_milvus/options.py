@@ -1,0 +1,184 @@
+"""What can be configured: the backend's block, and its table inside a collection's block."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from nestvec.options import LocalPath, Options, Secret
+
+_PORT = 19530
+_TLS_PORT = 443
+_CLOUD = (".zillizcloud.com", ".cloud.zilliz.com", ".cloud.zilliz.com.cn")
+
+MEMORY: Literal[":memory:"] = ":memory:"
+IndexType: TypeAlias = Literal["HNSW", "AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8"]
+Consistency: TypeAlias = Literal["strong", "bounded", "session", "eventually"]
+
+
+def _split(uri: str) -> SplitResult:
+    """The parts of an address, or ValueError saying what is wrong with it."""
+    parts = urlsplit(uri)
+    if parts.username is not None or parts.password is not None:
+        # The message must not repeat the address: it holds a password.
+        raise ValueError("the address must not contain credentials; use token, or user and password")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected an address such as http://localhost:{_PORT}, got {uri!r}")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(f"the address {uri!r} must end after its port; the database goes into database = …")
+    _ = parts.port  # raises ValueError for a port that is no number in range
+    return parts
+
+
+def _checked_uri(uri: str) -> str:
+    _split(uri)
+    return uri
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class MilvusOptions(Options):
+    """`[backends.NAME]` with `use = "milvus"`: a server (`uri`), or Milvus Lite in this process (`path`)."""
+
+    uri: Annotated[str, AfterValidator(_checked_uri)] | None = Field(
+        None, description=f"Address of a server or of Zilliz Cloud; without a port: {_PORT}, for https {_TLS_PORT}."
+    )
+    path: Annotated[Literal[":memory:"] | LocalPath | None, Field(union_mode="left_to_right")] = Field(
+        None,
+        description='Where Milvus Lite keeps its data, such as "./vectors.db"; ":memory:" keeps it while it is open.',
+    )
+    user: str | None = Field(None, min_length=1, description="User, together with password.")
+    password: Secret | None = Field(None, description='{ env = "NAME" } or { file = "path" }.')
+    token: Secret | None = Field(None, description="API key or token, instead of user and password.")
+    allow_plain_secret: bool = Field(False, description="Send secrets unencrypted to a host other than this one.")
+    database: str | None = Field(None, min_length=1, description="Database on the server; default: the server's own.")
+    ca: LocalPath | None = Field(None, description="PEM file of the authority that signed the server's certificate.")
+    client_cert: LocalPath | None = Field(None, description="PEM file of this client's certificate (mutual TLS).")
+    client_key: LocalPath | None = Field(None, description="PEM file of its private key.")
+    server_name: str | None = Field(None, description="Name in the server's certificate, where it is not the host's.")
+    timeout: float = Field(30, gt=0, description="Seconds that a request may take.")
+    load_timeout: float = Field(120, gt=0, description="Seconds that loading a collection into memory may take.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> MilvusOptions:
+        if (self.uri is None) == (self.path is None):
+            raise ValueError(
+                f'set exactly one of uri = "http://localhost:{_PORT}" (a server) and path = "./file.db" (Milvus Lite)'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _server_options_need_a_server(self) -> MilvusOptions:
+        given = self.model_fields_set - {"path", "uri"}
+        if self.uri is None and given:
+            raise ValueError(f"{', '.join(sorted(given))}: only for a server; set uri instead of path, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_credentials(self) -> MilvusOptions:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password belong together; give both, or a token")
+        if self.user is not None and self.token is not None:
+            raise ValueError("give either token, or user and password")
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("client_cert and client_key belong together")
+        return self
+
+    @model_validator(mode="after")
+    def _safe(self) -> MilvusOptions:
+        if self.uri is None:
+            return self
+        parts = _split(self.uri)
+        tls = {"ca", "client_cert", "client_key", "server_name"} & self.model_fields_set
+        if tls and parts.scheme != "https":
+            raise ValueError(f"{', '.join(sorted(tls))}: only for https; write uri = https://…, or leave it out")
+        plain = parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+        if (self.token or self.password) and plain and not self.allow_plain_secret:
+            raise ValueError(
+                f"the secret would travel unencrypted to {parts.hostname}; write uri = https://…, or, in a network "
+                f"that you trust, allow_plain_secret = true"
+            )
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine runs in this process."""
+        return self.path is not None
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.uri is not None and _split(self.uri).scheme == "https"
+
+    @property
+    def cloud(self) -> bool:
+        """Whether this is Zilliz Cloud, which chooses indexes by itself."""
+        return self.uri is not None and (_split(self.uri).hostname or "").endswith(_CLOUD)
+
+    @property
+    def target(self) -> str:
+        """Host and port, for gRPC."""
+        parts = _split(self.uri or "")
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{host}:{parts.port or (_TLS_PORT if parts.scheme == 'https' else _PORT)}"
+
+    @property
+    def place(self) -> str:
+        """What errors call it. Holds no secret."""
+        if self.path is not None:
+            return "Milvus Lite in memory" if self.path == MEMORY else f"the Milvus Lite store {self.path}"
+        return f"Milvus at {self.uri}" + (f" (database {self.database})" if self.database else "")
+
+
+class MilvusCollectionOptions(Options):
+    """`[collections.NAME.milvus]`: taken when the collection is created."""
+
+    index: IndexType | None = Field(None, description="Default: HNSW; AUTOINDEX on Zilliz Cloud; FLAT on Milvus Lite.")
+    hnsw_m: int = Field(16, ge=2, le=2048, description="HNSW: edges of a node in the search graph.")
+    hnsw_ef_construction: int = Field(200, ge=8, description="HNSW: neighbours considered while building it.")
+    hnsw_ef: int = Field(64, ge=1, le=32768, description="HNSW: neighbours considered in a search, at least its limit.")
+    nlist: int = Field(128, ge=1, le=65536, description="IVF: clusters.")
+    nprobe: int = Field(16, ge=1, le=65536, description="IVF: clusters that a search looks into.")
+    consistency: Consistency = Field("strong", description="What a search sees of recent writes.")
+    shards: int = Field(1, ge=1, le=16, description="Shards that share the writes.")
+    replicas: int = Field(1, ge=1, description="Copies in memory that share the searches.")
+    partitions: int = Field(16, ge=1, le=1024, description="Partitions that the tenants are spread over.")
+
+    @model_validator(mode="after")
+    def _fitting_parameters(self) -> MilvusCollectionOptions:
+        hnsw = {name for name in self.model_fields_set if name.startswith("hnsw_")}
+        ivf = self.model_fields_set & {"nlist", "nprobe"}
+        wrong = (hnsw if self.index not in (None, "HNSW") else set()) | (
+            ivf if not (self.index or "").startswith("IVF") else set()
+        )
+        if wrong:
+            raise ValueError(f"{', '.join(sorted(wrong))}: not for index = {self.index or 'HNSW'}; leave it out")
+        return self
+
+    def build_parameters(self, index: str) -> dict[str, int]:
+        """Parameters for building that index."""
+        if index == "HNSW":
+            return {"M": self.hnsw_m, "efConstruction": self.hnsw_ef_construction}
+        return {"nlist": self.nlist} if index.startswith("IVF") else {}
+
+    def search_parameters(self, index: str) -> dict[str, Any]:
+        """Parameters for searching it."""
+        if index == "HNSW":
+            return {"ef": self.hnsw_ef}
+        return {"nprobe": min(self.nprobe, self.nlist)} if index.startswith("IVF") else {}
+
+
+def embedded_options(path: Path | None) -> dict[str, str | Path]:
+    """Options of a Milvus Lite store at a path, or in memory."""
+    return {"path": MEMORY if path is None else path}

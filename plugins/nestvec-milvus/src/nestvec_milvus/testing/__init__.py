@@ -1,0 +1,1 @@
+"""A real Milvus server for tests; see `nestvec_milvus.testing.server`."""

@@ -1,0 +1,1 @@
+"""Pinecone backend for nestvec. The entry module is `nestvec_pinecone.plugin`."""

@@ -1,0 +1,122 @@
+"""Filters as Pinecone's dictionaries.
+
+Pinecone has no negation of a whole condition, and its negative operators have treated missing fields in both ways.
+So negations are pushed to the leaves and written out: the field is missing, or the opposite holds. That is
+exact whichever way the server has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from nestvec.errors import Unsupported
+from nestvec.filters import (
+    And,
+    Compare,
+    ContainsAll,
+    ContainsAny,
+    Exists,
+    FieldRef,
+    Filter,
+    In,
+    Leaf,
+    Not,
+    Op,
+    Or,
+    push_negations,
+)
+from nestvec.filters.tree import as_leaf
+from nestvec.types import FieldType, Scalar
+from nestvec_pinecone.keys import DOCUMENT_ID, field_key, system_key
+from nestvec_pinecone.values import EXACT, member, microseconds
+
+Condition: TypeAlias = dict[str, Any]
+
+#: Every record has a document id.
+EVERYTHING: Final[Condition] = {DOCUMENT_ID: {"$exists": True}}
+NOTHING: Final[Condition] = {DOCUMENT_ID: {"$exists": False}}
+_OPPOSITE: Final = {Op.GT: "$lte", Op.GTE: "$lt", Op.LT: "$gte", Op.LTE: "$gt", Op.EQ: "$ne"}
+
+
+def compile_filter(where: Filter | None) -> Condition | None:
+    """A resolved filter for Pinecone. None selects everything.
+
+    Raises `Unsupported` where Pinecone can not keep the exact meaning: numbers that are not exact as doubles.
+    """
+    return None if where is None else _condition(push_negations(where))
+
+
+def _condition(node: Filter) -> Condition:
+    """A tree whose negations wrap leaves only."""
+    if isinstance(node, And):
+        return {"$and": [_condition(child) for child in node.children]}
+    if isinstance(node, Or):
+        return {"$or": [_condition(child) for child in node.children]}
+    if isinstance(node, Not):
+        return _negated(as_leaf(node.child))
+    return _leaf(as_leaf(node))
+
+
+def _leaf(leaf: Leaf) -> Condition:
+    key = _key(leaf.field)
+    match leaf:
+        case Exists():
+            return {key: {"$exists": True}}
+        case Compare(op=op, value=value):
+            return {key: {op.value: _value(leaf.field, value)}}
+        case In(values=values) | ContainsAny(values=values):
+            return _any(key, [_value(leaf.field, value) for value in values])
+        case ContainsAll(values=values):
+            return {"$and": [{key: {"$eq": _value(leaf.field, value)}} for value in values]}
+
+
+def _negated(leaf: Leaf) -> Condition:
+    key = _key(leaf.field)
+    match leaf:
+        case Exists():
+            return {key: {"$exists": False}}
+        case Compare(op=op, value=value):
+            return _missing_or(key, {key: {_OPPOSITE[op]: _value(leaf.field, value)}})
+        case In(values=()) | ContainsAny(values=()):
+            return EVERYTHING
+        case In(values=values) | ContainsAny(values=values):
+            return _missing_or(key, _none(key, [_value(leaf.field, value) for value in values]))
+        case ContainsAll(values=values):
+            return _missing_or(key, *({key: {"$ne": _value(leaf.field, value)}} for value in values))
+
+
+def _missing_or(key: str, *conditions: Condition) -> Condition:
+    return {"$or": [{key: {"$exists": False}}, *conditions]}
+
+
+def _any(key: str, values: Sequence[Any]) -> Condition:
+    if not values:
+        return NOTHING
+    if any(isinstance(value, bool) for value in values):  # $in takes strings and numbers
+        return {"$or": [{key: {"$eq": value}} for value in values]}
+    return {key: {"$in": list(values)}}
+
+
+def _none(key: str, values: Sequence[Any]) -> Condition:
+    if any(isinstance(value, bool) for value in values):
+        return {"$and": [{key: {"$ne": value}} for value in values]}
+    return {key: {"$nin": list(values)}}
+
+
+def _key(field: FieldRef) -> str:
+    return system_key(field.name) if field.scope == "system" else field_key(field.name)
+
+
+def _value(field: FieldRef, value: Scalar) -> Any:
+    """A value as it is stored."""
+    if field.declared.many and field.declared.type is not FieldType.KEYWORD:
+        return member(value)
+    number = microseconds(value) if isinstance(value, datetime) else value
+    if isinstance(number, int) and not isinstance(number, bool) and abs(number) >= EXACT:
+        raise Unsupported(
+            f"filter on field {field.name!r}: Pinecone compares numbers as doubles, which are exact only between "
+            f"-2**53 and 2**53 (datetimes: the years 1685 to 2255), and {value} is outside"
+        )
+    return number + 0.0 if isinstance(number, float) else number

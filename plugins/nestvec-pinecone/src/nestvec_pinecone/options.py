@@ -1,0 +1,94 @@
+"""What can be configured: the backend's block."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from nestvec.options import Options, Secret
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address, or ValueError saying what is wrong with it."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected an address such as https://docs-1a2b3c4.svc.pinecone.io, got {address!r}")
+    if parts.username is not None or parts.password is not None:
+        # The message must not repeat the address: it holds a password.
+        raise ValueError("the address must not contain credentials; use api_key")
+    if parts.query or parts.fragment:
+        raise ValueError(f"the address {address!r} must end after its path: no ? and no #")
+    _ = parts.port  # raises ValueError for a port that is no number in range
+    return parts
+
+
+def _checked_address(address: str) -> str:
+    """With a scheme: Pinecone's console shows hosts without one."""
+    full = address if "://" in address else f"https://{address}"
+    _split(full)
+    return full.rstrip("/")
+
+
+def _is_near(host: str) -> bool:
+    """On this machine or in a private network, as in a compose file."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+Address = Annotated[str, AfterValidator(_checked_address)]
+
+
+class PineconeOptions(Options):
+    """`[backends.NAME]` with `use = "pinecone"`.
+
+    Without `index_host`, each collection is an index of its own, made by the control plane. With `index_host`,
+    collections are namespaces of that one index, and the control plane is never asked.
+    """
+
+    api_key: Secret = Field(Secret(env="PINECONE_API_KEY"), description='{ env = "NAME" } or { file = "path" }.')
+    cloud: Literal["aws", "gcp", "azure"] = Field("aws", description="Where new indexes run.")
+    region: str = Field("us-east-1", min_length=1, description="Region of that cloud.")
+    control_host: Address | None = Field(None, description="Another control plane than Pinecone's own.")
+    index_host: Address | None = Field(None, description="The host of one existing index to work in.")
+    allow_http_key: bool = Field(False, description="Send the key unencrypted to a public host.")
+    timeout: int = Field(30, ge=1, description="Seconds that a request may take.")
+    ready_timeout: int = Field(300, ge=1, description="Seconds to wait for an index to be created or deleted.")
+    visible_timeout: int = Field(60, ge=1, description="Seconds to wait for a write to become visible.")
+    concurrency: int = Field(8, ge=1, le=64, description="Requests that one operation may have in flight.")
+    scan: bool = Field(
+        False, description="Count and filter by listing ids: for servers that can not fetch by metadata."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> PineconeOptions:
+        given = sorted(self.model_fields_set & {"control_host", "cloud", "region", "ready_timeout"})
+        if self.index_host is not None and given:
+            raise ValueError(
+                f"{', '.join(given)}: only for indexes that nestvec makes itself; leave it out, or leave index_host out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _safe(self) -> PineconeOptions:
+        for address in (self.control_host, self.index_host):
+            parts = _split(address or "https://api.pinecone.io")
+            if parts.scheme == "http" and not _is_near(parts.hostname or "") and not self.allow_http_key:
+                raise ValueError(
+                    f"the api_key would travel unencrypted to {parts.hostname}; write https://…, or, in a network that "
+                    f"you trust, allow_http_key = true"
+                )
+        return self
+
+    @property
+    def place(self) -> str:
+        """What errors call it. Holds no secret."""
+        if self.index_host is not None:
+            return f"the Pinecone index at {self.index_host}"
+        return "Pinecone" if self.control_host is None else f"Pinecone at {self.control_host}"

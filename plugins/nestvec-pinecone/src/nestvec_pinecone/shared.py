@@ -1,0 +1,172 @@
+"""Collections as namespaces of one index, for when there is no control plane.
+
+A reserved namespace holds one record for each collection and for each pointer. It is never searched.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import orjson
+
+from nestvec.contract import CollectionInfo, Create, Point, Update
+from nestvec.errors import BackendRefused, CollectionNotFound
+from nestvec.types import DENSE
+from nestvec_pinecone import keys, polling
+from nestvec_pinecone.calls import Call, Operation
+from nestvec_pinecone.errors import NoNamespace
+from nestvec_pinecone.namespaces import listed
+from nestvec_pinecone.options import PineconeOptions
+from nestvec_pinecone.places import METRIC_NAMES, Place, check_same, metric_of, one_vector
+from nestvec_pinecone.plugin import MAX_METADATA_BYTES
+from nestvec_pinecone.polling import Visibility, Written
+
+#: No namespace of a collection is called so: theirs begin with an index name, a hyphen and a number.
+RESERVED: Final = "nestvec_catalog"
+_COLLECTION: Final = "collection:"
+_POINTER: Final = "pointer:"
+_PAGE: Final = 100
+
+
+@dataclass(slots=True)
+class NamespaceCatalog:
+    """All collections in one index. Their vectors have the index's size and metric."""
+
+    options: PineconeOptions
+    visibility: Visibility
+    host: str
+    _stats: Any = None
+
+    # A collection that somebody else dropped leaves no error behind, just nothing: so it is looked up each time.
+    lasting: ClassVar[bool] = False
+
+    def resolve(self, name: str) -> Operation[str | None]:
+        """One record names the target: replacing it is the switch."""
+        found = yield from self._read(_POINTER + name)
+        return None if found is None else str(found["physical"])
+
+    def names(self) -> Operation[list[str]]:
+        """By listing the records of collections."""
+        ids, token = list[str](), None
+        while True:
+            arguments = {"namespace": RESERVED, "prefix": _COLLECTION, "limit": _PAGE, "pagination_token": token}
+            try:
+                reply = yield Call(self.host, "list_paginated", arguments)
+            except NoNamespace:
+                return []
+            ids += [item.id for item in reply.vectors]
+            token = reply.pagination.next if reply.pagination else None
+            if not token:
+                return [each.removeprefix(_COLLECTION) for each in ids]
+
+    def describe(self, physical: str) -> Operation[CollectionInfo | None]:
+        """From the collection's record."""
+        found = yield from self._read(_COLLECTION + physical)
+        if found is None:
+            return None
+        metric = metric_of(found["metric"], physical)
+        return CollectionInfo(physical, {DENSE: int(found["dimension"])}, metric, json.loads(found["record"]))
+
+    def create(self, request: Create) -> Operation[None]:
+        """Write the collection's record, if the index is of the right kind."""
+        size, metric = one_vector(request.vectors, request.physical), METRIC_NAMES[request.metric]
+        found = yield from self.describe(request.physical)
+        if found is not None:
+            check_same(request, found)
+            return
+        stats = yield from self.stats()
+        for what, has, wanted in (("dimensions", stats.dimension, size), ("metric", stats.metric, metric)):
+            if has is not None and has != wanted:
+                raise BackendRefused(
+                    f"collection {request.physical!r} wants {what} {wanted}, but the index at {self.host} has {has}"
+                    f"; use an index made for it, or leave index_host out and let nestvec make one"
+                )
+        values = {"dimension": size, "metric": metric, "tenants": request.tenants, "record": _packed(request.record)}
+        yield from self._put(_COLLECTION + request.physical, values)
+
+    def update(self, request: Update) -> Operation[None]:
+        """Replace the record."""
+        found = yield from self._collection(request.physical)
+        yield from self._put(_COLLECTION + request.physical, {**found, "record": _packed(request.record)})
+
+    def point(self, request: Point) -> Operation[None]:
+        """Replace the pointer's record."""
+        yield from self._collection(request.physical)
+        hidden = yield from self._read(_COLLECTION + request.name)
+        if hidden is not None:
+            raise BackendRefused(f"pointer {request.name!r} would hide a collection of that name; choose another name")
+        yield from self._put(_POINTER + request.name, {"physical": request.physical})
+
+    def drop(self, physical: str) -> Operation[None]:
+        """Empty the collection's namespaces, then forget it: broken off, it is still known and can be dropped again."""
+        found = yield from self._read(_COLLECTION + physical)
+        if found is None:
+            return
+        place = self._place(physical, found)
+        namespaces = yield from listed(place, scan=self.options.scan)
+        for namespace in sorted({place.default, *namespaces}):
+            yield from self._clear(namespace)
+        key = _COLLECTION + physical
+        lsn = yield from polling.delete(self.host, RESERVED, ids=[key])
+        yield from self._settle(Written(RESERVED, lsn, gone=[key]))
+
+    def locate(self, physical: str) -> Operation[Place]:
+        """The collection's namespaces. Raises `CollectionNotFound`."""
+        found = yield from self._collection(physical)
+        return self._place(physical, found)
+
+    def stats(self) -> Operation[Any]:
+        """The index's description of itself, asked once."""
+        if self._stats is None:
+            self._stats = yield Call(self.host, "describe_index_stats")
+        return self._stats
+
+    def _place(self, physical: str, found: Any) -> Place:
+        tenants = bool(found["tenants"])
+        return Place(physical, self.host, int(found["dimension"]), tenants, physical, f"{physical}_")
+
+    def _collection(self, physical: str) -> Operation[Any]:
+        found = yield from self._read(_COLLECTION + physical)
+        if found is None:
+            raise CollectionNotFound(
+                f"the index at {self.host} has no collection {physical!r}; create it with `nestvec apply` or apply()"
+            )
+        return found
+
+    def _read(self, key: str) -> Operation[Any]:
+        try:
+            reply = yield Call(self.host, "fetch", {"ids": [key], "namespace": RESERVED})
+        except NoNamespace:
+            return None
+        found = reply.vectors.get(key)
+        return None if found is None else found.metadata
+
+    def _put(self, key: str, values: dict[str, Any]) -> Operation[None]:
+        stats = yield from self.stats()
+        size = int(values.get("dimension") or stats.dimension)
+        stamp = uuid.uuid4().hex[:12]
+        vector = {"id": key, "values": [1.0] + [0.0] * (size - 1), "metadata": {**values, keys.STAMP: stamp}}
+        if len(orjson.dumps(vector["metadata"])) > MAX_METADATA_BYTES:
+            raise BackendRefused(f"the description of {key!r} is larger than a Pinecone record; declare fewer fields")
+        content = orjson.dumps({"vectors": [vector], "namespace": RESERVED})
+        lsn = yield from polling.upsert(self.host, content, 1)
+        yield from self._settle(Written(RESERVED, lsn, present=(key, stamp)))
+
+    def _clear(self, namespace: str) -> Operation[None]:
+        try:
+            some = yield Call(self.host, "list_paginated", {"namespace": namespace, "limit": _PAGE})
+            lsn = yield from polling.delete(self.host, namespace, deleteAll=True)
+        except NoNamespace:
+            return
+        yield from self._settle(Written(namespace, lsn, gone=[item.id for item in some.vectors]))
+
+    def _settle(self, written: Written) -> Operation[None]:
+        stats = yield from self.stats()
+        yield from self.visibility.settle(self.host, int(stats.dimension), written)
+
+
+def _packed(record: Any) -> str:
+    return json.dumps(dict(record), ensure_ascii=False, separators=(",", ":"))

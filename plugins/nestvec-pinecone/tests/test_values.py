@@ -1,0 +1,121 @@
+"""Values and keys: what is written comes back, however the server prints its numbers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nestvec.errors import BackendRefused, InvalidName
+from nestvec.types import Record
+from nestvec_pinecone import keys, tags
+from nestvec_pinecone.records import metadata_of, record_of
+
+DATETIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda value: value.replace(tzinfo=UTC))  # noqa: DTZ001 - the strategy wants naive ones
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+SINGLES = st.one_of(st.text(), st.booleans(), INTEGERS, FLOATS, DATETIMES)
+LISTS = st.one_of(*(st.lists(each, max_size=3) for each in (st.text(), st.booleans(), INTEGERS, FLOATS, DATETIMES)))
+MIXED = st.lists(st.one_of(st.text(), st.booleans(), INTEGERS, FLOATS), max_size=4)
+NAMES = st.one_of(st.text(max_size=8), st.sampled_from(["nestvec_text", "nestvec_field_x", "$eq", "", "text", "id"]))
+
+
+def through_doubles(stored, whole):
+    """As a server keeps numbers, and prints whole ones."""
+    numbers = {key: float(value) for key, value in stored.items() if type(value) in (int, float)}
+    return {**stored, **{key: whole(value) if value.is_integer() else value for key, value in numbers.items()}}
+
+
+@pytest.mark.parametrize("whole", [int, float])
+@given(st.dictionaries(NAMES, st.one_of(SINGLES, LISTS, MIXED), max_size=5))
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+def test_records_come_back(whole, metadata):
+    made = Record("id", "d" * 600, "text", metadata, {"chunk": 3, "layout": "l", "end": 10**9})
+    stored = metadata_of(made, "stamp", "docs-1")
+    flat = (str, bool, int, float)
+    assert all(isinstance(each, flat) or all(type(item) is str for item in each) for each in stored.values())
+    found = record_of("id", through_doubles(stored, whole))
+    assert found == made
+    for name, value in metadata.items():
+        assert type(found.metadata[name]) is type(value)
+        if isinstance(value, list):
+            assert [type(each) for each in found.metadata[name]] == [type(each) for each in value]
+    assert type(found.system["chunk"]) is int
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "null"),
+        ({"a": 1}, "flatten"),
+        ([{"a": 1}], "list"),
+        ([None], "list"),
+        (b"x", "bytes"),
+        ([1, timedelta()], "list"),
+    ],
+)
+def test_what_pinecone_can_not_keep_is_refused_by_name(value, told):
+    made = Record("id", "doc-9", "text", {"fine": 1, "wrong": value}, {})
+    with pytest.raises(BackendRefused, match=told) as caught:
+        metadata_of(made, "stamp", "docs-1")
+    for part in ("'wrong'", "'doc-9'", "'docs-1'"):
+        assert part in str(caught.value)
+
+
+@given(NAMES)
+def test_field_names_are_reversible_and_never_ours(name):
+    key = keys.field_key(name)
+    assert keys.field_name(key) == name
+    assert key not in (keys.TEXT, keys.DOCUMENT_ID, keys.STAMP, keys.TYPES)
+    assert not key.startswith("$")
+
+
+@given(st.lists(st.text(min_size=1, max_size=20), unique=True))
+def test_tenants_have_namespaces_of_their_own(tenants):
+    names = [keys.tenant_namespace(tenant) for tenant in tenants]
+    assert len(set(names)) == len(names)
+    assert all(name.isascii() and name.isprintable() and name not in ("", "__default__") for name in names)
+
+
+@pytest.mark.parametrize("tenant", ["__default__", "_", "%5F_default__"])
+def test_tenants_do_not_take_pinecones_own_namespace(tenant):
+    assert not keys.tenant_namespace(tenant).startswith("_")
+
+
+def test_a_tenant_that_is_too_long_is_refused():
+    with pytest.raises(InvalidName, match="shorter"):
+        keys.tenant_namespace("東" * 100)
+
+
+@given(st.dictionaries(st.text(max_size=9), st.one_of(st.text(max_size=60), st.integers(), st.none()), max_size=9))
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+def test_records_fit_into_tags(record):
+    packed = tags.pack(record, "docs-1")
+    assert len(packed) <= 14
+    assert all(len(value) <= 120 and value.isascii() and value.isprintable() for value in packed.values())
+    assert all(value == value.strip() for value in packed.values())
+    assert tags.unpack({**packed, "team": "search"}) == record
+
+
+def test_large_records_are_compressed_and_larger_ones_refused():
+    fields = {f"field number {i}": "keyword" for i in range(100)}
+    packed = tags.pack({"fields": fields}, "docs-1")
+    assert packed["nestvec-record-0"][8:].startswith("z")
+    assert tags.unpack(packed) == {"fields": fields}
+    noise = {"x": "".join(map(str, (pow(7, i, 10**9) for i in range(1000))))}
+    with pytest.raises(BackendRefused, match="fewer fields"):
+        tags.pack(noise, "docs-1")
+
+
+@pytest.mark.parametrize("change", [{"nestvec-record-0": "zz"}, {"nestvec-record-1": "b"}, {"nestvec-record-1": ""}])
+def test_damaged_tags_are_nobodys_record(change):
+    packed = tags.pack({"a": "b" * 300}, "docs-1")
+    assert "unreadable" in tags.unpack({**packed, **change})["nestvec"]
+
+
+def test_a_shorter_record_leaves_nothing_of_a_longer_one():
+    long, short = tags.pack({"a": "b" * 300}, "x"), tags.pack({"a": "b"}, "x")
+    change = tags.replacing({**long, "team": "search"}, short)
+    assert change == {**short, "nestvec-record-1": "", "nestvec-record-2": ""}

@@ -1,0 +1,22 @@
+"""A Pinecone for tests, in a thread of the test process.
+
+    with PineconeEmulator() as emulator:
+        client = pinecone.Pinecone(api_key=emulator.api_key, host=emulator.url)
+
+Control and data plane over real HTTP, so that the SDK's own clients, timeouts and errors are tested, too. The
+data plane follows the public schema of API version 2026-04. The control plane speaks the form that the SDK
+sends, 2026-07 (`schema` and `deployment` where 2026-04 has `dimension`, `metric` and `spec`). Search is exact.
+
+Each index has its own host, as with Pinecone: here a path below one address.
+
+Not emulated: gRPC, sparse vectors, integrated embedding, the documents API, imports, backups, pods.
+"""
+
+from __future__ import annotations
+
+from nestvec.testing.emulators.pinecone.emulator import PineconeEmulator
+from nestvec.testing.emulators.pinecone.faults import Cut, Fault, Malformed, Meet, Status
+from nestvec.testing.emulators.pinecone.journal import Exchange
+from nestvec.testing.emulators.pinecone.settings import Lag, Settings
+
+__all__ = ["Cut", "Exchange", "Fault", "Lag", "Malformed", "Meet", "PineconeEmulator", "Settings", "Status"]

@@ -1,0 +1,208 @@
+"""The emulator's HTTP face. What a request meets, in order: fault, key, version, size, operation; then the journal."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from nestvec.testing.emulators.pinecone import limits
+from nestvec.testing.emulators.pinecone.control import Control, host_label
+from nestvec.testing.emulators.pinecone.data import Answer, Data
+from nestvec.testing.emulators.pinecone.errors import Refusal, error_body, require
+from nestvec.testing.emulators.pinecone.faults import Cut, Fault, FaultPlan, Malformed, Meet, Status
+from nestvec.testing.emulators.pinecone.journal import Exchange, Journal, parsed
+from nestvec.testing.emulators.pinecone.settings import Settings
+from nestvec.testing.emulators.pinecone.store import Index, Store
+
+_BODIES: dict[tuple[str, str], Callable[[Data, Any], Answer]] = {
+    ("POST", "/vectors/upsert"): Data.upsert,
+    ("POST", "/vectors/delete"): Data.delete,
+    ("POST", "/vectors/update"): Data.update,
+    ("POST", "/vectors/fetch_by_metadata"): Data.fetch_by_metadata,
+    ("POST", "/query"): Data.query,
+    ("POST", "/describe_index_stats"): Data.stats,
+}
+_QUERIES: dict[tuple[str, str], Callable[[Data, Any], Answer]] = {
+    ("GET", "/vectors/fetch"): Data.fetch,
+    ("GET", "/vectors/list"): Data.list_ids,
+    ("GET", "/namespaces"): Data.list_namespaces,
+}
+
+
+@dataclass(frozen=True)
+class App:
+    """`abort` closes the connection of the client with the given address."""
+
+    store: Store
+    settings: Callable[[], Settings]
+    faults: FaultPlan
+    journal: Journal
+    control: Control
+    abort: Callable[[tuple[str, int] | None], None]
+
+    def build(self) -> Starlette:
+        """The ASGI application."""
+        methods = ["GET", "POST", "PATCH", "DELETE"]
+        return Starlette(
+            routes=[
+                Route("/-/{host}/{rest:path}", self._data, methods=methods),
+                Route("/{rest:path}", self._control, methods=methods),
+            ]
+        )
+
+    async def _control(self, request: Request) -> Response:
+        return await self._serve(request, request.url.path, None, self._run_control)
+
+    async def _data(self, request: Request) -> Response:
+        path = "/" + request.scope["raw_path"].decode().split("/", 3)[3].partition("?")[0]
+        return await self._serve(request, path, request.path_params["host"], self._run_data)
+
+    async def _serve(self, request: Request, path: str, host: str | None, run: Callable[..., Response]) -> Response:
+        raw = await request.body()
+        fault = self.faults.take(request.method, path)
+
+        def answer() -> Response:
+            with self.store.lock:
+                return self._guarded(request, path, host, raw, run)
+
+        response = await self._failing(fault, request, host is None, answer) if fault else answer()
+        name = None if host is None else host.rpartition("-")[0]
+        query = tuple(request.query_params.multi_items())
+        headers = {key: value for key, value in request.headers.items() if key not in ("api-key", "authorization")}
+        status = 0 if isinstance(response, CutConnection) else response.status_code
+        self.journal.add(
+            Exchange(request.method, path, name, query, headers, raw, status, bytes(getattr(response, "body", b"")))
+        )
+        return response
+
+    def _guarded(
+        self, request: Request, path: str, host: str | None, raw: bytes, run: Callable[..., Response]
+    ) -> Response:
+        try:
+            self._admit(request, raw)
+            return run(request.method, path, host, request, raw)
+        except Refusal as refusal:
+            return failure(refusal.status, refusal.message, control=host is None)
+
+    def _admit(self, request: Request, raw: bytes) -> None:
+        key = self.settings().api_key
+        require(hmac.compare_digest(request.headers.get("api-key", "").encode(), key.encode()), "Invalid API Key", 401)
+        require(request.headers.get("x-pinecone-api-version"), "Missing header X-Pinecone-Api-Version")
+        require(
+            len(raw) <= limits.MAX_BODY,
+            f"Request size {len(raw)} exceeds the maximum supported size of {limits.MAX_BODY} bytes",
+            413,
+        )
+        require(len(str(request.url)) <= limits.MAX_URL, "URI too long", 414)
+
+    # ------------------------------------------------------------ planes
+
+    def _run_control(self, method: str, path: str, _host: None, _request: Request, raw: bytes) -> Response:
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        require(parts[0] == "indexes" and len(parts) <= 2, "Not found", 404)
+        match method, parts[1:]:
+            case "GET", []:
+                return success(self.control.list_indexes())
+            case "POST", []:
+                return success(self.control.create(_body(raw)), 201)
+            case "GET", [name]:
+                return success(self.control.describe(name))
+            case "PATCH", [name]:
+                return success(self.control.configure(name, _body(raw)))
+            case "DELETE", [name]:
+                self.control.delete(name)
+                return Response(status_code=202)
+        raise Refusal(405, "Method not allowed")
+
+    def _run_data(self, method: str, path: str, host: str, request: Request, raw: bytes) -> Response:
+        data = Data(self.store, self.settings, self._index(host))
+        if (method, path) in _BODIES:
+            return self._replied(_BODIES[method, path](data, _body(raw)))
+        if (method, path) in _QUERIES:
+            return self._replied(_QUERIES[method, path](data, request.query_params.multi_items()))
+        if method == "DELETE" and path.startswith("/namespaces/"):
+            return self._replied(data.delete_namespace(unquote(path.removeprefix("/namespaces/"))))
+        raise Refusal(404, "Not Found")
+
+    def _index(self, host: str) -> Index:
+        for index in self.store.indexes.values():
+            if host_label(index.name) == host and index.gone_after is None:
+                require(index.state == "Ready", "Index is not ready", 503)
+                return index
+        raise Refusal(404, "Index not found")
+
+    def _replied(self, answer: Answer) -> Response:
+        response = success(answer.body)
+        if answer.limited:
+            limits.check_result(bytes(response.body))
+        if self.settings().lsn and answer.committed is not None:
+            response.headers["x-pinecone-request-lsn"] = str(answer.committed)
+        if self.settings().lsn and answer.reconciled is not None:
+            response.headers["x-pinecone-max-indexed-lsn"] = str(answer.reconciled)
+        return response
+
+    # ------------------------------------------------------------ faults
+
+    async def _failing(self, fault: Fault, request: Request, control: bool, answer: Callable[[], Response]) -> Response:
+        if fault.applied:
+            answer()
+        match fault:
+            case Status():
+                response = failure(fault.status, fault.message, control=control)
+                if fault.retry_after is not None:
+                    response.headers["retry-after"] = str(fault.retry_after)
+                return response
+            case Cut():
+                client = request.client
+                return CutConnection(lambda: self.abort((client.host, client.port) if client else None))
+            case Malformed():
+                return Response(fault.content, 200, media_type="application/json")
+            case Meet():
+                return answer() if await fault.wait() else failure(503, "nobody came", control=control)
+        return answer()
+
+
+class CutConnection(Response):
+    """An answer that never comes."""
+
+    def __init__(self, abort: Callable[[], None]) -> None:
+        super().__init__()
+        self._abort = abort
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        send: object,
+    ) -> None:
+        """Close the connection, and wait until the server has noticed, so that it sends no 500."""
+        self._abort()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+def success(body: Any, status: int = 200) -> Response:
+    """A JSON reply. Compact, and doubles as they are."""
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return Response(content, status, media_type="application/json")
+
+
+def failure(status: int, message: str, *, control: bool) -> Response:
+    """An error in the shape of its plane."""
+    return success(error_body(status, message, control=control), status)
+
+
+def _body(raw: bytes) -> dict[str, Any]:
+    body = parsed(raw)
+    require(isinstance(body, dict), "Request body is not a JSON object")
+    assert isinstance(body, dict)
+    return body
