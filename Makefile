@@ -9,6 +9,8 @@ setup:           ## make .venv with everything the tests need
 	python3 -m venv .venv && .venv/bin/pip install -q -r requirements-dev.txt
 test:            ## run all tests
 	$(PYTHON) -m pytest
+integration:     ## the conformance kit against the containers of docker-compose.yml
+	docker compose --profile all up --wait && $(PYTHON) -m pytest -m docker tests/integration
 servers:         ## the tests against real servers, which they start themselves
 	$(PYTHON) -m pytest -m server
 lint:            ## ruff, formatting included

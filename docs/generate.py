@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import nestvec
 from nestvec import errors
+from nestvec.capabilities import BackendCapabilities
 from nestvec.config.blocks import ChunkingBlock, CollectionBlock, TasksBlock
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
 
@@ -110,9 +112,46 @@ def _plain(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
+BACKEND_FORMS = {
+    "Milvus Lite": ("milvus", {"path": "./milvus.db"}),
+    "Milvus server": ("milvus", {"uri": "http://localhost:19530"}),
+    "Pinecone": ("pinecone", {"api_key": {"env": "PINECONE_API_KEY"}}),
+    "Qdrant embedded": ("qdrant", {"path": "./qdrant"}),
+    "Qdrant server": ("qdrant", {"url": "http://localhost:6333"}),
+}
+
+
+def capabilities_page() -> str:
+    """What each backend declares that it can do."""
+    declared = {}
+    for label, (name, options) in BACKEND_FORMS.items():
+        plugin = default_registry().backend(name)
+        declared[label] = plugin.capabilities(plugin.options.model_validate(options))
+    rows = [f"| | {' | '.join(declared)} |", f"|---|{'---|' * len(declared)}"]
+    for field in fields(BackendCapabilities):
+        if field.name != "names":
+            cells = [_cell(getattr(capabilities, field.name)) for capabilities in declared.values()]
+            rows.append(f"| `{field.name}` | {' | '.join(cells)} |")
+    intro = (
+        "What the backends declare, before connecting; what a server really can is asked of it (`nestvec doctor`). "
+        "`nestvec plugins --capabilities --json` prints the same for every installed plugin. What each row means: "
+        "`nestvec.capabilities.BackendCapabilities`. Limits are inclusive, sizes in bytes; empty: no limit known."
+    )
+    return "\n".join([NOTE, "# Capabilities", "", intro, "", *rows]) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, frozenset):
+        return ", ".join(sorted(str(item) for item in value))
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
 PAGES = {
     "python.md": python_page,
     "configuration.md": configuration_page,
+    "capabilities.md": capabilities_page,
 }
 
 
