@@ -31,8 +31,8 @@ class Awaited:
     """An asynchronous adapter, called like a synchronous one."""
 
     def __init__(self, options):
-        self.runner = asyncio.Runner()
         self.adapter = AsyncMilvusAdapter(options)
+        self.runner = asyncio.Runner()
 
     def __getattr__(self, name):
         return lambda *arguments: self.runner.run(getattr(self.adapter, name)(*arguments))

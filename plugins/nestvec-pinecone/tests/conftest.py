@@ -25,7 +25,11 @@ class Awaited:
 
     def __init__(self, options):
         self.runner = asyncio.Runner()
-        self.adapter = self.runner.run(self._open(options))
+        try:
+            self.adapter = self.runner.run(self._open(options))
+        except BaseException:
+            self.runner.close()
+            raise
 
     async def _open(self, options):
         return AsyncPineconeAdapter(options)
