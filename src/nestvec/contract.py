@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from nestvec.types import Field, FieldType, Metric, Record, Span, Usage
 
@@ -478,10 +478,3 @@ class Event:
     name: str
     collection: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
-
-
-@runtime_checkable
-class Listener(Protocol):
-    """What receives events: a function. It must be quick and must not raise."""
-
-    def __call__(self, event: Event) -> None: ...

@@ -182,8 +182,8 @@ class Registry:
             message += f"; did you mean {close[0]!r}?"
         else:
             message += (
-                f"; install the distribution that provides it, usually nestvec-{name} (from a checkout of nestvec: "
-                f"pip install ./plugins/nestvec-{name})."
+                f"; install the distribution that provides it, usually nestvec-{name} (nestvec's own, from its "
+                f"checkout: pip install ./plugins/nestvec-{name})."
             )
         return f"{message} Installed {kind}s: {', '.join(installed) or 'none'}."
 
