@@ -1,0 +1,82 @@
+"""The contract between the core and its plugins.
+
+The core decides and yields *requests*; an `Embedder` answers `Encode`, an `Adapter` answers the others.
+Each request names the method that answers it, so a driver is a few lines and an adapter is one method for
+each request. Adapters see vectors, never texts to embed and never tasks.
+
+All vectors are `numpy.float32` arrays, one row for each record or query.
+"""
+
+from __future__ import annotations
+
+from nestvec.contract.adapters import (
+    Adapter,
+    AsyncAdapter,
+    BackendRequest,
+)
+from nestvec.contract.collections import (
+    SYSTEM_FIELDS,
+    CollectionInfo,
+    Create,
+    Describe,
+    Drop,
+    ListCollections,
+    Point,
+    Resolve,
+    Update,
+)
+from nestvec.contract.embedding import (
+    AsyncEmbedder,
+    Embedder,
+    Encode,
+    Encoded,
+    EncodeFailure,
+    Group,
+)
+from nestvec.contract.plugins import (
+    BackendPlugin,
+    EmbedderPlugin,
+    Event,
+)
+from nestvec.contract.records import (
+    Batch,
+    Count,
+    Fetch,
+    Found,
+    Query,
+    Remove,
+    Scroll,
+    Write,
+)
+
+__all__ = [
+    "SYSTEM_FIELDS",
+    "Adapter",
+    "AsyncAdapter",
+    "AsyncEmbedder",
+    "BackendPlugin",
+    "BackendRequest",
+    "Batch",
+    "CollectionInfo",
+    "Count",
+    "Create",
+    "Describe",
+    "Drop",
+    "Embedder",
+    "EmbedderPlugin",
+    "Encode",
+    "EncodeFailure",
+    "Encoded",
+    "Event",
+    "Fetch",
+    "Found",
+    "Group",
+    "ListCollections",
+    "Point",
+    "Query",
+    "Remove",
+    "Resolve",
+    "Scroll",
+    "Update",
+    "Write",
+]

@@ -1,0 +1,116 @@
+"""`Adapter` and `AsyncAdapter`: one method for each request to a backend."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, TypeAlias
+
+from nestvec.contract.collections import (
+    CollectionInfo,
+    Create,
+    Describe,
+    Drop,
+    ListCollections,
+    Point,
+    Resolve,
+    Update,
+)
+from nestvec.contract.records import Batch, Count, Fetch, Found, Query, Remove, Scroll, Write
+
+if TYPE_CHECKING:
+    from nestvec.capabilities import BackendCapabilities
+
+BackendRequest: TypeAlias = (
+    Resolve
+    | Describe
+    | ListCollections
+    | Create
+    | Update
+    | Point
+    | Drop
+    | Write
+    | Remove
+    | Fetch
+    | Scroll
+    | Count
+    | Query
+)
+
+
+class Adapter(ABC):
+    """Speaks to one backend. Instances must be safe to call from several threads.
+
+    Filters arrive resolved: every leaf carries its field's type. Reserved records never show up in any
+    answer. Vendor exceptions are mapped onto `nestvec.errors.BackendError` and chained. An adapter does
+    not retry; the drivers do.
+    """
+
+    @abstractmethod
+    def capabilities(self) -> BackendCapabilities:
+        """What the connected backend really can do (declared capabilities refined by asking it)."""
+
+    @abstractmethod
+    def resolve(self, request: Resolve) -> str | None: ...
+    @abstractmethod
+    def describe(self, request: Describe) -> CollectionInfo | None: ...
+    @abstractmethod
+    def list_collections(self, request: ListCollections) -> list[str]: ...
+    @abstractmethod
+    def create(self, request: Create) -> None: ...
+    @abstractmethod
+    def update(self, request: Update) -> None: ...
+    @abstractmethod
+    def point(self, request: Point) -> None: ...
+    @abstractmethod
+    def drop(self, request: Drop) -> None: ...
+    @abstractmethod
+    def write(self, request: Write) -> None: ...
+    @abstractmethod
+    def remove(self, request: Remove) -> None: ...
+    @abstractmethod
+    def fetch(self, request: Fetch) -> Batch: ...
+    @abstractmethod
+    def scroll(self, request: Scroll) -> Batch: ...
+    @abstractmethod
+    def count(self, request: Count) -> int: ...
+    @abstractmethod
+    def query(self, request: Query) -> list[list[Found]]: ...
+
+    def close(self) -> None:  # noqa: B027
+        """Release connections and locks. Safe to call twice."""
+
+
+class AsyncAdapter(ABC):
+    """The asynchronous form of `Adapter`, for backends with a native asynchronous client; same contract."""
+
+    @abstractmethod
+    async def capabilities(self) -> BackendCapabilities: ...
+    @abstractmethod
+    async def resolve(self, request: Resolve) -> str | None: ...
+    @abstractmethod
+    async def describe(self, request: Describe) -> CollectionInfo | None: ...
+    @abstractmethod
+    async def list_collections(self, request: ListCollections) -> list[str]: ...
+    @abstractmethod
+    async def create(self, request: Create) -> None: ...
+    @abstractmethod
+    async def update(self, request: Update) -> None: ...
+    @abstractmethod
+    async def point(self, request: Point) -> None: ...
+    @abstractmethod
+    async def drop(self, request: Drop) -> None: ...
+    @abstractmethod
+    async def write(self, request: Write) -> None: ...
+    @abstractmethod
+    async def remove(self, request: Remove) -> None: ...
+    @abstractmethod
+    async def fetch(self, request: Fetch) -> Batch: ...
+    @abstractmethod
+    async def scroll(self, request: Scroll) -> Batch: ...
+    @abstractmethod
+    async def count(self, request: Count) -> int: ...
+    @abstractmethod
+    async def query(self, request: Query) -> list[list[Found]]: ...
+
+    async def close(self) -> None:  # noqa: B027
+        """Release connections and locks. Safe to call twice."""

@@ -1,0 +1,101 @@
+"""Requests about collections as a whole: finding, creating, describing, pointing, dropping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nestvec.types import Field, FieldType, Metric
+
+if TYPE_CHECKING:
+    from nestvec.options import Options
+
+#: nestvec's own filterable bookkeeping fields; adapters index them like declared ones.
+SYSTEM_FIELDS: Mapping[str, Field] = {
+    "document_id": Field(FieldType.KEYWORD),
+    "chunk": Field(FieldType.INTEGER),
+    "layout": Field(FieldType.KEYWORD),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """A physical collection as the backend describes it.
+
+    `record` is what nestvec stored on it, or None for a foreign collection. `fields` are the indexed
+    metadata fields, or None where the engine can not tell (whether a field holds lists need not be known).
+    """
+
+    physical: str
+    vectors: Mapping[str, int]
+    metric: Metric
+    record: Mapping[str, Any] | None
+    fields: Mapping[str, Field] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Answered with the physical name that the pointer `name` leads to, or None."""
+
+    method: ClassVar[str] = "resolve"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Answered with `CollectionInfo`, or None where no such physical collection exists."""
+
+    method: ClassVar[str] = "describe"
+    physical: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListCollections:
+    """Answered with the names of all physical collections."""
+
+    method: ClassVar[str] = "list_collections"
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create a physical collection, its indexes and its record. Answered with None.
+
+    `vectors` maps vector names to dimensions. Repeating the same request after an interruption completes it.
+    """
+
+    method: ClassVar[str] = "create"
+    physical: str
+    vectors: Mapping[str, int]
+    metric: Metric
+    fields: Mapping[str, Field]
+    record: Mapping[str, Any]
+    tenants: bool = False
+    options: Options | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Replace the record and add indexes for `fields`. Never touches vectors. Answered with None."""
+
+    method: ClassVar[str] = "update"
+    physical: str
+    fields: Mapping[str, Field]
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Let the pointer `name` lead to `physical`, atomically for readers. Answered with None."""
+
+    method: ClassVar[str] = "point"
+    name: str
+    physical: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Delete a physical collection. Answered with None; dropping what is not there is no error."""
+
+    method: ClassVar[str] = "drop"
+    physical: str

@@ -1,0 +1,73 @@
+"""What a plugin registers, and what it can listen to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nestvec.contract.adapters import Adapter, AsyncAdapter
+from nestvec.contract.embedding import AsyncEmbedder, Embedder
+
+if TYPE_CHECKING:
+    from nestvec.capabilities import BackendCapabilities, ModelCapabilities
+    from nestvec.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class BackendPlugin:
+    """A backend, as its plugin registers it. Building one must not import an SDK.
+
+    `options` validates the `[backends.NAME]` block (without `use`), `collection_options` the table of the
+    same name inside a `[collections.NAME]` block. `open_async` is None, or returns None for options that have no
+    asynchronous form (embedded engines): worker threads then drive the synchronous adapter.
+    """
+
+    name: str
+    summary: str
+    options: type[Options]
+    capabilities: Callable[[Any], BackendCapabilities]
+    open: Callable[[Any], Adapter]
+    open_async: Callable[[Any], AsyncAdapter | None] | None = None
+    collection_options: type[Options] | None = None
+    #: Options of an embedded store at a path (None: in memory); None for a backend without one.
+    embedded: Callable[[Path | None], Mapping[str, Any]] | None = None
+    #: Offers itself as the default, to be used without a configuration. One installed plugin may.
+    default: bool = False
+    #: A TOML block that `nestvec init` offers, commented out: another way to use this plugin.
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderPlugin:
+    """An embedder, as its plugin registers it. Building one must not import an SDK.
+
+    `capabilities(options)` needs no secret, file or network: `plan` calls it.
+    """
+
+    name: str
+    summary: str
+    options: type[Options]
+    capabilities: Callable[[Any], ModelCapabilities]
+    open: Callable[[Any], Embedder]
+    open_async: Callable[[Any], AsyncEmbedder | None] | None = None
+    #: Options under which this embedder needs no key, server or download; None if it always needs one.
+    embedded: Mapping[str, Any] | None = None
+    #: Offers itself as the default, to be used without a configuration. One installed plugin may.
+    default: bool = False
+    #: A TOML block that `nestvec init` offers, commented out: another way to use this plugin.
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, for metrics and audit. `name` is stable; `data` holds plain values, no secrets.
+
+    Names: `document_written`, `document_failed`, `document_deleted`, `search_done`, `request_retried`,
+    `pointer_moved`, `collection_created`, `collection_updated`, `collection_copied`.
+    """
+
+    name: str
+    collection: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,123 @@
+"""Requests about records: writing, reading, searching."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+from nestvec.types import Metric, Record
+
+if TYPE_CHECKING:
+    from nestvec.filters import Filter
+    from nestvec.types import FloatArray
+
+    Vectors: TypeAlias = Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Insert or replace records by id, durably. Answered with None.
+
+    `vectors[name]` has one row for each record. The order of records is the order of becoming durable: an
+    adapter that splits the request writes the parts in order. `generation` is the one that the writer
+    resolved; the driver does not repeat the request after `until`, when the writer's lease ends.
+    """
+
+    method: ClassVar[str] = "write"
+    physical: str
+    records: Sequence[Record]
+    vectors: Vectors
+    generation: int = 1
+    tenant: str | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete records by id, in order. Answered with None; ids that are not there are no error.
+
+    `generation` and `until` as for `Write`.
+    """
+
+    method: ClassVar[str] = "remove"
+    physical: str
+    ids: Sequence[str]
+    generation: int = 1
+    tenant: str | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Read records by id. Answered with `Batch`; missing ids are absent from it, in no promised order.
+
+    Without `content` the adapter may leave text and metadata out: only ids and system fields are needed.
+    """
+
+    method: ClassVar[str] = "fetch"
+    physical: str
+    ids: Sequence[str]
+    vectors: bool = False
+    content: bool = True
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scroll:
+    """Read all records that match, page by page. Answered with `Batch`, whose `cursor` asks for the next page."""
+
+    method: ClassVar[str] = "scroll"
+    physical: str
+    where: Filter | None = None
+    limit: int = 256
+    cursor: str | int | None = None
+    vectors: bool = False
+    content: bool = True
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some records, and their vectors (one row each) where they were asked for."""
+
+    records: Sequence[Record]
+    vectors: Vectors | None = None
+    cursor: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Answered with the exact number of records that match."""
+
+    method: ClassVar[str] = "count"
+    physical: str
+    where: Filter | None = None
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Search with each row of `vectors[name]`, shape (questions, dimensions).
+
+    Answered with one list of `Found` for each question, best first: those after the first `offset`, at
+    most `limit`, none with a score below `threshold`. Scores are higher-is-better (see `Metric`).
+    """
+
+    method: ClassVar[str] = "query"
+    physical: str
+    vectors: Vectors
+    metric: Metric
+    limit: int
+    offset: int = 0
+    threshold: float | None = None
+    where: Filter | None = None
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record found by a search."""
+
+    record: Record
+    score: float
