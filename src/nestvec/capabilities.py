@@ -42,6 +42,8 @@ class BackendCapabilities:
     native_aliases: bool = True
     #: The record of the space lives on the collection itself; otherwise in a reserved record.
     collection_record: bool = True
+    #: Reads collections that somebody else made (see `nestvec.contract.ForeignLayout`).
+    adopts: bool = False
     #: How many vectors a record may have, under different names.
     max_vectors: int | None = 1
     #: Vector storage kinds: float32, float16, int8, binary.

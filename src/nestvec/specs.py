@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nestvec.chunking import Chunking
+from nestvec.contract import ForeignLayout
 from nestvec.errors import SpaceUnknown
 from nestvec.spaces import EmbeddingSpace
 from nestvec.types import DENSE, Field, Metric
@@ -33,6 +34,10 @@ class CollectionSpec:
     namespaces: bool = False
     store_text: bool = True
     options: Options | None = None
+    #: Set for a collection that somebody else made and that nestvec only reads.
+    foreign: ForeignLayout | None = None
+    #: Whether adopting it compares some of its vectors with what the model gives for their texts.
+    verify: bool = True
 
     @property
     def vectors(self) -> dict[str, int]:
@@ -49,6 +54,7 @@ class CollectionSpec:
 
         `retired` are fields that were declared once: their values are still there, in their type.
         """
+        adopted = {"foreign": self.foreign.to_dict()} if self.foreign is not None else {}
         return {
             "nestvec": RECORD_VERSION,
             "name": self.name,
@@ -60,6 +66,7 @@ class CollectionSpec:
             "chunking": asdict(self.chunking),
             "namespaces": self.namespaces,
             "store_text": self.store_text,
+            **adopted,
         }
 
 
@@ -76,6 +83,7 @@ class StoredCollection:
     chunking: Chunking
     namespaces: bool
     store_text: bool
+    foreign: ForeignLayout | None = None
 
     @property
     def known_fields(self) -> dict[str, Field]:
@@ -88,7 +96,7 @@ class StoredCollection:
         if not record:
             raise SpaceUnknown(
                 f"collection {physical!r} was not made by nestvec: it carries no embedding space, so nestvec can "
-                f"not vouch for its vectors; choose another collection name"
+                f"not vouch for its vectors; choose another collection name, or adopt it (adopt = true)"
             )
         if record.get("nestvec") != RECORD_VERSION:
             raise SpaceUnknown(
@@ -112,4 +120,5 @@ class StoredCollection:
             chunking=Chunking(**record["chunking"]),
             namespaces=bool(record["namespaces"]),
             store_text=bool(record["store_text"]),
+            foreign=ForeignLayout.from_dict(record["foreign"]) if "foreign" in record else None,
         )

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from nestvec.contract import AsyncAdapter
+from nestvec.contract import AsyncAdapter, ForeignLayout
 from nestvec.testing import AdapterConformance, BackendUnderTest
-from nestvec.testing.memory import MemoryAdapter, nestvec_backend
+from nestvec.testing.memory import MemoryAdapter, make_foreign, nestvec_backend
 from nestvec.testing.tap import METHODS
+
+FIELDS = ("lang", "year", "price", "open", "tags")
+
+
+def theirs(adapter, name, rows, payloads):
+    """Two vectors, and metadata in an object."""
+    store = adapter if isinstance(adapter, MemoryAdapter) else adapter.inner
+    kept = [
+        {"doc": {"key": item["key"]}, "body": item["body"], "meta": {k: v for k, v in item.items() if k in FIELDS}}
+        for item in payloads
+    ]
+    make_foreign(store, name, {"title": np.ones((len(rows), 3), np.float32), "content": rows}, kept)
+    return ForeignLayout(name, "content", "doc.key", "body", fields={field: f"meta.{field}" for field in FIELDS})
 
 
 class TestMemory(AdapterConformance):
     @pytest.fixture
     def backend(self):
-        return BackendUnderTest("memory", {"store": "conformance"}, reopens=True)
+        return BackendUnderTest("memory", {"store": "conformance"}, reopens=True, foreign=theirs)
 
 
 def native(method):
@@ -39,4 +53,4 @@ NativeMemory = type("NativeMemory", (_Native, AsyncAdapter), {name: native(name)
 class TestNativeAsyncMemory(AdapterConformance):
     @pytest.fixture
     def backend(self):
-        return BackendUnderTest(replace(nestvec_backend(), open_async=NativeMemory))
+        return BackendUnderTest(replace(nestvec_backend(), open_async=NativeMemory), foreign=theirs)

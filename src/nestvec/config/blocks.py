@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from nestvec.chunking import Chunking
+from nestvec.contract import ForeignLayout
 from nestvec.filters.tree import check_name
 from nestvec.options import Options
 from nestvec.types import Field as MetadataField
@@ -94,6 +95,20 @@ class ChunkingBlock(Options):
         return Chunking(self.unit, self.size, self.overlap, self.format, self.tokenizer)
 
 
+class ForeignBlock(Options):
+    """Where a collection that somebody else made keeps what nestvec reads, under the backend's own names."""
+
+    collection: str | None = Field(default=None, min_length=1, description="Its name; default: this collection's.")
+    vector: str | None = Field(default=None, description="Name of the vector; may be left out if there is one.")
+    id: str | None = Field(default=None, min_length=1, description="Key of the document id; default: the record's id.")
+    text: str | None = Field(default=None, min_length=1, description="Key of the text; default: texts are not read.")
+    namespace: str | None = Field(default=None, description="Part of the collection, on backends that have such.")
+    fields: dict[FieldName, str] = Field(
+        default_factory=dict, description="Keys of declared fields; default: their own names. Dots lead into objects."
+    )
+    verify: StrictBool = Field(default=True, description="Embed a few of its texts and compare, on adopting it.")
+
+
 class CollectionBlock(Options):
     """`[collections.NAME]`."""
 
@@ -117,6 +132,8 @@ class CollectionBlock(Options):
     store_text: StrictBool = Field(default=True, description="Keep the chunks' texts in the database.")
     fields: dict[FieldName, FieldDeclaration] = Field(default_factory=dict, description="Metadata fields to filter on.")
     chunking: ChunkingBlock = ChunkingBlock()
+    adopt: StrictBool = Field(default=False, description="Read a collection that somebody else made, as it is.")
+    foreign: ForeignBlock | None = Field(default=None, description="Where it keeps what nestvec reads (with adopt).")
 
     @model_validator(mode="after")
     def _coherent(self) -> CollectionBlock:
@@ -125,9 +142,29 @@ class CollectionBlock(Options):
             reasons.append("set purpose or tasks, not both")
         if self.late_chunking and self.chunking.overlap:
             reasons.append("chunking.overlap must be 0 under late chunking: chunks see their neighbours anyway")
+        reasons += self._adoption()
         if reasons:
             raise ValueError("; ".join(reasons))
         return self
+
+    def _adoption(self) -> list[str]:
+        if not self.adopt:
+            return ["foreign is for adopted collections: set adopt = true, or leave it out"] if self.foreign else []
+        reasons = []
+        if self.namespaces:
+            reasons.append("an adopted collection has no namespaces of nestvec's; leave namespaces out")
+        unknown = sorted(set(self.foreign.fields if self.foreign else ()) - set(self.fields))
+        if unknown:
+            reasons.append(f"foreign.fields names {', '.join(unknown)}, which fields does not: declare its type")
+        return reasons
+
+    def layout(self, name: str) -> ForeignLayout | None:
+        """How to read the collection, if it is adopted."""
+        if not self.adopt:
+            return None
+        given = self.foreign or ForeignBlock()
+        keys = {field: given.fields.get(field, field) for field in self.fields}
+        return ForeignLayout(given.collection or name, given.vector, given.id, given.text, given.namespace, keys)
 
 
 class FileBlock(Options):

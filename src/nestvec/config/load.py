@@ -210,6 +210,8 @@ class _Reader:
             namespaces=block.namespaces,
             store_text=block.store_text,
             options=options,
+            foreign=block.layout(name),
+            verify=block.foreign is None or block.foreign.verify,
         )
 
 
@@ -263,5 +265,7 @@ def _impossible(
             f"dimensions: backend {backend!r} stores at most {can.max_dimensions} dimensions; "
             f"set dimensions = {can.max_dimensions} or less instead of {dimensions}"
         )
+    if block.adopt and not can.adopts:
+        yield f"adopt: backend {backend!r} reads only what nestvec made; leave adopt out"
     if block.namespaces and not can.tenants:
         yield f"namespaces: backend {backend!r} has none; set namespaces = false"

@@ -33,6 +33,7 @@ from nestvec.contract.embedding import (
     EncodeFailure,
     Group,
 )
+from nestvec.contract.foreign import Adopt, ForeignLayout, lookup, pick
 from nestvec.contract.plugins import (
     BackendPlugin,
     EmbedderPlugin,
@@ -52,6 +53,7 @@ from nestvec.contract.records import (
 __all__ = [
     "SYSTEM_FIELDS",
     "Adapter",
+    "Adopt",
     "AsyncAdapter",
     "AsyncEmbedder",
     "BackendPlugin",
@@ -69,6 +71,7 @@ __all__ = [
     "Encoded",
     "Event",
     "Fetch",
+    "ForeignLayout",
     "Found",
     "Group",
     "ListCollections",
@@ -79,4 +82,6 @@ __all__ = [
     "Scroll",
     "Update",
     "Write",
+    "lookup",
+    "pick",
 ]

@@ -15,7 +15,9 @@ from nestvec.contract.collections import (
     Resolve,
     Update,
 )
+from nestvec.contract.foreign import Adopt
 from nestvec.contract.records import Batch, Count, Fetch, Found, Query, Remove, Scroll, Write
+from nestvec.errors import Unsupported
 
 if TYPE_CHECKING:
     from nestvec.capabilities import BackendCapabilities
@@ -26,6 +28,7 @@ BackendRequest: TypeAlias = (
     | ListCollections
     | Create
     | Update
+    | Adopt
     | Point
     | Drop
     | Write
@@ -76,6 +79,10 @@ class Adapter(ABC):
     @abstractmethod
     def query(self, request: Query) -> list[list[Found]]: ...
 
+    def adopt(self, request: Adopt) -> None:
+        """Optional: backends that can read what others made say so in `BackendCapabilities.adopts`."""
+        raise _no_adoption(request)
+
     def close(self) -> None:  # noqa: B027
         """Release connections and locks. Safe to call twice."""
 
@@ -112,5 +119,16 @@ class AsyncAdapter(ABC):
     @abstractmethod
     async def query(self, request: Query) -> list[list[Found]]: ...
 
+    async def adopt(self, request: Adopt) -> None:
+        """Optional: backends that can read what others made say so in `BackendCapabilities.adopts`."""
+        raise _no_adoption(request)
+
     async def close(self) -> None:  # noqa: B027
         """Release connections and locks. Safe to call twice."""
+
+
+def _no_adoption(request: Adopt) -> Unsupported:
+    return Unsupported(
+        f"collection {request.physical!r} can not be adopted: this backend's plugin reads only what nestvec made; "
+        f"ingest its texts into a collection of nestvec's own"
+    )

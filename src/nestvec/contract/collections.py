@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nestvec.contract.foreign import ForeignLayout
 from nestvec.types import Field, FieldType, Metric
 
 if TYPE_CHECKING:
@@ -44,10 +45,16 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """Answered with `CollectionInfo`, or None where no such physical collection exists."""
+    """Answered with `CollectionInfo`, or None where no such physical collection exists.
+
+    With `foreign`, the collection is somebody else's: `vectors` is then the one that is meant, under the name
+    `DENSE`, and `fields` has the declared fields whose type the engine knows. `CollectionConflict` is raised where
+    there is no such vector, or several and none is named.
+    """
 
     method: ClassVar[str] = "describe"
     physical: str
+    foreign: ForeignLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)

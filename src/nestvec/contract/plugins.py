@@ -65,7 +65,8 @@ class Event:
     """Something that happened, for metrics and audit. `name` is stable; `data` holds plain values, no secrets.
 
     Names: `document_written`, `document_failed`, `document_deleted`, `search_done`, `request_retried`,
-    `pointer_moved`, `collection_created`, `collection_updated`, `collection_copied`.
+    `pointer_moved`, `collection_created`, `collection_updated`, `collection_copied`,
+    `collection_adopted`.
     """
 
     name: str

@@ -1,4 +1,9 @@
-"""Requests about records: writing, reading, searching."""
+"""Requests about records: writing, reading, searching.
+
+Reading requests with `foreign` go to a collection that somebody else made. Their filters are on scope "foreign": names
+are the backend's own. Records are answered as `nestvec.contract.ForeignLayout` says: native ids as strings, the
+declared fields as metadata, no `system`; vectors under the name `DENSE`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from nestvec.contract.foreign import ForeignLayout
 from nestvec.types import Metric, Record
 
 if TYPE_CHECKING:
@@ -61,6 +67,7 @@ class Fetch:
     vectors: bool = False
     content: bool = True
     tenant: str | None = None
+    foreign: ForeignLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Scroll:
     vectors: bool = False
     content: bool = True
     tenant: str | None = None
+    foreign: ForeignLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,7 @@ class Count:
     physical: str
     where: Filter | None = None
     tenant: str | None = None
+    foreign: ForeignLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,7 @@ class Query:
     threshold: float | None = None
     where: Filter | None = None
     tenant: str | None = None
+    foreign: ForeignLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from __future__ import annotations
 from nestvec.filters.dsl import F, FieldExpression, system
 from nestvec.filters.evaluate import matches
 from nestvec.filters.mongo import FilterLike, parse_dict, to_dict
-from nestvec.filters.resolve import ResolvedFilter, resolve
+from nestvec.filters.resolve import ResolvedFilter, resolve, to_foreign
 from nestvec.filters.tree import (
     MAX_DEPTH,
     And,
@@ -81,5 +81,6 @@ __all__ = [
     "resolve",
     "system",
     "to_dict",
+    "to_foreign",
     "to_utc",
 ]

@@ -54,6 +54,17 @@ def resolve(
     )
 
 
+def to_foreign(where: ResolvedFilter | None, names: Mapping[str, str]) -> ResolvedFilter | None:
+    """A resolved filter on somebody else's records: each declared field under the name that they give it."""
+    if where is None:
+        return None
+    return rebuild(where, lambda leaf: replace(leaf, field=_foreign(leaf.field, names)))
+
+
+def _foreign(ref: FieldRef, names: Mapping[str, str]) -> FieldRef:
+    return replace(ref, name=names[ref.name], scope="foreign") if ref.scope == "metadata" else ref
+
+
 def check_leaf(leaf: Leaf, ref: FieldRef, place: str) -> Filter:
     """The leaf on a field of known type, with values of that type. `place` begins the error message."""
     problem = _misfit(leaf, ref.declared)
@@ -67,7 +78,7 @@ def check_leaf(leaf: Leaf, ref: FieldRef, place: str) -> Filter:
 
 def _resolved(leaf: Leaf, fields: Mapping[str, Field], place: str) -> Filter:
     ref = leaf.field
-    if ref.scope == "system":
+    if ref.scope != "metadata":
         return leaf
     field = fields.get(ref.name)
     if field is None:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 #: How deeply conditions may be nested; far more than anybody writes, far less than Python's stack holds.
 MAX_DEPTH: Final = 64
 
-Scope: TypeAlias = Literal["metadata", "system"]
+Scope: TypeAlias = Literal["metadata", "system", "foreign"]
 
 
 class FilterTruthError(InvalidFilter, TypeError):
@@ -60,7 +60,8 @@ class FieldRef:
     """Names the field of a leaf.
 
     `type` is None until `resolve` has looked the field up. Scope "system" marks nestvec's own bookkeeping,
-    which lives beside the user's metadata and may carry the same names.
+    which lives beside the user's metadata and may carry the same names; scope "foreign" a name of somebody
+    else's records, as the backend has it.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """Plan and apply: the difference between what a configuration says and what a database holds.
 
-Nothing here ever drops or recreates a collection. What can not be changed in place is a conflict.
+Nothing here ever drops or recreates a collection. What can not be changed in place is a conflict. What adopting a
+foreign collection means stands in `nestvec.flows.adopt`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from nestvec.contract import (
+    Adopt,
     CollectionInfo,
     Count,
     Create,
@@ -22,7 +24,8 @@ from nestvec.contract import (
 )
 from nestvec.errors import CollectionConflict, SpaceError
 from nestvec.filters import system
-from nestvec.flows.base import Binding, Emit, Flow, disagreements
+from nestvec.flows import adopt as adoption
+from nestvec.flows.base import Binding, Emit, Flow, disagreements, locate, require_origin
 from nestvec.flows.documents import heads_only
 from nestvec.specs import CollectionSpec, StoredCollection
 from nestvec.types import FieldType
@@ -77,9 +80,10 @@ def apply(binding: Binding) -> Flow[Change]:
         )
     if change.action == "create":
         yield from _create(binding)
+    if change.action == "adopt" and info is not None:
+        yield from adoption.adopt(binding, info)
     if change.action == "update" and info is not None:
-        stored = StoredCollection.read(info.record, info.physical)
-        yield Update(info.physical, spec.fields, spec.record(stored.generation, stored.known_fields))
+        yield from _update(spec, info)
         yield Emit(Event("collection_updated", spec.name, {"details": list(change.details)}))
     if change.action != "none":
         binding.forget()
@@ -96,7 +100,9 @@ def status(binding: Binding) -> Flow[Status]:
         stored = StoredCollection.read(info.record, info.physical)
     except SpaceError:
         return Status(spec.name, spec.backend, info.physical, None, None, None, None, None, change)
-    chunks = yield Count(info.physical)
+    chunks = yield Count(info.physical, foreign=spec.foreign)
+    if spec.foreign is not None:
+        return Status(spec.name, spec.backend, info.physical, None, stored.space.fingerprint, chunks, chunks, 0, change)
     documents = yield Count(info.physical, heads_only(None))
     old = ~(system("layout", FieldType.KEYWORD) == spec.layout)
     outdated = yield Count(info.physical, heads_only(old))
@@ -115,6 +121,8 @@ def status(binding: Binding) -> Flow[Status]:
 
 def _compare(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:
     spec = binding.spec
+    if spec.foreign is not None:
+        return (yield from _compare_foreign(binding))
     physical = yield Resolve(binding.pointer)
     info: CollectionInfo | None = yield Describe(physical or binding.pointer)
     if info is None:
@@ -123,13 +131,44 @@ def _compare(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:
         return Change(spec.name, "conflict", (_foreign(spec, binding.pointer),)), info
     try:
         stored = StoredCollection.read(info.record, physical)
-    except SpaceError as error:
+        require_origin(spec, stored)
+    except (SpaceError, CollectionConflict) as error:
         return Change(spec.name, "conflict", (str(error),)), info
     conflicts = _conflicts(spec, info, stored)
     if conflicts:
         return Change(spec.name, "conflict", conflicts), info
     updates = _updates(spec, info, stored)
     return Change(spec.name, "update" if updates else "none", updates), info
+
+
+def _compare_foreign(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:
+    spec = binding.spec
+    try:
+        _, info = yield from locate(binding)
+        if info is None:
+            return Change(spec.name, "conflict", (yield from adoption.missing(spec))), None
+        if info.record is None:
+            details, conflicts = yield from adoption.describe(spec, info)
+            return Change(spec.name, "conflict" if conflicts else "adopt", conflicts or details), info
+        stored = StoredCollection.read(info.record, info.physical)
+        require_origin(spec, stored)
+    except (SpaceError, CollectionConflict) as error:
+        return Change(spec.name, "conflict", (str(error),)), None
+    conflicts = _conflicts(spec, info, stored)
+    if conflicts:
+        return Change(spec.name, "conflict", conflicts), info
+    changed = info.record != spec.record(1)
+    details, conflicts = (yield from adoption.describe(spec, info)) if changed else ((), ())
+    action: Action = "conflict" if conflicts else "update" if changed else "none"
+    return Change(spec.name, action, conflicts or (("the mapping changed",) if changed else ())), info
+
+
+def _update(spec: CollectionSpec, info: CollectionInfo) -> Flow[None]:
+    if spec.foreign is not None:
+        yield Adopt(info.physical, spec.foreign, spec.record(1))
+        return
+    stored = StoredCollection.read(info.record, info.physical)
+    yield Update(info.physical, spec.fields, spec.record(stored.generation, stored.known_fields))
 
 
 def _description(spec: CollectionSpec) -> tuple[str, ...]:
@@ -145,7 +184,7 @@ def _description(spec: CollectionSpec) -> tuple[str, ...]:
 def _foreign(spec: CollectionSpec, pointer: str) -> str:
     return (
         f"backend {spec.backend!r} already has a collection {pointer!r} that is not nestvec's; "
-        f"choose another collection name"
+        f"choose another collection name, or adopt it (adopt = true) to read it as it is"
     )
 
 

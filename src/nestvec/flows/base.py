@@ -7,8 +7,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 from nestvec.capabilities import BackendCapabilities
-from nestvec.contract import BackendRequest, CollectionInfo, Describe, Encode, Event, Remove, Resolve, Write
-from nestvec.errors import BackendUnavailable, CollectionConflict, CollectionNotFound, GenerationMoved, InvalidName
+from nestvec.contract import (
+    BackendRequest,
+    CollectionInfo,
+    Describe,
+    Encode,
+    Event,
+    ForeignLayout,
+    Remove,
+    Resolve,
+    Write,
+)
+from nestvec.errors import (
+    BackendUnavailable,
+    CollectionConflict,
+    CollectionNotFound,
+    GenerationMoved,
+    InvalidName,
+    Unsupported,
+)
+from nestvec.filters import Filter, to_foreign
 from nestvec.spaces import require_same
 from nestvec.specs import CollectionSpec, StoredCollection
 from nestvec.values import is_unicode
@@ -39,6 +57,8 @@ class Target:
     physical: str
     stored: StoredCollection
     until: float
+    #: How to read it, if somebody else made it.
+    foreign: ForeignLayout | None = None
 
     @property
     def generation(self) -> int:
@@ -75,19 +95,40 @@ def bind(binding: Binding) -> Flow[Target]:
     if target is not None and binding.clock() < target.until:
         return target
     asked_at = binding.clock()
-    physical = yield Resolve(binding.pointer)
-    info = (yield Describe(physical)) if physical is not None else None
-    if info is None:
+    physical, info = yield from locate(binding)
+    if info is None or physical is None:
         raise CollectionNotFound(
             f"collection {binding.spec.name!r} does not exist on backend {binding.spec.backend!r}; "
             f"create it with `nestvec apply` or apply()"
         )
     # The lease counts from before the question, so that it never outlives the answer.
-    fresh = Target(physical, vouch(binding.spec, info), asked_at + binding.lease)
+    fresh = Target(physical, vouch(binding.spec, info), asked_at + binding.lease, binding.spec.foreign)
     if target is not None and target.physical != fresh.physical:
         yield Emit(Event("pointer_moved", binding.spec.name, {"from": target.physical, "to": fresh.physical}))
     binding.target = fresh
     return fresh
+
+
+def locate(binding: Binding) -> Flow[tuple[str | None, CollectionInfo | None]]:
+    """Where the pointer leads, and what is there. An adopted collection has no pointer: nothing of it is altered."""
+    foreign = binding.spec.foreign
+    physical: str | None = foreign.collection if foreign is not None else (yield Resolve(binding.pointer))
+    info: CollectionInfo | None = (yield Describe(physical, foreign)) if physical is not None else None
+    return physical, info
+
+
+def require_own(spec: CollectionSpec, action: str) -> None:
+    """Raise `Unsupported` for what is done only to collections that nestvec made."""
+    if spec.foreign is not None:
+        raise Unsupported(
+            f"collection {spec.name!r} was adopted: nestvec only reads {spec.foreign.collection!r} and can not "
+            f"{action}; copy it into a collection of nestvec's own: nestvec copy {spec.name} NEW"
+        )
+
+
+def foreign_filter(target: Target, where: Filter | None) -> Filter | None:
+    """The filter in the words of the collection that it goes to."""
+    return where if target.foreign is None else to_foreign(where, target.foreign.fields)
 
 
 def fence(binding: Binding, target: Target) -> Flow[Target]:
@@ -122,10 +163,18 @@ def send_fenced(binding: Binding, target: Target, request: Write | Remove) -> Fl
 def vouch(spec: CollectionSpec, info: CollectionInfo) -> StoredCollection:
     """Check that a physical collection is what the spec says. Raises a `SpaceError` or `CollectionConflict`."""
     stored = StoredCollection.read(info.record, info.physical)
+    require_origin(spec, stored)
     require_same(stored.space, spec.space, spec.name)
     for what, was, now in disagreements(spec, info, stored):
         raise CollectionConflict(f"collection {spec.name!r} has {what} {was}, but {now} is wanted; nothing was changed")
     return stored
+
+
+def require_origin(spec: CollectionSpec, stored: StoredCollection) -> None:
+    """Raise `CollectionConflict` where nestvec's own collection is to be adopted, or an adopted one to be its own."""
+    if (spec.foreign is None) != (stored.foreign is None):
+        made = "nestvec's own: leave adopt and foreign out" if stored.foreign is None else "adopted: set adopt = true"
+        raise CollectionConflict(f"collection {spec.name!r} is {made}; nothing was changed")
 
 
 def disagreements(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection) -> list[tuple[str, Any, Any]]:

@@ -6,16 +6,17 @@ Requests go to two places, so they are yielded as `At` a side; see `nestvec.driv
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from nestvec.contract import Batch, Count, Event, Fetch, Scroll, Write
 from nestvec.encoding.matryoshka import normalize
-from nestvec.errors import CollectionConflict, CollectionError, InvalidInput
-from nestvec.flows.base import Binding, Emit, Flow, Request, T, Target, bind, check_tenant, send_fenced
-from nestvec.flows.layout import restored
+from nestvec.errors import CollectionConflict, CollectionError, InvalidInput, Unsupported
+from nestvec.flows.base import Binding, Emit, Flow, Request, T, Target, bind, check_tenant, require_own, send_fenced
+from nestvec.flows.layout import Head, hash_text, make_record, restored
+from nestvec.metadata import hash_metadata
 from nestvec.spaces import require_same
 from nestvec.types import DENSE, Metric, Record
 
@@ -106,6 +107,12 @@ def _open(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]
     same = (source.spec.backend, source.spec.name) == (target.spec.backend, target.spec.name)
     if same:
         raise InvalidInput(f"collection {source.spec.name!r} can not be copied onto itself; name another target")
+    require_own(target.spec, "be copied into")
+    if source.spec.foreign is not None and source.spec.foreign.id is not None:
+        raise Unsupported(
+            f"collection {source.spec.name!r} was adopted with document ids from {source.spec.foreign.id!r}: records "
+            f"that share one have no known order; leave foreign.id out, and each is copied as a document of its own"
+        )
     require_same(source.spec.space, target.spec.space, source.spec.name)
     if source.spec.metric is not target.spec.metric:
         raise CollectionConflict(
@@ -114,7 +121,7 @@ def _open(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]
         )
     origin = yield from at("source", bind(source))
     yield from at("target", bind(target))
-    total: int = yield At("source", Count(origin.physical, tenant=tenant))
+    total: int = yield At("source", Count(origin.physical, tenant=tenant, foreign=origin.foreign))
     return total
 
 
@@ -123,12 +130,41 @@ def _copy_page(
 ) -> PairFlow[tuple[int, int, str | int | None]]:
     """Copy one page; returns how many records were written and seen, and the next page's cursor."""
     origin = yield from at("source", bind(source))
-    batch: Batch = yield At("source", Scroll(origin.physical, None, limit, cursor, vectors=True, tenant=tenant))
+    batch = yield from _read(source, origin, tenant, limit=limit, cursor=cursor)
     place = yield from at("target", bind(target))
     missing = yield from _missing(place, batch.records, tenant)
     if missing:
         yield from at("target", _write(target, place, batch, missing, tenant))
     return len(missing), len(batch.records), batch.cursor
+
+
+def _read(
+    source: Binding, origin: Target, tenant: str | None, *, limit: int, cursor: str | int | None = None
+) -> PairFlow[Batch]:
+    """A page of the source, as nestvec's own records: each record of an adopted collection becomes a document."""
+    foreign = origin.foreign
+    batch: Batch = yield At(
+        "source", Scroll(origin.physical, None, limit, cursor, vectors=True, tenant=tenant, foreign=foreign)
+    )
+    if foreign is None:
+        return batch
+    return replace(batch, records=[_as_document(record, source.spec) for record in batch.records])
+
+
+def _as_document(record: Record, spec: CollectionSpec) -> Record:
+    text, metadata = record.text or "", restored(record, spec.fields).metadata
+    head = Head(0, 1, hash_text(text), hash_metadata(metadata), "adopted")
+    return make_record(
+        tenant=None,
+        document_id=record.document_id,
+        chunk=0,
+        span=(0, len(text)),
+        text=text,
+        text_hash=hash_text(text),
+        metadata=metadata,
+        head=head,
+        store_text=record.text is not None,
+    )
 
 
 def _missing(place: Target, records: Sequence[Record], tenant: str | None) -> PairFlow[list[int]]:
@@ -154,14 +190,14 @@ def _verify(source: Binding, target: Binding, tenant: str | None, *, sample: int
     """Compare counts, and a sample record by record. Raises `CollectionError` saying what differs."""
     origin = yield from at("source", bind(source))
     place = yield from at("target", bind(target))
-    wanted: int = yield At("source", Count(origin.physical, tenant=tenant))
+    wanted: int = yield At("source", Count(origin.physical, tenant=tenant, foreign=origin.foreign))
     found: int = yield At("target", Count(place.physical, tenant=tenant))
     if wanted != found:
         raise CollectionError(
             f"{source.spec.name!r} has {wanted} records and its copy {target.spec.name!r} has {found}: the target held "
             f"others before, or the source changed meanwhile; copy again, or into an empty collection"
         )
-    page: Batch = yield At("source", Scroll(origin.physical, None, sample, None, vectors=True, tenant=tenant))
+    page = yield from _read(source, origin, tenant, limit=sample)
     if page.records:
         ids = [record.id for record in page.records]
         copied: Batch = yield At("target", Fetch(place.physical, ids, vectors=True, tenant=tenant))

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 
 from nestvec.chunking import join_chunks
 from nestvec.contract import Batch, Count, Event, Fetch, Remove, Scroll
-from nestvec.errors import CollectionError, GenerationMoved, InvalidInput
+from nestvec.errors import CollectionError, GenerationMoved, InvalidInput, Unsupported
 from nestvec.filters import Filter, FilterLike, resolve, system
-from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, send_fenced, with_target
+from nestvec.flows.base import (
+    Binding,
+    Emit,
+    Flow,
+    Target,
+    check_tenant,
+    foreign_filter,
+    require_own,
+    send_fenced,
+    with_target,
+)
 from nestvec.flows.layout import Head, chunk_ids, head_id, restored, span_of
 from nestvec.flows.state import on_current, read_states, sweep
 from nestvec.metadata import restore_metadata
@@ -51,12 +61,14 @@ def heads_only(where: Filter | None) -> Filter:
 def count(
     binding: Binding, where: FilterLike | None = None, tenant: str | None = None, *, chunks: bool = False
 ) -> Flow[int]:
-    """How many documents (or chunks) match."""
+    """How many documents (or chunks) match. In an adopted collection each record counts as a document."""
     check_tenant(binding.spec, tenant)
     resolved = resolve(where, binding.spec.fields)
 
     def use(target: Target) -> Flow[int]:
-        found: int = yield Count(target.physical, resolved if chunks else heads_only(resolved), tenant)
+        whole = chunks or target.foreign is not None
+        wanted = foreign_filter(target, resolved) if whole else heads_only(resolved)
+        found: int = yield Count(target.physical, wanted, tenant, target.foreign)
         return found
 
     return (yield from with_target(binding, use))
@@ -87,7 +99,10 @@ def scroll(
                 f"read; start again"
             )
         place = cursor.place if cursor is not None else None
-        batch: Batch = yield Scroll(target.physical, resolved, limit, place, vectors, tenant=tenant)
+        wanted = foreign_filter(target, resolved)
+        batch: Batch = yield Scroll(
+            target.physical, wanted, limit, place, vectors, tenant=tenant, foreign=target.foreign
+        )
         return batch, target.physical
 
     batch, physical = yield from with_target(binding, use)
@@ -108,10 +123,26 @@ def get(binding: Binding, ids: Sequence[str | int] | str | int, tenant: str | No
 
 def _get(binding: Binding, target: Target, ids: Sequence[str], tenant: str | None) -> Flow[list[Document]]:
     documents = []
+    if target.foreign is not None:
+        return (yield from _get_foreign(binding, target, ids, tenant))
     for block in _blocks(ids):
         parts = yield from _whole(target, block, tenant)
         documents += [_document(binding, parts[key]) for key in block if key in parts]
     return documents
+
+
+def _get_foreign(binding: Binding, target: Target, ids: Sequence[str], tenant: str | None) -> Flow[list[Document]]:
+    """Records of an adopted collection, by their own ids."""
+    if target.foreign is not None and target.foreign.id is not None:
+        raise Unsupported(
+            f"collection {binding.spec.name!r} was adopted with document ids from {target.foreign.id!r}, which can not "
+            f"be looked up; scroll or search with a filter, or leave foreign.id out"
+        )
+    found: dict[str, Document] = {}
+    for block in _blocks(ids):
+        batch: Batch = yield Fetch(target.physical, block, tenant=tenant, foreign=target.foreign)
+        found |= {record.id: _document(binding, [record]) for record in batch.records}
+    return [found[key] for key in ids if key in found]
 
 
 def _whole(target: Target, ids: Sequence[str], tenant: str | None) -> Flow[dict[str, list[Record]]]:
@@ -156,7 +187,7 @@ def _heads(target: Target, ids: Sequence[str], tenant: str | None) -> Flow[dict[
 
 
 def _document(binding: Binding, records: Sequence[Record]) -> Document:
-    text = join_chunks([(span_of(record.system), record.text or "") for record in records])
+    text = join_chunks([(span_of(record), record.text or "") for record in records])
     head = records[0]
     return Document(head.document_id, text, restore_metadata(head.metadata, binding.spec.fields))
 
@@ -170,6 +201,7 @@ def delete_any(
     everything: bool = False,
 ) -> Flow[int]:
     """Delete by id, by filter, or everything: exactly one of them must be given."""
+    require_own(binding.spec, "delete from it")
     chosen = check_ids(ids)
     if bool(chosen) + (where is not None) + everything != 1:
         raise InvalidInput("delete documents by id, by filter, or with everything=True: give exactly one of them")

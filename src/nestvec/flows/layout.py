@@ -125,9 +125,11 @@ def make_record(
     return Record(identity, document_id, text if store_text else None, metadata, system)
 
 
-def span_of(system: Mapping[str, str | int]) -> Span:
-    """The chunk's character range."""
-    return int(system["start"]), int(system["end"])
+def span_of(record: Record) -> Span:
+    """The chunk's character range in its document; all of it in an adopted collection."""
+    if not record.system:
+        return 0, len(record.text or "")
+    return int(record.system["start"]), int(record.system["end"])
 
 
 def restored(record: Record, fields: Mapping[str, Field]) -> Record:

@@ -12,7 +12,7 @@ import numpy as np
 from nestvec.contract import Encode, Encoded, Event, Found, Group, Query
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve
-from nestvec.flows.base import Binding, Emit, Flow, Target, bind, check_tenant, with_target
+from nestvec.flows.base import Binding, Emit, Flow, Target, bind, check_tenant, foreign_filter, with_target
 from nestvec.flows.layout import span_of
 from nestvec.metadata import restore_metadata
 from nestvec.types import DENSE, Hit
@@ -131,8 +131,9 @@ def _search(
             options.limit,
             options.offset,
             options.threshold,
-            where,
+            foreign_filter(target, where),
             tenant,
+            target.foreign,
         )
         if options.group_by_document:
             return (yield from _grouped(binding, query))
@@ -176,4 +177,4 @@ def _first_by_document(answer: Sequence[Found]) -> list[Found]:
 def _hit(spec: CollectionSpec, found: Found) -> Hit:
     record = found.record
     metadata = restore_metadata(record.metadata, spec.fields)
-    return Hit(record.id, record.document_id, found.score, record.text, metadata, span_of(record.system))
+    return Hit(record.id, record.document_id, found.score, record.text, metadata, span_of(record))

@@ -12,7 +12,7 @@ import numpy as np
 from nestvec.chunking import Splitter
 from nestvec.contract import Batch, Encode, Encoded, Event, Fetch, Group, Remove, Write
 from nestvec.errors import BackendRefused, InvalidDocument
-from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, send_fenced
+from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, require_own, send_fenced
 from nestvec.flows.layout import Head, chunk_ids, hash_text, make_record
 from nestvec.flows.state import on_current, read_states, sweep
 from nestvec.metadata import check_metadata, hash_metadata
@@ -112,6 +112,7 @@ def upsert(
     meanwhile, the batch is repeated on the new generation.
     """
     check_tenant(binding.spec, tenant)
+    require_own(binding.spec, "store documents in it")
     prepared, failed = prepare(binding.spec, splitter, incoming)
     report = yield from on_current(binding, lambda target: _store(binding, target, prepared, tenant))
     for failure in failed:

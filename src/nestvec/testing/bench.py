@@ -5,14 +5,24 @@ from __future__ import annotations
 import importlib
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from nestvec.capabilities import BackendCapabilities
 from nestvec.client import aconnect, connect
 from nestvec.client.base import Runtime
-from nestvec.contract import AsyncAdapter, BackendPlugin, CollectionInfo, Create, Describe, Drop, Event, Resolve
+from nestvec.contract import (
+    AsyncAdapter,
+    BackendPlugin,
+    CollectionInfo,
+    Create,
+    Describe,
+    Drop,
+    Event,
+    ForeignLayout,
+    Resolve,
+)
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import PluginNotFound
 from nestvec.options import Secret
@@ -21,6 +31,9 @@ from nestvec.testing.loop import Driver, Facade, Loop
 from nestvec.testing.recording import RecordingEmbedder
 from nestvec.testing.registry import test_registry
 from nestvec.testing.tap import Intercept, async_tap, tap
+
+if TYPE_CHECKING:
+    from nestvec.types import FloatArray
 
 FULL = 64
 #: The fields that the kit's collections declare.
@@ -38,6 +51,19 @@ FIELDS: Mapping[str, str] = {
 }
 
 
+class MakeForeign(Protocol):
+    """Make a collection with a cosine metric and say how to read it; `adapter` is the open adapter under test.
+
+    `rows` has shape (records, dimensions). Each record's payload is flat: `key` (its id), `body` (its text) and some of
+    the fields `lang`, `year`, `price`, `open` and `tags`. What the engine needs besides is the maker's business.
+    """
+
+    def __call__(
+        self, adapter: Any, name: str, rows: FloatArray, payloads: Sequence[Mapping[str, Any]]
+    ) -> ForeignLayout:
+        """Returns the layout, with all of the fields' names."""
+
+
 @dataclass(frozen=True, slots=True)
 class BackendUnderTest:
     """What the `backend` fixture returns.
@@ -45,7 +71,8 @@ class BackendUnderTest:
     `plugin` is the name of a backend that `registry` (by default: the installed plugins) knows, the name of its
     module, or the `BackendPlugin` itself. `options` is its `[backends.NAME]` block without `use`. `reopens` says
     that a client which opens the same options later, in this process, finds the data again. `prefix` begins the
-    names of the collections that the kit makes (and drops).
+    names of the collections that the kit makes (and drops). `foreign` makes a collection as another program would,
+    with the database's own client; without it, adoption can not be checked.
     """
 
     plugin: str | BackendPlugin
@@ -53,6 +80,7 @@ class BackendUnderTest:
     registry: Registry | None = None
     reopens: bool = False
     prefix: str = "kit"
+    foreign: MakeForeign | None = None
 
     def load(self) -> BackendPlugin:
         """The plugin. Raises `PluginNotFound` or `PluginBroken`."""
@@ -236,6 +264,13 @@ class Bench:
     def generation(self) -> int:
         """The generation behind the pointer, as its record says."""
         return int((self.describe().record or {}).get("generation", 0))
+
+    def make_foreign(self, rows: FloatArray, payloads: Sequence[Mapping[str, Any]]) -> ForeignLayout:
+        """A collection that nestvec did not make; dropped after the test."""
+        assert self.subject.foreign is not None, "a backend that adopts needs a maker of foreign collections"
+        layout = self.subject.foreign(self._opened(), f"{self.name}theirs", rows, payloads)
+        self._made[layout.collection] = None
+        return layout
 
     @property
     def adapter(self) -> Any:

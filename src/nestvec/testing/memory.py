@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
     Adapter,
+    Adopt,
     BackendPlugin,
     Batch,
     CollectionInfo,
@@ -20,6 +21,7 @@ from nestvec.contract import (
     Describe,
     Drop,
     Fetch,
+    ForeignLayout,
     Found,
     ListCollections,
     Point,
@@ -29,8 +31,10 @@ from nestvec.contract import (
     Scroll,
     Update,
     Write,
+    lookup,
+    pick,
 )
-from nestvec.errors import BackendRefused, CollectionNotFound
+from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound
 from nestvec.filters import Filter, matches
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Options
@@ -39,7 +43,7 @@ from nestvec.types import DENSE, Metric, Record
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
-CAPABILITIES = BackendCapabilities(embedded=True, exact=True, stores_exact=True, max_vectors=None)
+CAPABILITIES = BackendCapabilities(embedded=True, exact=True, stores_exact=True, adopts=True, max_vectors=None)
 
 
 @dataclass(slots=True)
@@ -91,7 +95,10 @@ class MemoryAdapter(Adapter):
     def describe(self, request: Describe) -> CollectionInfo | None:
         """See `Adapter`."""
         found = self._collections.get(request.physical)
-        return found.info if found else None
+        if found is None or request.foreign is None:
+            return found.info if found else None
+        name = _vector(found.info, request.foreign)
+        return replace(found.info, vectors={DENSE: found.info.vectors[name]}, fields=None)
 
     def list_collections(self, request: ListCollections) -> list[str]:
         """See `Adapter`."""
@@ -107,6 +114,11 @@ class MemoryAdapter(Adapter):
         """See `Adapter`."""
         found = self._collection(request.physical)
         found.info = replace(found.info, record=request.record, fields=request.fields)
+
+    def adopt(self, request: Adopt) -> None:
+        """See `Adapter`."""
+        found = self._collection(request.physical)
+        found.info = replace(found.info, record=request.record)
 
     def point(self, request: Point) -> None:
         """See `Adapter`."""
@@ -142,35 +154,36 @@ class MemoryAdapter(Adapter):
         with self._lock:
             points = self._collection(request.physical).points
             stored = [points[identity] for identity in request.ids if identity in points]
-            return self._batch(request.physical, stored, vectors=request.vectors)
+            return self._batch(request, stored)
 
     def scroll(self, request: Scroll) -> Batch:
         """See `Adapter`."""
         with self._lock:
-            stored = self._matching(request.physical, request.where, request.tenant)
+            stored = self._matching(request)
         start = int(request.cursor or 0)
         end = start + request.limit
-        batch = self._batch(request.physical, stored[start:end], vectors=request.vectors)
+        batch = self._batch(request, stored[start:end])
         return replace(batch, cursor=end if end < len(stored) else None)
 
     def count(self, request: Count) -> int:
         """See `Adapter`."""
         with self._lock:
-            return len(self._matching(request.physical, request.where, request.tenant))
+            return len(self._matching(request))
 
     def query(self, request: Query) -> list[list[Found]]:
         """See `Adapter`."""
         with self._lock:
             info = self._collection(request.physical).info
-            stored = self._matching(request.physical, request.where, request.tenant)
-        self._check(info, request.vectors)
-        matrix = _stack(info, stored)[DENSE]
+            stored = self._matching(request)
+        if request.foreign is None:
+            self._check(info, request.vectors)
+        matrix = _stack(info, stored)[_vector(info, request.foreign) if request.foreign else DENSE]
         return [self._rank(request, stored, scores(matrix, row, info.metric)) for row in request.vectors[DENSE]]
 
     def _rank(self, request: Query, stored: Sequence[_Stored], row: FloatArray) -> list[Found]:
         order = np.argsort(-row, kind="stable")[request.offset : request.offset + request.limit]
         least = -np.inf if request.threshold is None else request.threshold
-        return [Found(stored[i].record, float(row[i])) for i in order if row[i] >= least]
+        return [Found(_seen(stored[i], request.foreign), float(row[i])) for i in order if row[i] >= least]
 
     def _collection(self, physical: str) -> _Collection:
         try:
@@ -178,16 +191,20 @@ class MemoryAdapter(Adapter):
         except KeyError as error:
             raise CollectionNotFound(f"there is no collection {physical!r} in memory") from error
 
-    def _matching(self, physical: str, where: Filter | None, tenant: str | None) -> list[_Stored]:
+    def _matching(self, request: Scroll | Count | Query) -> list[_Stored]:
         return [
             item
-            for item in self._collection(physical).points.values()
-            if (tenant is None or item.tenant == tenant) and _matches(where, item.record)
+            for item in self._collection(request.physical).points.values()
+            if (request.tenant is None or item.tenant == request.tenant)
+            and _matches(request.where, item.record, request.foreign)
         ]
 
-    def _batch(self, physical: str, stored: Sequence[_Stored], *, vectors: bool) -> Batch:
-        info = self._collection(physical).info
-        return Batch([item.record for item in stored], _stack(info, stored) if vectors else None)
+    def _batch(self, request: Fetch | Scroll, stored: Sequence[_Stored]) -> Batch:
+        info, foreign = self._collection(request.physical).info, request.foreign
+        rows = _stack(info, stored) if request.vectors else None
+        if rows is not None and foreign is not None:
+            rows = {DENSE: rows[_vector(info, foreign)]}
+        return Batch([_seen(item, foreign) for item in stored], rows)
 
     def _check(self, info: CollectionInfo, vectors: Any) -> None:
         for name, rows in vectors.items():
@@ -197,7 +214,46 @@ class MemoryAdapter(Adapter):
                 )
 
 
-def _matches(where: Filter | None, record: Record) -> bool:
+def make_foreign(
+    adapter: MemoryAdapter, name: str, vectors: Mapping[str, FloatArray], payloads: Sequence[Mapping[str, Any]]
+) -> None:
+    """A collection that nestvec did not make: no record, payloads of any shape, ids `theirs-0`, `theirs-1`, …"""
+    sizes = {each: rows.shape[1] for each, rows in vectors.items()}
+    made = _Collection(CollectionInfo(name, sizes, Metric.COSINE, None))
+    for i, payload in enumerate(payloads):
+        key = f"theirs-{i}"
+        rows = {each: matrix[i].copy() for each, matrix in vectors.items()}
+        made.points[key] = _Stored(Record(key, key, None, dict(payload), {}), rows, None)
+    adapter._collections[name] = made
+
+
+def _vector(info: CollectionInfo, foreign: ForeignLayout) -> str:
+    """The name of the vector that is meant."""
+    if foreign.vector in info.vectors:
+        return str(foreign.vector)
+    if foreign.vector is None and len(info.vectors) == 1:
+        return next(iter(info.vectors))
+    raise CollectionConflict(
+        f"collection {info.physical!r} has the vectors {', '.join(map(repr, info.vectors))}; say with foreign.vector "
+        f"which one to search"
+    )
+
+
+def _seen(item: _Stored, foreign: ForeignLayout | None) -> Record:
+    """The record; of somebody else's, whose payload the metadata is, what the layout says."""
+    if foreign is None:
+        return item.record
+    payload = item.record.metadata
+    text = lookup(payload, foreign.text) if foreign.text else None
+    owner = lookup(payload, foreign.id) if foreign.id else None
+    key = item.record.id if owner is None else str(owner)
+    return Record(item.record.id, key, text if isinstance(text, str) else None, pick(foreign, payload), {})
+
+
+def _matches(where: Filter | None, record: Record, foreign: ForeignLayout | None) -> bool:
+    if foreign is not None:
+        payload = {path: lookup(record.metadata, path) for path in foreign.fields.values()}
+        return where is None or matches(where, payload)
     system = {**record.system, "document_id": record.document_id}
     return where is None or matches(where, record.metadata, system)
 

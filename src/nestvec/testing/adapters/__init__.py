@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nestvec.testing.adapters.adoption import AdoptionChecks
 from nestvec.testing.adapters.collections import ApplyChecks, CollectionChecks
 from nestvec.testing.adapters.documents import DocumentChecks, InterruptionChecks, ServiceChecks, TenantChecks
 from nestvec.testing.adapters.filters import FilterChecks
@@ -22,6 +23,7 @@ class AdapterConformance(
     DocumentChecks,
     InterruptionChecks,
     TenantChecks,
+    AdoptionChecks,
     ServiceChecks,
 ):
     """Everything that an adapter has to keep. Subclass it as `Test…` and provide the fixture `backend`:
