@@ -57,8 +57,9 @@ class TestControlPlane:
         refused(400, lambda: control.indexes.configure("docs", tags={"one": "more"}))
         assert len(control.indexes.describe("docs").tags) == 20
         control.indexes.configure("docs", tags={"b": "", "one": "more"})
-        raw = {"tags": {"long": "x" * 121}}
-        refused(400, lambda: control._http.patch("/indexes/docs", json=raw))
+        for value in ("x" * 121, "{}", "a,b", "ü", "a\n"):
+            raw = {"tags": {"wrong": value}}
+            refused(400, lambda raw=raw: control._http.patch("/indexes/docs", json=raw))
 
     def test_missing_indexes(self, control):
         for call in (control.indexes.describe, control.indexes.delete):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -94,28 +95,31 @@ def test_a_tenant_that_is_too_long_is_refused():
 def test_records_fit_into_tags(record):
     packed = tags.pack(record, "docs-1")
     assert len(packed) <= 14
-    assert all(len(value) <= 120 and value.isascii() and value.isprintable() for value in packed.values())
-    assert all(value == value.strip() for value in packed.values())
+    assert all(re.fullmatch(r"[A-Za-z0-9;@_.+-]{1,120}", value) for value in packed.values()), "what tags may hold"
     assert tags.unpack({**packed, "team": "search"}) == record
 
 
-def test_large_records_are_compressed_and_larger_ones_refused():
+def noise(numbers):
+    """What can hardly be compressed."""
+    return {"x": "".join(str(pow(7, i, 10**9 + 7)) for i in range(20, 20 + numbers))}
+
+
+def test_large_records_fit_and_larger_ones_are_refused():
     fields = {f"field number {i}": "keyword" for i in range(100)}
     packed = tags.pack({"fields": fields}, "docs-1")
-    assert packed["nestvec-record-0"][8:].startswith("z")
     assert tags.unpack(packed) == {"fields": fields}
-    noise = {"x": "".join(map(str, (pow(7, i, 10**9) for i in range(1000))))}
     with pytest.raises(BackendRefused, match="fewer fields"):
-        tags.pack(noise, "docs-1")
+        tags.pack(noise(1000), "docs-1")
 
 
 @pytest.mark.parametrize("change", [{"nestvec-record-0": "zz"}, {"nestvec-record-1": "b"}, {"nestvec-record-1": ""}])
 def test_damaged_tags_are_nobodys_record(change):
-    packed = tags.pack({"a": "b" * 300}, "docs-1")
+    packed = tags.pack(noise(50), "docs-1")
+    assert len(packed) == 3
     assert "unreadable" in tags.unpack({**packed, **change})["nestvec"]
 
 
 def test_a_shorter_record_leaves_nothing_of_a_longer_one():
-    long, short = tags.pack({"a": "b" * 300}, "x"), tags.pack({"a": "b"}, "x")
+    long, short = tags.pack(noise(50), "x"), tags.pack({"a": "b"}, "x")
     change = tags.replacing({**long, "team": "search"}, short)
     assert change == {**short, "nestvec-record-1": "", "nestvec-record-2": ""}

@@ -28,6 +28,7 @@ from nestvec.filters import F, resolve
 from nestvec.testing.emulators.pinecone import Meet, Status
 from nestvec.testing.emulators.pinecone.contract import Contract
 from nestvec.types import DENSE, Field, FieldType, Metric
+from nestvec_pinecone.tags import unpack
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -75,8 +76,8 @@ def test_an_index_as_it_is_created(kit, open_adapter, emulator):
         "deployment": {"deployment_type": "managed", "cloud": "gcp", "region": "europe-west4"},
     }
     assert tags.pop("nestvec-tenants") == "yes"
-    assert tags.keys() == {"nestvec-record-0"}
-    assert tags["nestvec-record-0"][8:].startswith('{"nestvec":1,"name":"docs",')
+    assert tags.keys() == {"nestvec-record-0", "nestvec-record-1"}
+    assert unpack(tags) == kit.RECORD
 
 
 def test_requests_and_replies_are_as_described(kit, adapter, emulator, contracts):

@@ -1,10 +1,10 @@
 """What nestvec writes into an index's tags: its record, and the pointers that lead to it.
 
-    nestvec-record-0, -1, …   a checksum and the record as JSON, cut into pieces; compressed if it would take too many
+    nestvec-record-0, -1, …   a checksum and the record: JSON, compressed, in URL-safe base64, cut into pieces
     nestvec-tenants           there if the collection has namespaces
     nestvec-to-NAME           a pointer NAME leads here, with a number: the index with the highest has it
 
-A tag holds 120 printable ASCII characters, and an index has at most 20 tags.
+A tag holds 120 letters, digits and some of `;@_-.+` and the space; an index has at most 20 tags.
 """
 
 from __future__ import annotations
@@ -23,17 +23,14 @@ _POINTER: Final = "nestvec-to-"
 _LENGTH: Final = 120
 #: Leaves some of the 20 for pointers, and for the user's own tags.
 _PIECES: Final = 14
-_COMPRESSED: Final = "z"
 _CHECKSUM: Final = 8
 
 
 def pack(record: Mapping[str, Any], collection: str) -> dict[str, str]:
     """The tags that hold a record. Raises `BackendRefused` if it is too large."""
-    # Spaces are escaped, because a piece may begin or end with one, and tags may be trimmed.
-    text = json.dumps(dict(record), separators=(",", ":")).replace(" ", "\\u0020")
-    if len(text) > _PIECES * _LENGTH - _CHECKSUM:
-        text = _COMPRESSED + base64.b85encode(zlib.compress(text.encode(), 9)).decode()
-    text = _checksum(text) + text
+    written = json.dumps(dict(record), ensure_ascii=False, separators=(",", ":"))
+    coded = base64.urlsafe_b64encode(zlib.compress(written.encode(), 9)).decode().rstrip("=")
+    text = _checksum(coded) + coded
     if len(text) > _PIECES * _LENGTH:
         raise BackendRefused(
             f"the description of collection {collection!r} takes {len(text)} characters, more than the "
@@ -57,9 +54,8 @@ def unpack(tags: Mapping[str, str]) -> dict[str, Any] | None:
 def _read(checksum: str, text: str) -> dict[str, Any]:
     if checksum != _checksum(text):
         raise ValueError("pieces are missing or changed")
-    if text.startswith(_COMPRESSED):
-        text = zlib.decompress(base64.b85decode(text[1:])).decode()
-    record: dict[str, Any] = json.loads(text)
+    padded = text + "=" * (-len(text) % 4)
+    record: dict[str, Any] = json.loads(zlib.decompress(base64.urlsafe_b64decode(padded)))
     return record
 
 

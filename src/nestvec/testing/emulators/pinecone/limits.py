@@ -24,6 +24,7 @@ MAX_URL: Final = 16 * 1024
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,43}[a-z0-9])?\Z")
 _TAG_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
+_TAG_VALUE = re.compile(r"[A-Za-z0-9;@_.+ -]{1,120}\Z")
 
 
 def check_name(name: object) -> None:
@@ -40,8 +41,8 @@ def check_tags(tags: Mapping[str, Any]) -> None:
     require(len(tags) <= MAX_TAGS, f"Index has {len(tags)} tags, which exceeds the limit of {MAX_TAGS}")
     for key, value in tags.items():
         require(_TAG_KEY.match(key), f"Invalid tag key {key!r}")
-        good = isinstance(value, str) and len(value) <= 120 and value.isascii() and value.isprintable()
-        require(good, f"Invalid value of tag {key!r}: at most 120 printable ASCII characters")
+        good = isinstance(value, str) and _TAG_VALUE.match(value)
+        require(good, f"Invalid value of tag {key!r}: at most 120 letters, digits, and any of ;@_-.+ and the space")
 
 
 def check_vector(values: object, dimension: int) -> None:
