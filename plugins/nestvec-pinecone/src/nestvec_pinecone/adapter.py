@@ -7,6 +7,7 @@ import inspect
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -163,7 +164,7 @@ class PineconeAdapter(Adapter):
             answer = attrgetter(call.method)(self._client(call.host, scene))(**call.arguments)
             return answer.to_list() if call.method == "indexes.list" else answer
         except VENDOR_ERRORS as error:
-            raise _mapped(error, scene) from error
+            raise _mapped(error, scene, self._options, call) from error
 
     def _pause(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -310,7 +311,7 @@ class AsyncPineconeAdapter(AsyncAdapter):
                 answer = answer.to_list()
             return await answer if inspect.isawaitable(answer) else answer
         except VENDOR_ERRORS as error:
-            raise _mapped(error, scene) from error
+            raise _mapped(error, scene, self._options, call) from error
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -330,9 +331,15 @@ def _scene(options: PineconeOptions, request: BackendRequest | None) -> Scene:
     return Scene(options.place, method, getattr(request, "physical", None) or getattr(request, "name", None))
 
 
-def _mapped(error: Exception, scene: Scene) -> NestvecError:
+def _mapped(error: Exception, scene: Scene, options: PineconeOptions, call: Call) -> NestvecError:
     """Errors of our own (an InvalidName is a ValueError, too) stay what they are."""
-    return error if isinstance(error, NestvecError) else translate(error, scene)
+    if isinstance(error, NestvecError):
+        return error
+    if options.index_host is not None:
+        return translate(error, replace(scene, option="index_host"))
+    if options.control_host is not None and call.host is None:
+        return translate(error, replace(scene, option="control_host"))
+    return translate(error, scene)
 
 
 def _check_open(closed: bool, scene: Scene) -> None:

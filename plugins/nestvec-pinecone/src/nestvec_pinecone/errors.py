@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import httpx
 from pinecone.errors import exceptions as vendor
 
 from nestvec.errors import (
     BackendDenied,
+    BackendFull,
     BackendRefused,
     BackendUnavailable,
     CollectionConflict,
@@ -21,6 +23,9 @@ from nestvec.errors import (
 VENDOR_ERRORS: Final = (vendor.PineconeError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, TypeError)
 
 _SHOWN: Final = 300
+#: Quotas share their statuses with what a key may not do (403) and with passing limits (429): the words differ.
+_QUOTA: Final = re.compile(r"quota|\bmax(imum)? .*allowed|upgrade your plan|storage limit", re.IGNORECASE)
+_MONTHLY: Final = re.compile(r"\bmonth", re.IGNORECASE)
 
 
 class NoNamespace(CollectionNotFound):
@@ -33,11 +38,15 @@ class Unreachable(BackendUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where an error happened: the backend in words, and the request's name and collection."""
+    """Where an error happened: the backend in words, and the request's name and collection.
+
+    `option` is the one that says where the request went, if somebody wrote that down: then it may be wrong.
+    """
 
     place: str
     method: str = "connect"
     collection: str | None = None
+    option: Literal["control_host", "index_host"] | None = None
 
     @property
     def request(self) -> str:
@@ -67,8 +76,8 @@ def _mapped(error: Exception, scene: Scene) -> NestvecError:
         )
     if isinstance(error, vendor.PineconeConnectionError | httpx.HTTPError | OSError):
         return Unreachable(
-            f"{scene.place} can not be reached for {scene.request}: {_named(error)}; is the address right, and the "
-            f"network there?"
+            f"{scene.place} can not be reached for {scene.request}: {_named(error)}; is the address right, with its "
+            f"port, and the network there?"
         )
     return BackendRefused(f"{scene.place}: {scene.request} failed: {_named(error)}")
 
@@ -76,19 +85,66 @@ def _mapped(error: Exception, scene: Scene) -> NestvecError:
 def _from_status(error: vendor.ApiError, scene: Scene) -> NestvecError:
     status = error.status_code
     told = f"{scene.place} answered {scene.request} with {status}: {_short(error.message)}"
-    if status == 404 and "namespace" in error.message.lower():
-        return NoNamespace(told)
+    if status == 404:
+        return _from_missing(error, scene, told)
+    if status in (403, 429) and (full := _exhausted(error)):
+        return BackendFull(f"{told}; {full}")
     if status in (401, 402, 403):
         return BackendDenied(f"{told}; check api_key, what that key may do, and the project's plan")
-    if status == 404:
-        return CollectionNotFound(f"{told}; create it with `nestvec apply` or apply()")
     if status == 409:
         return CollectionConflict(f"{told}; nothing was changed")
-    if status in (408, 429) or status >= 500:
+    if status == 429:
+        return BackendUnavailable(
+            f"{told}; try again later; if that keeps happening, lower concurrency, or ask Pinecone for a higher limit"
+        )
+    if status == 408 or (status >= 500 and status != 501):
         return BackendUnavailable(f"{told}; try again later")
-    if 300 <= status < 400:
-        return BackendRefused(f"{told}; is this the address of Pinecone?")
-    return BackendRefused(f"{told}; the same request would be refused again")
+    return BackendRefused(f"{told}; {_refusal(error, scene)}")
+
+
+def _from_missing(error: vendor.ApiError, scene: Scene, told: str) -> NestvecError:
+    if "namespace" in error.message.lower():
+        return NoNamespace(told)
+    if scene.option == "index_host":
+        return BackendRefused(
+            f"{told}; index_host must be the address of one index, as Pinecone's console shows it: not that of the "
+            f"control plane, and with the right port; is that index still there?"
+        )
+    if scene.option == "control_host" and _is_foreign(error, scene):
+        return BackendRefused(f"{told}; {_refusal(error, scene)}")
+    return CollectionNotFound(f"{told}; create it with `nestvec apply` or apply()")
+
+
+def _exhausted(error: vendor.ApiError) -> str | None:
+    """What to do about a quota that is used up. None, if it is something else."""
+    if error.status_code == 429:
+        if not _MONTHLY.search(error.message):
+            return None
+        return "the plan's units for this month are used up, and trying again does not help: change the plan"
+    if error.error_code != "QUOTA_EXCEEDED" and not _QUOTA.search(error.message):
+        return None
+    return (
+        "the project has as much as its plan allows: delete what is not needed, change the plan, or keep collections "
+        "as namespaces of one index (index_host)"
+    )
+
+
+def _refusal(error: vendor.ApiError, scene: Scene) -> str:
+    """What to do about a request that would be refused again."""
+    if error.status_code == 413:
+        return "that is too large for it, or for a proxy in between: use smaller chunks, or less metadata"
+    if _is_foreign(error, scene):
+        option = scene.option or "the network between"
+        return f"that is no answer of Pinecone's: check {option} (something else may be listening at that port)"
+    return "the same request would be refused again"
+
+
+def _is_foreign(error: vendor.ApiError, scene: Scene) -> bool:
+    """Whether the answer has another shape than Pinecone's errors. The planes differ."""
+    if not isinstance(error.body, dict):
+        return True
+    mark = {"control_host": "error", "index_host": "message", None: None}[scene.option]
+    return mark is not None and mark not in error.body
 
 
 def _named(error: Exception) -> str:

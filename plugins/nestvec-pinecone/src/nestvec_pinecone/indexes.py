@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from nestvec.contract import CollectionInfo, Create, Point, Update
 from nestvec.errors import (
@@ -22,6 +23,7 @@ from nestvec_pinecone.options import PineconeOptions
 from nestvec_pinecone.places import METRIC_NAMES, Place, check_same, metric_of, one_vector
 from nestvec_pinecone.polling import Polling
 
+_LOG: Final = logging.getLogger(__name__)
 #: States that an index does not come back from.
 _LOST = ("InitializationFailed", "Disabled")
 
@@ -115,7 +117,10 @@ class IndexCatalog:
                 return True
             return False
 
-        yield from self.polling.until(gone, self.options.ready_timeout, lambda: self._late(physical, "deleted"))
+        seconds = self.options.ready_timeout
+        yield from self.polling.until(
+            gone, seconds, lambda: self._late(physical, "deleted"), self._patience(physical, "deleted")
+        )
 
     def locate(self, physical: str) -> Operation[Place]:
         """Where the index is, once it can be used. Raises `CollectionNotFound`, `BackendUnavailable`."""
@@ -131,7 +136,10 @@ class IndexCatalog:
                 )
             return bool(model.status.ready and model.host)
 
-        yield from self.polling.until(ready, self.options.ready_timeout, lambda: self._late(physical, "ready"))
+        seconds = self.options.ready_timeout
+        yield from self.polling.until(
+            ready, seconds, lambda: self._late(physical, "ready"), self._patience(physical, "ready")
+        )
         (model,) = known
         return Place(physical, model.host, _dense(model)[1], tags.TENANTS in (model.tags or {}))
 
@@ -175,6 +183,15 @@ class IndexCatalog:
             return bool(expected(model.tags or {}))
 
         yield from self.polling.until(check, self.options.visible_timeout, lambda: self._late(physical, "changed"))
+
+    def _patience(self, physical: str, what: str) -> Callable[[float], None]:
+        """Says every few seconds why nothing happens. A warning, so that people see it who set no logging up."""
+
+        def tell(waited: float) -> None:
+            message = "Pinecone index %r is not %s after %.0f seconds; waiting up to %d (ready_timeout)"
+            _LOG.warning(message, physical, what, waited, self.options.ready_timeout)
+
+        return tell
 
     def _late(self, physical: str, what: str) -> NestvecError:
         return BackendUnavailable(

@@ -16,9 +16,13 @@ from nestvec_pinecone.clients import POST
 from nestvec_pinecone.errors import NoNamespace
 
 Check: TypeAlias = Callable[[], Operation[bool]]
+#: Hears how many seconds have passed.
+Patience: TypeAlias = Callable[[float], None]
 
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
+#: Seconds of silence while somebody waits.
+_SILENCE: Final = 10.0
 #: Ids travel in the address, which must not become too long.
 IDS_IN_ADDRESS: Final = 100
 _JSON: Final = {"Content-Type": "application/json"}
@@ -30,14 +34,19 @@ class Polling:
 
     clock: Callable[[], float] = time.monotonic
 
-    def until(self, check: Check, seconds: float, late: Callable[[], NestvecError]) -> Operation[None]:
-        """Ask until the answer is yes. Raises what `late` makes after so many seconds."""
-        deadline, pause = self.clock() + seconds, _FIRST_PAUSE
+    def until(
+        self, check: Check, seconds: float, late: Callable[[], NestvecError], waiting: Patience | None = None
+    ) -> Operation[None]:
+        """Ask until the answer is yes, telling `waiting` now and then. Raises `late()` after so many seconds."""
+        started, told, pause = self.clock(), 0.0, _FIRST_PAUSE
         while not (yield from check()):
-            left = deadline - self.clock()
-            if left <= 0:
+            waited = self.clock() - started
+            if waited >= seconds:
                 raise late()
-            yield Pause(min(pause, left))
+            if waiting is not None and waited - told >= _SILENCE:
+                told = waited
+                waiting(waited)
+            yield Pause(min(pause, seconds - waited))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 

@@ -13,6 +13,7 @@ filters can use, and a code under the field's name in the record's `types` says 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -38,6 +39,8 @@ def encode(value: Any) -> tuple[Any, str | None]:
         return (micros, "d") if abs(micros) <= EXACT else (float(micros), f"={json.dumps({'d': micros})}")
     if isinstance(value, int) and not isinstance(value, bool):
         return (value, "i") if abs(value) <= EXACT else (float(value), f"={value}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"it is {value}; leave the key out where there is no number")
     if isinstance(value, str | bool | float):
         return value, None
     if value is None:
