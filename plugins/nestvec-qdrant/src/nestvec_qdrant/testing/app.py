@@ -1,13 +1,13 @@
-"""The emulator's HTTP face: credentials, limits, faults, the journal; then the operation."""
+"""The emulator's HTTP face: credentials, limits; then the operation."""
 
 from __future__ import annotations
 
 import hmac
 import importlib.metadata
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qdrant_client.http import models as m
 from starlette.applications import Starlette
@@ -15,13 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nestvec_qdrant.testing.faults import CutFault, Fault, FaultPlan, HoldFault, MalformedFault, StatusFault
+from nestvec.testing.emulators.journal import Exchange
 from nestvec_qdrant.testing.operations import Call
 from nestvec_qdrant.testing.routes import ENDPOINTS, Endpoint
 from nestvec_qdrant.testing.wire import RefusedError, failure, parse_body, plain_model, success, translate
 
 if TYPE_CHECKING:
-    from nestvec_qdrant.testing.journal import Journal
     from nestvec_qdrant.testing.store import Store
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -36,62 +35,36 @@ class Settings:
     max_body_bytes: int = 32 * 1024 * 1024
 
 
-class Cut(Response):
-    """An answer that never comes: the transport is closed instead."""
-
-    def __init__(self, abort: Callable[[], None]) -> None:
-        super().__init__()
-        self._abort = abort
-
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-        send: object,
-    ) -> None:
-        """Close the connection and wait until the server has noticed, so that it sends no 500."""
-        del scope, send
-        self._abort()
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-
 @dataclass(frozen=True)
 class EmulatorApp:
-    """Everything a request meets, in this order: journal, credentials, fault, size, form, operation.
-
-    `abort` closes the connection of the client with the given address.
-    """
+    """Everything a request meets behind the gate, in this order: credentials, size, form, operation."""
 
     store: Store
     settings: Settings
-    faults: FaultPlan
-    journal: Journal
-    abort: Callable[[tuple[str, int] | None], None]
 
     def build(self) -> Starlette:
         """The ASGI application."""
         routes = [Route(endpoint.path, self._handler(endpoint), methods=[endpoint.method]) for endpoint in ENDPOINTS]
         return Starlette(routes=[Route("/", self._version, methods=["GET"]), *routes])
 
-    async def _version(self, _request: Request) -> Response:
-        # Neither recorded nor hit by faults: the client asks for it from a thread of its own, at a
+    def exchange(self, request: Request, raw: bytes) -> Exchange | None:
+        """The request as journal and faults know it."""
+        # The version is neither recorded nor hit by faults: the client asks for it from a thread of its own, at a
         # moment that no test controls.
+        return None if request.url.path == "/" else Exchange.of(request, raw)
+
+    def refusal(self, _request: Request, status: int, message: str) -> Response:
+        """What a fault answers."""
+        return failure(status, message)
+
+    async def _version(self, _request: Request) -> Response:
         version = importlib.metadata.version("qdrant-client")
         return plain_model(m.VersionInfo(title="qdrant - vector search engine", version=version, commit=None))
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         async def handle(request: Request) -> Response:
-            raw = await request.body()
-            path = request.url.path
-            self.journal.record(request.method, path, request.query_params, request.headers, raw)
             denied = self._denied(request, endpoint)
-            if denied is not None:
-                return denied
-            fault = self.faults.take(request.method, path)
-            if fault is None:
-                return self._answer(endpoint, request, raw)
-            return await self._fail(fault, endpoint, request, raw)
+            return denied or self._answer(endpoint, request, await request.body())
 
         return handle
 
@@ -130,22 +103,6 @@ class EmulatorApp:
                 return endpoint.operation(self.store, call)
         except (ValueError, KeyError, TypeError, NotImplementedError) as error:
             raise translate(error) from error
-
-    async def _fail(self, fault: Fault, endpoint: Endpoint, request: Request, raw: bytes) -> Response:
-        answer = self._answer(endpoint, request, raw) if fault.applied else None
-        match fault:
-            case StatusFault():
-                headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-                return failure(fault.status, fault.error, headers)
-            case CutFault():
-                client = request.client
-                address = None if client is None else (client.host, client.port)
-                return Cut(lambda: self.abort(address))
-            case MalformedFault():
-                return Response(fault.content, 200, media_type="application/json")
-            case HoldFault():
-                await fault.wait()
-        return answer or self._answer(endpoint, request, raw)
 
 
 def _same(given: str, key: str | None) -> bool:

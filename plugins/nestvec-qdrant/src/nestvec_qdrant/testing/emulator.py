@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from nestvec.testing.emulators.emulation import Emulation
+from nestvec.testing.emulators.journal import Exchange
+from nestvec.testing.emulators.plan import Storm
 from nestvec_qdrant.testing.app import EmulatorApp, Settings
-from nestvec_qdrant.testing.faults import Fault, FaultPlan
-from nestvec_qdrant.testing.journal import Journal, RecordedRequest
-from nestvec_qdrant.testing.server import ServerThread
+from nestvec_qdrant.testing.faults import Fault
+from nestvec_qdrant.testing.journal import RecordedRequest
 from nestvec_qdrant.testing.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -51,61 +54,80 @@ class QdrantEmulator:
         path: Path | None = None,
     ) -> None:
         self._store = Store(path)
-        self._faults = FaultPlan()
-        self._journal = Journal()
-        self._server = ServerThread()
-        settings = Settings(api_key, read_only_api_key, max_body_bytes)
-        app = EmulatorApp(self._store, settings, self._faults, self._journal, self._server.abort)
-        self._app = app.build()
+        self._app = EmulatorApp(self._store, Settings(api_key, read_only_api_key, max_body_bytes))
+        self._emulation: Emulation[Exchange] = Emulation("Qdrant emulator", lambda: self._app)
 
     @property
     def url(self) -> str:
         """Where it listens. Raises `BackendUnavailable` before the first start."""
-        return f"http://127.0.0.1:{self._server.port}"
+        return self._emulation.url
 
     @property
     def requests(self) -> tuple[RecordedRequest, ...]:
         """All requests so far, without credentials. `GET /`, the client's version check, is left out."""
-        return self._journal.requests
+        return tuple(RecordedRequest.of(each) for each in self.exchanges)
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The same, with their replies, times and the number of requests in flight."""
+        return self._emulation.journal.requests
 
     @property
     def pending_faults(self) -> tuple[Fault, ...]:
         """Injected faults that no request has met yet."""
-        return self._faults.pending
+        return self._emulation.faults.pending
 
     def clear_requests(self) -> None:
         """Forget the recorded requests."""
-        self._journal.clear()
+        self._emulation.journal.clear()
 
     def clear_faults(self) -> None:
         """Forget planned faults and release held requests."""
-        self._faults.clear()
+        self._emulation.faults.clear()
 
     def inject(
-        self, fault: _FaultT, *, method: str | None = None, path: str = "*", skip: int = 0, times: int = 1
+        self, fault: _FaultT, *, method: str | None = None, path: str = "*", skip: int = 0, times: int | None = 1
     ) -> _FaultT:
         """Plan a fault and return it.
 
-        It hits the next `times` requests whose method is `method` (None: any) and whose path matches the
+        It hits the next `times` (None: all) requests whose method is `method` (None: any) and whose path matches the
         shell pattern `path`, after `skip` of them went well. Faults are used in the order of planning.
         """
-        self._faults.add(fault, method=method, path=path, skip=skip, times=times)
+        self._emulation.faults.add(fault, method=method, path=path, skip=skip, times=times)
         return fault
+
+    def storm(self, storm: Storm, *, method: str | None = None, path: str = "*") -> None:
+        """Let matching requests meet faults at random, until `clear_faults`."""
+        self._emulation.faults.storm(storm, method=method, path=path)
+
+    @property
+    def latency(self) -> float:
+        """Seconds that each reply takes at least."""
+        return self._emulation.latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        self._emulation.latency = seconds
 
     def reset(self) -> None:
         """Drop all collections, faults and recorded requests: quicker than a new emulator for each test."""
-        self._faults.clear()
+        self._emulation.faults.clear()
         self._store.clear()
-        self._journal.clear()
+        self.latency = 0.0
+        self._emulation.journal.clear()
 
     def start(self) -> None:
         """Listen. Returns when connections are accepted. Raises `BackendUnavailable` if it can not."""
-        self._server.start(self._app)
+        self._emulation.start()
+
+    def run(self, host: str = "127.0.0.1", port: int = 0, announce: Callable[[str], object] = print) -> None:
+        """Serve in the foreground until SIGINT or SIGTERM; `announce` gets the URL. Raises like `start`."""
+        self._emulation.run(host, port, announce)
 
     def stop(self) -> None:
         """Release held requests, close all connections and the port; keep the data."""
-        self._faults.clear()
-        self._server.stop()
+        self._emulation.faults.clear()
+        self._emulation.stop()
 
     def close(self) -> None:
         """Stop for good and give the data up."""

@@ -14,9 +14,24 @@ Not emulated: gRPC, sparse vectors, integrated embedding, the documents API, imp
 
 from __future__ import annotations
 
+from nestvec.testing.emulators.faults import Cut, CutShort, Delay, Fault, Hold, Malformed, Meet, Status
 from nestvec.testing.emulators.pinecone.emulator import PineconeEmulator
-from nestvec.testing.emulators.pinecone.faults import Cut, Fault, Malformed, Meet, Status
 from nestvec.testing.emulators.pinecone.journal import Exchange
 from nestvec.testing.emulators.pinecone.settings import Lag, Settings
+from nestvec.testing.emulators.plan import Storm
 
-__all__ = ["Cut", "Exchange", "Fault", "Lag", "Malformed", "Meet", "PineconeEmulator", "Settings", "Status"]
+__all__ = [
+    "Cut",
+    "CutShort",
+    "Delay",
+    "Exchange",
+    "Fault",
+    "Hold",
+    "Lag",
+    "Malformed",
+    "Meet",
+    "PineconeEmulator",
+    "Settings",
+    "Status",
+    "Storm",
+]

@@ -1,10 +1,10 @@
-"""The emulator's HTTP face. What a request meets, in order: fault, key, version, size, operation; then the journal."""
+"""The emulator's HTTP face. What a request meets behind the gate, in order: key, version, size, operation."""
 
 from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -14,12 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from nestvec.testing.emulators.journal import parsed
 from nestvec.testing.emulators.pinecone import limits
 from nestvec.testing.emulators.pinecone.control import Control, host_label
 from nestvec.testing.emulators.pinecone.data import Answer, Data
 from nestvec.testing.emulators.pinecone.errors import Refusal, error_body, require
-from nestvec.testing.emulators.pinecone.faults import Cut, Fault, FaultPlan, Malformed, Meet, Status
-from nestvec.testing.emulators.pinecone.journal import Exchange, Journal, parsed
+from nestvec.testing.emulators.pinecone.journal import Exchange
 from nestvec.testing.emulators.pinecone.settings import Settings
 from nestvec.testing.emulators.pinecone.store import Index, Store
 
@@ -40,49 +40,38 @@ _QUERIES: dict[tuple[str, str], Callable[[Data, Any], Answer]] = {
 
 @dataclass(frozen=True)
 class App:
-    """`abort` closes the connection of the client with the given address."""
+    """Both planes behind one address."""
 
     store: Store
     settings: Callable[[], Settings]
-    faults: FaultPlan
-    journal: Journal
     control: Control
-    abort: Callable[[tuple[str, int] | None], None]
 
     def build(self) -> Starlette:
         """The ASGI application."""
         methods = ["GET", "POST", "PATCH", "DELETE"]
         return Starlette(
             routes=[
-                Route("/-/{host}/{rest:path}", self._data, methods=methods),
-                Route("/{rest:path}", self._control, methods=methods),
+                Route("/-/{host}/{rest:path}", self._serve, methods=methods),
+                Route("/{rest:path}", self._serve, methods=methods),
             ]
         )
 
-    async def _control(self, request: Request) -> Response:
-        return await self._serve(request, request.url.path, None, self._run_control)
+    def exchange(self, request: Request, raw: bytes) -> Exchange:
+        """For journal and faults, paths count from the index's own host."""
+        host = _host(request)
+        if host is None:
+            return Exchange.of(request, raw)
+        return Exchange.of(request, raw, path=_path(request), index=host.rpartition("-")[0])
 
-    async def _data(self, request: Request) -> Response:
-        path = "/" + request.scope["raw_path"].decode().split("/", 3)[3].partition("?")[0]
-        return await self._serve(request, path, request.path_params["host"], self._run_data)
+    def refusal(self, request: Request, status: int, message: str) -> Response:
+        """An error in the shape of its plane."""
+        return failure(status, message, control=_host(request) is None)
 
-    async def _serve(self, request: Request, path: str, host: str | None, run: Callable[..., Response]) -> Response:
-        raw = await request.body()
-        fault = self.faults.take(request.method, path)
-
-        def answer() -> Response:
-            with self.store.lock:
-                return self._guarded(request, path, host, raw, run)
-
-        response = await self._failing(fault, request, host is None, answer) if fault else answer()
-        name = None if host is None else host.rpartition("-")[0]
-        query = tuple(request.query_params.multi_items())
-        headers = {key: value for key, value in request.headers.items() if key not in ("api-key", "authorization")}
-        status = 0 if isinstance(response, CutConnection) else response.status_code
-        self.journal.add(
-            Exchange(request.method, path, name, query, headers, raw, status, bytes(getattr(response, "body", b"")))
-        )
-        return response
+    async def _serve(self, request: Request) -> Response:
+        raw, host, path = await request.body(), _host(request), _path(request)
+        run = self._run_control if host is None else self._run_data
+        with self.store.lock:
+            return self._guarded(request, path, host, raw, run)
 
     def _guarded(
         self, request: Request, path: str, host: str | None, raw: bytes, run: Callable[..., Response]
@@ -150,44 +139,19 @@ class App:
             response.headers["x-pinecone-max-indexed-lsn"] = str(answer.reconciled)
         return response
 
-    # ------------------------------------------------------------ faults
 
-    async def _failing(self, fault: Fault, request: Request, control: bool, answer: Callable[[], Response]) -> Response:
-        if fault.applied:
-            answer()
-        match fault:
-            case Status():
-                response = failure(fault.status, fault.message, control=control)
-                if fault.retry_after is not None:
-                    response.headers["retry-after"] = str(fault.retry_after)
-                return response
-            case Cut():
-                client = request.client
-                return CutConnection(lambda: self.abort((client.host, client.port) if client else None))
-            case Malformed():
-                return Response(fault.content, 200, media_type="application/json")
-            case Meet():
-                return answer() if await fault.wait() else failure(503, "nobody came", control=control)
-        return answer()
+def _host(request: Request) -> str | None:
+    """The host of an index; None on the control plane."""
+    parts = request.url.path.split("/", 3)
+    return parts[2] if parts[1] == "-" and len(parts) == 4 else None
 
 
-class CutConnection(Response):
-    """An answer that never comes."""
-
-    def __init__(self, abort: Callable[[], None]) -> None:
-        super().__init__()
-        self._abort = abort
-
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-        send: object,
-    ) -> None:
-        """Close the connection, and wait until the server has noticed, so that it sends no 500."""
-        self._abort()
-        while (await receive())["type"] != "http.disconnect":
-            pass
+def _path(request: Request) -> str:
+    """Below the index's host, as it was sent."""
+    if _host(request) is None:
+        return request.url.path
+    raw: bytes = request.scope["raw_path"]
+    return "/" + raw.decode().split("/", 3)[3].partition("?")[0]
 
 
 def success(body: Any, status: int = 200) -> Response:

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from nestvec.errors import BackendUnavailable
+from nestvec.testing.emulators.emulation import Emulation
+from nestvec.testing.emulators.faults import Fault
 from nestvec.testing.emulators.pinecone.control import Control, host_label
-from nestvec.testing.emulators.pinecone.faults import Fault, FaultPlan
-from nestvec.testing.emulators.pinecone.journal import Exchange, Journal
+from nestvec.testing.emulators.pinecone.journal import Exchange
 from nestvec.testing.emulators.pinecone.settings import Settings
 from nestvec.testing.emulators.pinecone.store import Index, Store
+from nestvec.testing.emulators.plan import Storm
 
 if TYPE_CHECKING:
-    from nestvec.testing.emulators.pinecone.server import ServerThread
+    from nestvec.testing.emulators.pinecone.app import App
 
 
 class PineconeEmulator:
@@ -28,10 +29,7 @@ class PineconeEmulator:
         self._settings = settings or Settings()
         self._initial = self._settings
         self._store = Store(lambda: self._settings, lambda: self.clock())
-        self._faults = FaultPlan()
-        self._journal = Journal()
-        self._server: ServerThread | None = None
-        self._port: int | None = None
+        self._emulation: Emulation[Exchange] = Emulation("Pinecone emulator", self._app)
         self._clock = clock
         self.clock = clock
 
@@ -45,21 +43,16 @@ class PineconeEmulator:
     # ------------------------------------------------------------ lifetime
 
     def start(self) -> None:
-        """Listen. Needs starlette and uvicorn."""
-        from nestvec.testing.emulators.pinecone.app import App
-        from nestvec.testing.emulators.pinecone.server import ServerThread
-
-        server = ServerThread()
-        control = Control(self._store, lambda: self._settings, self.host)
-        app = App(self._store, lambda: self._settings, self._faults, self._journal, control, server.abort)
-        self._port = server.start(app.build())
-        self._server = server
+        """Listen. Needs starlette and uvicorn. Raises `BackendUnavailable` if it can not."""
+        self._emulation.start()
 
     def close(self) -> None:
         """Stop. Safe to call twice."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.stop()
+        self._emulation.stop()
+
+    def run(self, host: str = "127.0.0.1", port: int = 0, announce: Callable[[str], object] = print) -> None:
+        """Serve in the foreground until SIGINT or SIGTERM. `announce` gets the URL."""
+        self._emulation.run(host, port, announce)
 
     def reset(self) -> None:
         """As after the start: no indexes, no faults, nothing dialled, nothing recorded."""
@@ -67,17 +60,16 @@ class PineconeEmulator:
             self._store.indexes.clear()
             self._settings = self._initial
             self.clock = self._clock
-        self._faults.clear()
-        self._journal.clear()
+            self._emulation.latency = 0.0
+        self._emulation.faults.clear()
+        self._emulation.journal.clear()
 
     # ------------------------------------------------------------ addresses
 
     @property
     def url(self) -> str:
         """The control plane."""
-        if self._port is None:
-            raise BackendUnavailable("the Pinecone emulator was not started; use it in a `with` statement")
-        return f"http://127.0.0.1:{self._port}"
+        return self._emulation.url
 
     @property
     def api_key(self) -> str:
@@ -96,22 +88,35 @@ class PineconeEmulator:
             self._settings = replace(self._settings, **settings)
 
     def inject(
-        self, fault: Fault, *, path: str = "*", method: str | None = None, skip: int = 0, times: int = 1
+        self, fault: Fault, *, path: str = "*", method: str | None = None, skip: int = 0, times: int | None = 1
     ) -> None:
-        """Let the next `times` requests whose path (as on the index's own host) matches meet a fault."""
-        self._faults.add(fault, path=path, method=method, skip=skip, times=times)
+        """Let the next `times` (None: all) requests whose path (as on the index's own host) matches meet a fault."""
+        self._emulation.faults.add(fault, path=path, method=method, skip=skip, times=times)
+
+    def storm(self, storm: Storm, *, path: str = "*", method: str | None = None) -> None:
+        """Let requests whose path matches meet faults at random, until `reset`."""
+        self._emulation.faults.storm(storm, path=path, method=method)
+
+    @property
+    def latency(self) -> float:
+        """Seconds that each reply takes at least."""
+        return self._emulation.latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        self._emulation.latency = seconds
 
     @property
     def pending_faults(self) -> int:
         """Faults that no request has met yet."""
-        return self._faults.pending
+        return len(self._emulation.faults.pending)
 
     # ------------------------------------------------------------ looking
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """All requests so far, with their answers, without keys."""
-        return self._journal.all()
+        return self._emulation.journal.answered
 
     def sent(self, path: str, method: str | None = None) -> list[Exchange]:
         """Those to one path."""
@@ -119,8 +124,16 @@ class PineconeEmulator:
 
     def forget(self) -> None:
         """Forget the recorded exchanges."""
-        self._journal.clear()
+        self._emulation.journal.clear()
 
     def index(self, name: str) -> Index:
         """An index as it is inside."""
         return self._store.indexes[name]
+
+    # ------------------------------------------------------------ parts
+
+    def _app(self) -> App:
+        from nestvec.testing.emulators.pinecone.app import App
+
+        control = Control(self._store, lambda: self._settings, self.host)
+        return App(self._store, lambda: self._settings, control)
