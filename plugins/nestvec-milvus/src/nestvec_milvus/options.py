@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from pydantic import AfterValidator, Field, model_validator
 
+from nestvec.addresses import is_plain, split_address
 from nestvec.options import LocalPath, Options, Secret
 
 _PORT = 19530
@@ -21,31 +21,14 @@ Consistency: TypeAlias = Literal["strong", "bounded", "session", "eventually"]
 
 
 def _split(uri: str) -> SplitResult:
-    """The parts of an address, or ValueError saying what is wrong with it."""
-    parts = urlsplit(uri)
-    if parts.username is not None or parts.password is not None:
-        # The message must not repeat the address: it holds a password.
-        raise ValueError("the address must not contain credentials; use token, or user and password")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"expected an address such as http://localhost:{_PORT}, got {uri!r}")
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError(f"the address {uri!r} must end after its port; the database goes into database = …")
-    _ = parts.port  # raises ValueError for a port that is no number in range
-    return parts
+    return split_address(uri, example=f"http://localhost:{_PORT}", instead="token, or user and password")
 
 
 def _checked_uri(uri: str) -> str:
-    _split(uri)
+    parts = _split(uri)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(f"the address {uri!r} must end after its port; the database goes into database = …")
     return uri
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class MilvusOptions(Options):
@@ -103,8 +86,7 @@ class MilvusOptions(Options):
         tls = {"ca", "client_cert", "client_key", "server_name"} & self.model_fields_set
         if tls and parts.scheme != "https":
             raise ValueError(f"{', '.join(sorted(tls))}: only for https; write uri = https://…, or leave it out")
-        plain = parts.scheme == "http" and not _is_loopback(parts.hostname or "")
-        if (self.token or self.password) and plain and not self.allow_plain_secret:
+        if (self.token or self.password) and is_plain(parts) and not self.allow_plain_secret:
             raise ValueError(
                 f"the secret would travel unencrypted to {parts.hostname}; write uri = https://…, or, in a network "
                 f"that you trust, allow_plain_secret = true"

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from pydantic import AfterValidator, Field, model_validator
 
+from nestvec.addresses import is_plain, refuse_tail, split_address
 from nestvec.options import Options, Secret
 
 
 def _split(address: str) -> SplitResult:
-    """The parts of an address, or ValueError saying what is wrong with it."""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"expected an address such as https://docs-1a2b3c4.svc.pinecone.io, got {address!r}")
-    if parts.username is not None or parts.password is not None:
-        # The message must not repeat the address: it holds a password.
-        raise ValueError("the address must not contain credentials; use api_key")
-    if parts.query or parts.fragment:
-        raise ValueError(f"the address {address!r} must end after its path: no ? and no #")
-    _ = parts.port  # raises ValueError for a port that is no number in range
-    return parts
+    return split_address(address, example="https://docs-1a2b3c4.svc.pinecone.io")
 
 
 def _checked_address(address: str) -> str:
     """With a scheme: Pinecone's console shows hosts without one."""
     full = address if "://" in address else f"https://{address}"
-    _split(full)
+    refuse_tail(_split(full))
     return full.rstrip("/")
-
-
-def _is_near(host: str) -> bool:
-    """On this machine or in a private network, as in a compose file."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return False
 
 
 Address = Annotated[str, AfterValidator(_checked_address)]
@@ -79,7 +59,8 @@ class PineconeOptions(Options):
     def _safe(self) -> PineconeOptions:
         for address in (self.control_host, self.index_host):
             parts = _split(address or "https://api.pinecone.io")
-            if parts.scheme == "http" and not _is_near(parts.hostname or "") and not self.allow_http_key:
+            # A private network is near enough, as in a compose file.
+            if is_plain(parts, private_is_safe=True) and not self.allow_http_key:
                 raise ValueError(
                     f"the api_key would travel unencrypted to {parts.hostname}; write https://…, or, in a network that "
                     f"you trust, allow_http_key = true"

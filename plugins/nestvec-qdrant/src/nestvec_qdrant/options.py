@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from pydantic import AfterValidator, Field, model_validator
 
+from nestvec.addresses import is_plain, refuse_tail, split_address
 from nestvec.options import LocalPath, Options, Secret
 
 MEMORY: Literal[":memory:"] = ":memory:"
@@ -16,31 +16,12 @@ _REST_PORT = 6333
 
 
 def _split(url: str) -> SplitResult:
-    """The parts of an address, or ValueError saying what is wrong with it."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"expected an address such as http://localhost:{_REST_PORT}, got {url!r}")
-    if parts.username is not None or parts.password is not None:
-        # The message must not repeat the address: it holds a password.
-        raise ValueError("the address must not contain credentials; use api_key")
-    if parts.query or parts.fragment:
-        raise ValueError(f"the address {url!r} must end after its path: no ? and no #")
-    _ = parts.port  # raises ValueError for a port that is no number in range
-    return parts
+    return split_address(url, example=f"http://localhost:{_REST_PORT}")
 
 
 def _checked_url(url: str) -> str:
-    _split(url)
+    refuse_tail(_split(url))
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class QdrantOptions(Options):
@@ -82,8 +63,7 @@ class QdrantOptions(Options):
         parts = _split(self.url)
         if self.ca is not None and parts.scheme != "https":
             raise ValueError("ca is for https; write url = https://…, or leave ca out")
-        plain = parts.scheme == "http" and not _is_loopback(parts.hostname or "")
-        if self.api_key is not None and plain and not self.allow_http_key:
+        if self.api_key is not None and is_plain(parts) and not self.allow_http_key:
             raise ValueError(
                 f"the api_key would travel unencrypted to {parts.hostname}; write url = https://…, or, in a network "
                 f"that you trust, allow_http_key = true"
