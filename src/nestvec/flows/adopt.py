@@ -12,7 +12,7 @@ from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import CollectionConflict
 from nestvec.filters import F, resolve, to_foreign
 from nestvec.flows.base import Binding, Emit, Flow
-from nestvec.types import DENSE
+from nestvec.types import DENSE, FieldType
 
 if TYPE_CHECKING:
     from nestvec.contract import ForeignLayout
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _SAMPLE, _COMPARED = 64, 8
 #: The same model and task give cosines above .999, int8 storage above .995; another task of one model stays below.
 _LIKENESS = 0.99
+#: What an engine may have and can be read as: instants are often kept as ISO 8601 text.
+_READABLE = {(FieldType.KEYWORD, FieldType.DATETIME)}
 
 
 def missing(spec: CollectionSpec) -> Flow[tuple[str, ...]]:
@@ -44,7 +46,7 @@ def mismatches(spec: CollectionSpec, info: CollectionInfo) -> list[str]:
     return found + [
         f"field {name!r}: it has {known[name]}, configured as {kind}"
         for name, kind in spec.fields.items()
-        if name in known and known[name].type is not kind.type
+        if name in known and known[name].type is not kind.type and (known[name].type, kind.type) not in _READABLE
     ]
 
 

@@ -90,16 +90,16 @@ def open_server_async(options: MilvusOptions) -> Connection:
 
 
 class Engine:
-    """Milvus Lite, called without a network: its service is an object in this process."""
+    """Milvus Lite, called without a network: its `service` is an object in this process."""
 
     def __init__(self, database: Any, service: Any, scratch: Path | None) -> None:
         self._database = database
-        self._service = service
+        self.service = service
         self._scratch = scratch
 
     def send(self, method: str, request: Any) -> Any:
         """The reply."""
-        return getattr(self._service, method)(request, _Context())
+        return getattr(self.service, method)(request, _Context())
 
     def close(self) -> None:
         """Write everything to disk, and unlock the folder."""

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
+    Adopt,
     Batch,
     CollectionInfo,
     Count,
@@ -19,6 +20,7 @@ from nestvec.contract import (
     Describe,
     Drop,
     Fetch,
+    ForeignLayout,
     Found,
     Point,
     Query,
@@ -29,11 +31,12 @@ from nestvec.contract import (
     Write,
 )
 from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
-from nestvec_milvus import layout, schema
+from nestvec_milvus import foreign, layout, schema
 from nestvec_milvus.columns import batches
 from nestvec_milvus.errors import NotLoaded
-from nestvec_milvus.filters import EVERYTHING, Expression, compile_filter
-from nestvec_milvus.literals import quote, values_for
+from nestvec_milvus.filters import Expression, compile_filter
+from nestvec_milvus.literals import Literals, values_for
+from nestvec_milvus.places import Key
 from nestvec_milvus.records import Table, batch_of, of_tenant, output_fields, ranked
 from nestvec_milvus.schema import Columns, check_question, check_window
 from nestvec_milvus.server import Server
@@ -49,6 +52,7 @@ _QUESTIONS = 64
 _STRONG = common.ConsistencyLevel.Strong
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 _INDEX_NOT_FOUND = "index not found"
+_INVALID_NAME = "invalid collection name"
 
 
 @dataclass(slots=True)
@@ -91,6 +95,8 @@ class Operations:
 
     def describe(self, request: Describe) -> Operation[CollectionInfo | None]:
         """Describe a collection by its own name: Milvus would follow an alias."""
+        if request.foreign is not None:
+            return (yield from self._describe_foreign(request.physical, request.foreign))
         found = yield from self._described(request.physical)
         if found is None or found.physical != request.physical:
             return None
@@ -127,6 +133,13 @@ class Operations:
 
     def update(self, request: Update) -> Operation[None]:
         """Replace the record. Columns can not be added: later fields are filtered on in the JSON metadata."""
+        yield from self._keep(request)
+
+    def adopt(self, request: Adopt) -> Operation[None]:
+        """Keep the record in the collection's properties, beside those that it has; nothing else is altered."""
+        yield from self._keep(request)
+
+    def _keep(self, request: Update | Adopt) -> Operation[None]:
         properties = {layout.RECORD_PROPERTY: schema.record_property(request.record, request.physical)}
         yield call("AlterCollection", collection_name=request.physical, properties=pairs(properties))
         self._columns.pop(request.physical, None)
@@ -169,9 +182,9 @@ class Operations:
     def remove(self, request: Remove) -> Operation[None]:
         """Delete by id, in order."""
 
-        def attempt(_: Columns) -> Operation[None]:
+        def attempt(columns: Columns) -> Operation[None]:
             for ids in chunked(request.ids, _IDS):
-                expression = yield from self._with_ids(ids)
+                expression = yield from self._with_ids(ids, columns.key)
                 yield call("Delete", collection_name=request.physical, expr=expression)
 
         yield from self._on(request.physical, attempt)
@@ -183,13 +196,13 @@ class Operations:
             names = output_fields(columns, content=request.content, vectors=request.vectors)
             tables = []
             for ids in chunked(list(dict.fromkeys(request.ids)), _IDS):
-                expression = yield from self._with_ids(ids)
+                expression = yield from self._with_ids(ids, columns.key)
                 reply = yield self._query(columns, Expression(expression), names)
-                tables.append(Table(reply.fields_data))
+                tables.append(Table(reply.fields_data, columns))
             batch = batch_of(tables, columns, vectors=request.vectors)
             return of_tenant(batch, tables, request.tenant if columns.tenants else None)
 
-        return (yield from self._on(request.physical, attempt))
+        return (yield from self._on(request.physical, attempt, request.foreign))
 
     def scroll(self, request: Scroll) -> Operation[Batch]:
         """Read a page in the order of the ids; the cursor is the page's last id."""
@@ -202,7 +215,7 @@ class Operations:
                 after = str(last) if last is not None else None
                 where = yield from self._filter(columns, request, after)
                 reply = yield self._query(columns, where, names, limit=min(missing, _ROWS))
-                table = Table(reply.fields_data)
+                table = Table(reply.fields_data, columns)
                 found = table.ids
                 # A server may cut an answer short where it can not be sure of the order: only none is the end.
                 if not found:
@@ -211,7 +224,7 @@ class Operations:
                 last, missing = found[-1], missing - len(found)
             return batch_of(tables, columns, vectors=request.vectors, cursor=str(last) if tables else None)
 
-        return (yield from self._on(request.physical, attempt))
+        return (yield from self._on(request.physical, attempt, request.foreign))
 
     def count(self, request: Count) -> Operation[int]:
         """Count exactly."""
@@ -221,7 +234,7 @@ class Operations:
             reply = yield self._query(columns, where, ["count(*)"])
             return int(reply.fields_data[0].scalars.long_data.data[0])
 
-        return (yield from self._on(request.physical, attempt))
+        return (yield from self._on(request.physical, attempt, request.foreign))
 
     def query(self, request: Query) -> Operation[list[list[Found]]]:
         """Search with all questions, some at a time."""
@@ -237,11 +250,11 @@ class Operations:
             for start in range(0, len(rows), _QUESTIONS):
                 part = rows[start : start + _QUESTIONS]
                 reply = yield self._search(columns, request, name, part, where)
-                hits = ranked(reply.results, request.metric, request.threshold)
+                hits = ranked(reply.results, request.metric, request.threshold, columns)
                 answers += hits + [[] for _ in range(len(part) - len(hits))]
             return answers
 
-        return (yield from self._on(request.physical, attempt))
+        return (yield from self._on(request.physical, attempt, request.foreign))
 
     # ------------------------------------------------------------ calls
 
@@ -251,7 +264,7 @@ class Operations:
         return call(
             "Query",
             collection_name=columns.physical,
-            expr=where.text or EVERYTHING,
+            expr=where.text or columns.key.everything,
             expr_template_values=where.template,
             output_fields=names,
             consistency_level=_STRONG,
@@ -263,7 +276,7 @@ class Operations:
         if "ef" in parameters:
             parameters["ef"] = max(int(parameters["ef"]), request.offset + request.limit)
         settings = {
-            "anns_field": name,
+            "anns_field": columns.native(name),
             "topk": str(request.limit),
             "offset": str(request.offset),
             "metric_type": schema.METRICS[request.metric],
@@ -289,38 +302,44 @@ class Operations:
     ) -> Operation[Expression]:
         server = yield from self._known_server()
         tenant = request.tenant if columns.tenants else None
-        return compile_filter(request.where, columns.typed, values_for(server), tenant=tenant, after=after)
+        places = columns.foreign.named if columns.foreign is not None else {}
+        return compile_filter(
+            request.where, columns.typed, values_for(server), tenant=tenant, after=after, key=columns.key, places=places
+        )
 
-    def _with_ids(self, ids: Any) -> Operation[str]:
+    def _with_ids(self, ids: Any, key: Key) -> Operation[str]:
         server = yield from self._known_server()
-        return f"{layout.ID} in [{', '.join(quote(each, server) for each in ids)}]"
+        wanted = [native for each in ids if (native := key.native(each)) is not None]
+        return f"{key.column} in {Literals(server).several(wanted)}" if wanted else key.nothing
 
     # ------------------------------------------------------------ what is remembered, and loading
 
-    def _on(self, physical: str, attempt: Callable[[Columns], Operation[T]]) -> Operation[T]:
-        """Run an attempt with a collection's columns.
+    def _on(
+        self, physical: str, attempt: Callable[[Columns], Operation[T]], how: ForeignLayout | None = None
+    ) -> Operation[T]:
+        """Run an attempt with a collection's columns, `how` somebody else's are to be read.
 
         Repeated once after loading the collection, and once if its columns turn out to be others than remembered.
         """
         columns = self._columns.get(physical)
-        remembered = columns is not None
-        if columns is None:
-            columns = yield from self._look(physical)
+        remembered = columns is not None and columns.layout == how
+        if columns is None or not remembered:
+            columns = yield from self._look(physical, how)
         try:
             return (yield from attempt(columns))
         except NotLoaded:
-            yield from self._load(physical)
+            yield from self._load(physical, ours=how is None)
             return (yield from attempt(columns))
         except (BackendRefused, CollectionNotFound):
-            fresh = yield from self._look(physical)
+            fresh = yield from self._look(physical, how)
             if not remembered or fresh == columns:
                 raise
         return (yield from attempt(fresh))
 
-    def _look(self, physical: str) -> Operation[Columns]:
+    def _look(self, physical: str, how: ForeignLayout | None) -> Operation[Columns]:
         """The columns as they are now. Raises `CollectionNotFound`."""
         self._columns.pop(physical, None)
-        found = yield from self._described(physical)
+        found = yield from (self._described(physical) if how is None else self._described_foreign(physical, how))
         if found is None or found.physical != physical:
             raise self._missing(physical)
         self._columns[physical] = found
@@ -333,6 +352,25 @@ class Operations:
         except CollectionNotFound:
             return None
         return schema.columns_of(reply)
+
+    def _describe_foreign(self, physical: str, how: ForeignLayout) -> Operation[CollectionInfo | None]:
+        found = yield from self._described_foreign(physical, how)
+        if found is None or found.physical != physical:
+            return None
+        self._columns[physical] = found
+        return foreign.info(found)
+
+    def _described_foreign(self, name: str, how: ForeignLayout) -> Operation[Columns | None]:
+        try:
+            reply = yield call("DescribeCollection", collection_name=name)
+        except CollectionNotFound:
+            return None
+        except BackendRefused as error:
+            if _INVALID_NAME not in str(error).lower():
+                raise
+            return None  # nothing can be called so
+        indexes = yield from self._indexes(name)
+        return foreign.foreign_columns(reply, indexes, how)
 
     def _known_server(self) -> Operation[Server]:
         server = self._server
@@ -365,14 +403,19 @@ class Operations:
             extra_params=pairs(parameters),
         )
 
-    def _load(self, physical: str) -> Operation[None]:
-        """Load into memory, and wait for it. Raises `BackendUnavailable` after `load_timeout` seconds of waiting."""
+    def _load(self, physical: str, *, ours: bool = True) -> Operation[None]:
+        """Load into memory, and wait for it. Raises `BackendUnavailable` after `load_timeout` seconds of waiting.
+
+        Somebody else's is loaded in this process, where nobody else could do it, but not on a server.
+        """
         waited, pause = 0.0, _FIRST_PAUSE
         while True:
             reply = yield call("GetLoadState", collection_name=physical)
             if reply.state == common.LoadState.LoadStateLoaded:
                 return
             if reply.state != common.LoadState.LoadStateLoading:
+                if not ours and not self.embedded:
+                    raise foreign.not_loaded(physical, self.place)
                 # Released, by somebody or by a restart. What is being loaded keeps its number of replicas.
                 yield call("LoadCollection", collection_name=physical, replica_number=1)
             if waited >= self.load_timeout:

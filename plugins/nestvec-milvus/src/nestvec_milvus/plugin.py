@@ -26,6 +26,7 @@ def capabilities(options: MilvusOptions) -> BackendCapabilities:
         max_dimensions=_MAX_DIMENSIONS,
         names=NameRules(hyphen=False),
         max_vectors=1,
+        adopts=True,
         max_write_bytes=MAX_REQUEST_BYTES,
         max_limit=MAX_WINDOW,
         max_metadata_bytes=MAX_JSON_BYTES,

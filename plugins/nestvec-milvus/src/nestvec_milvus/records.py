@@ -10,9 +10,9 @@ import numpy as np
 
 from nestvec.contract import Batch, Found
 from nestvec.types import Metric, Record
-from nestvec_milvus import layout
+from nestvec_milvus import foreign, layout
 from nestvec_milvus.schema import Columns
-from nestvec_milvus.wire import rows_of, values_of
+from nestvec_milvus.wire import cells_of, rows_of, values_of
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 def output_fields(columns: Columns, *, content: bool, vectors: bool = False) -> list[str]:
     """The columns to read. Somebody else's collection may lack some."""
+    if columns.foreign is not None:
+        there = [columns.key.column, *columns.foreign.columns(content=content)]
+        return list(dict.fromkeys([*there, columns.foreign.vector] if vectors else there))
     names = [layout.ID, layout.DOCUMENT_ID, layout.SYSTEM]
     names += [layout.TENANT] if columns.tenants else []
     names += [layout.TEXT, layout.METADATA] if content else []
@@ -28,26 +31,29 @@ def output_fields(columns: Columns, *, content: bool, vectors: bool = False) -> 
 
 
 class Table:
-    """The columns of an answer."""
+    """The columns of an answer, from a collection with such columns."""
 
-    def __init__(self, fields: Sequence[Any]) -> None:
-        self._scalars = {each.field_name: values_of(each) for each in fields if each.HasField("scalars")}
+    def __init__(self, fields: Sequence[Any], columns: Columns) -> None:
+        self._columns = columns
+        read = values_of if columns.foreign is None else cells_of
+        self._scalars = {each.field_name: read(each) for each in fields if each.HasField("scalars")}
         self._vectors = {each.field_name: each for each in fields if each.HasField("vectors")}
 
     @property
     def ids(self) -> list[str]:
         """The primary keys."""
-        return list(self._scalars.get(layout.ID, ()))
+        return [str(each) for each in self._scalars.get(self._columns.key.column, ())]
 
     def records(self, ids: Sequence[str] | None = None) -> list[Record]:
         """A record for each row. `ids` where they come beside the columns."""
         return [self._record(number, identity) for number, identity in enumerate(ids if ids is not None else self.ids)]
 
-    def vectors(self, columns: Columns) -> dict[str, FloatArray]:
+    def vectors(self) -> dict[str, FloatArray]:
         """The rows of each vector."""
+        found = {name: self._vectors.get(self._columns.native(name)) for name in self._columns.vectors}
         return {
-            name: rows_of(self._vectors[name]) if name in self._vectors else np.zeros((0, size), np.float32)
-            for name, size in columns.vectors.items()
+            name: rows_of(found[name]) if found[name] is not None else np.zeros((0, size), np.float32)
+            for name, size in self._columns.vectors.items()
         }
 
     def tenants(self) -> Sequence[str]:
@@ -55,6 +61,8 @@ class Table:
         return [layout.with_nul(each) for each in self._scalars.get(layout.TENANT, ())]
 
     def _record(self, row: int, identity: str) -> Record:
+        if self._columns.foreign is not None:
+            return foreign.record(self._columns.foreign, self._scalars.get, row, str(identity))
         system = json.loads(self._scalars[layout.SYSTEM][row]) if layout.SYSTEM in self._scalars else {}
         bare = system.pop(layout.NO_TEXT, None) is not None
         texts = self._scalars.get(layout.TEXT)
@@ -74,7 +82,7 @@ def batch_of(tables: Sequence[Table], columns: Columns, *, vectors: bool, cursor
     records = [record for table in tables for record in table.records()]
     if not vectors:
         return Batch(records, None, cursor)
-    parts = [table.vectors(columns) for table in tables]
+    parts = [table.vectors() for table in tables]
     stacked = {
         name: np.concatenate([np.zeros((0, size), np.float32), *(part[name] for part in parts if part[name].size)])
         for name, size in columns.vectors.items()
@@ -92,10 +100,10 @@ def of_tenant(batch: Batch, tables: Sequence[Table], tenant: str | None) -> Batc
     return Batch([batch.records[number] for number in kept], vectors, batch.cursor)
 
 
-def ranked(results: Any, metric: Metric, threshold: float | None) -> list[list[Found]]:
+def ranked(results: Any, metric: Metric, threshold: float | None, columns: Columns) -> list[list[Found]]:
     """The hits of each question, best first."""
-    ids = results.ids.str_id.data
-    records = Table(results.fields_data).records(list(ids))
+    ids = results.ids.int_id.data if columns.key.numeric else results.ids.str_id.data
+    records = Table(results.fields_data, columns).records([str(each) for each in ids])
     scores = np.array(results.scores, np.float32)
     if metric is Metric.EUCLIDEAN:
         scores = np.float32(0) - np.sqrt(np.maximum(scores, np.float32(0)))  # Milvus gives squared distances

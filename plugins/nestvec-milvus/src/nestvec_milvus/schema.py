@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nestvec.contract import CollectionInfo, Create, Query
+from nestvec.contract import CollectionInfo, Create, ForeignLayout, Query
 from nestvec.errors import BackendRefused, CollectionConflict, Unsupported
 from nestvec.types import DENSE, FieldType, Metric
 from nestvec_milvus import layout
 from nestvec_milvus.options import MilvusCollectionOptions
+from nestvec_milvus.places import OWN_KEY, Foreign, Key
 from nestvec_milvus.server import Server
 from nestvec_milvus.wire import Type, pairs, schemas, unpaired
 
@@ -42,6 +43,17 @@ class Columns:
     metric: Metric | None = None
     search: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] | None = None
+    key: Key = OWN_KEY
+    foreign: Foreign | None = None
+
+    @property
+    def layout(self) -> ForeignLayout | None:
+        """How somebody else's collection is read."""
+        return None if self.foreign is None else self.foreign.layout
+
+    def native(self, vector: str) -> str:
+        """The column of a vector."""
+        return vector if self.foreign is None else self.foreign.vector
 
     def info(self, metric: Metric) -> CollectionInfo:
         """The collection in the contract's words. Which fields have an index is not told."""
@@ -213,8 +225,13 @@ def columns_of(described: Any) -> Columns:
         tenants=layout.TENANT in names,
         metric=Metric(metric) if metric in set(Metric) else None,
         search=_json(properties.get(layout.SEARCH_PROPERTY)) or {},
-        record=_json(properties.get(layout.RECORD_PROPERTY)),
+        record=record_of(described),
     )
+
+
+def record_of(described: Any) -> dict[str, Any] | None:
+    """What nestvec keeps with a collection, from the answer to `DescribeCollection`."""
+    return _json(unpaired(described.properties).get(layout.RECORD_PROPERTY))
 
 
 def metric_of(physical: str, vectors: Mapping[str, int], descriptions: Any) -> Metric:
@@ -222,6 +239,12 @@ def metric_of(physical: str, vectors: Mapping[str, int], descriptions: Any) -> M
     found = {each.field_name: unpaired(each.params).get("metric_type", "") for each in descriptions}
     first = DENSE if DENSE in vectors else next(iter(vectors), "")
     name = found.get(first, "").upper() or METRICS[Metric.COSINE]  # without an index there is nothing to be wrong about
+    return metric_named(physical, name)
+
+
+def metric_named(physical: str, name: str) -> Metric:
+    """The metric that Milvus calls so. Raises `Unsupported` for those that nestvec does not know."""
+    name = name.upper()
     if name not in _METRIC:
         raise Unsupported(
             f"collection {physical!r} compares vectors by {name}; nestvec knows {', '.join(sorted(_METRIC))}: choose "

@@ -79,6 +79,28 @@ def values_of(data: Any) -> Sequence[Any]:
     return getattr(data.scalars, kind).data if kind is not None else ()
 
 
+def cells_of(data: Any) -> list[Any]:
+    """The values of any scalar column as Python has them: lists, what JSON holds, None for null."""
+    kind = data.scalars.WhichOneof("data")
+    found = list(values_of(data))
+    if kind == "json_data":
+        found = [json.loads(each) if each else None for each in found]
+    elif kind == "array_data":
+        found = [_items(each) for each in found]
+    if not data.valid_data:
+        return found
+    # Servers leave room for nulls; the protocol also allows to leave them out.
+    if len(found) == len(data.valid_data):
+        return [value if valid else None for value, valid in zip(found, data.valid_data, strict=True)]
+    values = iter(found)
+    return [next(values) if valid else None for valid in data.valid_data]
+
+
+def _items(scalars: Any) -> list[Any]:
+    kind = scalars.WhichOneof("data")
+    return list(getattr(scalars, kind).data) if kind is not None else []
+
+
 def rows_of(data: Any) -> FloatArray:
     """The rows of a column of vectors, shape (n, dimensions)."""
     raw = data.vectors.float_vector.SerializeToString()
