@@ -54,6 +54,14 @@ def milvus_lite(folder: Path) -> Iterator[Engine]:
 
 
 @contextmanager
+def milvus_server(folder: Path) -> Iterator[Engine]:
+    from nestvec_milvus.testing.server import running
+
+    with running() as server:
+        yield Engine("milvus", {"uri": server.uri}, approximate=True)
+
+
+@contextmanager
 def pinecone(folder: Path) -> Iterator[Engine]:
     from nestvec.testing.emulators.pinecone import PineconeEmulator
 
@@ -76,5 +84,10 @@ ENGINES = {
     "qdrant-folder": qdrant_folder,
     "qdrant-server": qdrant_server,
     "milvus-lite": milvus_lite,
+    "milvus-server": milvus_server,
     "pinecone": pinecone,
 }
+
+#: What takes minutes, and is asked for with `-m server`.
+SLOW = {"milvus-server"}
+PARAMETERS = [pytest.param(name, marks=pytest.mark.server if name in SLOW else ()) for name in ENGINES]

@@ -27,7 +27,7 @@ from nestvec.testing.registry import test_registry
 from nestvec.types import Document, Field
 from nestvec_e5.plugin import E5Options, capabilities
 
-from .engines import ENGINES, Engine
+from .engines import ENGINES, PARAMETERS, Engine
 
 UDHR = Path(__file__).parents[2] / "benchmarks/data/udhr.json"
 FIELDS = {"kind": "keyword", "number": "integer", "weight": "float", "odd": "boolean", "tags": "keyword[]"}
@@ -103,7 +103,7 @@ def world() -> World:
     return World()
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=PARAMETERS)
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with ENGINES[request.param](tmp_path_factory.mktemp("engine")) as opened:
         yield opened

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import grpc
 import numpy as np
 import pytest
-from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
+from click.testing import CliRunner
+from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
 
+from nestvec.cli import main
+from nestvec.client.base import Runtime
 from nestvec.contract import Create, Drop
+from nestvec.drivers.retry import RetryPolicy
+from nestvec.testing.registry import test_registry
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 from nestvec_milvus.adapter import AsyncMilvusAdapter, MilvusAdapter
 from nestvec_milvus.options import MilvusOptions
-from nestvec_milvus.testing.server import milvus_server
+from nestvec_milvus.schema import creation
+from nestvec_milvus.server import Server
+from nestvec_milvus.testing.server import ROOT, milvus_server, running
 
 __all__ = ["milvus_server"]
 
@@ -25,6 +35,16 @@ FIELDS = {
     "a.b[0] c": Field(FieldType.INTEGER),
     "straße": Field(FieldType.KEYWORD),
 }
+
+
+COLLECTION = """
+[embedders.words]
+use = "recording"
+[collections.docs]
+dimensions = 32
+[collections.docs.fields]
+year = "integer"
+"""
 
 
 class Awaited:
@@ -123,16 +143,104 @@ class Failing(milvus_pb2_grpc.MilvusServiceServicer):
         return milvus_pb2.GetVersionResponse(version=self.version)
 
 
-@pytest.fixture
-def failing():
-    """A server that fails as it is told, and its address in `uri`."""
-    service = Failing()
+class Scripted(milvus_pb2_grpc.MilvusServiceServicer):
+    """A server whose every call gives the next of `replies[method]`, the last of them from then on."""
+
+    def __init__(self):
+        self.calls = []
+        self.replies = {}
+
+    def __getattribute__(self, name):
+        if not name[0].isupper():
+            return object.__getattribute__(self, name)
+        return lambda _, context: self.answer(name, context)
+
+    def answer(self, method, context):
+        self.calls.append(method)
+        if method not in self.replies:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, method)
+        replies = self.replies[method]
+        return replies.pop(0) if len(replies) > 1 else replies[0]
+
+
+@contextmanager
+def serving(service):
+    """The service on a port, with its address in `uri`. As gRPC has it, requests of 4 MiB are too large for it."""
     server = grpc.server(ThreadPoolExecutor(2))
     milvus_pb2_grpc.add_MilvusServiceServicer_to_server(service, server)
     service.uri = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     yield service
     server.stop(None).wait()
+
+
+@pytest.fixture
+def failing():
+    """A server that fails as it is told, and its address in `uri`."""
+    with serving(Failing()) as service:
+        yield service
+
+
+@pytest.fixture
+def scripted():
+    """A server with a collection `docs_1`, and its address in `uri`."""
+    request = Kit.create()
+    described = creation(request, Server("v2.6.4", (2, 6)))
+    ok = common_pb2.Status()
+    with serving(Scripted()) as service:
+        service.replies = {
+            "GetVersion": [milvus_pb2.GetVersionResponse(version="v2.6.4")],
+            "DescribeCollection": [
+                milvus_pb2.DescribeCollectionResponse(
+                    schema=schema_pb2.CollectionSchema.FromString(described["schema"]),
+                    properties=described["properties"],
+                )
+            ],
+            "LoadCollection": [ok],
+            "DescribeIndex": [milvus_pb2.DescribeIndexResponse(status=ok)],
+        }
+        yield service
+
+
+@pytest.fixture(params=["sync", "async"])
+def open_client(request):
+    """Opens adapters of either kind, and closes them."""
+    opened = []
+
+    def make(**values):
+        options = Kit.options(**{"timeout": 5, **values})
+        opened.append(MilvusAdapter(options) if request.param == "sync" else Awaited(options))
+        return opened[-1]
+
+    yield make
+    for adapter in opened:
+        adapter.close()
+
+
+@dataclass
+class Run:
+    """What one command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs `nestvec` with a backend block [backends.store] of these options, and a collection `docs`."""
+
+    def run(backend, *arguments):
+        block = "".join(f"{name} = {value}\n" for name, value in backend.items())
+        config = tmp_path / "nestvec.toml"
+        config.write_text(f'[backends.store]\nuse = "milvus"\n{block}{COLLECTION}', encoding="utf-8")
+        runtime = Runtime(test_registry(), retry=RetryPolicy(attempts=1))
+        result = CliRunner().invoke(main, ["-c", str(config), *arguments], obj=runtime)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Run(result.exit_code, result.stdout, result.stderr)
+
+    return run
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -143,6 +251,24 @@ def client(request, failing, monkeypatch):
     adapter = MilvusAdapter(options) if request.param == "sync" else Awaited(options)
     yield adapter
     adapter.close()
+
+
+@pytest.fixture(scope="module")
+def guarded_server():
+    """A server that wants to know who calls, with a user `low` that may do nothing."""
+    with running(authorization=True) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILVUS_TEST_ROOT", ROOT)
+        patch.setenv("MILVUS_TEST_WRONG", "root:s3cret")
+        patch.setenv("MILVUS_TEST_LOW", "low:n0thing")
+        adapter = MilvusAdapter(Kit.options(uri=server.uri, token={"env": "MILVUS_TEST_ROOT"}))
+        password = base64.b64encode(b"n0thing").decode()
+        made = adapter._client.send(
+            "CreateCredential", milvus_pb2.CreateCredentialRequest(username="low", password=password)
+        )
+        assert not made.code, made
+        adapter.create(Kit.create())
+        yield server
+        adapter.close()
 
 
 def _on_server(item):
@@ -158,7 +284,7 @@ def pytest_collection_modifyitems(config, items):
     the kit on Milvus Lite, and the other modules' tests on the server.
     """
     for item in items:
-        if "milvus_server" in getattr(item, "fixturenames", ()) or _on_server(item):
+        if {"milvus_server", "guarded_server"} & set(getattr(item, "fixturenames", ())) or _on_server(item):
             item.add_marker(pytest.mark.server)
     if os.environ.get("NESTVEC_SOAK"):
         return

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import errno
-import http.server
 import logging
-import socket
 import subprocess
 import sys
-import threading
 
 import grpc
 import pytest
@@ -30,9 +27,8 @@ from nestvec.errors import (
 from nestvec.registry import Registry
 from nestvec.types import Metric
 from nestvec_milvus.adapter import MilvusAdapter
-from nestvec_milvus.errors import NotLoaded, Scene, translate
+from nestvec_milvus.errors import Scene, translate
 from nestvec_milvus.options import MilvusCollectionOptions, MilvusOptions
-from nestvec_milvus.server import Server
 
 TOKEN = {"env": "MILVUS_TEST_TOKEN"}
 LOCAL = Scene("the Milvus Lite store /data", embedded=True, method="write", collection="docs_1")
@@ -178,42 +174,6 @@ def test_a_missing_secret_is_named(monkeypatch):
         MilvusAdapter(MilvusOptions.model_validate({"uri": "http://localhost", "token": TOKEN}))
 
 
-def test_a_server_that_is_too_old(client, failing):
-    failing.version = "v2.2.16"
-    with pytest.raises(Unsupported, match=r"2\.3"):
-        client.capabilities()
-
-
-def test_what_versions_can_do(client, failing):
-    assert client.capabilities().max_vectors == 4
-    failing.version = "v2.3.21"
-    assert client.capabilities().max_vectors == 1
-    assert not Server.of("v2.4.1", "x").templates
-    assert Server.of("v2.5.0", "x").templates
-    assert Server.of("Zilliz Cloud Vector Database (Compatible with Milvus 2.5)", "x").cloud
-
-
-def test_nobody_listens(kit):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        adapter = MilvusAdapter(kit.options(uri=f"http://127.0.0.1:{taken.getsockname()[1]}", timeout=5))
-        with pytest.raises(BackendUnavailable, match="is it running"):
-            adapter.list_collections(ListCollections())
-        adapter.close()
-
-
-def test_an_http_server_is_recognised(kit):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    adapter = MilvusAdapter(kit.options(uri=f"http://127.0.0.1:{server.server_port}", timeout=5))
-    with pytest.raises((BackendRefused, BackendUnavailable)) as caught:
-        adapter.list_collections(ListCollections())
-    assert "right?" in str(caught.value)
-    adapter.close()
-    server.shutdown()
-    server.server_close()
-
-
 # ------------------------------------------------------------------------------------------------ Milvus Lite
 
 
@@ -288,26 +248,6 @@ def test_a_collection_that_is_not_loaded_is_loaded(kit, lite):
     lite.write(Write("docs_1", [kit.record("a")], kit.vectors(1)))
     lite._client.send("ReleaseCollection", call("ReleaseCollection", collection_name="docs_1").request)
     assert lite.count(Count("docs_1")) == 1
-
-
-def test_loading_has_a_deadline(kit, lite):
-    from nestvec_milvus.operations import Operations
-    from nestvec_milvus.wire import Pause, messages
-
-    operation = Operations("Milvus at x", lite.capabilities(), load_timeout=3)._load("docs_1")
-    waited = []
-
-    def drive():
-        step = next(operation)
-        for _ in range(1000):
-            if isinstance(step, Pause):
-                waited.append(step.seconds)
-            step = operation.send(messages.GetLoadStateResponse(state=2))
-
-    with pytest.raises(BackendUnavailable, match="within 3 seconds"):
-        drive()
-    assert 3 <= sum(waited) < 4
-    assert NotLoaded.retryable
 
 
 def test_what_does_not_fit_names_document_and_field(kit, lite):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import Any
 
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
@@ -34,12 +35,12 @@ from nestvec.contract import (
 from nestvec.errors import BackendRefused, NestvecError
 from nestvec_milvus.clients import open_lite, open_server, open_server_async
 from nestvec_milvus.errors import VENDOR_ERRORS, Scene, check, translate
-from nestvec_milvus.operations import Operation, Operations
+from nestvec_milvus.operations import Operations
 from nestvec_milvus.options import MilvusOptions
 from nestvec_milvus.plugin import capabilities
-from nestvec_milvus.wire import Call, Pause
+from nestvec_milvus.wire import Call, Operation, Pause, T
 
-T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 
 
 class MilvusAdapter(Adapter):
@@ -142,6 +143,7 @@ class MilvusAdapter(Adapter):
 
     def _perform(self, step: Call | Pause, scene: Scene) -> Any:
         if isinstance(step, Pause):
+            _tell(step)
             time.sleep(step.seconds)
             return None
         try:
@@ -250,6 +252,7 @@ class AsyncMilvusAdapter(AsyncAdapter):
 
     async def _perform(self, step: Call | Pause, scene: Scene) -> Any:
         if isinstance(step, Pause):
+            _tell(step)
             await asyncio.sleep(step.seconds)
             return None
         try:
@@ -268,6 +271,11 @@ def _scene(operations: Operations, request: BackendRequest | None) -> Scene:
     method = request.method if request is not None else "capabilities"
     collection = getattr(request, "physical", None) or getattr(request, "name", None)
     return Scene(operations.place, operations.embedded, method, collection)
+
+
+def _tell(pause: Pause) -> None:
+    if pause.news is not None:
+        _LOG.info("%s", pause.news)
 
 
 def _check_open(closed: bool, scene: Scene) -> None:

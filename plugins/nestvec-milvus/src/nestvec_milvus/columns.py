@@ -105,7 +105,7 @@ class _Fitting:
     def string(self, what: str, value: str, limit: int = layout.MAX_STRING_BYTES) -> str:
         """The same string, if it is not too long."""
         if len(value) * 4 > limit and (size := len(value.encode())) > limit:
-            raise self._refused(what, size, limit)
+            raise self._refused(what, size, limit, "shorten it, or use smaller chunks")
         return value
 
     def json(self, what: str, value: Mapping[str, Any]) -> bytes:
@@ -114,7 +114,7 @@ class _Fitting:
         if len(encoded) > layout.MAX_JSON_BYTES:
             largest = max(value, key=lambda name: len(json.dumps(value[name])))
             named = f"{what} (mostly {layout.original(largest)!r})"
-            raise self._refused(named, len(encoded), layout.MAX_JSON_BYTES)
+            raise self._refused(named, len(encoded), layout.MAX_JSON_BYTES, "shorten it, or keep it elsewhere")
         return encoded
 
     def names(self, names: list[str]) -> list[str]:
@@ -135,10 +135,10 @@ class _Fitting:
             return microseconds(value)
         return self.string(f"metadata {name!r}", layout.without_nul(value)) if isinstance(value, str) else value
 
-    def _refused(self, what: str, size: int, limit: int) -> BackendRefused:
+    def _refused(self, what: str, size: int, limit: int, advice: str) -> BackendRefused:
         return BackendRefused(
             f"document {self._document_id!r:.80}: {what} takes {size} bytes, more than the {limit} that Milvus keeps "
-            f"(collection {self._physical!r}); shorten it, or use smaller chunks"
+            f"(collection {self._physical!r}); {advice}"
         )
 
 

@@ -35,11 +35,16 @@ VENDOR_ERRORS = (
 _NO_COLLECTION = re.compile(
     r"can.?t find collection|collection not (found|exist)|collection '[^']*' does not exist", re.IGNORECASE
 )
+_NAME_TAKEN = re.compile(
+    r"name conflict|duplicate collection|conflicts with an existing|(collection|alias)( '[^']*')? already exist",
+    re.IGNORECASE,
+)
 _NOT_LOADED = re.compile(r"not (fully )?loaded|call load\(\) before|state 'released'", re.IGNORECASE)
 _NO_SPACE = re.compile(r"no space left|disk (is )?full|disk quota|out of disk", re.IGNORECASE)
 _READ_ONLY = re.compile(r"read-?only file|permission denied: '", re.IGNORECASE)
 _NOT_GRPC = re.compile(
-    r"http2 header|http1\.x|status: 4\d\d|wrong version number|handshake|certificate|unimplemented", re.IGNORECASE
+    r"http2 header|parsing http/2|http1\.x|status: 4\d\d|wrong version number|handshake|certificate|unimplemented",
+    re.IGNORECASE,
 )
 _DENIED = re.compile(r"auth check failure|not authenticated|unauthenticated|permission|privilege", re.IGNORECASE)
 _FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
@@ -48,8 +53,10 @@ _SHOWN = 300
 _NOT_FOUND_CODES = frozenset({100, 4})
 _NOT_LOADED_CODES = frozenset({101, 103})
 _DISK_CODES = frozenset({7, 9})
-_DENIED_CODES = frozenset({1400, 1401})
+_NO_PRIVILEGE = 1401
+_DENIED_CODES = frozenset({1400, _NO_PRIVILEGE})
 _BUSY_CODES = frozenset({1, 2, 3, 4, 8, 11, 106, 401, 500, 501, 503, 901, 1000, 1001})
+_NAME_TAKEN_CODES = frozenset({1601, 1602})
 _NO_DATABASE = 800
 _LEGACY_RATE_LIMIT = 49
 _LEGACY_DISK = 100
@@ -100,6 +107,11 @@ def _from_status(error: MilvusException, scene: Scene) -> NestvecError:
     told = f"{scene.place} answered {scene.request} with code {code}: {_short(reason)}"
     if code in _NOT_FOUND_CODES or _NO_COLLECTION.search(reason):
         return CollectionNotFound(f"{told}; create it with `nestvec apply` or apply()")
+    if code in _NAME_TAKEN_CODES or _NAME_TAKEN.search(reason):
+        return BackendRefused(
+            f"{told}; nothing was changed: the name is taken by another collection or alias; choose another one, or "
+            f"rename or drop the other"
+        )
     if code == _NO_DATABASE and not scene.embedded:
         return BackendRefused(f"{told}; create that database, or correct the option database")
     if code in _NOT_LOADED_CODES or _NOT_LOADED.search(reason):
@@ -109,7 +121,7 @@ def _from_status(error: MilvusException, scene: Scene) -> NestvecError:
     if _READ_ONLY.search(reason):
         return BackendFull(f"{told}; choose a place that may be written")
     if code in _DENIED_CODES or (not scene.embedded and _DENIED.search(reason)):
-        return _denied(told)
+        return _denied(told, known=code == _NO_PRIVILEGE or "privilege" in reason.lower())
     # Code 1 is "not ready" on servers, but any failure at all on the engine in this process.
     busy = code in _BUSY_CODES and legacy != 1 and not scene.embedded
     if busy or legacy == _LEGACY_RATE_LIMIT:
@@ -123,7 +135,8 @@ def _from_connection(error: Any, scene: Scene) -> NestvecError:
     named = f"{code.name if code is not None else type(error).__name__}: {_short(details)}"
     refused = code is not grpc.StatusCode.UNAVAILABLE and _DENIED.search(details)
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED) or refused:
-        return _denied(f"{scene.place} refused {scene.request}: {named}")
+        known = code is grpc.StatusCode.PERMISSION_DENIED or "privilege" in details.lower()
+        return _denied(f"{scene.place} refused {scene.request}: {named}", known=known)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return BackendUnavailable(
             f"{scene.place} did not answer {scene.request} in time ({named}); try again, or set a longer timeout"
@@ -155,8 +168,11 @@ def _from_engine(error: Exception, scene: Scene) -> NestvecError:
     return BackendRefused(f"{scene.place} refused {scene.request}: {_named(error)}")
 
 
-def _denied(told: str) -> BackendDenied:
-    return BackendDenied(f"{told}; check token, or user and password, and what they may do")
+def _denied(told: str, *, known: bool) -> BackendDenied:
+    """`known`: the server knows who calls, and does not let them do this."""
+    if known:
+        return BackendDenied(f"{told}; grant this user the privilege for it, or give token or user of another one")
+    return BackendDenied(f"{told}; check token, or user and password")
 
 
 def _named(error: Exception) -> str:

@@ -53,6 +53,9 @@ MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 #: What offset and limit of a search may add up to.
 MAX_WINDOW: Final = 16_384
 
+#: Vectors of a record where there can be several. Servers can be configured to take more.
+MAX_VECTORS: Final = 4
+
 _MAX_COLUMNS: Final = 64
 _MAX_NAME: Final = 255
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_]+\Z")

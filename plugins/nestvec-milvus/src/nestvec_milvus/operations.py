@@ -6,9 +6,9 @@ returns the answer. Errors are nestvec's when they are thrown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
@@ -30,27 +30,24 @@ from nestvec.contract import (
     Update,
     Write,
 )
-from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
+from nestvec.errors import BackendRefused, CollectionNotFound
 from nestvec_milvus import foreign, layout, schema
 from nestvec_milvus.columns import batches
 from nestvec_milvus.errors import NotLoaded
 from nestvec_milvus.filters import Expression, compile_filter
 from nestvec_milvus.literals import Literals, values_for
+from nestvec_milvus.loading import load
 from nestvec_milvus.places import Key
 from nestvec_milvus.records import Table, batch_of, of_tenant, output_fields, ranked
 from nestvec_milvus.schema import Columns, check_question, check_window
 from nestvec_milvus.server import Server
-from nestvec_milvus.wire import Call, Pause, call, chunked, common, pairs, placeholders
-
-T = TypeVar("T")
-Operation: TypeAlias = Generator[Call | Pause, Any, T]
+from nestvec_milvus.wire import Call, Operation, T, call, chunked, common, pairs, placeholders
 
 #: Servers give out at most 100 MB in one answer.
 _ROWS = 500
 _IDS = 500
 _QUESTIONS = 64
 _STRONG = common.ConsistencyLevel.Strong
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 _INDEX_NOT_FOUND = "index not found"
 _INVALID_NAME = "invalid collection name"
 
@@ -76,10 +73,10 @@ class Operations:
         return self.declared.embedded
 
     def capabilities(self) -> Operation[BackendCapabilities]:
-        """The declared ones, and what the server's version adds. Asks anew each time."""
+        """The declared ones, refined by what the server says that it is. Asks anew each time."""
         self._server = None
         server = yield from self._known_server()
-        return replace(self.declared, max_vectors=server.max_vectors)
+        return server.refine(self.declared)
 
     # ------------------------------------------------------------ collections
 
@@ -328,7 +325,7 @@ class Operations:
         try:
             return (yield from attempt(columns))
         except NotLoaded:
-            yield from self._load(physical, ours=how is None)
+            yield from load(self.place, physical, self.load_timeout, ours=how is None or self.embedded)
             return (yield from attempt(columns))
         except (BackendRefused, CollectionNotFound):
             fresh = yield from self._look(physical, how)
@@ -402,29 +399,6 @@ class Operations:
             index_name=column,
             extra_params=pairs(parameters),
         )
-
-    def _load(self, physical: str, *, ours: bool = True) -> Operation[None]:
-        """Load into memory, and wait for it. Raises `BackendUnavailable` after `load_timeout` seconds of waiting.
-
-        Somebody else's is loaded in this process, where nobody else could do it, but not on a server.
-        """
-        waited, pause = 0.0, _FIRST_PAUSE
-        while True:
-            reply = yield call("GetLoadState", collection_name=physical)
-            if reply.state == common.LoadState.LoadStateLoaded:
-                return
-            if reply.state != common.LoadState.LoadStateLoading:
-                if not ours and not self.embedded:
-                    raise foreign.not_loaded(physical, self.place)
-                # Released, by somebody or by a restart. What is being loaded keeps its number of replicas.
-                yield call("LoadCollection", collection_name=physical, replica_number=1)
-            if waited >= self.load_timeout:
-                raise BackendUnavailable(
-                    f"{self.place} did not load collection {physical!r} into memory within {self.load_timeout:g} "
-                    f"seconds; try again later, give the server more memory, or set a longer load_timeout"
-                )
-            yield Pause(pause)
-            waited, pause = waited + pause, min(pause * 1.5, _LONGEST_PAUSE)
 
     def _missing(self, physical: str) -> CollectionNotFound:
         return CollectionNotFound(

@@ -8,7 +8,7 @@ from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import BackendPlugin
 from nestvec.hookspecs import hookimpl
 from nestvec.names import NameRules
-from nestvec_milvus.layout import MAX_JSON_BYTES, MAX_REQUEST_BYTES, MAX_WINDOW
+from nestvec_milvus.layout import MAX_JSON_BYTES, MAX_REQUEST_BYTES, MAX_VECTORS, MAX_WINDOW
 from nestvec_milvus.options import MilvusCollectionOptions, MilvusOptions, embedded_options
 
 if TYPE_CHECKING:
@@ -18,15 +18,15 @@ _MAX_DIMENSIONS = 32768
 
 
 def capabilities(options: MilvusOptions) -> BackendCapabilities:
-    """Declared capabilities; a server may hold more vectors for a record."""
+    """Declared capabilities: what every version can do. See `Server.refine` for what newer ones add."""
     return BackendCapabilities(
         embedded=options.embedded,
         native_async=not options.embedded,
         exact=options.embedded,
         max_dimensions=_MAX_DIMENSIONS,
         names=NameRules(hyphen=False),
-        max_vectors=1,
         adopts=True,
+        max_vectors=MAX_VECTORS if options.embedded else 1,
         max_write_bytes=MAX_REQUEST_BYTES,
         max_limit=MAX_WINDOW,
         max_metadata_bytes=MAX_JSON_BYTES,

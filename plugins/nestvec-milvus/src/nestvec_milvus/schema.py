@@ -82,7 +82,8 @@ def check_request(request: Create, server: Server) -> None:
     if len(request.vectors) > server.max_vectors:
         raise Unsupported(
             f"collection {request.physical!r}: this Milvus ({server.name}) keeps {server.max_vectors} vector(s) for a "
-            f"record, not {len(request.vectors)}; several need a server of version 2.4 or later"
+            f"record, not {len(request.vectors)}; "
+            + ("declare fewer" if server.max_vectors > 1 else "several need a server of version 2.4 or later")
         )
     taken = sorted(set(request.vectors) & set(layout.OWN_COLUMNS))
     if taken:

@@ -7,9 +7,9 @@ keep a cache of schemas, log what fails, and turn arrays into lists of Python fl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
@@ -36,9 +36,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds before going on."""
+    """Wait so many seconds before going on. `news` says what for, where it has become known."""
 
     seconds: float
+    news: str | None = None
+
+
+T = TypeVar("T")
+Operation: TypeAlias = Generator[Call | Pause, Any, T]
 
 
 def call(method: str, /, *, kind: str | None = None, **fields: Any) -> Call:

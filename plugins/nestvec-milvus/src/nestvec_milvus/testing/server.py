@@ -2,12 +2,16 @@
 
     from nestvec_milvus.testing.server import milvus_server   # in conftest.py: a session fixture
 
+    with running() as server:       # anywhere else: the same server, while anybody uses it
+        ...
+
 The package is installed once, into an environment of its own in the user's cache directory. Every server has a
 folder and ports of its own, so any number can run side by side.
 """
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import os
 import platform
@@ -19,12 +23,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 VERSION = "2.3.5"
+#: User and password that every new server knows.
+ROOT = "root:Milvus"
 _DEADLINE = 120.0
 _PR_SET_PDEATHSIG = 1
 _PORTS = (
@@ -60,12 +66,14 @@ def unavailable() -> str | None:
 class MilvusServer:
     """A running server in a folder of its own. Use it in a `with` statement.
 
-    Raises `ServerFailed` where it does not start. `uri` is its address.
+    Raises `ServerFailed` where it does not start. `uri` is its address. With `authorization` it wants to know who
+    calls; then `ROOT` is the user that may do everything.
     """
 
-    def __init__(self, folder: Path, environment: Path | None = None) -> None:
+    def __init__(self, folder: Path, environment: Path | None = None, *, authorization: bool = False) -> None:
         self._folder = folder
         self._environment = environment
+        self._authorization = authorization
         self._process: subprocess.Popen[bytes] | None = None
         self.uri = ""
 
@@ -75,7 +83,12 @@ class MilvusServer:
         self.uri = f"http://127.0.0.1:{ports['proxy']}"
         self._folder.mkdir(parents=True, exist_ok=True)
         settings = [item for name in _PORTS for item in (f"--{name.replace('_', '-')}-port", str(ports[name]))]
-        environment = {**os.environ, **_HASTE, "ETCD_CONFIG_PATH": str(_etcd_settings(self._folder, ports))}
+        environment = {
+            **os.environ,
+            **_HASTE,
+            "COMMON_SECURITY_AUTHORIZATIONENABLED": "true" if self._authorization else "false",
+            "ETCD_CONFIG_PATH": str(_etcd_settings(self._folder, ports)),
+        }
         with (self._folder / "wrapper.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own environment's program
                 [str(command), "--data", str(self._folder / "data"), *settings],
@@ -122,6 +135,7 @@ class MilvusServer:
         from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
 
         messages, last = milvus_pb2, ""
+        headers = (("authorization", base64.b64encode(ROOT.encode()).decode()),)
         until = time.monotonic() + _DEADLINE
         while time.monotonic() < until:
             if self._process is None or self._process.poll() is not None:
@@ -129,7 +143,7 @@ class MilvusServer:
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                 try:
                     stub = milvus_pb2_grpc.MilvusServiceStub(channel)
-                    health = stub.CheckHealth(messages.CheckHealthRequest(), timeout=5)
+                    health = stub.CheckHealth(messages.CheckHealthRequest(), timeout=5, metadata=headers)
                     if health.isHealthy:
                         return
                     last = str(list(health.reasons))
@@ -163,17 +177,52 @@ def install() -> Path:
 
 @pytest.fixture(scope="session")
 def milvus_server() -> Iterator[MilvusServer]:
-    """A server for the whole run. Skipped where it can not run; where it can and does not, the run fails."""
+    """A server for the whole run. See `running`."""
+    with running() as server:
+        yield server
+
+
+@contextmanager
+def running(*, authorization: bool = False) -> Iterator[MilvusServer]:
+    """A server, which all share who ask for it at the same time: it starts for the first and stops after the last.
+
+    Skips the test where it can not run; where it can and does not, the test fails.
+    """
     reason = unavailable()
     if reason is not None:
         pytest.skip(reason)
-    folder = Path(tempfile.mkdtemp(prefix="nestvec-milvus-server-"))
+    shared = _SHARED[authorization]
+    if not shared.users:
+        shared.start(authorization=authorization)
+    shared.users += 1
     try:
-        with MilvusServer(folder) as server:
-            yield server
-    except ServerFailed as error:
-        pytest.fail(f"{error}\nlogs are kept in {folder}", pytrace=False)
-    shutil.rmtree(folder, ignore_errors=True)
+        yield shared.server
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            shared.stack.close()
+
+
+class _Shared:
+    """A server in a folder that goes with it, and the number of its users."""
+
+    server: MilvusServer
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.stack = ExitStack()
+
+    def start(self, *, authorization: bool) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="nestvec-milvus-server-"))
+        try:
+            self.server = MilvusServer(folder, authorization=authorization).__enter__()
+        except ServerFailed as error:
+            pytest.fail(f"{error}\nlogs are kept in {folder}", pytrace=False)
+        self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        self.stack.callback(self.server.stop)
+
+
+_SHARED = {False: _Shared(), True: _Shared()}
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,166 @@
+"""What is declared, what a server adds to it, and that each of them can really do so."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from nestvec.contract import Create, Drop, Fetch, Query, Write
+from nestvec.errors import BackendRefused, Unsupported
+from nestvec.registry import Registry
+from nestvec.types import DENSE, FieldType, Metric
+from nestvec_milvus.schema import creation
+from nestvec_milvus.server import FEATURES, Server
+from nestvec_milvus.wire import call, pairs, schemas
+
+ALL = {"several vectors", "inverted indexes", "partition keys", "filter templates"}
+ONE, FOUR = 1, 4
+
+#: What servers call themselves → vectors of a record, exact search, features.
+VERSIONS = {
+    "v2.3.5-lite": (ONE, False, set()),
+    "v2.3.21": (ONE, False, set()),
+    "v2.4.0": (FOUR, False, ALL - {"filter templates"}),
+    "2.4-20240612-3b7cf4a": (FOUR, False, ALL - {"filter templates"}),
+    "v2.5.0-beta": (FOUR, False, ALL),
+    "v2.5.26": (FOUR, False, ALL),
+    "v2.6.4-gpu": (FOUR, False, ALL),
+    "v3.0.0": (FOUR, False, ALL),
+    "v2.10.1": (FOUR, False, ALL),
+    "Zilliz Cloud Vector Database(Compatible with Milvus 2.4)": (FOUR, False, ALL - {"filter templates"}),
+    "Zilliz Cloud Vector Database (Compatible with Milvus 2.6)": (FOUR, False, ALL),
+    "milvus_lite-3.2.2": (FOUR, True, {"several vectors", "partition keys"}),
+    "master-3b7cf4a": (ONE, False, set()),  # a build that does not say: what works everywhere
+    "": (ONE, False, set()),
+}
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_what_a_version_can_do(client, failing, name):
+    failing.version = name
+    vectors, exact, features = VERSIONS[name]
+    effective = client.capabilities()
+    assert (effective.max_vectors, effective.exact) == (vectors, exact)
+    server = Server.of(name, "x")
+    assert {feature for feature in FEATURES if server.has(feature)} == features
+    assert server.cloud is ("Zilliz" in name)
+    assert (server.scalar_index(FieldType.BOOLEAN) is not None) is ("inverted indexes" in features)
+
+
+def test_a_server_that_was_upgraded_is_asked_anew(client, failing):
+    failing.version = "v2.3.5"
+    assert client.capabilities().max_vectors == ONE
+    failing.version = "v2.6.4"
+    assert client.capabilities().max_vectors == FOUR
+
+
+@pytest.mark.parametrize("name", ["v2.2.16", "1.1.1", "milvus_lite-2.2.9", "v2.0.0-rc8"])
+def test_too_old(client, failing, name):
+    failing.version = name
+    with pytest.raises(Unsupported, match=r"upgrade it to 2\.3 or later") as caught:
+        client.capabilities()
+    assert failing.uri in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_what_is_declared_is_the_least_that_any_server_does(client, failing):
+    """A plan that was made without asking must hold on every server."""
+    plugin = Registry().backend("milvus")
+    declared = plugin.capabilities(plugin.options.model_validate({"uri": failing.uri}))
+    for failing.version in VERSIONS:
+        effective = client.capabilities()
+        assert effective.max_vectors >= declared.max_vectors
+        assert effective.exact >= declared.exact
+        for name in ("names", "metrics", "tenants", "max_limit", "max_dimensions", "max_write_bytes", "storage"):
+            assert getattr(effective, name) == getattr(declared, name)
+
+
+def test_the_command_line_shows_what_is_declared(shell):
+    done = shell({"path": '":memory:"'}, "plugins", "--capabilities", "--json")
+    shown = json.loads(done.out)["capabilities"]["milvus (embedded)"]
+    assert (shown["max_vectors"], shown["exact"], shown["storage"]) == (FOUR, True, ["float32"])
+
+
+# ------------------------------------------------------------------------------------------ the engines themselves
+
+
+def test_effective_is_declared_or_more(shared):
+    declared = shared._operations.declared
+    effective = shared.capabilities()
+    assert effective.max_vectors == (FOUR if declared.embedded else ONE)
+    assert effective.exact is declared.exact is declared.embedded
+
+
+def test_several_vectors_where_they_are_promised_and_only_there(shared, kit):
+    """The engine is asked past the adapter's own check: the table must not promise too little, either."""
+    sizes = {DENSE: 3, "coarse": 2, "title": 5, "late": 4}
+    request = Create("four_1", sizes, Metric.DOT, {}, kit.RECORD)
+    if not server_has(shared, "several vectors"):
+        server = Server("v2.6.4", (2, 6))
+        reply = shared._client.send("CreateCollection", call("CreateCollection", **creation(request, server)).request)
+        assert "multiple vector fields is not supported" in reply.reason
+        with pytest.raises(Unsupported, match=r"2\.4"):
+            shared.create(request)
+        return
+    shared.create(request)
+    rows = {name: np.eye(2, size, dtype=np.float32) for name, size in sizes.items()}
+    shared.write(Write("four_1", [kit.record("a"), kit.record("b")], rows))
+    batch = shared.fetch(Fetch("four_1", ["b"], vectors=True))
+    assert {name: each.tolist() for name, each in batch.vectors.items()} == {
+        n: [r[1].tolist()] for n, r in rows.items()
+    }
+    for name, given in rows.items():
+        ((hit,),) = shared.query(Query("four_1", {name: given[1:]}, Metric.DOT, 1))
+        assert hit.record.id == "b"
+    shared.drop(Drop("four_1"))
+
+
+def test_filter_templates_are_used_only_where_they_work(shared, kit):
+    """Neither the oldest server nor Milvus Lite understands them; where one of them learns to, the table can say so."""
+    assert not server_has(shared, "filter templates")
+    given = {"v0": schemas.TemplateValue(string_val="x")}
+    request = call(
+        "Query",
+        collection_name="shared_1",
+        expr="document_id == {v0}",
+        expr_template_values=given,
+        output_fields=["id"],
+        query_params=pairs({"limit": "1"}),
+    ).request
+    assert shared._client.send("Query", request).status.reason
+
+
+def server_has(adapter, feature):
+    adapter.capabilities()
+    return adapter._operations._server.has(feature)
+
+
+@pytest.mark.parametrize("size", [32_768, 32_769])
+def test_the_largest_vectors(shared, kit, size):
+    request = Create("large_1", {DENSE: size}, Metric.COSINE, {}, kit.RECORD)
+    if size > shared.capabilities().max_dimensions and not shared._operations.embedded:
+        with pytest.raises(BackendRefused, match="32768"):
+            shared.create(request)
+    else:
+        shared.create(request)
+        shared.drop(Drop("large_1"))
+
+
+def test_milvus_lite_behind_a_port(kit, open_client, tmp_path):
+    """It can be served like a server: then it has an address, and still does what Milvus Lite does."""
+    from milvus_lite.adapter.grpc.server import start_server_in_thread
+
+    server, database, port = start_server_in_thread(str(tmp_path / "store.db"))
+    try:
+        adapter = open_client(uri=f"http://127.0.0.1:{port}")
+        capabilities = adapter.capabilities()
+        assert (capabilities.embedded, capabilities.exact, capabilities.max_vectors) == (False, True, FOUR)
+        adapter.create(kit.create())
+        adapter.write(Write("docs_1", [kit.record("a", keyword='"')], kit.vectors(1)))
+        ((hit,),) = adapter.query(Query("docs_1", kit.vectors(1), Metric.COSINE, 1))
+        assert hit.record.id == "a"
+    finally:
+        server.stop(None).wait()
+        database.close()
