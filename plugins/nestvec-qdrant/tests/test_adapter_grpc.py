@@ -10,10 +10,21 @@ import pytest
 from qdrant_client import grpc as protocol
 from qdrant_client.grpc import collections_service_pb2_grpc, points_service_pb2_grpc, qdrant_pb2, qdrant_pb2_grpc
 
-from nestvec.contract import Count, ListCollections, Query, Scroll, Write
+from nestvec.contract import (
+    Adopt,
+    Count,
+    Describe,
+    Fetch,
+    ForeignLayout,
+    ListCollections,
+    Query,
+    Remove,
+    Scroll,
+    Write,
+)
 from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, CollectionNotFound
-from nestvec.filters import F, resolve
-from nestvec.types import DENSE, Metric
+from nestvec.filters import F, resolve, to_foreign
+from nestvec.types import DENSE, Field, Metric, Record
 from nestvec_qdrant.adapter import QdrantAdapter
 
 
@@ -46,11 +57,46 @@ class Points(points_service_pb2_grpc.PointsServicer):
         answers = [protocol.BatchResult(result=[point]) for _ in request.query_points]
         return protocol.QueryBatchResponse(result=answers)
 
+    def Scroll(self, request, context):
+        self._note(request, context)
+        vectors = protocol.VectorsOutput(vector=protocol.VectorOutput(dense=protocol.DenseVector(data=[0, 1, 0])))
+        point = protocol.RetrievedPoint(id=protocol.PointId(num=7), vectors=vectors)
+        point.payload["page_content"].string_value = "text"
+        point.payload["metadata"].struct_value.fields["year"].integer_value = 2020
+        return protocol.ScrollResponse(result=[point], next_page_offset=protocol.PointId(num=8))
+
+    def Get(self, request, context):
+        self._note(request, context)
+        return protocol.GetResponse(result=[protocol.RetrievedPoint(id=each) for each in request.ids])
+
 
 class Collections(collections_service_pb2_grpc.CollectionsServicer):
+    """One collection of somebody else's, with a vector that has no name."""
+
+    def __init__(self):
+        self.changes = []
+
     def List(self, request, context):
         found = [protocol.CollectionDescription(name="docs_1")]
         return protocol.ListCollectionsResponse(collections=found)
+
+    def Get(self, request, context):
+        size = protocol.VectorParams(size=3, distance=protocol.Distance.Cosine)
+        params = protocol.CollectionParams(shard_number=1, vectors_config=protocol.VectorsConfig(params=size))
+        # The client wants all of these to be there.
+        config = protocol.CollectionConfig(
+            params=params,
+            hnsw_config=protocol.HnswConfigDiff(m=16, ef_construct=100, full_scan_threshold=10),
+            optimizer_config=protocol.OptimizersConfigDiff(
+                deleted_threshold=0.2, vacuum_min_vector_number=1, default_segment_number=1, flush_interval_sec=5
+            ),
+            wal_config=protocol.WalConfigDiff(wal_capacity_mb=32, wal_segments_ahead=0),
+        )
+        return protocol.GetCollectionInfoResponse(result=protocol.CollectionInfo(status=1, config=config))
+
+    def Update(self, request, context):
+        self.changes.append(request)
+        return protocol.CollectionOperationResponse(result=True)
 
 
 class Root(qdrant_pb2_grpc.QdrantServicer):
@@ -63,11 +109,16 @@ def points():
     return Points()
 
 
+@pytest.fixture
+def collections():
+    return Collections()
+
+
 @pytest.fixture(params=["sync", "async"])
-def adapter(request, kit, points, monkeypatch):
+def adapter(request, kit, points, collections, monkeypatch):
     server = grpc.server(ThreadPoolExecutor(2))
     points_service_pb2_grpc.add_PointsServicer_to_server(points, server)
-    collections_service_pb2_grpc.add_CollectionsServicer_to_server(Collections(), server)
+    collections_service_pb2_grpc.add_CollectionsServicer_to_server(collections, server)
     qdrant_pb2_grpc.add_QdrantServicer_to_server(Root(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -132,4 +183,29 @@ def test_errors_are_mapped_and_nothing_is_retried(adapter, points, kit, code, ki
 
 def test_what_a_server_does_not_know_is_refused(adapter):
     with pytest.raises(BackendRefused, match="UNIMPLEMENTED"):
-        adapter.scroll(Scroll("docs_1"))
+        adapter.remove(Remove("docs_1", ["00000000-0000-5000-8000-000000000001"]))
+
+
+def test_what_others_made_is_read(adapter, points):
+    layout = ForeignLayout("docs_1", text="page_content", fields={"year": "metadata.year"})
+    assert dict(adapter.describe(Describe("docs_1", layout)).vectors) == {DENSE: 3}
+    where = to_foreign(resolve(F.year >= 2020, {"year": Field.parse("integer")}), layout.fields)
+    batch = adapter.scroll(Scroll("docs_1", where, vectors=True, foreign=layout))
+    assert (list(batch.records), batch.cursor) == ([Record("7", "7", "text", {"year": 2020}, {})], 8)
+    np.testing.assert_array_equal(batch.vectors[DENSE], [[0, 1, 0]])
+    ((request, _),) = points.calls
+    assert request.filter.must[0].has_vector.has_vector == ""
+    assert request.filter.must[1].filter.must[0].field.key == "metadata.year"
+    assert list(request.with_payload.include.fields) == ["metadata", "page_content"]
+    adapter.fetch(Fetch("docs_1", ["7", "x", "00000000-0000-5000-8000-000000000001"], foreign=layout))
+    asked = [each.num or each.uuid for each in points.calls[1][0].ids]
+    assert asked == [7, "00000000-0000-5000-8000-000000000001"]
+    adapter.query(Query("docs_1", {DENSE: np.ones((1, 3), np.float32)}, Metric.COSINE, 5, foreign=layout))
+    assert not points.calls[2][0].query_points[0].HasField("using")
+
+
+def test_what_others_made_is_adopted_by_one_change(adapter, collections, kit):
+    adapter.adopt(Adopt("docs_1", ForeignLayout("docs_1"), kit.RECORD))
+    (change,) = collections.changes
+    assert [descriptor.name for descriptor, _ in change.ListFields()] == ["collection_name", "metadata"]
+    assert change.metadata["nestvec"].struct_value.fields["name"].string_value == "docs"

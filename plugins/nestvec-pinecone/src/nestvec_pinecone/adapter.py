@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
     Adapter,
+    Adopt,
     AsyncAdapter,
     BackendRequest,
     Batch,
@@ -83,6 +84,10 @@ class PineconeAdapter(Adapter):
     def update(self, request: Update) -> None:
         """See `Adapter`."""
         return self._run(self._operations.update(request), request)
+
+    def adopt(self, request: Adopt) -> None:
+        """See `Adapter`."""
+        return self._run(self._operations.adopt(request), request)
 
     def point(self, request: Point) -> None:
         """See `Adapter`."""
@@ -223,6 +228,10 @@ class AsyncPineconeAdapter(AsyncAdapter):
     async def update(self, request: Update) -> None:
         """See `Adapter`."""
         return await self._run(self._operations.update(request), request)
+
+    async def adopt(self, request: Adopt) -> None:
+        """See `Adapter`."""
+        return await self._run(self._operations.adopt(request), request)
 
     async def point(self, request: Point) -> None:
         """See `Adapter`."""

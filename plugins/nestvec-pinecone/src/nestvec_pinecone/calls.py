@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import quote
 
 T = TypeVar("T")
+
+#: Ids travel in the address, which must not become too long: servers and proxies begin to refuse at 8 KB.
+_IDS: Final = 100
+_LENGTH: Final = 6000
+_NAME: Final = len("ids=&")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +52,17 @@ def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Runs of at most `size` items."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def in_address(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Runs of ids that fit into an address together. Somebody else's may be long."""
+    part, length = list[str](), 0
+    for each in ids:
+        size = len(quote(each, safe="")) + _NAME
+        if part and (len(part) == _IDS or length + size > _LENGTH):
+            yield part
+            part, length = [], 0
+        part.append(each)
+        length += size
+    if part:
+        yield part

@@ -7,7 +7,7 @@ exact whichever way the server has it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +37,7 @@ Condition: TypeAlias = dict[str, Any]
 #: Every record has a document id.
 EVERYTHING: Final[Condition] = {DOCUMENT_ID: {"$exists": True}}
 NOTHING: Final[Condition] = {DOCUMENT_ID: {"$exists": False}}
+_KEYS: Final[Mapping[str, Callable[[str], str]]] = {"metadata": field_key, "system": system_key, "foreign": str}
 _OPPOSITE: Final = {Op.GT: "$lte", Op.GTE: "$lt", Op.LT: "$gte", Op.LTE: "$gt", Op.EQ: "$ne"}
 
 
@@ -67,7 +68,7 @@ def _leaf(leaf: Leaf) -> Condition:
         case Compare(op=op, value=value):
             return {key: {op.value: _value(leaf.field, value)}}
         case In(values=values) | ContainsAny(values=values):
-            return _any(key, [_value(leaf.field, value) for value in values])
+            return _any(key, [_value(leaf.field, value) for value in values]) if values else _nothing(leaf.field)
         case ContainsAll(values=values):
             return {"$and": [{key: {"$eq": _value(leaf.field, value)}} for value in values]}
 
@@ -80,7 +81,7 @@ def _negated(leaf: Leaf) -> Condition:
         case Compare(op=op, value=value):
             return _missing_or(key, {key: {_OPPOSITE[op]: _value(leaf.field, value)}})
         case In(values=()) | ContainsAny(values=()):
-            return EVERYTHING
+            return _everything(leaf.field)
         case In(values=values) | ContainsAny(values=values):
             return _missing_or(key, _none(key, [_value(leaf.field, value) for value in values]))
         case ContainsAll(values=values):
@@ -92,8 +93,6 @@ def _missing_or(key: str, *conditions: Condition) -> Condition:
 
 
 def _any(key: str, values: Sequence[Any]) -> Condition:
-    if not values:
-        return NOTHING
     if any(isinstance(value, bool) for value in values):  # $in takes strings and numbers
         return {"$or": [{key: {"$eq": value}} for value in values]}
     return {key: {"$in": list(values)}}
@@ -106,11 +105,26 @@ def _none(key: str, values: Sequence[Any]) -> Condition:
 
 
 def _key(field: FieldRef) -> str:
-    return system_key(field.name) if field.scope == "system" else field_key(field.name)
+    return _KEYS[field.scope](field.name)
+
+
+def _nothing(field: FieldRef) -> Condition:
+    return NOTHING if field.scope != "foreign" else {"$and": _both(field)}
+
+
+def _everything(field: FieldRef) -> Condition:
+    return EVERYTHING if field.scope != "foreign" else {"$or": _both(field)}
+
+
+def _both(field: FieldRef) -> list[Condition]:
+    """Of somebody else's records none need have a document id: one of these two holds for each, never both."""
+    return [{_key(field): {"$exists": there}} for there in (True, False)]
 
 
 def _value(field: FieldRef, value: Scalar) -> Any:
     """A value as it is stored."""
+    if field.scope == "foreign":
+        _check_theirs(field)
     if field.declared.many and field.declared.type is not FieldType.KEYWORD:
         return member(value)
     number = microseconds(value) if isinstance(value, datetime) else value
@@ -120,3 +134,14 @@ def _value(field: FieldRef, value: Scalar) -> Any:
             f"-2**53 and 2**53 (datetimes: the years 1685 to 2255), and {value} is outside"
         )
     return number + 0.0 if isinstance(number, float) else number
+
+
+def _check_theirs(field: FieldRef) -> None:
+    """Nobody but nestvec stores datetimes, or lists of other things than strings, as nestvec does."""
+    kind = field.declared
+    if kind.type is FieldType.DATETIME or (kind.many and kind.type is not FieldType.KEYWORD):
+        raise Unsupported(
+            f"filter on {field.name!r}: Pinecone has strings, numbers, booleans and lists of strings, but it is "
+            f"declared as {kind}; declare what the index holds: keyword for dates as text, integer or float for "
+            f"timestamps, keyword[] for lists"
+        )

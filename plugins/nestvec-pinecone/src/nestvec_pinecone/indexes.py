@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from nestvec.contract import CollectionInfo, Create, Point, Update
+from nestvec.contract import Adopt, CollectionInfo, Create, ForeignLayout, Point, Update
 from nestvec.errors import (
     BackendRefused,
     BackendUnavailable,
@@ -19,6 +19,7 @@ from nestvec.errors import (
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone import tags
 from nestvec_pinecone.calls import Operation, control
+from nestvec_pinecone.foreign import record_for
 from nestvec_pinecone.options import PineconeOptions
 from nestvec_pinecone.places import METRIC_NAMES, Place, check_same, metric_of, one_vector
 from nestvec_pinecone.polling import Polling
@@ -47,14 +48,21 @@ class IndexCatalog:
         models = yield from self._models()
         return [model.name for model in models]
 
-    def describe(self, physical: str) -> Operation[CollectionInfo | None]:
-        """From the index's own description."""
+    def describe(self, physical: str, foreign: ForeignLayout | None = None) -> Operation[CollectionInfo | None]:
+        """From the index's own description. Raises `CollectionConflict` for a foreign one without plain vectors."""
         model = yield from self._model(physical)
         if model is None:
             return None
         name, size, metric = _dense(model)
         record = tags.unpack(model.tags or {})
-        return CollectionInfo(physical, {name: size} if name else {}, metric, record)
+        if foreign is None:
+            return CollectionInfo(physical, {name: size} if name else {}, metric, record)
+        if name != DENSE:
+            raise CollectionConflict(
+                f"index {physical!r} holds {'documents with fields' if name else 'sparse vectors'}; nestvec reads "
+                f"indexes of plain dense vectors"
+            )
+        return CollectionInfo(physical, {name: size}, metric, record_for(record, foreign))
 
     def create(self, request: Create) -> Operation[None]:
         """Create, or complete what was begun; returns when the index can be used."""
@@ -80,8 +88,25 @@ class IndexCatalog:
     def update(self, request: Update) -> Operation[None]:
         """Replace the record, in one change; other tags stay."""
         model = yield from self._existing(request.physical)
+        yield from self._keep(model, request)
+
+    def adopt(self, request: Adopt) -> Operation[None]:
+        """Keep the record in the tags. Raises `CollectionConflict` if they vouch for another namespace already."""
+        model = yield from self._existing(request.physical)
+        stored = tags.unpack(model.tags or {}) or {}
+        if record_for(stored, request.foreign) is None and stored.get("name") != request.record.get("name"):
+            raise CollectionConflict(
+                f"index {request.physical!r} is adopted already, as {stored.get('name')!r} with another namespace, and "
+                f"its tags hold one record; give backends index_host to adopt several namespaces of an index, or "
+                f"delete its tags nestvec-record-… to give the other up. Nothing was changed"
+            )
+        yield from self._keep(model, request)
+
+    def _keep(self, model: Any, request: Update | Adopt) -> Operation[None]:
         wanted = tags.pack(request.record, request.physical)
-        yield control("indexes.configure", name=request.physical, tags=tags.replacing(model.tags or {}, wanted))
+        change = tags.replacing(model.tags or {}, wanted)
+        tags.check_room({**(model.tags or {}), **change}, request.physical)
+        yield control("indexes.configure", name=request.physical, tags=change)
         yield from self._seen(request.physical, lambda new: tags.unpack(new) == dict(request.record))
 
     def point(self, request: Point) -> Operation[None]:
@@ -122,7 +147,11 @@ class IndexCatalog:
             gone, seconds, lambda: self._late(physical, "deleted"), self._patience(physical, "deleted")
         )
 
-    def locate(self, physical: str) -> Operation[Place]:
+    def locate(
+        self,
+        physical: str,
+        foreign: ForeignLayout | None = None,  # noqa: ARG002 - an index is where it is, however it is read
+    ) -> Operation[Place]:
         """Where the index is, once it can be used. Raises `CollectionNotFound`, `BackendUnavailable`."""
         known: list[Any] = []
 

@@ -22,6 +22,7 @@ STAMP: Final = f"{OWN}stamp"
 _SYSTEM: Final = f"{OWN}system_"
 _FIELD: Final = f"{OWN}field_"
 _MAX_NAMESPACE: Final = 512
+_DEFAULT: Final = "__default__"
 #: Printable ASCII except the escape itself and the space.
 _PLAIN: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 
@@ -66,3 +67,8 @@ def tenant_namespace(tenant: str, prefix: str = "") -> str:
             f"Pinecone may have; choose a shorter name"
         )
     return full
+
+
+def plain_name(namespace: str) -> str:
+    """A namespace as requests have it: the default one is the empty one."""
+    return "" if namespace == _DEFAULT else namespace

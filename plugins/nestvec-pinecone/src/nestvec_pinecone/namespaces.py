@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from nestvec_pinecone.calls import Call, Operation
+from nestvec_pinecone.keys import plain_name
 from nestvec_pinecone.places import Place
 
 _PAGE: Final = 100
-_DEFAULT: Final = "__default__"
 
 
 def listed(place: Place, *, scan: bool) -> Operation[list[str]]:
@@ -16,16 +16,12 @@ def listed(place: Place, *, scan: bool) -> Operation[list[str]]:
     if scan:
         # Servers that can not list namespaces count them. The count may lag, but so it does there for everything.
         stats = yield Call(place.host, "describe_index_stats")
-        return sorted(_plain(name) for name in stats.namespaces if name.startswith(place.prefix))
+        return sorted(plain_name(name) for name in stats.namespaces if name.startswith(place.prefix))
     found, token = list[str](), None
     while True:
         arguments: dict[str, Any] = {"prefix": place.prefix or None, "limit": _PAGE, "pagination_token": token}
         reply = yield Call(place.host, "list_namespaces_paginated", arguments)
-        found += [_plain(each.name) for each in reply.namespaces]
+        found += [plain_name(each.name) for each in reply.namespaces]
         token = reply.pagination.next if reply.pagination else None
         if not token:
             return sorted(found)
-
-
-def _plain(name: str) -> str:
-    return "" if name == _DEFAULT else name

@@ -16,6 +16,7 @@ import numpy as np
 
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
+    Adopt,
     Batch,
     CollectionInfo,
     Count,
@@ -23,6 +24,7 @@ from nestvec.contract import (
     Describe,
     Drop,
     Fetch,
+    ForeignLayout,
     Found,
     Point,
     Query,
@@ -32,19 +34,21 @@ from nestvec.contract import (
     Update,
     Write,
 )
-from nestvec.errors import BackendDenied, BackendRefused, CollectionNotFound
+from nestvec.errors import BackendDenied, BackendRefused, CollectionConflict, CollectionNotFound
 from nestvec.filters import Filter, matches
-from nestvec.types import Metric, Record
 from nestvec_pinecone import polling
-from nestvec_pinecone.calls import Call, Operation, Together, chunked
+from nestvec_pinecone.calls import Call, Operation, Together, chunked, in_address
 from nestvec_pinecone.errors import NoNamespace, Unreachable
 from nestvec_pinecone.filters import EVERYTHING, compile_filter
+from nestvec_pinecone.foreign import check_layout, comparable, namespace_of, possible
 from nestvec_pinecone.indexes import IndexCatalog
+from nestvec_pinecone.keys import plain_name
 from nestvec_pinecone.namespaces import listed
 from nestvec_pinecone.options import PineconeOptions
 from nestvec_pinecone.places import Catalog, Place, metric_of, one_vector
 from nestvec_pinecone.plugin import MAX_IDS, MAX_TOP_K
-from nestvec_pinecone.polling import IDS_IN_ADDRESS, Polling, Visibility, Written
+from nestvec_pinecone.polling import Polling, Visibility, Written
+from nestvec_pinecone.ranking import best
 from nestvec_pinecone.records import batch_of, record_of
 from nestvec_pinecone.shared import NamespaceCatalog
 from nestvec_pinecone.writes import bodies
@@ -55,6 +59,8 @@ T = TypeVar("T")
 _HITS_WITH_CONTENT: Final = 100
 #: Records that come with their vectors and texts in one page.
 _PAGE: Final = 256
+#: Names in an error.
+_SHOWN: Final = 20
 #: Ids in one page of a listing.
 _LISTED: Final = 100
 
@@ -100,8 +106,13 @@ class Operations:
         return self.catalog.names()
 
     def describe(self, request: Describe) -> Operation[CollectionInfo | None]:
-        """See `Catalog`."""
-        return self.catalog.describe(request.physical)
+        """See `Catalog`. Raises `CollectionConflict` for a namespace of somebody else's index that is not there."""
+        if request.foreign is not None:
+            check_layout(request.foreign)
+        info = yield from self.catalog.describe(request.physical, request.foreign)
+        if info is not None and request.foreign is not None and namespace_of(request.foreign):
+            yield from self._at(request.physical, self._check_namespace, request.foreign)
+        return info
 
     def create(self, request: Create) -> Operation[None]:
         """See `Catalog`."""
@@ -111,6 +122,11 @@ class Operations:
     def update(self, request: Update) -> Operation[None]:
         """See `Catalog`."""
         return self.catalog.update(request)
+
+    def adopt(self, request: Adopt) -> Operation[None]:
+        """See `Catalog`."""
+        check_layout(request.foreign)
+        return self.catalog.adopt(request)
 
     def point(self, request: Point) -> Operation[None]:
         """See `Catalog`."""
@@ -155,10 +171,11 @@ class Operations:
 
         def work(place: Place) -> Operation[Batch]:
             spaces = yield from self._spaces(place, request.tenant)
-            found = yield from self._by_id(place, [(space, key) for space in spaces for key in request.ids])
-            return batch_of(found, place.dimension, vectors=request.vectors)
+            ids = list(possible(request.ids))
+            found = yield from self._by_id(place, [(space, key) for space in spaces for key in ids])
+            return batch_of(found, place.dimension, vectors=request.vectors, foreign=request.foreign)
 
-        return (yield from self._at(request.physical, work))
+        return (yield from self._at(request.physical, work, request.foreign))
 
     def scroll(self, request: Scroll) -> Operation[Batch]:
         """Read a page; the cursor names a namespace and Pinecone's own token."""
@@ -171,9 +188,9 @@ class Operations:
             later = [each for each in spaces if each > space]
             next_page = (space, following) if following else (later[0], None) if later else None
             cursor = None if next_page is None else json.dumps(next_page)
-            return batch_of(found, place.dimension, vectors=request.vectors, cursor=cursor)
+            return batch_of(found, place.dimension, vectors=request.vectors, cursor=cursor, foreign=request.foreign)
 
-        return (yield from self._at(request.physical, work))
+        return (yield from self._at(request.physical, work, request.foreign))
 
     def count(self, request: Count) -> Operation[int]:
         """Count exactly."""
@@ -184,7 +201,7 @@ class Operations:
                 total += yield from self._count(place, space, request.where)
             return total
 
-        return (yield from self._at(request.physical, work))
+        return (yield from self._at(request.physical, work, request.foreign))
 
     def query(self, request: Query) -> Operation[list[list[Found]]]:
         """Search with all questions, some at a time."""
@@ -203,27 +220,29 @@ class Operations:
             ranked = yield from self._ranked(place, spaces, request, rows, top)
             return (yield from self._with_content(place, ranked, top))
 
-        return (yield from self._at(request.physical, work))
+        return (yield from self._at(request.physical, work, request.foreign))
 
     # ------------------------------------------------------------ parts
 
-    def _at(self, physical: str, work: Callable[[Place], Operation[T]]) -> Operation[T]:
+    def _at(
+        self, physical: str, work: Callable[[Place], Operation[T]], foreign: ForeignLayout | None = None
+    ) -> Operation[T]:
         """Work at a collection's place; if the place that was remembered is gone, look it up again, once."""
         known = self._places.get(physical)
-        place = known or (yield from self._locate(physical))
+        place = known or (yield from self._locate(physical, foreign))
         try:
-            return (yield from work(place))
+            return (yield from work(place.seen(foreign)))
         except (CollectionNotFound, Unreachable):
             if known is None:
                 raise
             self._forget(physical)
-            again = yield from self._locate(physical)
+            again = yield from self._locate(physical, foreign)
             if again == known:
                 raise
-        return (yield from work(again))
+        return (yield from work(again.seen(foreign)))
 
-    def _locate(self, physical: str) -> Operation[Place]:
-        place = yield from self.catalog.locate(physical)
+    def _locate(self, physical: str, foreign: ForeignLayout | None) -> Operation[Place]:
+        place = yield from self.catalog.locate(physical, foreign)
         if self.catalog.lasting:
             with self._lock:
                 self._places[physical] = place
@@ -239,6 +258,16 @@ class Operations:
         if tenant is not None or not place.tenants:
             return [place.namespace(tenant)]
         return (yield from listed(place, scan=self.options.scan))
+
+    def _check_namespace(self, place: Place) -> Operation[None]:
+        if place.default in (yield from listed(replace(place, prefix=place.default), scan=self.options.scan)):
+            return
+        names = yield from listed(place, scan=self.options.scan)
+        there = ", ".join(repr(name or "__default__") for name in names[:_SHOWN]) or "none"
+        raise CollectionConflict(
+            f"index {place.physical!r} has no namespace {place.default!r}; set foreign.namespace to one that it has "
+            f"({there}), or leave it out for the default one"
+        )
 
     def _settle(self, place: Place, written: Written) -> Operation[None]:
         yield from self.visibility.settle(place.host, place.dimension, written)
@@ -272,7 +301,7 @@ class Operations:
         calls = [
             Call(place.host, "fetch", {"ids": list(part), "namespace": space})
             for space in dict.fromkeys(space for space, _ in wanted)
-            for part in chunked([key for each, key in wanted if each == space], IDS_IN_ADDRESS)
+            for part in in_address([key for each, key in wanted if each == space])
         ]
         replies = yield Together(calls)
         return [vector for reply in replies if reply is not None for vector in reply.vectors.values()]
@@ -283,7 +312,8 @@ class Operations:
         self, place: Place, space: str, where: Filter | None, token: str | None, limit: int
     ) -> Operation[tuple[list[Any], str | None]]:
         """Some of the SDK's vectors that match, and the token of the next page."""
-        if self.options.scan:
+        # Of somebody else's records there is no key that all of them have, to find them by.
+        if self.options.scan or (place.foreign is not None and where is None):
             return (yield from self._scanned(place, space, where, token, limit))
         arguments = {"filter": compile_filter(where) or EVERYTHING, "namespace": space, "limit": limit}
         try:
@@ -302,11 +332,14 @@ class Operations:
         except NoNamespace:
             return [], None
         found = yield from self._by_id(place, [(space, item.id) for item in reply.vectors])
-        kept = [vector for vector in found if _matches(where, record_of(vector.id, vector.metadata))]
+        kept = [vector for vector in found if _matches(where, vector, place.foreign)]
         return kept, reply.pagination.next if reply.pagination else None
 
     def _count(self, place: Place, space: str, where: Filter | None) -> Operation[int]:
         """By a dry run of an update, which changes nothing and tells how many records it would have changed."""
+        if place.foreign is not None and where is None:
+            stats = yield Call(place.host, "describe_index_stats")
+            return sum(each.vector_count for name, each in stats.namespaces.items() if plain_name(name) == space)
         if not self.options.scan:
             try:
                 arguments = {"filter": compile_filter(where) or EVERYTHING, "namespace": space, "dry_run": True}
@@ -343,7 +376,7 @@ class Operations:
         for start in range(0, len(calls), len(spaces) or 1):
             part = zip(spaces, replies[start : start + len(spaces)], strict=True)
             hits = [(space, match) for space, reply in part if reply is not None for match in reply.matches]
-            answers.append(_best(request, hits))
+            answers.append(best(request, hits))
         return answers if spaces else [[] for _ in rows]
 
     def _with_content(
@@ -351,25 +384,18 @@ class Operations:
     ) -> Operation[list[list[Found]]]:
         """Records for the hits; long lists came without content, which is read by id."""
         if top <= _HITS_WITH_CONTENT:
-            return [[Found(record_of(match.id, match.metadata), score) for _, match, score in hits] for hits in ranked]
+            return [
+                [Found(record_of(match.id, match.metadata, place.foreign), score) for _, match, score in hits]
+                for hits in ranked
+            ]
         wanted = list(dict.fromkeys((space, match.id) for hits in ranked for space, match, _ in hits))
         found = yield from self._by_id(place, wanted)
-        records = {vector.id: record_of(vector.id, vector.metadata) for vector in found}
+        records = {vector.id: record_of(vector.id, vector.metadata, place.foreign) for vector in found}
         return [[Found(records[match.id], score) for _, match, score in hits if match.id in records] for hits in ranked]
 
 
-def _best(request: Query, matches: Sequence[tuple[str, Any]]) -> list[tuple[str, Any, float]]:
-    """Scored on nestvec's scale, best first, cut to what was asked for."""
-    scored = [(space, match, _score(request.metric, match.score)) for space, match in matches]
-    least = -np.inf if request.threshold is None else request.threshold
-    ranked = sorted((hit for hit in scored if hit[2] >= least), key=lambda hit: -hit[2])
-    return ranked[request.offset : request.offset + request.limit]
-
-
-def _score(metric: Metric, score: float) -> float:
-    """Pinecone's euclidean scores are squared distances, which rounding may take below 0."""
-    return 0.0 - float(np.sqrt(max(score, 0.0))) if metric is Metric.EUCLIDEAN else float(score)
-
-
-def _matches(where: Filter | None, record: Record) -> bool:
+def _matches(where: Filter | None, vector: Any, foreign: ForeignLayout | None) -> bool:
+    if foreign is not None:
+        return matches(where, comparable(vector.metadata or {}))
+    record = record_of(vector.id, vector.metadata)
     return matches(where, record.metadata, {**record.system, "document_id": record.document_id})

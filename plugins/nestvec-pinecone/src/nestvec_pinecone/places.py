@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
-from nestvec.contract import CollectionInfo, Create, Point, Update
+from nestvec.contract import Adopt, CollectionInfo, Create, ForeignLayout, Point, Update
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.calls import Operation
+from nestvec_pinecone.foreign import namespace_of
 from nestvec_pinecone.keys import tenant_namespace
 
 T = TypeVar("T")
@@ -32,10 +33,18 @@ class Place:
     tenants: bool
     default: str = ""
     prefix: str = ""
+    #: How to read it, if somebody else made it.
+    foreign: ForeignLayout | None = None
 
     def namespace(self, tenant: str | None) -> str:
         """Where a tenant's records are. Raises `InvalidName`."""
         return self.default if tenant is None else tenant_namespace(tenant, self.prefix)
+
+    def seen(self, foreign: ForeignLayout | None) -> Place:
+        """The place itself, or the one namespace that is read of somebody else's index."""
+        if foreign is None:
+            return self
+        return replace(self, tenants=False, default=namespace_of(foreign), prefix="", foreign=foreign)
 
 
 class Catalog(Protocol):
@@ -45,13 +54,14 @@ class Catalog(Protocol):
     lasting: ClassVar[bool]
 
     def resolve(self, name: str) -> Operation[str | None]: ...
-    def describe(self, physical: str) -> Operation[CollectionInfo | None]: ...
+    def describe(self, physical: str, foreign: ForeignLayout | None = None) -> Operation[CollectionInfo | None]: ...
     def names(self) -> Operation[list[str]]: ...
     def create(self, request: Create) -> Operation[None]: ...
     def update(self, request: Update) -> Operation[None]: ...
+    def adopt(self, request: Adopt) -> Operation[None]: ...
     def point(self, request: Point) -> Operation[None]: ...
     def drop(self, physical: str) -> Operation[None]: ...
-    def locate(self, physical: str) -> Operation[Place]: ...
+    def locate(self, physical: str, foreign: ForeignLayout | None = None) -> Operation[Place]: ...
 
 
 def metric_of(name: str, collection: str) -> Metric:

@@ -30,6 +30,7 @@ def capabilities(options: PineconeOptions) -> BackendCapabilities:
         names=NameRules(underscore=False, uppercase=False, max_length=45),
         read_after_write=False,
         native_aliases=False,
+        adopts=True,
         collection_record=options.index_host is None,
         max_write_records=MAX_RECORDS,
         max_write_bytes=MAX_REQUEST_BYTES,

@@ -11,7 +11,7 @@ import orjson
 
 from nestvec.errors import BackendUnavailable, NestvecError
 from nestvec_pinecone import keys
-from nestvec_pinecone.calls import Call, Operation, Pause, Together, chunked
+from nestvec_pinecone.calls import Call, Operation, Pause, Together, in_address
 from nestvec_pinecone.clients import POST
 from nestvec_pinecone.errors import NoNamespace
 
@@ -23,8 +23,6 @@ _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
 #: Seconds of silence while somebody waits.
 _SILENCE: Final = 10.0
-#: Ids travel in the address, which must not become too long.
-IDS_IN_ADDRESS: Final = 100
 _JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -121,7 +119,7 @@ class Visibility:
 
 def _fetched(host: str, written: Written) -> Operation[bool]:
     ids = [written.present[0]] if written.present else list(written.gone)
-    parts = [{"ids": list(part), "namespace": written.namespace} for part in chunked(ids, IDS_IN_ADDRESS)]
+    parts = [{"ids": list(part), "namespace": written.namespace} for part in in_address(ids)]
     replies = yield Together([Call(host, "fetch", part) for part in parts])
     found = {key: vector for reply in replies if reply is not None for key, vector in reply.vectors.items()}
     if written.present is None:

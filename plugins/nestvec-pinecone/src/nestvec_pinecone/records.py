@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nestvec.contract import Batch
+from nestvec.contract import Batch, ForeignLayout
 from nestvec.errors import BackendRefused
 from nestvec.types import DENSE, Record
 from nestvec_pinecone import keys
+from nestvec_pinecone.foreign import record_of_theirs
 from nestvec_pinecone.values import decode, encode
 
 
@@ -33,9 +34,11 @@ def metadata_of(record: Record, stamp: str, collection: str) -> dict[str, Any]:
     return stored
 
 
-def record_of(key: str, metadata: Mapping[str, Any] | None) -> Record:
-    """The record behind a vector. Somebody else's metadata gives what can be read of it."""
+def record_of(key: str, metadata: Mapping[str, Any] | None, foreign: ForeignLayout | None = None) -> Record:
+    """The record behind a vector: nestvec's own, or somebody else's as `foreign` says."""
     stored = metadata or {}
+    if foreign is not None:
+        return record_of_theirs(key, stored, foreign)
     types: Mapping[str, str] = json.loads(stored.get(keys.TYPES, "{}"))
     fields = {name: value for key, value in stored.items() if (name := keys.field_name(key)) is not None}
     system = {name: _bookkeeping(value) for key, value in stored.items() if (name := keys.system_name(key)) is not None}
@@ -50,10 +53,17 @@ def record_of(key: str, metadata: Mapping[str, Any] | None) -> Record:
     )
 
 
-def batch_of(found: Iterable[Any], dimension: int, *, vectors: bool, cursor: str | None = None) -> Batch:
+def batch_of(
+    found: Iterable[Any],
+    dimension: int,
+    *,
+    vectors: bool,
+    cursor: str | None = None,
+    foreign: ForeignLayout | None = None,
+) -> Batch:
     """A reply with the records of the SDK's vectors and, where asked for, their values."""
     listed: Sequence[Any] = list(found)
-    records = [record_of(each.id, each.metadata) for each in listed]
+    records = [record_of(each.id, each.metadata, foreign) for each in listed]
     if not vectors:
         return Batch(records, None, cursor)
     rows = np.array([each.values for each in listed], np.float32).reshape(len(listed), dimension)

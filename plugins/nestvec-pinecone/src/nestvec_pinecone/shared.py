@@ -9,15 +9,17 @@ import json
 import uuid
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 import orjson
 
-from nestvec.contract import CollectionInfo, Create, Point, Update
-from nestvec.errors import BackendRefused, CollectionNotFound
+from nestvec.contract import Adopt, CollectionInfo, Create, ForeignLayout, Point, Update
+from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound
 from nestvec.types import DENSE
 from nestvec_pinecone import keys, polling
 from nestvec_pinecone.calls import Call, Operation
 from nestvec_pinecone.errors import NoNamespace
+from nestvec_pinecone.foreign import namespace_of
 from nestvec_pinecone.namespaces import listed
 from nestvec_pinecone.options import PineconeOptions
 from nestvec_pinecone.places import METRIC_NAMES, Place, check_same, metric_of, one_vector
@@ -28,6 +30,8 @@ from nestvec_pinecone.polling import Visibility, Written
 RESERVED: Final = "nestvec_catalog"
 _COLLECTION: Final = "collection:"
 _POINTER: Final = "pointer:"
+#: The record of a namespace that somebody else made.
+_ADOPTED: Final = "adopted:"
 _PAGE: Final = 100
 
 
@@ -49,21 +53,30 @@ class NamespaceCatalog:
         return None if found is None else str(found["physical"])
 
     def names(self) -> Operation[list[str]]:
-        """By listing the records of collections."""
+        """By listing the records of collections; and the index itself, of which namespaces can be adopted."""
         ids, token = list[str](), None
         while True:
             arguments = {"namespace": RESERVED, "prefix": _COLLECTION, "limit": _PAGE, "pagination_token": token}
             try:
                 reply = yield Call(self.host, "list_paginated", arguments)
             except NoNamespace:
-                return []
+                return [self.own_name]
             ids += [item.id for item in reply.vectors]
             token = reply.pagination.next if reply.pagination else None
             if not token:
-                return [each.removeprefix(_COLLECTION) for each in ids]
+                return [self.own_name, *(each.removeprefix(_COLLECTION) for each in ids)]
 
-    def describe(self, physical: str) -> Operation[CollectionInfo | None]:
-        """From the collection's record."""
+    @property
+    def own_name(self) -> str:
+        """What the index is called. Its address begins with it; only the control plane knows it for certain."""
+        parts = urlsplit(self.host)
+        label = (parts.hostname or "").split(".")[0] if ".svc." in parts.netloc else parts.path.rpartition("/")[2]
+        return label.rpartition("-")[0] or label or parts.netloc
+
+    def describe(self, physical: str, foreign: ForeignLayout | None = None) -> Operation[CollectionInfo | None]:
+        """From the collection's record; of a foreign one, from what the index says of itself."""
+        if foreign is not None:
+            return (yield from self._describe_theirs(physical, foreign)) if physical == self.own_name else None
         found = yield from self._read(_COLLECTION + physical)
         if found is None:
             return None
@@ -92,6 +105,11 @@ class NamespaceCatalog:
         found = yield from self._collection(request.physical)
         yield from self._put(_COLLECTION + request.physical, {**found, "record": _packed(request.record)})
 
+    def adopt(self, request: Adopt) -> Operation[None]:
+        """Keep the record of a namespace among nestvec's own."""
+        yield from self.locate(request.physical, request.foreign)
+        yield from self._put(_ADOPTED + namespace_of(request.foreign), {"record": _packed(request.record)})
+
     def point(self, request: Point) -> Operation[None]:
         """Replace the pointer's record."""
         yield from self._collection(request.physical)
@@ -113,8 +131,11 @@ class NamespaceCatalog:
         lsn = yield from polling.delete(self.host, RESERVED, ids=[key])
         yield from self._settle(Written(RESERVED, lsn, gone=[key]))
 
-    def locate(self, physical: str) -> Operation[Place]:
+    def locate(self, physical: str, foreign: ForeignLayout | None = None) -> Operation[Place]:
         """The collection's namespaces. Raises `CollectionNotFound`."""
+        if foreign is not None and physical == self.own_name:
+            stats = yield from self.stats()
+            return Place(physical, self.host, int(stats.dimension), tenants=False)
         found = yield from self._collection(physical)
         return self._place(physical, found)
 
@@ -123,6 +144,22 @@ class NamespaceCatalog:
         if self._stats is None:
             self._stats = yield Call(self.host, "describe_index_stats")
         return self._stats
+
+    def _describe_theirs(self, physical: str, foreign: ForeignLayout) -> Operation[CollectionInfo]:
+        namespace = namespace_of(foreign)
+        if namespace == RESERVED or (yield from self._read(_COLLECTION + namespace)) is not None:
+            raise CollectionConflict(
+                f"namespace {namespace!r} of index {physical!r} is nestvec's own: leave adopt and foreign out"
+            )
+        stats = yield from self.stats()
+        if stats.dimension is None or stats.metric is None:
+            raise CollectionConflict(
+                f"the index at {self.host} does not tell its dimensions and metric, so it can not be checked; leave "
+                f"index_host out, and the control plane is asked"
+            )
+        found = yield from self._read(_ADOPTED + namespace)
+        record = None if found is None else json.loads(found["record"])
+        return CollectionInfo(physical, {DENSE: int(stats.dimension)}, metric_of(stats.metric, physical), record)
 
     def _place(self, physical: str, found: Any) -> Place:
         tenants = bool(found["tenants"])

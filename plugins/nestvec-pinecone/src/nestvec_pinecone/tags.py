@@ -23,6 +23,8 @@ _POINTER: Final = "nestvec-to-"
 _LENGTH: Final = 120
 #: Leaves some of the 20 for pointers, and for the user's own tags.
 _PIECES: Final = 14
+#: Of an index, all together.
+_MOST: Final = 20
 _CHECKSUM: Final = 8
 
 
@@ -66,6 +68,16 @@ def _checksum(text: str) -> str:
 def replacing(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
     """The change that puts a new record in the place of the old one. An empty value deletes a tag."""
     return {**{key: "" for key in old if key.startswith(_PIECE)}, **new}
+
+
+def check_room(tags: Mapping[str, str], collection: str) -> None:
+    """Raise `BackendRefused` for more tags than an index may have. Empty ones are on their way out."""
+    count = sum(value != "" for value in tags.values())
+    if count > _MOST:
+        raise BackendRefused(
+            f"index {collection!r} would have {count} tags with nestvec's record, of the {_MOST} that Pinecone takes; "
+            f"delete some of its other tags, or declare fewer fields. Nothing was changed"
+        )
 
 
 def pointer(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
     Adapter,
+    Adopt,
     AsyncAdapter,
     BackendRequest,
     Batch,
@@ -82,6 +83,10 @@ class QdrantAdapter(Adapter):
     def update(self, request: Update) -> None:
         """See `Adapter`."""
         return self._run(self._operations.update(request), request)
+
+    def adopt(self, request: Adopt) -> None:
+        """See `Adapter`."""
+        return self._run(self._operations.adopt(request), request)
 
     def point(self, request: Point) -> None:
         """See `Adapter`."""
@@ -182,6 +187,10 @@ class AsyncQdrantAdapter(AsyncAdapter):
     async def update(self, request: Update) -> None:
         """See `Adapter`."""
         return await self._run(self._operations.update(request), request)
+
+    async def adopt(self, request: Adopt) -> None:
+        """See `Adapter`."""
+        return await self._run(self._operations.adopt(request), request)
 
     async def point(self, request: Point) -> None:
         """See `Adapter`."""

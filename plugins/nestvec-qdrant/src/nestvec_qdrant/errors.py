@@ -42,6 +42,7 @@ VENDOR_ERRORS = (
 
 _NO_COLLECTION = re.compile(r"collection\b.*(doesn't exist|does not exist|not found)", re.IGNORECASE | re.DOTALL)
 _NO_SPACE = re.compile(r"no space left|disk (is )?full|out of disk|insufficient storage", re.IGNORECASE)
+_NO_INDEX = re.compile(r"index required but not found", re.IGNORECASE)
 _READ_ONLY = re.compile(r"read-?only", re.IGNORECASE)
 _FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
 _SHOWN = 300
@@ -123,6 +124,11 @@ def _from_status(status: int, message: str, scene: Scene) -> NestvecError:
         return CollectionNotFound(f"{told}; create it with `nestvec apply` or apply()")
     if status == 429 or status >= 500:
         return BackendUnavailable(f"{told}; try again later")
+    if _NO_INDEX.search(message):
+        return BackendRefused(
+            f"{told}; its strict mode filters on indexed payload only: create that index, or set the collection's "
+            f"unindexed_filtering_retrieve"
+        )
     if status == 404 or 300 <= status < 400:
         return BackendRefused(f"{told}; is this the address of a Qdrant server?")
     return BackendRefused(f"{told}; the same request would be refused again")

@@ -32,13 +32,14 @@ from nestvec.filters import (
 )
 from nestvec.filters.tree import as_leaf
 from nestvec.types import FieldType, Scalar
-from nestvec_qdrant.paths import TENANT, field_path, system_path
+from nestvec_qdrant.paths import TENANT, field_path, foreign_path, system_path
 
 Condition: TypeAlias = models.Condition
 
 _EXACT = 2**53
 _MATCHED = frozenset({FieldType.KEYWORD, FieldType.INTEGER, FieldType.BOOLEAN})
 _MATCHED_ANY = frozenset({FieldType.KEYWORD, FieldType.INTEGER})
+_PATHS = {"metadata": field_path, "system": system_path, "foreign": foreign_path}
 _BOUND = {Op.GT: "gt", Op.GTE: "gte", Op.LT: "lt", Op.LTE: "lte"}
 
 
@@ -106,7 +107,7 @@ def _leaf(leaf: Leaf) -> Condition:
 
 
 def _path(field: FieldRef) -> str:
-    return system_path(field.name) if field.scope == "system" else field_path(field.name)
+    return _PATHS[field.scope](field.name)
 
 
 def _equals(path: str, kind: FieldType, value: Scalar) -> Condition:

@@ -15,6 +15,7 @@ from qdrant_client import models
 
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
+    Adopt,
     Batch,
     CollectionInfo,
     Count,
@@ -32,9 +33,10 @@ from nestvec.contract import (
     Write,
 )
 from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
-from nestvec.types import Metric
+from nestvec.types import DENSE, Metric
 from nestvec_qdrant import schema
 from nestvec_qdrant.filters import compile_filter
+from nestvec_qdrant.foreign import check_layout, described, meant, native_ids, selection
 from nestvec_qdrant.paths import RECORD, check_fields
 from nestvec_qdrant.records import ESSENTIAL, batch_of, of_tenant, record_of
 from nestvec_qdrant.writes import chunked, grpc_batches, local_points, rest_bodies
@@ -69,6 +71,8 @@ class Operations:
     transport: Transport
     place: str
     declared: BackendCapabilities
+    #: The names of the vectors that are read of others' collections. Each description renews them.
+    _meant: dict[tuple[str, str | None], str] = field(default_factory=dict)
 
     @property
     def embedded(self) -> bool:
@@ -95,6 +99,8 @@ class Operations:
 
     def describe(self, request: Describe) -> Operation[CollectionInfo | None]:
         """Describe a collection by its own name: Qdrant would follow an alias."""
+        if request.foreign is not None:
+            check_layout(request.foreign)
         names = yield from self.list_collections()
         if request.physical not in names:
             return None
@@ -102,7 +108,11 @@ class Operations:
             info = yield call("get_collection", collection_name=request.physical)
         except CollectionNotFound:
             return None  # dropped meanwhile
-        return schema.described(request.physical, info, embedded=self.embedded)
+        if request.foreign is None:
+            return schema.described(request.physical, info, embedded=self.embedded)
+        name = meant(request.physical, info, request.foreign)
+        self._meant[request.physical, request.foreign.vector] = name
+        return described(request.physical, info, request.foreign, name, embedded=self.embedded)
 
     def create(self, request: Create) -> Operation[None]:
         """Create a collection with its indexes, or complete one that was begun."""
@@ -126,10 +136,19 @@ class Operations:
     def update(self, request: Update) -> Operation[None]:
         """Replace the record, leaving other metadata of the collection alone, and add indexes."""
         check_fields(request.fields, request.physical)
-        # Qdrant merges by top-level key: the record is replaced as a whole.
-        record = {RECORD: dict(request.record)}
-        yield call("update_collection", collection_name=request.physical, metadata=record)
+        yield self._recording(request)
         yield from self._index(request.physical, schema.indexes(request.fields, tenants=False))
+
+    def adopt(self, request: Adopt) -> Operation[None]:
+        """Keep the record in the collection's metadata. Raises `CollectionNotFound`, `Unsupported`."""
+        check_layout(request.foreign)
+        yield from self._check_server()
+        yield self._recording(request)
+
+    def _recording(self, request: Update | Adopt) -> Call:
+        # Qdrant merges by top-level key: the record is replaced as a whole, other keys are left alone.
+        record = {RECORD: dict(request.record)}
+        return call("update_collection", collection_name=request.physical, metadata=record)
 
     def point(self, request: Point) -> Operation[None]:
         """Switch the alias: both actions are one request, which no reader sees half done."""
@@ -210,36 +229,39 @@ class Operations:
 
     def fetch(self, request: Fetch) -> Operation[Batch]:
         """Read by id. The tenant is compared here: reading by id takes no filter."""
+        name = yield from self._vector(request)
         points: list[models.Record] = []
-        for ids in chunked(request.ids, _IDS):
+        for ids in chunked(request.ids if request.foreign is None else native_ids(request.ids), _IDS):
             found = yield call(
                 "retrieve",
                 collection_name=request.physical,
                 ids=list(ids),
                 with_payload=_content(request),
-                with_vectors=request.vectors,
+                with_vectors=_vectors(request, name),
             )
             points.extend(of_tenant(found, request.tenant))
-        return batch_of(points, vectors=request.vectors)
+        return batch_of(points, vectors=request.vectors, foreign=request.foreign, name=name)
 
     def scroll(self, request: Scroll) -> Operation[Batch]:
         """Read a page; the cursor is the id of the next page's first point."""
+        name = yield from self._vector(request)
         points, cursor = yield call(
             "scroll",
             collection_name=request.physical,
-            scroll_filter=compile_filter(request.where, request.tenant),
+            scroll_filter=_matching(request, name),
             limit=request.limit,
             offset=request.cursor,
             with_payload=_content(request),
-            with_vectors=request.vectors,
+            with_vectors=_vectors(request, name),
         )
         # The client may parse an id to a UUID object; the contract has strings.
         following = cursor if cursor is None or isinstance(cursor, int) else str(cursor)
-        return batch_of(points, vectors=request.vectors, cursor=following)
+        return batch_of(points, vectors=request.vectors, cursor=following, foreign=request.foreign, name=name)
 
     def count(self, request: Count) -> Operation[int]:
         """Count exactly."""
-        where = compile_filter(request.where, request.tenant)
+        name = yield from self._vector(request)
+        where = _matching(request, name)
         found = yield call("count", collection_name=request.physical, count_filter=where, exact=True)
         return int(found.count)
 
@@ -248,29 +270,57 @@ class Operations:
         ((name, rows),) = request.vectors.items()
         if request.limit < 1:
             return [[] for _ in rows]
+        if request.foreign is not None:
+            name = yield from self._vector(request)
         answers: list[list[Found]] = []
         for part in chunked(_questions(request, name, rows), _QUESTIONS):
             replies = yield call("query_batch_points", collection_name=request.physical, requests=part)
             answers.extend(_ranked(request, reply.points) for reply in replies)
         return answers
 
+    def _vector(self, request: Fetch | Scroll | Count | Query) -> Operation[str]:
+        """The name of the vector that is read. Raises as `describe` does, and `CollectionNotFound`."""
+        if request.foreign is None:
+            return DENSE
+        key = request.physical, request.foreign.vector
+        if key not in self._meant and (yield from self.describe(Describe(request.physical, request.foreign))) is None:
+            raise CollectionNotFound(f"{self.place} has no collection {request.physical!r}; is its name right?")
+        return self._meant[key]
+
 
 def _content(request: Fetch | Scroll) -> bool | list[str]:
+    if request.foreign is not None:
+        return selection(request.foreign, content=request.content)
     return True if request.content else ESSENTIAL
+
+
+def _vectors(request: Fetch | Scroll, name: str) -> bool | list[str]:
+    """Of somebody else's vectors only the one that is meant; an unnamed one can not be asked for by name."""
+    return [name] if request.vectors and request.foreign is not None and name else request.vectors
+
+
+def _matching(request: Scroll | Count, name: str) -> models.Filter | None:
+    """The filter; of somebody else's points only those that have the vector: no search finds the others."""
+    where = compile_filter(request.where, request.tenant)
+    if request.foreign is None:
+        return where
+    there = models.HasVectorCondition(has_vector=name)
+    return models.Filter(must=[there] if where is None else [there, where])
 
 
 def _questions(request: Query, name: str, rows: Any) -> list[models.QueryRequest]:
     where = compile_filter(request.where, request.tenant)
     threshold = _threshold(request)
+    payload = True if request.foreign is None else selection(request.foreign, content=True)
     return [
         models.QueryRequest(
             query=row.tolist(),
-            using=name,
+            using=name or None,
             filter=where,
             limit=request.limit,
             offset=request.offset,
             score_threshold=threshold,
-            with_payload=True,
+            with_payload=payload,
         )
         for row in rows
     ]
@@ -287,7 +337,7 @@ def _threshold(request: Query) -> float | None:
 
 def _ranked(request: Query, points: list[models.ScoredPoint]) -> list[Found]:
     least = -np.inf if request.threshold is None else np.float32(request.threshold)
-    found = [Found(record_of(point), _score(request.metric, point.score)) for point in points]
+    found = [Found(record_of(point, request.foreign), _score(request.metric, point.score)) for point in points]
     return [hit for hit in found if np.float32(hit.score) >= least]
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
-from nestvec.errors import Unsupported
+from nestvec.errors import CollectionConflict, Unsupported
 
 DOCUMENT_ID = "document_id"
 TEXT = "text"
@@ -19,6 +20,8 @@ TENANT = "tenant"
 RECORD = "nestvec"
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
+_KEY = r'"([^"]+)"|([^".]+)'
+_KEYS = re.compile(rf"(?:{_KEY})(?:\.(?:{_KEY}))*\Z")
 
 
 def field_path(name: str) -> str:
@@ -33,6 +36,35 @@ def field_path(name: str) -> str:
 def system_path(name: str) -> str:
     """The path of one of nestvec's own fields."""
     return DOCUMENT_ID if name == DOCUMENT_ID else f"{SYSTEM}.{name}"
+
+
+@lru_cache(maxsize=1024)
+def keys_of(path: str) -> tuple[str, ...]:
+    """The keys that a path into somebody else's payload leads through. Raises `CollectionConflict` for no path.
+
+    >>> keys_of("metadata.lang"), keys_of('metadata."a.b"')
+    (('metadata', 'lang'), ('metadata', 'a.b'))
+    """
+    if not _KEYS.match(path):
+        raise CollectionConflict(
+            f"{path!r} leads nowhere in a payload of Qdrant: join keys by dots, and put a key that has dots itself "
+            f'into quotation marks, as in metadata."a.b"'
+        )
+    return tuple(quoted or bare for quoted, bare in re.findall(_KEY, path))
+
+
+def foreign_path(path: str) -> str:
+    """The same path as Qdrant wants it: quoted wherever it would read more steps into a key.
+
+    >>> foreign_path("metadata.publication year")
+    'metadata."publication year"'
+    """
+    return ".".join(key if is_bare(key) else f'"{key}"' for key in keys_of(path))
+
+
+def is_bare(key: str) -> bool:
+    """Whether Qdrant takes a key for one without quotation marks."""
+    return _BARE.match(key) is not None
 
 
 def field_at(path: str) -> str | None:

@@ -26,9 +26,12 @@ api_key = { env = "QDRANT_API_KEY" }
 def capabilities(options: QdrantOptions) -> BackendCapabilities:
     """Declared capabilities."""
     if options.embedded:
-        return BackendCapabilities(embedded=True, exact=True, max_dimensions=_MAX_DIMENSIONS, max_vectors=None)
+        return BackendCapabilities(
+            embedded=True, exact=True, adopts=True, max_dimensions=_MAX_DIMENSIONS, max_vectors=None
+        )
     return BackendCapabilities(
         native_async=True,
+        adopts=True,
         max_dimensions=_MAX_DIMENSIONS,
         max_vectors=None,
         storage=frozenset({"float32", "float16", "int8", "binary"}),

@@ -10,11 +10,13 @@ import numpy as np
 
 from nestvec.contract import Batch
 from nestvec.types import DENSE, Record
+from nestvec_qdrant.foreign import record_of_theirs
 from nestvec_qdrant.paths import DOCUMENT_ID, METADATA, SYSTEM, TENANT, TEXT
 
 if TYPE_CHECKING:
     from qdrant_client import models
 
+    from nestvec.contract import ForeignLayout
     from nestvec.types import FloatArray
 
 #: What is read where content is not asked for.
@@ -35,9 +37,11 @@ def payload_of(record: Record, tenant: str | None) -> dict[str, Any]:
     return payload
 
 
-def record_of(point: models.Record | models.ScoredPoint) -> Record:
-    """The record of a point. Somebody else's payload gives an empty one."""
+def record_of(point: models.Record | models.ScoredPoint, foreign: ForeignLayout | None = None) -> Record:
+    """The record of a point: of nestvec's own, or of somebody else's as `foreign` says."""
     payload = point.payload or {}
+    if foreign is not None:
+        return record_of_theirs(str(point.id), payload, foreign)
     text, metadata, system = payload.get(TEXT), payload.get(METADATA), payload.get(SYSTEM)
     return Record(
         id=str(point.id),
@@ -48,10 +52,24 @@ def record_of(point: models.Record | models.ScoredPoint) -> Record:
     )
 
 
-def batch_of(points: Sequence[models.Record], *, vectors: bool, cursor: str | int | None = None) -> Batch:
-    """A reply with the points' records and, where asked for, their vectors."""
-    records = [record_of(point) for point in points]
-    return Batch(records, _stack(points) if vectors else None, cursor)
+def batch_of(
+    points: Sequence[models.Record],
+    *,
+    vectors: bool,
+    cursor: str | int | None = None,
+    foreign: ForeignLayout | None = None,
+    name: str = DENSE,
+) -> Batch:
+    """A reply with the points' records and, where asked for, their vectors: of somebody else's, the one called `name`.
+
+    Somebody else's points may lack it; with vectors they are left out.
+    """
+    if foreign is not None and vectors:
+        points = [point for point in points if name in _named(point.vector)]
+    records = [record_of(point, foreign) for point in points]
+    if not vectors:
+        return Batch(records, None, cursor)
+    return Batch(records, _stack(points) if foreign is None else {DENSE: _rows(points, name)}, cursor)
 
 
 def of_tenant(points: Iterable[models.Record], tenant: str | None) -> list[models.Record]:
@@ -62,12 +80,18 @@ def of_tenant(points: Iterable[models.Record], tenant: str | None) -> list[model
 def _stack(points: Sequence[models.Record]) -> dict[str, FloatArray]:
     if not points:
         return {DENSE: np.zeros((0, 0), np.float32)}
-    rows = [_named(point.vector) for point in points]
-    return {name: np.array([row[name] for row in rows], np.float32) for name in rows[0]}
+    return {name: _rows(points, name) for name in _named(points[0].vector)}
+
+
+def _rows(points: Sequence[models.Record], name: str) -> FloatArray:
+    rows = [_named(point.vector)[name] for point in points]
+    return np.array(rows, np.float32) if rows else np.zeros((0, 0), np.float32)
 
 
 def _named(vector: Any) -> Mapping[str, Any]:
     """A point's vectors by name; an unnamed one has the empty name."""
+    if vector is None:
+        return {}
     return vector if isinstance(vector, dict) else {"": vector}
 
 

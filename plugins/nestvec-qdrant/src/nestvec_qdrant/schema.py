@@ -19,7 +19,7 @@ _DISTANCE = {
     Metric.DOT: models.Distance.DOT,
     Metric.EUCLIDEAN: models.Distance.EUCLID,
 }
-_METRIC = {distance: metric for metric, distance in _DISTANCE.items()}
+METRICS = {distance: metric for metric, distance in _DISTANCE.items()}
 _INDEX = {
     FieldType.KEYWORD: models.PayloadSchemaType.KEYWORD,
     FieldType.INTEGER: models.PayloadSchemaType.INTEGER,
@@ -27,7 +27,7 @@ _INDEX = {
     FieldType.BOOLEAN: models.PayloadSchemaType.BOOL,
     FieldType.DATETIME: models.PayloadSchemaType.DATETIME,
 }
-_TYPE = {index: kind for kind, index in _INDEX.items()}
+INDEXED = {index: kind for kind, index in _INDEX.items()}
 #: The first server that keeps metadata on collections, where the embedding space is stored.
 OLDEST_SERVER = (1, 16)
 
@@ -94,15 +94,28 @@ def missing_indexes(wanted: Mapping[str, Any], info: models.CollectionInfo) -> d
 
 def described(physical: str, info: models.CollectionInfo, *, embedded: bool) -> CollectionInfo:
     """A collection in the contract's words. An embedded store has no indexes to tell fields from."""
-    record = (info.config.metadata or {}).get(RECORD)
-    vectors = _vectors(info)
+    record, vectors = record_at(info), vectors_of(info)
     return CollectionInfo(
         physical=physical,
         vectors={name: params.size for name, params in vectors.items()},
         metric=_metric(physical, vectors),
-        record=record if isinstance(record, dict) else None,
+        record=record,
         fields=None if embedded else _fields(info, record),
     )
+
+
+def record_at(info: models.CollectionInfo) -> dict[str, Any] | None:
+    """What nestvec keeps on the collection."""
+    record = (info.config.metadata or {}).get(RECORD)
+    return record if isinstance(record, dict) else None
+
+
+def vectors_of(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
+    """Its dense vectors by name; an unnamed one has the empty name."""
+    vectors = info.config.params.vectors
+    if vectors is None:
+        return {}
+    return dict(vectors) if isinstance(vectors, dict) else {"": vectors}
 
 
 def check_version(version: str, place: str) -> None:
@@ -116,31 +129,24 @@ def check_version(version: str, place: str) -> None:
         )
 
 
-def _vectors(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
-    vectors = info.config.params.vectors
-    if vectors is None:
-        return {}
-    return dict(vectors) if isinstance(vectors, dict) else {"": vectors}
-
-
 def _metric(physical: str, vectors: Mapping[str, models.VectorParams]) -> Metric:
     if not vectors:
         return Metric.COSINE  # sparse vectors only: nothing that it could be wrong about
     distance = (vectors.get(DENSE) or next(iter(vectors.values()))).distance
-    if distance not in _METRIC:
+    if distance not in METRICS:
         raise Unsupported(
             f"collection {physical!r} compares vectors by {distance.value}; nestvec knows "
             f"{', '.join(sorted(Metric))}: choose another collection name"
         )
-    return _METRIC[distance]
+    return METRICS[distance]
 
 
-def _fields(info: models.CollectionInfo, record: Any) -> dict[str, Field]:
+def _fields(info: models.CollectionInfo, record: Mapping[str, Any] | None) -> dict[str, Field]:
     """The indexed metadata fields. An index does not tell lists from single values; the record does."""
-    declared = record.get("fields", {}) if isinstance(record, dict) else {}
+    declared = (record or {}).get("fields", {})
     found = {}
     for path, index in info.payload_schema.items():
-        name, kind = field_at(path), _TYPE.get(index.data_type)
+        name, kind = field_at(path), INDEXED.get(index.data_type)
         if name is not None and kind is not None:
             found[name] = Field(kind, many=str(declared.get(name, "")).endswith("[]"))
     return found
