@@ -8,7 +8,7 @@ help:            ## show this
 setup:           ## make .venv with everything the tests need
 	python3 -m venv .venv && .venv/bin/pip install -q -r requirements-dev.txt
 test:            ## run all tests
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 integration:     ## the conformance kit against the containers of docker-compose.yml
 	docker compose --profile all up --wait && $(PYTHON) -m pytest -m docker tests/integration
 servers:         ## the tests against real servers, which they start themselves
@@ -22,7 +22,7 @@ imports:         ## imports point one way
 format:          ## let ruff tidy up
 	$(PYTHON) -m ruff check --fix . ; $(PYTHON) -m ruff format .
 soak:            ## the long campaigns that CI samples
-	NESTVEC_SOAK=1 $(PYTHON) -m pytest -m "soak or not soak" tests/kit tests/core tests/filters tests/readers tests/crash plugins
+	NESTVEC_SOAK=1 $(PYTHON) -m pytest -n auto -m "soak or not soak" tests/kit tests/core tests/filters tests/readers tests/crash plugins
 bench:           ## measure; prints tables
 	for file in benchmarks/bench_*.py; do echo "== $$file"; $(PYTHON) $$file || exit 1; done
 docs:            ## write the pages that come from the code

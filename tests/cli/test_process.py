@@ -83,6 +83,11 @@ def test_from_init_to_search(folder):
     assert json.loads(found.stdout)["hits"][0]["document_id"] == "urlaub"
 
 
+def hear_ctrl_c() -> None:
+    """Tests that run in the background of a script inherit being deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_while_reading_exits_130_with_one_message(folder):
     assert nestvec("apply", folder=folder).returncode == 0
     with subprocess.Popen(
@@ -90,6 +95,7 @@ def test_ctrl_c_while_reading_exits_130_with_one_message(folder):
         cwd=folder,
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=hear_ctrl_c,
     ) as process:
         # More than all buffers on the way can hold: when this returns, the command is reading.
         process.stdin.write((b"{" + b"x" * 1023 + b"\n") * 1024)
