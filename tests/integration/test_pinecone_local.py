@@ -44,13 +44,18 @@ def contract(plane: str, environment: Mapping[str, str] = os.environ) -> Contrac
     return Contract(file)
 
 
+def exchange(path: str, body: bytes, status: int, reply: bytes, index: str | None = None) -> Exchange:
+    """A request and its answer, as the journal would have them."""
+    return Exchange(method="POST", path=path, query=(), headers={}, raw=body, status=status, reply=reply, index=index)
+
+
 def creation(body: bytes) -> Exchange:
     """The request that makes the index, and the answer that the description promises."""
     made = json.loads(body)
     status = {"ready": True, "state": "Ready"}
     model = {**{name: made.get(name) for name in ("name", "dimension", "metric", "spec")}, "host": "localhost:5081"}
     reply = json.dumps({**model, "vector_type": "dense", "deletion_protection": "disabled", "status": status})
-    return Exchange("POST", "/indexes", None, (), {}, body, 201, reply.encode())
+    return exchange("/indexes", body, 201, reply.encode())
 
 
 # ---------------------------------------------------------------- making the index
@@ -238,7 +243,7 @@ def test_the_health_check_is_described_too(emulator: PineconeEmulator) -> None:
     check = INIT["healthcheck"]["test"]
     sent = check[check.index("-d") + 1].encode()
     reply = json.dumps({"namespaces": {}, "dimension": 256, "totalVectorCount": 0}).encode()
-    assert not contract("data").problems(Exchange("POST", "/describe_index_stats", "x", (), {}, sent, 200, reply))
+    assert not contract("data").problems(exchange("/describe_index_stats", sent, 200, reply, index="x"))
 
 
 def test_the_header_that_pinecone_local_would_have_to_take(emulator: PineconeEmulator) -> None:
