@@ -12,9 +12,11 @@ from typing import Any
 import nestvec
 from nestvec import errors
 from nestvec.capabilities import BackendCapabilities
+from nestvec.cli.plugins import forms_of
 from nestvec.config.blocks import ChunkingBlock, CollectionBlock, TasksBlock
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
 
+BACKEND_NAMES = ("milvus", "pinecone", "qdrant")
 HERE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code; edit the docstrings instead. -->"
 
@@ -71,7 +73,7 @@ def configuration_page() -> str:
         *_table(ChunkingBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
-        for name in ("e5",) if group == EMBEDDERS else ("milvus", "pinecone", "qdrant"):
+        for name in ("e5",) if group == EMBEDDERS else BACKEND_NAMES:
             plugin = load(name)
             parts += ["", f'## `use = "{name}"`', "", plugin.summary, "", *_table(plugin.options)]
             own = getattr(plugin, "collection_options", None)
@@ -112,25 +114,15 @@ def _plain(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-BACKEND_FORMS = {
-    "Milvus Lite": ("milvus", {"path": "./milvus.db"}),
-    "Milvus server": ("milvus", {"uri": "http://localhost:19530"}),
-    "Pinecone": ("pinecone", {"api_key": {"env": "PINECONE_API_KEY"}}),
-    "Qdrant embedded": ("qdrant", {"path": "./qdrant"}),
-    "Qdrant server": ("qdrant", {"url": "http://localhost:6333"}),
-}
-
-
 def capabilities_page() -> str:
-    """What each backend declares that it can do."""
-    declared = {}
-    for label, (name, options) in BACKEND_FORMS.items():
-        plugin = default_registry().backend(name)
-        declared[label] = plugin.capabilities(plugin.options.model_validate(options))
+    """What each backend declares that it can do, in each of its forms."""
+    declared: dict[str, dict[str, Any]] = {}
+    for name in BACKEND_NAMES:
+        declared |= forms_of(default_registry().backend(name))
     rows = [f"| | {' | '.join(declared)} |", f"|---|{'---|' * len(declared)}"]
     for field in fields(BackendCapabilities):
         if field.name != "names":
-            cells = [_cell(getattr(capabilities, field.name)) for capabilities in declared.values()]
+            cells = [_cell(values[field.name]) for values in declared.values()]
             rows.append(f"| `{field.name}` | {' | '.join(cells)} |")
     intro = (
         "What the backends declare, before connecting; what a server really can is asked of it (`nestvec doctor`). "
@@ -143,8 +135,8 @@ def capabilities_page() -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, frozenset):
-        return ", ".join(sorted(str(item) for item in value))
+    if isinstance(value, list):
+        return ", ".join(value)
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 

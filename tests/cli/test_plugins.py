@@ -8,6 +8,10 @@ from types import ModuleType
 
 import pytest
 
+from nestvec.cli.plugins import forms_of
+from nestvec.hookspecs import hookimpl
+from nestvec.testing.memory import CAPABILITIES
+from nestvec.testing.memory import nestvec_backend as memory
 from nestvec.testing.registry import test_registry as registry_with
 
 
@@ -51,6 +55,41 @@ def test_a_backend_with_a_server_and_an_embedded_form_shows_both(shell):
     matrix = shell("plugins", "--capabilities", "--json").json["capabilities"]
     assert matrix["qdrant"]["embedded"] is False
     assert matrix["qdrant (embedded)"]["embedded"] is True
+
+
+def test_a_milvus_server_has_its_row(shell):
+    pytest.importorskip("nestvec_milvus")
+    matrix = shell("plugins", "--capabilities", "--json").json["capabilities"]
+    assert (matrix["milvus"]["embedded"], matrix["milvus"]["native_async"]) == (False, True)
+    assert matrix["milvus (embedded)"]["embedded"] is True
+
+
+def test_every_form_has_its_row(shell):
+    pytest.importorskip("nestvec_pinecone")
+    matrix = shell("plugins", "--capabilities", "--json").json["capabilities"]
+    assert matrix["pinecone"]["collection_record"] is True
+    assert matrix["pinecone (one index)"]["collection_record"] is False
+
+
+def test_what_other_forms_can_do_as_well_is_said_once():
+    plain, other = replace(memory(), forms={"": {}, "shared": {"store": "x"}}), replace(memory(), embedded=None)
+    for plugin in (plain, other, memory()):
+        assert list(forms_of(plugin)) == ["memory"]
+    able = replace(plain, capabilities=lambda options: replace(CAPABILITIES, exact=options.store is None))
+    assert list(forms_of(able)) == ["memory", "memory (shared)"]
+
+
+def test_a_form_with_impossible_options_is_an_error_of_its_plugin(shell, monkeypatch):
+    broken = replace(memory(), name="impossible", forms={"server": {"url": "x"}})
+    module = ModuleType("nestvec_impossible")
+    module.nestvec_backend = hookimpl(lambda: broken)
+    monkeypatch.setitem(sys.modules, "nestvec_impossible", module)
+    shell.runtime = replace(shell.runtime, registry=registry_with(backend_impossible="nestvec_impossible"))
+    run = shell("plugins", "--capabilities", "--json")
+    assert run.code == 0
+    (row,) = named(run, "backend", "impossible")
+    assert "names no valid options of its server form" in row["error"]
+    assert run.json["capabilities"]["memory"]["exact"] is True
 
 
 def test_name_clashes_are_marked(shell):

@@ -11,7 +11,7 @@ import click
 
 from nestvec.cli.output import clean, print_json, say, table, terminal_width, wrap
 from nestvec.cli.session import Session, command
-from nestvec.errors import NestvecError
+from nestvec.errors import NestvecError, PluginBroken
 
 if TYPE_CHECKING:
     from nestvec.capabilities import BackendCapabilities
@@ -55,34 +55,47 @@ def load_all(registry: Registry, installed: Sequence[Listed]) -> dict[tuple[str,
     return errors
 
 
-def declared(registry: Registry, errors: Mapping[tuple[str, str], NestvecError]) -> Matrix:
-    """Declared capabilities of each backend that loads, and of its embedded form where that differs."""
+def declared(registry: Registry, errors: dict[tuple[str, str], NestvecError]) -> Matrix:
+    """Declared capabilities of each backend that loads, in each of its forms. Adds to `errors` what goes wrong."""
     from nestvec.registry import BACKENDS
 
     matrix: Matrix = {}
     for name in registry.names(BACKENDS):
         if ("backend", name) not in errors:
-            matrix |= _declared(registry.backend(name))
+            try:
+                matrix |= forms_of(registry.backend(name))
+            except NestvecError as error:
+                errors["backend", name] = error
     return matrix
 
 
-def _declared(plugin: BackendPlugin) -> Matrix:
-    forms = {plugin.name: _capabilities(plugin, {}) or _capabilities(plugin, {"url": "http://localhost"})}
+def forms_of(plugin: BackendPlugin) -> Matrix:
+    """What a backend declares in each of its forms. Those that can do what the usual one can are left out.
+
+    Raises `PluginBroken` where the options of a form are not valid.
+    """
+    forms = {name: dict(options) for name, options in plugin.forms.items()}
     if plugin.embedded is not None:
-        forms[f"{plugin.name} (embedded)"] = _capabilities(plugin, plugin.embedded(None))
-    found = {name: _plain(value) for name, value in forms.items() if value is not None}
-    if len(found) == 2 and len({str(value) for value in found.values()}) == 1:
-        found.popitem()
+        # The only form there is needs no other name than the plugin's.
+        forms["embedded" if forms else ""] = dict(plugin.embedded(None))
+    found: Matrix = {}
+    for form, options in (forms or {"": {}}).items():
+        values = _plain(_capabilities(plugin, form, options))
+        if values not in found.values():
+            found[f"{plugin.name} ({form})" if form else plugin.name] = values
     return found
 
 
-def _capabilities(plugin: BackendPlugin, options: Mapping[str, Any]) -> BackendCapabilities | None:
+def _capabilities(plugin: BackendPlugin, form: str, options: Mapping[str, Any]) -> BackendCapabilities:
     from pydantic import ValidationError
 
     try:
-        return plugin.capabilities(plugin.options.model_validate(dict(options)))
-    except ValidationError:
-        return None  # this form needs options that only a configuration can give
+        return plugin.capabilities(plugin.options.model_validate(options))
+    except ValidationError as error:
+        raise PluginBroken(
+            f"backend {plugin.name!r} names no valid options of its {form or 'usual'} form, so what it can do is not "
+            f"known; BackendPlugin.forms must name some: {error.errors(include_input=False)[0]['msg']}"
+        ) from error
 
 
 def _plain(capabilities: BackendCapabilities) -> dict[str, Any]:

@@ -33,6 +33,9 @@ class BackendPlugin:
     collection_options: type[Options] | None = None
     #: Options of an embedded store at a path (None: in memory); None for a backend without one.
     embedded: Callable[[Path | None], Mapping[str, Any]] | None = None
+    #: Options of each other form in which it can be used, and may do other things: a server, a shared index. The usual
+    #: one has the empty name. `nestvec plugins --capabilities` shows what each declares; nothing is opened.
+    forms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: Offers itself as the default, to be used without a configuration. One installed plugin may.
     default: bool = False
     #: A TOML block that `nestvec init` offers, commented out: another way to use this plugin.

@@ -60,4 +60,5 @@ def nestvec_backend() -> BackendPlugin:
         open_async=cast("Any", _open_async),
         collection_options=MilvusCollectionOptions,
         embedded=embedded_options,
+        forms={"": {"uri": "http://localhost:19530"}},
     )

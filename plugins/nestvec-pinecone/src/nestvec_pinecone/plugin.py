@@ -62,4 +62,5 @@ def nestvec_backend() -> BackendPlugin:
         capabilities=capabilities,
         open=_open,
         open_async=_open_async,
+        forms={"": {}, "one index": {"index_host": "https://docs-1a2b3c4.svc.pinecone.io"}},
     )
