@@ -34,7 +34,19 @@ def test_what_can_not_be_copied_is_one_message(shell):
     assert "did you mean 'moved'" in run.err
 
 
-def _prepare(shell, dimensions=None):
+def test_a_collection_with_namespaces_is_copied_whole_or_in_part(shell):
+    name = _prepare(shell, namespaces=True)
+    run = shell("copy", name, "moved", "--namespace", "two", "--json")
+    assert run.code == 0, run.err
+    assert (run.json["records"], run.json["written"]) == (2, 2)
+    run = shell("copy", name, "moved", "--json")
+    assert run.code == 0, run.err
+    assert run.json == {"source": name, "target": "moved", "records": 4, "written": 2, "unchanged": 2, "verified": 4}
+    again = shell("copy", name, "moved")
+    assert "4 records in moved: 0 copied, 4 were there already; 4 compared" in again.out
+
+
+def _prepare(shell, dimensions=None, *, namespaces=False):
     import tomllib
 
     config = tomllib.loads(shell.config.read_text())
@@ -46,9 +58,13 @@ def _prepare(shell, dimensions=None):
     head = shell.config.read_text()
     if f'backend = "{backend}"' not in head:
         head = head.replace(f"[collections.{name}]", f'[collections.{name}]\nbackend = "{backend}"')
+    if namespaces:
+        head = head.replace(f"[collections.{name}]", f"[collections.{name}]\nnamespaces = true")
+        text += "namespaces = true\n"
     shell.config.write_text(head + text)
     assert shell("apply", name).code == 0
     lines = '{"id": "a", "text": "one text"}\n{"id": "b", "text": "another text"}\n'
-    run = shell("ingest", name, "-", stdin=lines)
-    assert run.code == 0, run.err
+    for tenant in ("one", "two") if namespaces else (None,):
+        run = shell("ingest", name, "-", *(["--namespace", tenant] if tenant else []), stdin=lines)
+        assert run.code == 0, run.err
     return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,16 @@ import pytest
 
 from nestvec.client import Nestvec, aconnect, connect
 from nestvec.client.base import Runtime
-from nestvec.errors import BackendUnavailable, CollectionConflict, CollectionError, InvalidInput, SpaceMismatch
+from nestvec.drivers.sync import PairPorts, run
+from nestvec.errors import (
+    BackendUnavailable,
+    CollectionConflict,
+    CollectionError,
+    InvalidInput,
+    InvalidName,
+    SpaceMismatch,
+)
+from nestvec.flows.copy import CopyReport, copy
 from nestvec.types import Document
 
 FIELDS = {"lang": "keyword", "year": "integer", "price": "float", "seen": "datetime", "tags": "keyword[]"}
@@ -162,16 +172,148 @@ def test_a_spoilt_copy_is_noticed(opened: Any, spoil: str) -> None:
         client.copy("a", "b")
 
 
-def test_namespaces_are_copied_one_at_a_time(runtime: Runtime, tmp_path: Path) -> None:
-    settings = values(tmp_path, "sqlite", "memory", namespaces=True)
+TENANTS = {"acme": 12, "other": 3, "ünï /%": 7}
+
+
+def shared(folder: Path, source: str = "memory", target: str = "memory", *, both: bool = True) -> dict[str, Any]:
+    settings = values(folder, source, target, namespaces=both)
     settings["collections"]["a"]["namespaces"] = True
-    with connect(settings, runtime) as client:
+    return settings
+
+
+def fill(client: Nestvec) -> int:
+    client.apply()
+    for tenant, count in TENANTS.items():
+        client["a"].namespace(tenant).upsert([replace(each, text=f"{tenant}: {each.text}") for each in corpus(count)])
+    return sum(client["a"].namespace(tenant).count(chunks=True) for tenant in TENANTS)
+
+
+def test_a_named_namespace_is_copied_alone(runtime: Runtime, tmp_path: Path) -> None:
+    with connect(shared(tmp_path, "sqlite"), runtime) as client:
+        fill(client)
+        report = client.copy("a", "b", namespace="other")
+        assert report.records == report.written == client["a"].namespace("other").count(chunks=True)
+        assert client["b"].tenants() == ["other"]
+        assert client["b"].namespace("other").get("d1") == client["a"].namespace("other").get("d1")
+
+
+@pytest.mark.parametrize("target", BACKENDS)
+@pytest.mark.parametrize("source", BACKENDS)
+def test_all_namespaces_are_copied(runtime: Runtime, tmp_path: Path, source: str, target: str) -> None:
+    with connect(shared(tmp_path, source, target), runtime) as client:
+        total = fill(client)
+        heard: list[Any] = []
+        report = client.copy("a", "b", page=16, progress=heard.append)
+        assert (report.records, report.written, report.unchanged) == (total, total, 0)
+        sizes = [client["a"].namespace(tenant).count(chunks=True) for tenant in TENANTS]
+        assert report.verified == sum(min(size, 16) for size in sizes)
+        assert client["b"].tenants() == sorted(TENANTS)
+        for tenant, count in TENANTS.items():
+            ids = [f"d{i}" for i in range(count)]
+            one, two = (client[name].namespace(tenant).get_many(ids) for name in "ab")
+            assert one == two
+            assert len(two) == count
+        done = [state.written for state in heard]
+        assert done == sorted(done)
+        assert done[-1] == total
+        assert {state.total for state in heard} == {total}
+        again = client.copy("a", "b", page=16)
+        assert (again.records, again.written, again.unchanged) == (total, 0, total)
+
+
+def test_an_interrupted_copy_of_all_namespaces_goes_on(runtime: Runtime, tmp_path: Path) -> None:
+    with connect(shared(tmp_path), runtime) as client:
+        total = fill(client)
+        adapter = client.adapter("two")
+        write = adapter.write
+
+        def failing(request: Any) -> None:
+            if request.tenant == "other":
+                raise BackendUnavailable("gone")
+            write(request)
+
+        adapter.write = failing  # type: ignore[method-assign]
+        with pytest.raises(BackendUnavailable):
+            client.copy("a", "b")
+        assert client["b"].tenants() == ["acme"]
+        adapter.write = write  # type: ignore[method-assign]
+        report = client.copy("a", "b")
+        assert report.records == total == report.written + report.unchanged
+        assert report.unchanged == client["b"].namespace("acme").count(chunks=True)
+
+
+def test_no_namespaces_are_nothing_to_copy(runtime: Runtime, tmp_path: Path) -> None:
+    with connect(shared(tmp_path), runtime) as client:
         client.apply()
-        for tenant in ("acme", "other"):
-            client["a"].namespace(tenant).upsert([Document("d", f"text of {tenant}")])
-        client.copy("a", "b", namespace="acme")
-        assert client["b"].namespace("acme").get("d") == Document("d", "text of acme")
-        assert client["b"].namespace("other").get("d") is None
+        assert client.copy("a", "b") == CopyReport()
+        client["b"].namespace("theirs").upsert(corpus(1))
+        with pytest.raises(CollectionError, match="the target held others before"):
+            client.copy("a", "b")
+
+
+@pytest.mark.parametrize("only", [True, False])
+def test_a_namespace_that_only_the_target_has_is_told(runtime: Runtime, tmp_path: Path, only: bool) -> None:
+    with connect(shared(tmp_path), runtime) as client:
+        fill(client)
+        for tenant in TENANTS.keys() - {"acme"} if only else ():
+            client["a"].namespace(tenant).delete(everything=True)
+        client["b"].namespace("theirs").upsert(corpus(1))
+        with pytest.raises(CollectionError, match="the target held others before"):
+            client.copy("a", "b")
+        assert client.copy("a", "b", namespace="acme").written == 0, "one namespace beside others is no difference"
+
+
+def test_records_too_many_in_a_namespace_are_told_with_its_name(runtime: Runtime, tmp_path: Path) -> None:
+    with connect(shared(tmp_path), runtime) as client:
+        fill(client)
+        client["b"].namespace("acme").upsert([Document("theirs", "another text")])
+        with pytest.raises(CollectionError, match=r"records in namespace 'acme'.*held others before"):
+            client.copy("a", "b")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_only_one_of_both_with_namespaces_is_refused(runtime: Runtime, tmp_path: Path, turned: bool) -> None:
+    with connect(shared(tmp_path, both=False), runtime) as client:
+        fill(client)
+        with pytest.raises(CollectionConflict, match=r"'a' is declared with namespaces and 'b' without"):
+            client.copy(*("ba" if turned else "ab"))
+        with pytest.raises(InvalidName, match="without namespaces"):
+            client.copy(*("ba" if turned else "ab"), namespace="acme")
+
+
+def test_a_copy_of_all_namespaces_is_one_event(runtime: Runtime, tmp_path: Path) -> None:
+    settings = shared(tmp_path)
+    with connect(settings, runtime) as client:
+        fill(client)
+        source, target = client["a"]._binding, client["b"]._binding
+        client.apply("b")
+        flow, told = copy(source, target), list[Any]()
+        ports = PairPorts(client["a"]._ports, replace(client["b"]._ports, notify=told.append))
+        report = run(flow, ports)
+        copied = [event for event in told if event.name == "collection_copied"]
+        assert [event.data for event in copied] == [{"records": report.records}]
+
+
+def test_namespaces_are_named(runtime: Runtime, tmp_path: Path) -> None:
+    with connect(shared(tmp_path, both=False), runtime) as client:
+        fill(client)
+        assert client["a"].tenants() == sorted(TENANTS)
+        client["a"].namespace("acme").delete(everything=True)
+        assert client["a"].tenants() == sorted(TENANTS.keys() - {"acme"})
+        with pytest.raises(InvalidName, match="'b' is declared without namespaces"):
+            client["b"].tenants()
+        with pytest.raises(InvalidName, match="'other' does not know the others"):
+            client["a"].namespace("other").tenants()
+
+
+async def test_all_namespaces_asynchronously(runtime: Runtime, tmp_path: Path) -> None:
+    async with aconnect(shared(tmp_path, "memory", "sqlite"), runtime) as client:
+        await client.apply()
+        for tenant in TENANTS:
+            await client["a"].namespace(tenant).upsert(corpus(2))
+        report = await client.copy("a", "b")
+        assert report.written == report.records >= 6
+        assert await client["b"].tenants() == sorted(TENANTS)
 
 
 async def test_asynchronously(runtime: Runtime, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from nestvec.contract import Count, Describe, Drop, Fetch, Point, Query, Remove, Resolve, Scroll, Update, Write
+from nestvec.contract import Count, Describe, Drop, Fetch, Point, Query, Remove, Resolve, Scroll, Tenants, Update, Write
 from nestvec.errors import BackendRefused, Unsupported
 from nestvec.filters import F, matches, resolve
 from nestvec.types import DENSE, Field, FieldType, Metric
@@ -95,6 +95,36 @@ def test_records_are_paged_in_order_even_where_they_are_in_many_segments(shared,
         assert len(page.records) == 150
     assert seen == ids[:100] + ids[110:]
     shared.remove(Remove("shared_1", ids))
+
+
+@pytest.mark.parametrize(("rows", "known"), [(3, 100), (500, 2), (2, 0)])
+def test_tenants_are_named_however_many_there_are(shared, kit, monkeypatch, rows, known):
+    monkeypatch.setattr("nestvec_milvus.operations._ROWS", rows)
+    monkeypatch.setattr("nestvec_milvus.operations._KNOWN", known)
+    names = ["a", "b\x00", "b\x010", 'say "ü"', "550E8400E29B41D4A716446655440000", "\\n"]
+    shared.create(kit.create("tenants_1", fields={}, tenants=True))
+    for number, tenant in enumerate(names):
+        records = [kit.record(f"{i}-{number}", None) for i in range(4)]
+        shared.write(Write("tenants_1", records, kit.vectors(4), tenant=tenant))
+    shared.write(Write("tenants_1", [kit.record("0-nobody", None)], kit.vectors(1)))
+    assert sorted(shared.tenants(Tenants("tenants_1"))) == sorted(names)
+    shared.remove(Remove("tenants_1", [f"{i}-0" for i in range(4)]))
+    assert sorted(shared.tenants(Tenants("tenants_1"))) == sorted(names[1:])
+    shared.drop(Drop("tenants_1"))
+
+
+def test_a_large_tenant_is_not_read_to_its_end(shared, kit, monkeypatch):
+    monkeypatch.setattr("nestvec_milvus.operations._ROWS", 5)
+    shared.create(kit.create("tenants_2", fields={}, tenants=True))
+    records = [kit.record(f"{i:03}", None) for i in range(50)]
+    shared.write(Write("tenants_2", records, kit.vectors(50), tenant="large"))
+    shared.write(Write("tenants_2", [kit.record("z", None)], kit.vectors(1), tenant="small"))
+    shared.tenants(Tenants("tenants_2"))
+    asked, send = [], shared._client.send
+    monkeypatch.setattr(shared._client, "send", lambda method, *given: asked.append(method) or send(method, *given))
+    assert sorted(shared.tenants(Tenants("tenants_2"))) == ["large", "small"]
+    assert asked == ["Query"] * 3
+    shared.drop(Drop("tenants_2"))
 
 
 def test_sealed_and_indexed_records_are_found_like_fresh_ones(shared, kit):

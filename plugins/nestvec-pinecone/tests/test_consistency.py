@@ -20,7 +20,8 @@ from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFoun
 from nestvec.filters import F, resolve
 from nestvec.testing import AdapterConformance, BackendUnderTest
 from nestvec.testing.adapters.base import AdapterKit
-from nestvec.testing.adapters.documents import DocumentChecks, TenantChecks
+from nestvec.testing.adapters.documents import DocumentChecks
+from nestvec.testing.adapters.tenants import TenantChecks
 from nestvec.testing.emulators.pinecone import Lag, PineconeEmulator, Settings
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.plugin import nestvec_backend

@@ -15,6 +15,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
 )
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound
@@ -95,6 +96,20 @@ def test_tenants_have_namespaces_of_their_own(kit, shared, emulator):
     assert shared.count(Count("docs-1", tenant="acme")) == 1
     assert shared.count(Count("docs-1", tenant="other")) == 0
     assert len(shared.fetch(Fetch("docs-1", [kit.identity(0)])).records) == 2
+
+
+def test_tenants_are_those_of_one_collection(kit, shared):
+    for name in ("docs-1", "docs-11", "docs-2"):
+        shared.create(kit.create(name, tenants=name != "docs-2"))
+    for tenant in ("acme", "docs-11_x", "ünï /%", "__default__"):
+        shared.write(kit.write([kit.record(0)], tenant=tenant))
+    shared.write(kit.write([kit.record(0)], "docs-11", tenant="other"))
+    shared.write(kit.write([kit.record(0)], "docs-2"))
+    assert sorted(shared.tenants(Tenants("docs-1"))) == ["__default__", "acme", "docs-11_x", "ünï /%"]
+    assert shared.tenants(Tenants("docs-11")) == ["other"]
+    assert shared.tenants(Tenants("docs-2")) == []
+    shared.remove(Remove("docs-1", [kit.identity(0)], tenant="acme"))
+    assert sorted(shared.tenants(Tenants("docs-1"))) == ["__default__", "docs-11_x", "ünï /%"]
 
 
 def test_a_collection_that_does_not_fit_the_index_is_refused(kit, shared, emulator):

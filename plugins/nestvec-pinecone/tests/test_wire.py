@@ -20,12 +20,13 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
 from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, CollectionConflict, Unsupported
 from nestvec.filters import F, resolve
-from nestvec.testing.emulators.pinecone import Meet, Status
+from nestvec.testing.emulators.pinecone import Lag, Meet, Status
 from nestvec.testing.emulators.pinecone.contract import Contract
 from nestvec.types import DENSE, Field, FieldType, Metric
 from nestvec_pinecone.tags import unpack
@@ -189,6 +190,7 @@ def everything(kit, adapter):
     assert len(hits) == 2
     adapter.query(Query("docs-1", kit.vectors([1, 1, 0]), Metric.COSINE, 200, tenant="acme"))
     assert len(adapter.fetch(Fetch("docs-1", [kit.identity(1)], tenant="acme")).records) == 1
+    assert sorted(adapter.tenants(Tenants("docs-1"))) == ["acme", "ünï cöde"]
     adapter.remove(Remove("docs-1", [kit.identity(1)], tenant="acme"))
     adapter.drop(Drop("docs-1"))
     assert adapter.describe(Describe("docs-1")) is None
@@ -307,6 +309,31 @@ def test_a_question_is_one_request(kit, adapter, emulator):
     adapter.count(Count("docs-1"))
     assert [each.path for each in emulator.exchanges] == ["/query", "/vectors/update", "/vectors/update"]
     assert all(each.body["dryRun"] and "setMetadata" not in each.body for each in emulator.sent("/vectors/update"))
+
+
+def test_tenants_come_by_pages_and_only_empty_ones_are_counted(kit, adapter, emulator, monkeypatch):
+    monkeypatch.setattr("nestvec_pinecone.namespaces._PAGE", 2)
+    adapter.create(kit.create(tenants=True))
+    for tenant in ("a", "b", "c", "d", "e"):
+        adapter.write(kit.write([kit.record(0)], tenant=tenant))
+    adapter.remove(Remove("docs-1", [kit.identity(0)], tenant="d"))
+    emulator.forget()
+    assert sorted(adapter.tenants(Tenants("docs-1"))) == ["a", "b", "c", "e"]
+    assert [each.path for each in emulator.exchanges] == ["/namespaces"] * 3 + ["/vectors/update"]
+
+
+def test_a_tenant_that_is_not_counted_yet_is_named(kit, adapter, emulator):
+    """The number of a namespace's records may lag; whoever has records must not be left out."""
+    adapter.create(kit.create(tenants=True))
+    adapter.write(kit.write([kit.record(0)], tenant="late"))
+    adapter.remove(Remove("docs-1", [kit.identity(0)], tenant="late"))
+    assert adapter.tenants(Tenants("docs-1")) == []
+    emulator.dial(stats=Lag(seconds=3600))
+    adapter.write(kit.write([kit.record(0)], tenant="late"))
+    emulator.forget()
+    assert adapter.tenants(Tenants("docs-1")) == ["late"]
+    (listing,) = emulator.sent("/namespaces")
+    assert listing.answer["namespaces"] == [{"name": "late", "record_count": 0}]
 
 
 @pytest.mark.parametrize("status", [400, 403])

@@ -21,6 +21,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
@@ -310,6 +311,22 @@ def test_tenants_do_not_see_each_other(adapter, kit):
         assert adapter.count(Count("docs_1", tenant=tenant)) == len(expected)
 
 
+def test_more_tenants_than_one_answer_holds_are_all_named(adapter, kit, monkeypatch):
+    monkeypatch.setattr("nestvec_qdrant.operations._TENANTS", 2)
+    wanted = ["b", "550E8400E29B41D4A716446655440000", "a", "ünï"]
+    kit.fill(adapter, [kit.record(0)], tenants=True, tenant=wanted[0])
+    for number, tenant in enumerate(wanted[1:], 1):
+        adapter.write(Write("docs_1", [kit.record(number)], kit.vectors([1, 0, 0]), tenant=tenant))
+        assert sorted(adapter.tenants(Tenants("docs_1"))) == sorted(wanted[: number + 1])
+
+
+def test_tenants_without_an_index_are_read(adapter, kit):
+    """As another program, or a creation that broke off, leaves a collection."""
+    kit.fill(adapter, [kit.record(0)], tenant="a")
+    adapter.write(Write("docs_1", [kit.record(1)], kit.vectors([1, 0, 0]), tenant="b"))
+    assert sorted(adapter.tenants(Tenants("docs_1"))) == ["a", "b"]
+
+
 # ------------------------------------------------------------------------------------------------- search
 
 ROWS = [[1, 0, 0], [3, 4, 0], [0, 2, 0], [-1, 0, 0]]
@@ -381,6 +398,7 @@ def test_requests_to_a_missing_collection_say_so(adapter, kit):
         "fetch": Fetch("gone", [kit.identity(1)]),
         "scroll": Scroll("gone"),
         "count": Count("gone"),
+        "tenants": Tenants("gone"),
         "query": Query("gone", kit.vectors([1, 0, 0]), Metric.COSINE, 1),
         "update": Update("gone", {}, {}),
     }.items():

@@ -20,6 +20,7 @@ from nestvec.contract import (
     Query,
     Remove,
     Scroll,
+    Tenants,
     Write,
 )
 from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, CollectionNotFound
@@ -34,6 +35,7 @@ class Points(points_service_pb2_grpc.PointsServicer):
     def __init__(self):
         self.calls = []
         self.error = None
+        self.unindexed = self.last = False
 
     def _note(self, request, context):
         self.calls.append((request, dict(context.invocation_metadata())))
@@ -49,6 +51,13 @@ class Points(points_service_pb2_grpc.PointsServicer):
         self._note(request, context)
         return protocol.CountResponse(result=protocol.CountResult(count=2))
 
+    def Facet(self, request, context):
+        self._note(request, context)
+        if self.unindexed:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Wrong input: No appropriate index for faceting: `tenant`.")
+        hits = [protocol.FacetHit(value=protocol.FacetValue(string_value=name), count=2) for name in ("ünï", "7")]
+        return protocol.FacetResponse(hits=hits)
+
     def QueryBatch(self, request, context):
         self._note(request, context)
         point = protocol.ScoredPoint(id=protocol.PointId(uuid="00000000-0000-5000-8000-000000000001"), score=0.5)
@@ -63,7 +72,9 @@ class Points(points_service_pb2_grpc.PointsServicer):
         point = protocol.RetrievedPoint(id=protocol.PointId(num=7), vectors=vectors)
         point.payload["page_content"].string_value = "text"
         point.payload["metadata"].struct_value.fields["year"].integer_value = 2020
-        return protocol.ScrollResponse(result=[point], next_page_offset=protocol.PointId(num=8))
+        point.payload["tenant"].string_value = "acme"
+        following = None if self.last else protocol.PointId(num=8)
+        return protocol.ScrollResponse(result=[point], next_page_offset=following)
 
     def Get(self, request, context):
         self._note(request, context)
@@ -157,6 +168,22 @@ def test_questions_and_answers(adapter, points, kit):
     assert (asked.using, asked.limit, asked.offset) == ("dense", 5, 1)
     assert asked.score_threshold == pytest.approx(1.5)
     assert asked.filter.must[0].field.match.keyword == "acme"
+
+
+def test_tenants_are_asked_for_exactly(adapter, points):
+    assert adapter.tenants(Tenants("docs_1")) == ["ünï", "7"]
+    ((request, _),) = points.calls
+    assert (request.collection_name, request.key, request.exact) == ("docs_1", "tenant", True)
+
+
+def test_tenants_without_an_index_are_read(adapter, points):
+    points.unindexed, points.last = True, True
+    assert adapter.tenants(Tenants("docs_1")) == ["acme"]
+    asked = points.calls[-1][0]
+    assert list(asked.with_payload.include.fields) == ["tenant"]
+    points.error = (grpc.StatusCode.INVALID_ARGUMENT, "something else")
+    with pytest.raises(BackendRefused, match="something else"):
+        adapter.tenants(Tenants("docs_1"))
 
 
 def test_collections_and_version_come_by_grpc_too(adapter):

@@ -264,6 +264,23 @@ def test_order_by_needs_a_range_index(books):
     assert [record.id for record in books.scroll("books", order_by=newest)[0]] == [2, 1]
 
 
+def test_counting_values_needs_an_index(client):
+    client.create_collection("words", DENSE)
+    values = ["de", "en", ["de", "fr", "de"], None, 7, "550E8400E29B41D4A716446655440000"]
+    client.upsert("words", [point(i, [1, 0, 0], {"lang": value}) for i, value in enumerate(values)])
+    status, error = refusal(lambda: client.facet("words", "lang"))
+    assert status == 400
+    assert error.startswith("Wrong input: No appropriate index for faceting: `lang`")
+    client.create_payload_index("words", "lang", models.PayloadSchemaType.TEXT)
+    assert refusal(lambda: client.facet("words", "lang"))[0] == 400
+    client.create_payload_index("words", "lang", models.PayloadSchemaType.KEYWORD)
+    found = [(hit.value, hit.count) for hit in client.facet("words", "lang", exact=True).hits]
+    assert found == [("de", 2), ("550E8400E29B41D4A716446655440000", 1), ("en", 1), ("fr", 1)]
+    assert [hit.value for hit in client.facet("words", "lang", limit=1).hits] == ["de"]
+    only = models.Filter(must=[models.HasIdCondition(has_id=[1, 2])])
+    assert {hit.value for hit in client.facet("words", "lang", only).hits} == {"en", "de", "fr"}
+
+
 def test_without_wait_a_write_is_only_acknowledged(books):
     assert books.upsert("books", [point(3, [1, 1, 1])], wait=False).status == "acknowledged"
     assert books.upsert("books", [point(3, [1, 1, 1])], wait=True).status == "completed"
@@ -345,6 +362,7 @@ def test_ids_are_unsigned_integers_or_uuids(books, emulator, bad, method, path, 
         ("POST", "/points", {"ids": [1], "with_vectors": True}),
         ("POST", "/points/delete", {"ids": [1]}),
         ("POST", "/points/count", {"exact": "true"}),
+        ("POST", "/facet", {"key": "lang", "limits": 3}),
         ("POST", "/points/scroll", {"limit": "3"}),
         ("POST", "/points/query", {"query": [1, 0, 0], "using": "dense", "top": 3}),
         ("POST", "/points/query/batch", {"searches": [{"query": [1, 0, 0], "filter": {"mustnt": []}}]}),
@@ -385,6 +403,7 @@ def test_missing_collections(client):
         lambda: client.upsert("nope", [point(1, [1, 0, 0])]),
         lambda: client.delete("nope", [1]),
         lambda: client.count("nope"),
+        lambda: client.facet("nope", "lang"),
         lambda: client.scroll("nope"),
         lambda: client.retrieve("nope", [1]),
         lambda: client.query_points("nope", [1.0, 0.0, 0.0]),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command("copy")
 @click.argument("source")
 @click.argument("target")
-@click.option("--namespace", metavar="NAME", help="The tenant whose records to copy.")
+@click.option("--namespace", metavar="NAME", help="Copy only this one; default: all, one after the other.")
 @command
 def copy_collection(session: Session, source: str, target: str, namespace: str | None) -> None:
     """Copy the collection SOURCE into TARGET, which may be on another backend. Nothing is embedded.

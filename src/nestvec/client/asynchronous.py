@@ -117,8 +117,8 @@ class AsyncNestvec:
         """Copy a collection into another of the same space, on any backend: vectors, texts, metadata; no embedding.
 
         The target is created if it is not there; records that it has already are left alone, so an interrupted
-        copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. A
-        collection with namespaces is copied one namespace at a time.
+        copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. Of a
+        collection with namespaces one is copied, or without `namespace` all, one after the other.
         """
         await self.apply(target)
         origin, place = self[source], self[target]
@@ -318,6 +318,10 @@ class AsyncCollection:
     async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""
         return await self._run(document_flows.count(self._binding, where, self.tenant, chunks=chunks))
+
+    async def tenants(self) -> list[str]:
+        """The names of all namespaces that hold documents, sorted."""
+        return await self._run(document_flows.tenants(self._binding, self.tenant))
 
     async def scroll(
         self, where: FilterLike | None = None, *, page: int = 256, vectors: bool = False

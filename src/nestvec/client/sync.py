@@ -122,8 +122,8 @@ class Nestvec:
         """Copy a collection into another of the same space, on any backend: vectors, texts, metadata; no embedding.
 
         The target is created if it is not there; records that it has already are left alone, so an interrupted
-        copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. A
-        collection with namespaces is copied one namespace at a time.
+        copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. Of a
+        collection with namespaces one is copied, or without `namespace` all, one after the other.
         """
         self.apply(target)
         origin, place = self[source], self[target]
@@ -327,6 +327,10 @@ class Collection:
     def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""
         return self._run(document_flows.count(self._binding, where, self.tenant, chunks=chunks))
+
+    def tenants(self) -> list[str]:
+        """The names of all namespaces that hold documents, sorted."""
+        return self._run(document_flows.tenants(self._binding, self.tenant))
 
     def scroll(self, where: FilterLike | None = None, *, page: int = 256, vectors: bool = False) -> Iterator[Page]:
         """All records that match, page by page; with `vectors`, as float32 of shape (records, dimensions)."""

@@ -47,6 +47,7 @@ from nestvec.contract.records import (
     Query,
     Remove,
     Scroll,
+    Tenants,
     Write,
 )
 
@@ -80,6 +81,7 @@ __all__ = [
     "Remove",
     "Resolve",
     "Scroll",
+    "Tenants",
     "Update",
     "Write",
     "lookup",

@@ -16,7 +16,7 @@ from nestvec.contract.collections import (
     Update,
 )
 from nestvec.contract.foreign import Adopt
-from nestvec.contract.records import Batch, Count, Fetch, Found, Query, Remove, Scroll, Write
+from nestvec.contract.records import Batch, Count, Fetch, Found, Query, Remove, Scroll, Tenants, Write
 from nestvec.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ BackendRequest: TypeAlias = (
     | Fetch
     | Scroll
     | Count
+    | Tenants
     | Query
 )
 
@@ -77,6 +78,8 @@ class Adapter(ABC):
     @abstractmethod
     def count(self, request: Count) -> int: ...
     @abstractmethod
+    def tenants(self, request: Tenants) -> list[str]: ...
+    @abstractmethod
     def query(self, request: Query) -> list[list[Found]]: ...
 
     def adopt(self, request: Adopt) -> None:
@@ -116,6 +119,8 @@ class AsyncAdapter(ABC):
     async def scroll(self, request: Scroll) -> Batch: ...
     @abstractmethod
     async def count(self, request: Count) -> int: ...
+    @abstractmethod
+    async def tenants(self, request: Tenants) -> list[str]: ...
     @abstractmethod
     async def query(self, request: Query) -> list[list[Found]]: ...
 

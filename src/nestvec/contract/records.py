@@ -106,6 +106,18 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Tenants:
+    """Answered with the names of all tenants that have records, each once, in no promised order.
+
+    A collection that was created without tenants has none. Where reading lags behind writing, a tenant that just
+    lost its last record may still be named; one that has records is never left out.
+    """
+
+    method: ClassVar[str] = "tenants"
+    physical: str
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """Search with each row of `vectors[name]`, shape (questions, dimensions).
 

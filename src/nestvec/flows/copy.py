@@ -15,6 +15,7 @@ from nestvec.contract import Batch, Count, Event, Fetch, Scroll, Write
 from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import CollectionConflict, CollectionError, InvalidInput, Unsupported
 from nestvec.flows.base import Binding, Emit, Flow, Request, T, Target, bind, check_tenant, require_own, send_fenced
+from nestvec.flows.documents import tenants as tenants_of
 from nestvec.flows.layout import Head, hash_text, make_record, restored
 from nestvec.metadata import hash_metadata
 from nestvec.spaces import require_same
@@ -85,9 +86,36 @@ def copy(
     page: int = 256,
     progress: Callable[[CopyProgress], object] | None = None,
 ) -> PairFlow[CopyReport]:
-    """Copy everything, page by page, and verify it. What the target has already is left alone."""
+    """Copy everything, page by page, and verify it. What the target has already is left alone.
+
+    Of a collection with namespaces, one namespace is copied; or without `tenant` all of them, one after the other.
+    """
     total = yield from _open(source, target, tenant)
-    written = unchanged = 0
+    tenants: Sequence[str | None] = [tenant]
+    every = source.spec.namespaces and tenant is None
+    if every:
+        tenants = yield from at("source", tenants_of(source))
+    report = CopyReport()
+    for each in tenants:
+        report = yield from _copy_tenant(source, target, each, report, page=page, total=total, progress=progress)
+    if every:  # the target may have namespaces that the source has not
+        yield from _compare_counts(source, target, None)
+    yield At("target", Emit(Event("collection_copied", target.spec.name, {"records": report.records})))
+    return report
+
+
+def _copy_tenant(
+    source: Binding,
+    target: Binding,
+    tenant: str | None,
+    before: CopyReport,
+    *,
+    page: int,
+    total: int,
+    progress: Callable[[CopyProgress], object] | None,
+) -> PairFlow[CopyReport]:
+    """Copy and verify one tenant's records (or those of nobody in particular); returns `before` with them added."""
+    written, unchanged = before.written, before.unchanged
     cursor: str | int | None = None
     while True:
         done, seen, cursor = yield from _copy_page(source, target, tenant, cursor=cursor, limit=page)
@@ -97,13 +125,12 @@ def copy(
         if cursor is None:
             break
     records, verified = yield from _verify(source, target, tenant, sample=page)
-    return CopyReport(records, written, unchanged, verified)
+    return CopyReport(before.records + records, written, unchanged, before.verified + verified)
 
 
 def _open(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]:
     """Check that the two can be copied; returns how many records the source has."""
-    for binding in (source, target):
-        check_tenant(binding.spec, tenant)
+    _check_namespaces(source, target, tenant)
     same = (source.spec.backend, source.spec.name) == (target.spec.backend, target.spec.name)
     if same:
         raise InvalidInput(f"collection {source.spec.name!r} can not be copied onto itself; name another target")
@@ -123,6 +150,19 @@ def _open(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]
     yield from at("target", bind(target))
     total: int = yield At("source", Count(origin.physical, tenant=tenant, foreign=origin.foreign))
     return total
+
+
+def _check_namespaces(source: Binding, target: Binding, tenant: str | None) -> None:
+    if source.spec.namespaces and target.spec.namespaces and tenant is None:
+        return  # all of them
+    if tenant is None and source.spec.namespaces != target.spec.namespaces:
+        has, lacks = (source, target) if source.spec.namespaces else (target, source)
+        raise CollectionConflict(
+            f"collection {has.spec.name!r} is declared with namespaces and {lacks.spec.name!r} without; declare both "
+            f"alike to copy one into the other"
+        )
+    for binding in (source, target):
+        check_tenant(binding.spec, tenant)
 
 
 def _copy_page(
@@ -188,22 +228,30 @@ def _write(target: Binding, place: Target, batch: Batch, missing: Sequence[int],
 
 def _verify(source: Binding, target: Binding, tenant: str | None, *, sample: int) -> PairFlow[tuple[int, int]]:
     """Compare counts, and a sample record by record. Raises `CollectionError` saying what differs."""
+    found = yield from _compare_counts(source, target, tenant)
     origin = yield from at("source", bind(source))
     place = yield from at("target", bind(target))
-    wanted: int = yield At("source", Count(origin.physical, tenant=tenant, foreign=origin.foreign))
-    found: int = yield At("target", Count(place.physical, tenant=tenant))
-    if wanted != found:
-        raise CollectionError(
-            f"{source.spec.name!r} has {wanted} records and its copy {target.spec.name!r} has {found}: the target held "
-            f"others before, or the source changed meanwhile; copy again, or into an empty collection"
-        )
     page = yield from _read(source, origin, tenant, limit=sample)
     if page.records:
         ids = [record.id for record in page.records]
         copied: Batch = yield At("target", Fetch(place.physical, ids, vectors=True, tenant=tenant))
         _compare(target.spec, page, copied, exact=target.capabilities.stores_exact)
-    yield At("target", Emit(Event("collection_copied", target.spec.name, {"records": found})))
     return found, len(page.records)
+
+
+def _compare_counts(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]:
+    """How many records both have: of a tenant, or of all. Raises `CollectionError` if they differ."""
+    origin = yield from at("source", bind(source))
+    place = yield from at("target", bind(target))
+    wanted: int = yield At("source", Count(origin.physical, tenant=tenant, foreign=origin.foreign))
+    found: int = yield At("target", Count(place.physical, tenant=tenant))
+    if wanted != found:
+        where = f" in namespace {tenant!r:.80}" if tenant is not None else ""
+        raise CollectionError(
+            f"{source.spec.name!r} has {wanted} records{where} and its copy {target.spec.name!r} has {found}: the "
+            f"target held others before, or the source changed meanwhile; copy again, or into an empty collection"
+        )
+    return found
 
 
 def _compare(spec: CollectionSpec, page: Batch, copied: Batch, *, exact: bool) -> None:

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nestvec.chunking import join_chunks
-from nestvec.contract import Batch, Count, Event, Fetch, Remove, Scroll
-from nestvec.errors import CollectionError, GenerationMoved, InvalidInput, Unsupported
+from nestvec.contract import Batch, Count, Event, Fetch, Remove, Scroll, Tenants
+from nestvec.errors import CollectionError, GenerationMoved, InvalidInput, InvalidName, Unsupported
 from nestvec.filters import Filter, FilterLike, resolve, system
 from nestvec.flows.base import (
     Binding,
@@ -70,6 +70,26 @@ def count(
         wanted = foreign_filter(target, resolved) if whole else heads_only(resolved)
         found: int = yield Count(target.physical, wanted, tenant, target.foreign)
         return found
+
+    return (yield from with_target(binding, use))
+
+
+def tenants(binding: Binding, tenant: str | None = None) -> Flow[list[str]]:
+    """The names of all namespaces that hold documents, sorted. Raises `InvalidName` where there are none to name."""
+    if not binding.spec.namespaces:
+        raise InvalidName(
+            f"collection {binding.spec.name!r} is declared without namespaces: its documents are in none; set "
+            f"namespaces = true for a new one"
+        )
+    if tenant is not None:
+        raise InvalidName(
+            f"collection {binding.spec.name!r}: namespace {tenant!r:.80} does not know the others; ask the collection "
+            f'itself, as in nv["{binding.spec.name}"].tenants()'
+        )
+
+    def use(target: Target) -> Flow[list[str]]:
+        found: list[str] = yield Tenants(target.physical)
+        return sorted(found)
 
     return (yield from with_target(binding, use))
 

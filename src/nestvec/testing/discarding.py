@@ -23,6 +23,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
@@ -110,6 +111,11 @@ class DiscardingAdapter(Adapter):
         """Zero."""
         self._must_exist(request.physical)
         return 0
+
+    def tenants(self, request: Tenants) -> list[str]:
+        """None: nobody has records."""
+        self._must_exist(request.physical)
+        return []
 
     def query(self, request: Query) -> list[list[Found]]:
         """Nothing, once for each question."""

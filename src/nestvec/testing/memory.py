@@ -29,6 +29,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
     lookup,
@@ -169,6 +170,12 @@ class MemoryAdapter(Adapter):
         """See `Adapter`."""
         with self._lock:
             return len(self._matching(request))
+
+    def tenants(self, request: Tenants) -> list[str]:
+        """See `Adapter`."""
+        with self._lock:
+            points = self._collection(request.physical).points
+            return list({item.tenant for item in points.values() if item.tenant is not None})
 
     def query(self, request: Query) -> list[list[Found]]:
         """See `Adapter`."""

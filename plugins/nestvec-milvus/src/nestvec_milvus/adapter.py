@@ -29,6 +29,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
@@ -111,6 +112,10 @@ class MilvusAdapter(Adapter):
     def count(self, request: Count) -> int:
         """See `Adapter`."""
         return self._run(self._operations.count(request), request)
+
+    def tenants(self, request: Tenants) -> list[str]:
+        """See `Adapter`."""
+        return self._run(self._operations.tenants(request), request)
 
     def query(self, request: Query) -> list[list[Found]]:
         """See `Adapter`."""
@@ -220,6 +225,10 @@ class AsyncMilvusAdapter(AsyncAdapter):
     async def count(self, request: Count) -> int:
         """See `Adapter`."""
         return await self._run(self._operations.count(request), request)
+
+    async def tenants(self, request: Tenants) -> list[str]:
+        """See `Adapter`."""
+        return await self._run(self._operations.tenants(request), request)
 
     async def query(self, request: Query) -> list[list[Found]]:
         """See `Adapter`."""

@@ -101,17 +101,21 @@ def compile_filter(
     *,
     tenant: str | None = None,
     after: str | None = None,
+    others: Sequence[str] = (),
     key: Key = OWN_KEY,
     places: Mapping[str, Place] = _NOWHERE,
 ) -> Expression:
     """A resolved filter, the tenant's condition, and "behind this id", as one expression.
 
+    Records of the tenants `others` are left out.
     `typed` are the fields with a column; `places` those of somebody else's collection, with its `key`. Raises
     `Unsupported` for system fields that have no column, and for what Milvus can not compare.
     """
     parts, compiler = [], _Compiler(typed, values, key, places)
     if tenant is not None:
         parts.append(f"{layout.TENANT} == {values.one(layout.without_nul(tenant))}")
+    if others:
+        parts.append(f"not ({layout.TENANT} in {values.several([layout.without_nul(each) for each in others])})")
     if after is not None:
         parts.append(compiler.behind(after))
     if where is not None:

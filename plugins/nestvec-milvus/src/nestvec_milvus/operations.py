@@ -27,6 +27,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
@@ -47,6 +48,8 @@ from nestvec_milvus.wire import Call, Operation, T, call, chunked, common, pairs
 _ROWS = 500
 _IDS = 500
 _QUESTIONS = 64
+#: Tenants that an expression leaves out: it must not become too long.
+_KNOWN = 100
 _STRONG = common.ConsistencyLevel.Strong
 _INDEX_NOT_FOUND = "index not found"
 _INVALID_NAME = "invalid collection name"
@@ -232,6 +235,23 @@ class Operations:
             return int(reply.fields_data[0].scalars.long_data.data[0])
 
         return (yield from self._on(request.physical, attempt, request.foreign))
+
+    def tenants(self, request: Tenants) -> Operation[list[str]]:
+        """Read the tenant's column in the order of ids, page by page, without those that are known already."""
+
+        def attempt(columns: Columns) -> Operation[list[str]]:
+            server = yield from self._known_server()
+            names, after, more = dict[str, None](), None, columns.tenants
+            while more:
+                known = list(names)[:_KNOWN]
+                where = compile_filter(None, columns.typed, values_for(server), after=after, others=known)
+                reply = yield self._query(columns, where, [layout.ID, layout.TENANT], limit=_ROWS)
+                table = Table(reply.fields_data, columns)
+                names |= dict.fromkeys(table.tenants())
+                more, after = bool(table.ids), table.ids[-1] if table.ids else None
+            return [name for name in names if name]
+
+        return (yield from self._on(request.physical, attempt))
 
     def query(self, request: Query) -> Operation[list[list[Found]]]:
         """Search with all questions, some at a time."""

@@ -31,6 +31,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
@@ -116,6 +117,10 @@ class PineconeAdapter(Adapter):
     def count(self, request: Count) -> int:
         """See `Adapter`."""
         return self._run(self._operations.count(request), request)
+
+    def tenants(self, request: Tenants) -> list[str]:
+        """See `Adapter`."""
+        return self._run(self._operations.tenants(request), request)
 
     def query(self, request: Query) -> list[list[Found]]:
         """See `Adapter`."""
@@ -260,6 +265,10 @@ class AsyncPineconeAdapter(AsyncAdapter):
     async def count(self, request: Count) -> int:
         """See `Adapter`."""
         return await self._run(self._operations.count(request), request)
+
+    async def tenants(self, request: Tenants) -> list[str]:
+        """See `Adapter`."""
+        return await self._run(self._operations.tenants(request), request)
 
     async def query(self, request: Query) -> list[list[Found]]:
         """See `Adapter`."""

@@ -8,7 +8,7 @@ User's fields keep their names, so that other tools can filter on them; nestvec'
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from nestvec.errors import InvalidName
 
@@ -67,6 +67,18 @@ def tenant_namespace(tenant: str, prefix: str = "") -> str:
             f"Pinecone may have; choose a shorter name"
         )
     return full
+
+
+def tenant_of(namespace: str, prefix: str = "") -> str | None:
+    """The tenant whose namespace this is: the inverse of `tenant_namespace`. None for any other namespace.
+
+    >>> tenant_of("%C3%BC%20b"), tenant_of("docs-1_%5F_x", "docs-1_"), tenant_of("__default__"), tenant_of("")
+    ('ü b', '__x', None, None)
+    """
+    name = namespace.removeprefix(prefix)
+    if not namespace.startswith(prefix) or not name or name.startswith("_"):
+        return None
+    return unquote(name)
 
 
 def plain_name(namespace: str) -> str:

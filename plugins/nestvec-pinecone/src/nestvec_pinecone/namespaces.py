@@ -13,15 +13,22 @@ _PAGE: Final = 100
 
 def listed(place: Place, *, scan: bool) -> Operation[list[str]]:
     """All namespaces that begin with the collection's prefix, in order."""
+    found = yield from counted(place, scan=scan)
+    return [name for name, _ in found]
+
+
+def counted(place: Place, *, scan: bool) -> Operation[list[tuple[str, int]]]:
+    """The same, each with the number of its records, which may lag."""
     if scan:
-        # Servers that can not list namespaces count them. The count may lag, but so it does there for everything.
+        # Servers that can not list namespaces count them. The list lags, too, but so it does there for everything.
         stats = yield Call(place.host, "describe_index_stats")
-        return sorted(plain_name(name) for name in stats.namespaces if name.startswith(place.prefix))
-    found, token = list[str](), None
+        there = [(name, each) for name, each in stats.namespaces.items() if name.startswith(place.prefix)]
+        return sorted((plain_name(name), int(each.vector_count or 0)) for name, each in there)
+    found, token = list[tuple[str, int]](), None
     while True:
         arguments: dict[str, Any] = {"prefix": place.prefix or None, "limit": _PAGE, "pagination_token": token}
         reply = yield Call(place.host, "list_namespaces_paginated", arguments)
-        found += [plain_name(each.name) for each in reply.namespaces]
+        found += [(plain_name(each.name), int(each.record_count or 0)) for each in reply.namespaces]
         token = reply.pagination.next if reply.pagination else None
         if not token:
             return sorted(found)

@@ -31,6 +31,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
@@ -42,8 +43,8 @@ from nestvec_pinecone.errors import NoNamespace, Unreachable
 from nestvec_pinecone.filters import EVERYTHING, compile_filter
 from nestvec_pinecone.foreign import check_layout, comparable, namespace_of, possible
 from nestvec_pinecone.indexes import IndexCatalog
-from nestvec_pinecone.keys import plain_name
-from nestvec_pinecone.namespaces import listed
+from nestvec_pinecone.keys import plain_name, tenant_of
+from nestvec_pinecone.namespaces import counted, listed
 from nestvec_pinecone.options import PineconeOptions
 from nestvec_pinecone.places import Catalog, Place, metric_of, one_vector
 from nestvec_pinecone.plugin import MAX_IDS, MAX_TOP_K
@@ -202,6 +203,20 @@ class Operations:
             return total
 
         return (yield from self._at(request.physical, work, request.foreign))
+
+    def tenants(self, request: Tenants) -> Operation[list[str]]:
+        """The names behind the collection's namespaces. A namespace stays when its records are gone."""
+
+        def work(place: Place) -> Operation[list[str]]:
+            names = list[str]()
+            for namespace, records in (yield from counted(place, scan=self.options.scan)) if place.tenants else ():
+                tenant = tenant_of(namespace, place.prefix)
+                # Pinecone's own number may lag behind: what it calls empty is counted.
+                if tenant is not None and (records or (yield from self._count(place, namespace, None))):
+                    names.append(tenant)
+            return names
+
+        return (yield from self._at(request.physical, work))
 
     def query(self, request: Query) -> Operation[list[list[Found]]]:
         """Search with all questions, some at a time."""

@@ -28,6 +28,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
@@ -115,6 +116,10 @@ class QdrantAdapter(Adapter):
     def count(self, request: Count) -> int:
         """See `Adapter`."""
         return self._run(self._operations.count(request), request)
+
+    def tenants(self, request: Tenants) -> list[str]:
+        """See `Adapter`."""
+        return self._run(self._operations.tenants(request), request)
 
     def query(self, request: Query) -> list[list[Found]]:
         """See `Adapter`."""
@@ -219,6 +224,10 @@ class AsyncQdrantAdapter(AsyncAdapter):
     async def count(self, request: Count) -> int:
         """See `Adapter`."""
         return await self._run(self._operations.count(request), request)
+
+    async def tenants(self, request: Tenants) -> list[str]:
+        """See `Adapter`."""
+        return await self._run(self._operations.tenants(request), request)
 
     async def query(self, request: Query) -> list[list[Found]]:
         """See `Adapter`."""

@@ -29,6 +29,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
@@ -37,7 +38,7 @@ from nestvec.types import DENSE, Metric
 from nestvec_qdrant import schema
 from nestvec_qdrant.filters import compile_filter
 from nestvec_qdrant.foreign import check_layout, described, meant, native_ids, selection
-from nestvec_qdrant.paths import RECORD, check_fields
+from nestvec_qdrant.paths import RECORD, TENANT, check_fields
 from nestvec_qdrant.records import ESSENTIAL, batch_of, of_tenant, record_of
 from nestvec_qdrant.writes import chunked, grpc_batches, local_points, rest_bodies
 
@@ -46,6 +47,8 @@ Transport: TypeAlias = Literal["local", "rest", "grpc"]
 
 _IDS = 1000
 _QUESTIONS = 64
+_TENANTS = 1000
+_NO_INDEX = "no appropriate index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +267,38 @@ class Operations:
         where = _matching(request, name)
         found = yield call("count", collection_name=request.physical, count_filter=where, exact=True)
         return int(found.count)
+
+    def tenants(self, request: Tenants) -> Operation[list[str]]:
+        """Ask for the different values, and for more of them until there are fewer than asked for."""
+        if self.embedded:
+            return (yield from self._read_tenants(request.physical))
+        limit = _TENANTS
+        while True:
+            try:
+                found = yield call("facet", collection_name=request.physical, key=TENANT, limit=limit, exact=True)
+            except BackendRefused as error:
+                if _NO_INDEX not in str(error).lower():
+                    raise
+                return (yield from self._read_tenants(request.physical))  # made without tenants, or half made
+            if len(found.hits) < limit:
+                return [str(hit.value) for hit in found.hits]
+            limit *= 10
+
+    def _read_tenants(self, physical: str) -> Operation[list[str]]:
+        """By reading: an embedded store respells values that look like UUIDs when it is asked for different ones."""
+        names, cursor, more = dict[str, None](), None, True
+        while more:
+            points, cursor = yield call(
+                "scroll",
+                collection_name=physical,
+                limit=_TENANTS,
+                offset=cursor,
+                with_payload=[TENANT],
+                with_vectors=False,
+            )
+            names |= dict.fromkeys(point.payload[TENANT] for point in points if TENANT in (point.payload or {}))
+            more = cursor is not None
+        return list(names)
 
     def query(self, request: Query) -> Operation[list[list[Found]]]:
         """Search with all questions, some at a time."""

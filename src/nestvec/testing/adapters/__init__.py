@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from nestvec.testing.adapters.adoption import AdoptionChecks
 from nestvec.testing.adapters.collections import ApplyChecks, CollectionChecks
-from nestvec.testing.adapters.documents import DocumentChecks, InterruptionChecks, ServiceChecks, TenantChecks
+from nestvec.testing.adapters.documents import DocumentChecks, InterruptionChecks, ServiceChecks
 from nestvec.testing.adapters.filters import FilterChecks
 from nestvec.testing.adapters.records import FidelityChecks, RecordChecks
 from nestvec.testing.adapters.search import SearchChecks
 from nestvec.testing.adapters.spaces import SpaceChecks, SwitchChecks
+from nestvec.testing.adapters.tenants import TenantChecks
 
 
 class AdapterConformance(

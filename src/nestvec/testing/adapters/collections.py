@@ -19,6 +19,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
@@ -123,6 +124,7 @@ class CollectionChecks(AdapterKit):
             Fetch(physical, [record("a").id]),
             Scroll(physical),
             Count(physical),
+            Tenants(physical),
             Query(physical, rows, Metric.COSINE, 3),
         ]
         for request in requests:

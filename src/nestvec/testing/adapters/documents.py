@@ -1,4 +1,4 @@
-"""The kit's checks on documents: routing, replacing, keeping, deleting, interruptions, tenants, concurrency."""
+"""The kit's checks on documents: routing, replacing, keeping, deleting, interruptions, concurrency."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
-from nestvec.contract import Count, Event, Remove, Write
-from nestvec.errors import BackendError, BackendUnavailable, IngestFailed, InvalidInput, InvalidName
+from nestvec.contract import Event, Remove, Write
+from nestvec.errors import BackendError, BackendUnavailable, IngestFailed, InvalidInput
 from nestvec.filters import F
 from nestvec.testing.adapters.base import AdapterKit
 from nestvec.testing.bench import Bench
@@ -216,54 +216,6 @@ class InterruptionChecks(AdapterKit):
         retried = [event for event in bench.events if event.name == "request_retried"]
         assert len(retried) == 2, f"each retry emits an event request_retried: 2, not {len(retried)}"
         assert session.docs.get("a") == document("a"), "a retried write is stored"
-
-
-class TenantChecks(AdapterKit):
-    """Several tenants in one collection."""
-
-    def test_tenants_are_kept_apart(self, bench: Bench) -> None:
-        """Each sees its own documents only, even under equal ids, in every call."""
-        if not bench.capabilities.tenants:
-            return  # refused elsewhere: see test_undeclared_metrics_and_tenants_are_refused
-        shared = bench.applied({"namespaces": True, **_SMALL}).docs
-        one, two = shared.namespace("one"), shared.namespace("t\"wo' ünï")
-        one.upsert([document("same", metadata={"year": 1}), document("first", seed=1)])
-        two.upsert([document("same", 20, seed=7, metadata={"year": 1})])
-        assert (one.count(), two.count()) == (2, 1), (
-            f"each tenant counts its own: 2 and 1, not {one.count()}, {two.count()}"
-        )
-        assert one.count({"year": 1}) == 1, "a filtered count stays within the tenant"
-        for tenant, ids in ((one, {"same", "first"}), (two, {"same"}), (shared.namespace("three"), set[str]())):
-            hits = {hit.document_id for hit in tenant.search("river stone", limit=50)}
-            assert hits == ids, f"a tenant's search finds its own documents only: {sorted(ids)}, not {sorted(hits)}"
-            rows = {each.document_id for page in tenant.scroll() for each in page.records}
-            assert rows == ids, f"a tenant's scroll gives its own documents only: {sorted(ids)}, not {sorted(rows)}"
-        assert two.get("first") is None, "a tenant can not get another's document"
-        assert two.get("same") == document("same", 20, seed=7, metadata={"year": 1}), "equal ids do not mix tenants up"
-        assert two.delete(["first"]) == 0, "a tenant can not delete another's document by id"
-        assert two.delete(where=F.year == 1) == 1, "a tenant's delete by filter counts its own documents"
-        assert one.count() == 2, f"a tenant's delete leaves the others alone: 2 documents, not {one.count()}"
-        total = bench.raw(Count(bench.physical()))
-        assert total == one.count(chunks=True), f"without a tenant the adapter counts all of them, not {total}"
-
-    def test_tenants_are_required_or_refused(self, bench: Bench) -> None:
-        """A collection with namespaces needs one in every call; one without takes none."""
-        plain = bench.applied().docs
-        with refused(InvalidName, "a namespace on a collection without them"):
-            plain.namespace("acme").count()
-        if not bench.capabilities.tenants:
-            return
-        name = f"{bench.name}shared"
-        docs = bench.applied(collections={name: {"namespaces": True, "dimensions": 16}})[name]
-        calls = [
-            docs.count,
-            lambda: docs.search("river"),
-            lambda: docs.upsert([document("a")]),
-            lambda: docs.delete(["a"]),
-        ]
-        for call in [*calls, lambda: docs.get("a"), docs.scroll, lambda: docs.namespace(" ").count()]:
-            with refused(InvalidName, "a call without a namespace on a collection that has them"):
-                call()
 
 
 class ServiceChecks(AdapterKit):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from nestvec.contract import Batch, Count, Found, Query, Scroll
+from nestvec.contract import Batch, Count, Found, Query, Scroll, Tenants, Write
 from nestvec.filters import And, Exists, Filter, Not, Or, leaves, matches
 from nestvec.testing.memory import MemoryAdapter
 from nestvec.testing.mutants.base import Mutant, register
@@ -115,6 +115,40 @@ class CountsAllTenants(MemoryAdapter):
 
     def count(self, request: Count) -> int:
         return super().count(replace(request, tenant=None))
+
+
+@mutant("test_tenants_are_named", "each tenant that has records is named once")
+class FoldsTenants(MemoryAdapter):
+    """Names tenants in lower case."""
+
+    def tenants(self, request: Tenants) -> list[str]:
+        return list({name.lower() for name in super().tenants(request)})
+
+
+@mutant("test_tenants_are_named", "a collection without tenants has none")
+class NamesNobody(MemoryAdapter):
+    """Takes records without a tenant for those of one without a name."""
+
+    def tenants(self, request: Tenants) -> list[str]:
+        points = self._collection(request.physical).points
+        return list({item.tenant or "" for item in points.values()})
+
+
+@mutant("test_tenants_that_lost_their_records_are_not_named", "until it has lost its last record")
+class RemembersTenants(MemoryAdapter):
+    """Names everybody who ever had records."""
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self._ever: dict[str, None] = {}
+
+    def write(self, request: Write) -> None:
+        super().write(request)
+        if request.tenant is not None:
+            self._ever[request.tenant] = None
+
+    def tenants(self, request: Tenants) -> list[str]:
+        return list(self._ever)
 
 
 def _holds(where: Filter | None, each: Record) -> bool:

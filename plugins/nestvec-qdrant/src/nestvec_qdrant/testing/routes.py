@@ -49,6 +49,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", f"{_POINTS}/scroll", op.scroll_points, m.InlineResponse20019, m.ScrollRequest),
     Endpoint("POST", f"{_POINTS}/query", op.query_points, m.InlineResponse20022, m.QueryRequest),
     Endpoint("POST", f"{_POINTS}/query/batch", op.query_batch, m.InlineResponse20023, m.QueryRequestBatch),
+    Endpoint("POST", f"{_NAME}/facet", op.facet_points, m.InlineResponse20021, m.FacetRequest),
     Endpoint("POST", f"{_POINTS}/payload", op.set_payload, _UPDATED, m.SetPayload, writes=True),
     Endpoint("PUT", f"{_POINTS}/payload", op.overwrite_payload, _UPDATED, m.SetPayload, writes=True),
     Endpoint("POST", f"{_POINTS}/payload/delete", op.delete_payload, _UPDATED, m.DeletePayload, writes=True),

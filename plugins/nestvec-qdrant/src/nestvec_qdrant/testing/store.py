@@ -26,6 +26,12 @@ _PARAMS = (
     "on_disk_payload",
 )
 _RANGE_INDEXES = frozenset({m.PayloadSchemaType.INTEGER, m.PayloadSchemaType.FLOAT, m.PayloadSchemaType.DATETIME})
+_FACETS: dict[m.PayloadSchemaType, type[str | int | bool]] = {
+    m.PayloadSchemaType.KEYWORD: str,
+    m.PayloadSchemaType.UUID: str,
+    m.PayloadSchemaType.INTEGER: int,
+    m.PayloadSchemaType.BOOL: bool,
+}
 
 
 @dataclass
@@ -156,6 +162,15 @@ class Store:
             raise RefusedError.bad_input(
                 f"No range index for `order_by` key: `{key}`. Please create one to use `order_by`."
             )
+
+    def facet_type(self, real: str, key: str) -> type[str | int | bool]:
+        """The values in the index by which a server counts them. Raises `RefusedError` (400) without one."""
+        schema = self.remembered(real).indexes.get(key)
+        if schema is None or index_type(schema) not in _FACETS:
+            raise RefusedError.bad_input(
+                f"No appropriate index for faceting: `{key}`. Please create one to facet on this field."
+            )
+        return _FACETS[index_type(schema)]
 
     def check_dimensions(self, real: str, using: str | None, vector: list[float]) -> None:
         """The local engine lets numpy fail on a query of the wrong size. Raises `RefusedError` (400)."""

@@ -28,6 +28,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
 )
@@ -148,6 +149,13 @@ class SqliteAdapter(Adapter):
             _info(db, request.physical)
             ((number,),) = _select(db, "count(*)", where)
         return int(number)
+
+    def tenants(self, request: Tenants) -> list[str]:
+        """See `Adapter`. Records of nobody in particular have the empty name."""
+        sql = "SELECT DISTINCT tenant FROM records WHERE physical = ? AND tenant <> ''"
+        with self._store.transaction() as db:
+            _info(db, request.physical)
+            return [name for (name,) in db.execute(sql, (request.physical,))]
 
     def query(self, request: Query) -> list[list[Found]]:
         """See `Adapter`. Exhaustive: reads every vector that passes the filter, then the records of the best."""
