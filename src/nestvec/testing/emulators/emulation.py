@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Generic
 
 from nestvec.errors import BackendUnavailable
@@ -34,7 +35,8 @@ class Emulation(Generic[ExchangeT]):
         self._name, self._service = name, service
         #: Seconds that each reply takes at least; may be changed at any time.
         self.latency = 0.0
-        self._waits = Waits()
+        #: For services that wait: ended early when it stops.
+        self.waits = Waits()
         self._server: Server | None = None
 
     @property
@@ -54,7 +56,7 @@ class Emulation(Generic[ExchangeT]):
         """
         if self._server is None:
             self._server = self._prepared()
-        self._waits.reopen()
+        self.waits.reopen()
         self._server.start(self._gated())
 
     def stop(self) -> None:
@@ -69,17 +71,18 @@ class Emulation(Generic[ExchangeT]):
         """
         self._server = self._prepared(host, port)
         self.journal.keep = _KEPT_IN_FOREGROUND
-        self._waits.reopen()
+        self.waits.reopen()
         self._server.run(self._gated(), announce)
 
     def _prepared(self, host: str = "127.0.0.1", port: int = 0) -> Server:
         try:
+            import_module("starlette")
             from nestvec.testing.emulators.server import Server
         except ModuleNotFoundError as error:
             raise BackendUnavailable(
                 f"The {self._name} needs {error.name}, which is not installed; pip install 'nestvec[emulators]'."
             ) from error
-        return Server(self._name, host=host, port=port, on_stop=self._waits.end)
+        return Server(self._name, host=host, port=port, on_stop=self.waits.end)
 
     def _gated(self) -> ASGIApp:
         from nestvec.testing.emulators.gate import Gate
@@ -88,6 +91,6 @@ class Emulation(Generic[ExchangeT]):
             self._service(),
             faults=self.faults,
             journal=self.journal,
-            waits=self._waits,
+            waits=self.waits,
             latency=lambda: self.latency,
         )

@@ -22,6 +22,10 @@ class Course(Protocol):
     """What a fault can do about the request that it hits."""
 
     @property
+    def raw(self) -> bytes:
+        """The request's body."""
+
+    @property
     def waits(self) -> Waits:
         """For waiting."""
 

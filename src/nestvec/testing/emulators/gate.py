@@ -80,13 +80,13 @@ class _Course:
     def __init__(
         self, app: ASGIApp, refusal: Callable[[Request, int, str], Response], waits: Waits, request: Request, raw: bytes
     ) -> None:
-        self.waits = waits
-        self._app, self._refusal, self._request, self._raw = app, refusal, request, raw
+        self.raw, self.waits = raw, waits
+        self._app, self._refusal, self._request = app, refusal, request
         self._answer: Reply | None = None
 
     async def answer(self) -> Reply:
         if self._answer is None:
-            self._answer = await carry_out(self._app, self._request.scope, self._raw)
+            self._answer = await carry_out(self._app, self._request.scope, self.raw)
         return self._answer
 
     def refuse(self, status: int, message: str, headers: Mapping[str, str]) -> Reply:

@@ -46,9 +46,10 @@ class Storm:
 class _Matching:
     method: str | None
     path: str
+    containing: bytes
 
-    def matches(self, method: str, path: str) -> bool:
-        return self.method in (None, method) and fnmatchcase(path, self.path)
+    def matches(self, method: str, path: str, body: bytes) -> bool:
+        return self.method in (None, method) and fnmatchcase(path, self.path) and self.containing in body
 
 
 @dataclass
@@ -98,31 +99,41 @@ class FaultPlan:
         self._holds: list[Hold] = []
 
     def add(
-        self, fault: Fault, *, path: str = "*", method: str | None = None, skip: int = 0, times: int | None = 1
+        self,
+        fault: Fault,
+        *,
+        path: str = "*",
+        method: str | None = None,
+        containing: bytes = b"",
+        skip: int = 0,
+        times: int | None = 1,
     ) -> None:
-        """For the next `times` (None: all) matching requests after `skip` of them went well."""
+        """For the next `times` (None: all) matching requests after `skip` of them went well.
+
+        `containing` is looked for in the body as it was sent: choose ASCII letters, which nothing escapes.
+        """
         with self._lock:
-            self._planned.append(_Planned(method, path, fault, skip, times))
+            self._planned.append(_Planned(method, path, containing, fault, skip, times))
             if isinstance(fault, Hold):
                 self._holds.append(fault)
 
     def storm(self, storm: Storm, *, path: str = "*", method: str | None = None) -> None:
         """For matching requests, until `clear`."""
         with self._lock:
-            self._storms.append(_Blowing(method, path, storm))
+            self._storms.append(_Blowing(method, path, b"", storm))
 
     def take(self, method: str, path: str, body: bytes = b"") -> Fault | None:
         """The fault for this request, used up by it."""
         with self._lock:
             for planned in self._planned:
-                if planned.matches(method, path):
+                if planned.matches(method, path, body):
                     fault = planned.take()
                     self._planned = [each for each in self._planned if each.times != 0]
                     return fault
             return self._blown(method, path, body)
 
     def _blown(self, method: str, path: str, body: bytes) -> Fault | None:
-        storms = [each for each in self._storms if each.matches(method, path)]
+        storms = [each for each in self._storms if each.matches(method, path, body)]
         if not storms:
             return None
         request = hashlib.blake2b(b"%b %b\n%b" % (method.encode(), path.encode(), body), digest_size=16).digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -43,10 +44,15 @@ class Reply:
         kept = tuple(pair for pair in self.headers if pair[0].lower() != b"content-length")
         return Reply(status, (*kept, (b"content-length", str(len(body)).encode())), body)
 
+    def _dated(self) -> list[tuple[bytes, bytes]]:
+        if any(name.lower() == b"date" for name, _ in self.headers):
+            return list(self.headers)
+        return [*self.headers, (b"date", formatdate(usegmt=True).encode())]
+
     async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
         """On the server's loop, as the end of the request."""
         if self.status:
-            await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
+            await send({"type": "http.response.start", "status": self.status, "headers": self._dated()})
             await send({"type": "http.response.body", "body": self.sent, "more_body": self.cut is not None})
         if not self.status or self.cut is not None:
             scope["state"][CLOSE]()

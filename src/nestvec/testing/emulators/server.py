@@ -181,6 +181,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
+        date_header=False,  # `Reply` has its own, which an emulator may set
         log_level="error",  # an exception in an emulator is a mistake in it, and must be seen
         access_log=False,
         timeout_graceful_shutdown=_SECONDS_TO_FINISH_REQUESTS,
