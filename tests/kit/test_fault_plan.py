@@ -44,6 +44,11 @@ class TestPlanned:
         plan.take("GET", "/")
         assert plan.pending == (CUT, CUT)
 
+    def test_only_requests_with_something_in_them(self, plan):
+        plan.add(CUT, containing=b"poison", times=2)
+        asked = [b"", b"a poison", b"water", b"poison", b"poison"]
+        assert [plan.take("POST", "/a", body) for body in asked] == [None, CUT, None, CUT, None]
+
     def test_clearing_releases(self, plan):
         hold = Hold()
         plan.add(hold)

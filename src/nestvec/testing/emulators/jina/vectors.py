@@ -6,9 +6,9 @@ their signs, half of them as the model wants it and a tenth as the task does. Ve
 nothing in common; those of two tasks are alike, and not equal. A shorter vector is a prefix of the longer one.
 
 **Late chunking.** The texts of a request are one sequence of tokens, cut off after `limit` of them. Each token has
-its neighbours in it: with `WINDOW` tokens on either side, its vector is
+its neighbours in it, `WINDOW` tokens on either side, and the whole of it:
 
-    (1 - SHARE) * own + SHARE / (2 * WINDOW) * sum of the neighbours
+    (1 - NEAR - WHOLE) * own + NEAR / (2 * WINDOW) * sum of the neighbours + WHOLE * mean of the sequence
 
 where its own stands in for neighbours beyond the ends of the sequence. The vector of a text is the mean over its
 tokens, of what the cut left of it; nothing left, it is the marks' vector. The weights of a token sum up to 1 both
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
     from nestvec.types import FloatArray
 
-#: Tokens on either side that a token takes in, and how much of it they become.
+#: Tokens on either side that a token takes in; how much of it they become, and how much the whole sequence does.
 WINDOW: Final = 64
-SHARE: Final = 0.8
+NEAR: Final = 0.25
+WHOLE: Final = 0.5
 #: Tokens of one late-chunked request.
 LATE_TOKENS: Final = 8192
 V3: Final = "jina-embeddings-v3"
@@ -77,12 +78,15 @@ def late_vectors(
         parts = [_sequence(words, LEXICON.tokens(words)) for words in LEXICON.words(texts)]
         sequence = np.concatenate([*parts, np.empty(0, np.intp)])[:limit]
         ends = np.minimum(np.cumsum([len(part) for part in parts]), limit)
-        weighed = [_weighed(row, span, sequence) for row, span in enumerate(zip([0, *ends[:-1]], ends, strict=True))]
+        spans = [*zip([0, *ends[:-1]], ends, strict=True), (0, len(sequence))]
+        weighed = [_weighed(row, span, sequence) for row, span in enumerate(spans)]
         rows, words, weights = (np.concatenate(column) for column in zip(*weighed, strict=True))
         heard = words >= 0
-        sums = LEXICON.sums(rows[heard], words[heard], weights[heard], len(texts), size)
-    marks = np.bincount(rows[~heard], weights[~heard], len(texts))
-    return finished((sums + marks[:, None] * _mark()[:size]) * signs(model, task)[:size], normalized=normalized)
+        sums = LEXICON.sums(rows[heard], words[heard], weights[heard], len(spans), size)
+    sums += np.bincount(rows[~heard], weights[~heard], len(spans))[:, None] * _mark()[:size]
+    shares = np.where([start < end for start, end in spans], WHOLE, 0.0)[:, None]
+    mixed = (1 - shares) * sums + shares * sums[-1]
+    return finished(mixed[:-1] * signs(model, task)[:size], normalized=normalized)
 
 
 def finished(vectors: NDArray[np.float64], *, normalized: bool) -> FloatArray:
@@ -104,7 +108,7 @@ def _sequence(words: NDArray[np.intp], tokens: NDArray[np.intp]) -> NDArray[np.i
 def _weighed(
     row: int, span: tuple[int, int], sequence: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Row, word and weight of each token that has a part in the mean over a span."""
+    """Row, word and weight of each token that has a part in the mean over a span, of 1 in all."""
     start, end = span
     if start == end:
         return np.array([row]), np.array([_MARK]), np.array([1.0])
@@ -112,7 +116,7 @@ def _weighed(
     first, last = np.maximum(at - WINDOW, 0), np.minimum(at + WINDOW + 1, len(sequence))
     within = np.maximum(np.minimum(last, end) - np.maximum(first, start), 0)
     inside = (start <= at) & (at < end)
-    share = SHARE / (2 * WINDOW)
+    share = NEAR / (1 - WHOLE) / (2 * WINDOW)
     weights = np.where(inside, 1 - share * (last - first - within), share * within) / (end - start)
     return np.full(len(at), row), sequence[at], weights
 
