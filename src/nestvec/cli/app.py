@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nestvec import __version__
-from nestvec.cli import config, copying, demo, doctor, ingest, init, manage, plugins, search
+from nestvec.cli import config, copying, demo, doctor, emulate, ingest, init, manage, plugins, search
 from nestvec.cli.output import forgive_streams
 from nestvec.cli.session import DEFAULT_CONFIG, Session
 
@@ -49,5 +49,6 @@ for _command in (
     doctor.doctor,
     config.config,
     demo.demo,
+    emulate.emulate,
 ):
     main.add_command(_command)

@@ -44,7 +44,7 @@ class Contract:
 
     def request_problems(self, body: Any) -> list[str]:
         """What is wrong with the body of a request."""
-        model = body.get("model") if isinstance(body, dict) else None
+        model = str(body.get("model")) if isinstance(body, dict) else ""
         if model not in self.models:
             return [f"request: model {model!r} is not described"]
         return self._mismatches(f"request for {model}", self.models[model], body)

@@ -1,0 +1,177 @@
+"""`nestvec emulate`: finding, serving, ending."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import click
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from nestvec.cli import emulate, main
+from nestvec.testing.emulators.emulation import Emulation
+
+ROOT = Path(__file__).parents[2]
+DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"][emulate.GROUP]
+#: The command as a process, whatever was installed when.
+SCRIPT = f"""
+import sys
+from importlib.metadata import EntryPoint
+from nestvec.cli import emulate, main
+emulate.found = lambda: {{n: [EntryPoint(n, v, emulate.GROUP)] for n, v in {DECLARED!r}.items()}}
+main(sys.argv[1:])
+"""
+
+
+def entries(**values):
+    return {
+        name: [EntryPoint(name, value, emulate.GROUP) for value in ([given] if isinstance(given, str) else given)]
+        for name, given in values.items()
+    }
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setattr(emulate, "found", lambda: entries(**DECLARED))
+    return lambda *arguments: CliRunner().invoke(main, ["emulate", *arguments], prog_name="nestvec")
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Emulators announce themselves, and end."""
+    asked = []
+
+    def announce(self, host, port, announce):
+        asked.append((self, host, port))
+        announce(f"http://{host}:{port}")
+
+    monkeypatch.setattr(Emulation, "run", announce)
+    return asked
+
+
+class TestFinding:
+    def test_what_is_declared_is_there(self):
+        assert set(DECLARED) == {"jina", "pinecone"}
+        for name, value in DECLARED.items():
+            assert isinstance(EntryPoint(name, value, emulate.GROUP).load(), click.Command)
+
+    def test_installed_ones_are_found_by_their_group(self, monkeypatch):
+        installed = entries(b="two:c", a="one:c")
+        monkeypatch.setattr(
+            "importlib.metadata.entry_points",
+            lambda group: [each for same in installed.values() for each in same * 2] if group == emulate.GROUP else [],
+        )
+        assert [(name, len(same)) for name, same in emulate.found().items()] == [("a", 1), ("b", 1)]
+
+    def test_help_lists_them(self, run):
+        result = run("--help")
+        assert result.exit_code == 0
+        assert "nestvec emulate [OPTIONS] NAME [OPTIONS]" in result.stdout
+        assert "jina " in result.stdout
+        assert "pinecone " in result.stdout
+        assert "--tokens-per-minute" in run("jina", "--help").stdout
+
+    def test_a_wrong_name(self, run):
+        result = run("pincone")
+        assert result.exit_code == 2
+        assert "there is no emulator 'pincone'; installed: jina, pinecone" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("value", "told"),
+        [
+            ("nowhere.at.all:x", "can not be imported: ModuleNotFoundError"),
+            ("nestvec.errors:NestvecError", "must be a click command"),
+            (["a:b", "c:d"], "is claimed by a:b and c:d"),
+        ],
+    )
+    def test_broken_ones_do_not_disturb_the_others(self, run, monkeypatch, served, value, told):
+        monkeypatch.setattr(emulate, "found", lambda: entries(broken=value, **DECLARED))
+        result = run("broken", "--port", "1")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("error: emulator 'broken'")
+        assert told in result.stderr
+        assert run("--help").exit_code == run("jina").exit_code == 0
+
+
+class TestServing:
+    def test_the_block_to_paste(self, run, served):
+        result = run("jina")
+        assert result.exit_code == 0
+        head, block = result.stdout.split("\n\n", 1)
+        assert "http://127.0.0.1:8765" in head
+        expected = {"use": "jina", "base_url": "http://127.0.0.1:8765/v1"}
+        assert tomllib.loads(block) == {"embedders": {"jina": expected}}
+
+    def test_with_a_key(self, run, served, monkeypatch):
+        monkeypatch.setenv("MY_KEY", "very-secret")
+        for name, block in (("jina", "embedders"), ("pinecone", "backends")):
+            told = run(name, "--key-env", "MY_KEY", "--json")
+            config = tomllib.loads(json.loads(told.stdout)["config"])
+            assert config[block][name]["api_key"] == {"env": "MY_KEY"}
+            assert "very-secret" not in told.output
+
+    def test_a_key_that_is_not_there(self, run, served, monkeypatch):
+        monkeypatch.delenv("MY_KEY", raising=False)
+        result = run("jina", "--key-env", "MY_KEY", "--json")
+        assert result.exit_code == 1
+        assert json.loads(result.stdout)["error"]["type"] == "SecretError"
+        assert "MY_KEY is not set" in result.stderr
+        assert not served
+
+    def test_what_pinecone_is_told(self, run, served):
+        result = run("pinecone", "--port", "7000", "--latency", "0.5")
+        assert tomllib.loads(result.stdout.split("\n\n", 1)[1]) == {
+            "backends": {
+                "pinecone": {
+                    "use": "pinecone",
+                    "control_host": "http://127.0.0.1:7000",
+                    "api_key": {"env": "PINECONE_API_KEY"},
+                }
+            }
+        }
+        assert served[0][0].latency == 0.5
+
+    def test_what_is_missing(self, run, monkeypatch):
+        for module in ("starlette", "uvicorn"):
+            with monkeypatch.context() as without:
+                without.setitem(sys.modules, module, None)
+                without.delitem(sys.modules, "nestvec.testing.emulators.server", raising=False)
+                result = run("jina", "--port", "0")
+            assert result.exit_code == 1
+            assert f"needs {module}" in result.stderr
+            assert "pip install 'nestvec[emulators]'" in result.stderr
+
+    def test_an_embedder_that_is_not_there(self, run):
+        result = run("jina", "--embedder", "nowhere", "--port", "0")
+        assert result.exit_code == 1
+        assert "no embedder named 'nowhere' is installed" in result.stderr
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_as_a_process(tmp_path, sign):
+    options = ["--port", "0", "--json", "--key-env", "MY_KEY", "--requests-per-minute", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, "emulate", "jina", *options],
+        cwd=tmp_path,
+        env={**os.environ, "MY_KEY": "k"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        told = json.loads(process.stdout.readline())
+        body, headers = {"model": "jina-embeddings-v3", "input": "x"}, {"Authorization": "Bearer k"}
+        with httpx.Client(base_url=told["url"], headers=headers, timeout=20) as client:
+            assert client.get("/health").status_code == 200
+            assert [client.post("/v1/embeddings", json=body).status_code for _ in range(2)] == [200, 429]
+        process.send_signal(sign)
+        out, err = process.communicate(timeout=20)
+        assert (out, process.returncode) == ("", 0 if sign == signal.SIGINT else -signal.SIGTERM)
+        assert "Traceback" not in err
