@@ -111,6 +111,9 @@ class TestRepliesThatDoNot:
                 timeout=0.2,
             )
         assert jina.emulator.counters.requests == 1
+        assert jina.emulator.journal.in_flight == 1
+        jina.emulator.reset()
+        assert jina.emulator.journal.in_flight == jina.emulator.journal.peak == 0
 
     @pytest.mark.parametrize(
         ("fault", "code"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Generic
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Nobody looks at them there, and it may run for days.
 _KEPT_IN_FOREGROUND = 100
+_SECONDS_TO_SETTLE = 5.0
 
 
 class Emulation(Generic[ExchangeT]):
@@ -63,6 +65,16 @@ class Emulation(Generic[ExchangeT]):
         """Let go what waits, close all connections and the port. Does nothing when it does not run."""
         if self._server is not None:
             self._server.stop()
+
+    def settle(self) -> None:
+        """Let go what waits, and return when nothing is in flight any more, or after some seconds."""
+        self.waits.end()
+        try:
+            end = time.monotonic() + _SECONDS_TO_SETTLE
+            while self.journal.in_flight and time.monotonic() < end:
+                time.sleep(0.001)
+        finally:
+            self.waits.reopen()
 
     def run(self, host: str, port: int, announce: Callable[[str], object] = lambda _: None) -> None:
         """Listen in the foreground, until SIGINT or SIGTERM; for the main thread. `announce` gets the URL.

@@ -77,11 +77,15 @@ class JinaEmulator:
             self.close()
 
     def reset(self) -> None:
-        """As after the start: no faults, nothing dialled, nothing used up, recorded or counted."""
+        """As after the start: no faults, nothing dialled, nothing used up, recorded or counted.
+
+        Requests that still wait are let go first: a client that gave up on one may not be counted with it.
+        """
+        self.plan.clear()
+        self._emulation.settle()
         self._settings = self._initial
         self._rates.clear()
         self.counters = Counters()
-        self.plan.clear()
         self.journal.clear()
 
     # ------------------------------------------------------------ addresses
