@@ -155,8 +155,9 @@ class TestServing:
         assert "no embedder named 'nowhere' is installed" in result.stderr
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_as_a_process(tmp_path, sign):
+@pytest.fixture
+def process(tmp_path):
+    """The Jina emulator as a process of its own, and what it told."""
     options = ["--port", "0", "--json", "--key-env", "MY_KEY", "--requests-per-minute", "1"]
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, "emulate", "jina", *options],
@@ -165,13 +166,20 @@ def test_as_a_process(tmp_path, sign):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
-        told = json.loads(process.stdout.readline())
-        body, headers = {"model": "jina-embeddings-v3", "input": "x"}, {"Authorization": "Bearer k"}
-        with httpx.Client(base_url=told["url"], headers=headers, timeout=20) as client:
-            assert client.get("/health").status_code == 200
-            assert [client.post("/v1/embeddings", json=body).status_code for _ in range(2)] == [200, 429]
-        process.send_signal(sign)
-        out, err = process.communicate(timeout=20)
-        assert (out, process.returncode) == ("", 0 if sign == signal.SIGINT else -signal.SIGTERM)
-        assert "Traceback" not in err
+    ) as started:
+        yield started, json.loads(started.stdout.readline())
+        started.kill()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_as_a_process(process, sign):
+    started, told = process
+    body, headers = {"model": "jina-embeddings-v3", "input": "x"}, {"Authorization": "Bearer k"}
+    with httpx.Client(base_url=told["url"], timeout=20) as client:
+        assert client.get("/health").status_code == 200
+        assert client.post("/v1/embeddings", json=body).status_code == 401
+        assert [client.post("/v1/embeddings", json=body, headers=headers).status_code for _ in range(2)] == [200, 429]
+    started.send_signal(sign)
+    out, err = started.communicate(timeout=20)
+    assert (out, started.returncode) == ("", 0 if sign == signal.SIGINT else -signal.SIGTERM)
+    assert "Traceback" not in err

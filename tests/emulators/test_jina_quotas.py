@@ -56,6 +56,7 @@ class TestWindows:
         quota = Quota(tokens_per_minute=100)
         assert [quota.ask(at, tokens) for at, tokens in ((0, 60), (10, 40))] == [None, None]
         assert quota.ask(20, 1) == ("TOKEN", 40)
+        assert quota.ask(20, 60) == ("TOKEN", 40)
         assert quota.ask(20, 61) == ("TOKEN", 50)
         assert quota.ask(20, 101) == ("TOKEN", 60)
         assert quota.left() == (0,)
