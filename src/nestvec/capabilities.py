@@ -88,6 +88,9 @@ class ModelCapabilities:
     #: Chunks that make a good request, and requests that may be in flight.
     batch: int = 256
     concurrency: int = 1
+    #: The quota of whoever pays for the embedder, where there is one.
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
     @property
     def matryoshka(self) -> bool:

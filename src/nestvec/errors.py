@@ -22,6 +22,7 @@
     ├── IngestFailed                some documents were not stored; carries the `Report`
     ├── EmbedderError
     │   ├── EmbedderUnavailable     (retryable)
+    │   ├── EmbedderDenied          the key is missing, wrong, or its balance used up
     │   ├── EmbedderRefused         the request can not succeed as it is
     │   └── EmbedderInvalidReply    wrong count, size or non-finite numbers
     └── BackendError
@@ -147,6 +148,10 @@ class EmbedderUnavailable(EmbedderError):
     """The embedder can not be reached or is overloaded; the same call may succeed later."""
 
     retryable = True
+
+
+class EmbedderDenied(EmbedderError):
+    """The key is missing, wrong, not allowed to do this, or its balance is used up."""
 
 
 class EmbedderRefused(EmbedderError):

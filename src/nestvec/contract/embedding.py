@@ -40,6 +40,8 @@ class Encode:
     task: str | None
     dimensions: int
     late: bool = False
+    #: Asked now and then by embedders that may take long: whether the caller was interrupted.
+    cancelled: Callable[[], bool] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

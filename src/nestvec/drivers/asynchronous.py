@@ -12,7 +12,7 @@ import tenacity
 
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder, Encode, Encoded, Event
-from nestvec.drivers.retry import RetryPolicy
+from nestvec.drivers.retry import RetryPolicy, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
 from nestvec.flows.base import Emit, Flow, Request, T
@@ -43,7 +43,10 @@ class AsyncPorts:
     async def _encode(self, request: Encode) -> Encoded:
         asked = widen(request, self.model)
         embedder = await self.embedder()
-        return finish(request, await call(embedder, "encode", asked), self.model, embedder.rotation())
+        reply = await call(embedder, "encode", asked)
+        if reply.usage.retries:
+            self.notify(retried(request, reply))
+        return finish(request, reply, self.model, embedder.rotation())
 
 
 async def call(plugin: object, method: str, *arguments: Any) -> Any:

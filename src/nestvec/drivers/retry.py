@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tenacity
 
-from nestvec.contract import BackendRequest, Event
+from nestvec.contract import BackendRequest, Encode, Encoded, Event
 from nestvec.errors import NestvecError
 
 
@@ -45,6 +45,11 @@ class RetryPolicy:
             "before_sleep": report,
             "reraise": True,
         }
+
+
+def retried(request: Encode, reply: Encoded) -> Event:
+    """The event of an embedder that repeated requests: it retries by itself, and counts."""
+    return Event("request_retried", None, {"request": request.method, "attempt": reply.usage.retries, "error": None})
 
 
 def _retryable(error: BaseException) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import tenacity
 
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Adapter, Embedder, Encode, Encoded, Event
-from nestvec.drivers.retry import RetryPolicy
+from nestvec.drivers.retry import RetryPolicy, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
 from nestvec.flows.base import Emit, Flow, Request, T
@@ -34,6 +35,9 @@ class Ports:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], float] = time.monotonic
     cancelled: threading.Event | None = None
+    #: Held while a flow computes and not while it waits: of several that run in threads, one at a time comes to its
+    #: next request as soon as it can, instead of all of them late.
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
 
     def answer(self, request: Request) -> Any:
         """Perform one request."""
@@ -48,9 +52,13 @@ class Ports:
         return retrying(method, request)
 
     def _encode(self, request: Encode) -> Encoded:
-        asked = widen(request, self.model)
+        stop = self.cancelled.is_set if self.cancelled is not None else None
+        asked = replace(widen(request, self.model), cancelled=stop)
         embedder = self.embedder()
-        return finish(request, embedder.encode(asked), self.model, embedder.rotation())
+        reply = embedder.encode(asked)
+        if reply.usage.retries:
+            self.notify(retried(request, reply))
+        return finish(request, reply, self.model, embedder.rotation())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,7 @@ class PairPorts:
 
     source: Ports
     target: Ports
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
 
     def answer(self, request: At) -> Any:
         """Perform one request where it belongs."""
@@ -72,14 +81,17 @@ def run(flow: PairFlow[T], ports: PairPorts) -> T: ...
 def run(flow: Any, ports: Any) -> Any:
     """Drive a flow to its result."""
     try:
-        request = next(flow)
+        with ports.turn:
+            request = next(flow)
         while True:
             try:
                 answer = ports.answer(request)
             except NestvecError as error:
-                request = flow.throw(error)
+                with ports.turn:
+                    request = flow.throw(error)
             else:
-                request = flow.send(answer)
+                with ports.turn:
+                    request = flow.send(answer)
     except StopIteration as stop:
         return stop.value
     finally:

@@ -1,0 +1,1 @@
+"""Embedders that the core brings along: those that need nothing but HTTP."""

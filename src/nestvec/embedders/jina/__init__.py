@@ -1,0 +1,1 @@
+"""The Jina embeddings API, and servers that speak its protocol."""

@@ -1,0 +1,335 @@
+"""The Jina embeddings API as an embedder: synchronous and asynchronous, over one engine and one governor."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from nestvec.contract import AsyncEmbedder, Embedder, Encode, Encoded, Group
+from nestvec.embedders.jina.engine import ENGINE
+from nestvec.embedders.jina.estimate import TokenEstimate
+from nestvec.embedders.jina.governor import Governor, governor_for
+from nestvec.embedders.jina.options import JinaOptions
+from nestvec.embedders.jina.requests import Item, Progress, batches, items_of, windows
+from nestvec.embedders.jina.wire import (
+    Failed,
+    NotFinite,
+    Refused,
+    Reply,
+    TooSlow,
+    Unreachable,
+    body,
+    decode,
+    refusal,
+    remaining,
+)
+from nestvec.errors import (
+    ConfigError,
+    EmbedderDenied,
+    EmbedderError,
+    EmbedderInvalidReply,
+    EmbedderRefused,
+    EmbedderUnavailable,
+    NestvecError,
+)
+from nestvec.options import Secret
+
+if TYPE_CHECKING:
+    from nestvec.encoding.windows import Window
+
+#: Tokens in a request, where the quota allows more: larger ones only take longer.
+_REQUEST_TOKENS = 100_000
+#: How often a document is packed anew because its tokens were underestimated.
+_REPACKS = 6
+
+
+class _Session:
+    """What both forms share. All of it but `__init__` and `close` runs on the engine's loop."""
+
+    def __init__(self, options: JinaOptions) -> None:
+        self.options = options
+        self._key = options.key.reveal("embedder api_key") if options.key is not None else ""
+        headers = {name: _revealed(name, value) for name, value in options.headers.items()}
+        if self._key:
+            headers.setdefault("Authorization", f"Bearer {self._key}")
+        self._secrets = [self._key, *(value for name, value in headers.items() if name in options.headers)]
+        self._headers = {**headers, "Content-Type": "application/json", "Accept": "application/json"}
+        self._tls = _tls(options)
+        self.count = _counter(options)
+        self.estimate = TokenEstimate(self.count)
+        self._client: httpx.AsyncClient | None = None
+        self._governor: Governor | None = None
+        self._open = True
+        ENGINE.enter()
+
+    def __repr__(self) -> str:
+        return f"<Jina {self.options.model} at {self.options.base_url}>"
+
+    async def encode(self, request: Encode) -> Encoded:
+        """All groups, through the governor. Raises where nothing can be served; names single failures."""
+        if not self._open:
+            raise EmbedderError(f"the embedder {self!r} is closed; connect again")
+        progress = Progress.of(request)
+        work = self._late(request, progress) if request.late else self._plain(request, progress)
+        await _all(work)
+        failures = list(progress.failures.values())
+        down = [failure.error for failure in failures if not isinstance(failure.error, EmbedderRefused)]
+        if failures and len(down) == len(failures) and not progress.embedded:
+            raise down[0]  # not one text came through: the service is down, not a document at fault
+        return progress.encoded()
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    # ------------------------------------------------------------ what travels together
+
+    def _plain(self, request: Encode, progress: Progress) -> list[Any]:
+        items = [item for i, group in enumerate(request.groups) for item in items_of(i, group, self.estimate)]
+        most = min(self.options.batch, self.governor.state.batch.now)
+        cut = batches(items, most, self._budget())
+        return [self._batch(request, progress, batch) for batch in cut]
+
+    def _late(self, request: Encode, progress: Progress) -> list[Any]:
+        return [self._document(request, progress, i, group) for i, group in enumerate(request.groups)]
+
+    def _budget(self) -> int:
+        return min(_REQUEST_TOKENS, self.options.tokens_per_minute or _REQUEST_TOKENS)
+
+    async def _batch(self, request: Encode, progress: Progress, items: Sequence[Item]) -> None:
+        """Texts that do not know each other. What is refused is halved until the guilty text is alone."""
+        try:
+            reply = await self._post(request, progress, items)
+        except EmbedderDenied:
+            raise
+        except (EmbedderRefused, NotFinite, TooSlow) as error:
+            if len(items) == 1:
+                progress.fail(items[0], self._named(request.groups[items[0].group], error))
+                return
+            progress.retries += 1
+            middle = len(items) // 2
+            await _all([self._batch(request, progress, half) for half in (items[:middle], items[middle:])])
+        except (EmbedderUnavailable, EmbedderInvalidReply) as error:
+            for item in items:
+                progress.fail(item, self._named(request.groups[item.group], error))
+        else:
+            progress.keep(items, reply.rows)
+
+    async def _document(self, request: Encode, progress: Progress, number: int, group: Group) -> None:
+        """One late-chunked document: packed into windows, and packed anew where tokens were underestimated."""
+        try:
+            for _ in range(_REPACKS):
+                items = items_of(number, group, self.estimate)
+                planned = windows(group, items, self.options.row.late_tokens)
+                kept = await self._windows(request, progress, items, planned)
+                if kept is not None:
+                    progress.windows += len(planned)
+                    for window, rows in zip(planned, kept, strict=True):
+                        progress.keep(items[window.keep_first : window.keep_end], rows)
+                    return
+            raise EmbedderRefused("its tokens are underestimated again and again; set tokenizer to the model's file")
+        except EmbedderDenied:
+            raise
+        except EmbedderError as error:
+            progress.fail(Item(number, 0, "", 0), self._named(group, error))
+
+    async def _windows(
+        self, request: Encode, progress: Progress, items: Sequence[Item], planned: Sequence[Window]
+    ) -> list[Any] | None:
+        """The rows that each window keeps — or None if one was cut off at the model's limit."""
+
+        async def one(window: Window) -> Any:
+            part = items[window.first : window.end]
+            reply = await self._post(request, progress, part)
+            if reply.tokens >= self.options.row.late_tokens:
+                self.estimate.outgrown([item.text for item in part], reply.tokens)
+                return None
+            return reply.rows[window.keep_first - window.first : window.keep_end - window.first]
+
+        rows = await _all([one(window) for window in planned])
+        return None if any(each is None for each in rows) else rows
+
+    def _named(self, group: Group, error: NestvecError) -> NestvecError:
+        """The same error with the document's name, and what to do about a text that is too long."""
+        refused = isinstance(error, Refused) and not self.options.truncate
+        hint = "; if it is too long: set a smaller chunking.size, or truncate = true" if refused else ""
+        kind = next(each for each in type(error).__mro__ if each.__module__ == NestvecError.__module__)
+        named: NestvecError = kind(f"document {group.key!r:.80}: {error}{hint}")
+        named.__cause__ = error
+        return named
+
+    # ------------------------------------------------------------ requests
+
+    @property
+    def governor(self) -> Governor:
+        """The one that everybody with this key shares."""
+        if self._governor is None:
+            self._governor = governor_for(self.options, self._key)
+        return self._governor
+
+    async def _post(self, request: Encode, progress: Progress, items: Sequence[Item]) -> Reply:
+        texts = [item.text for item in items]
+        content = body(self.options, texts, request.task, request.dimensions, late=request.late)
+
+        async def send() -> Reply:
+            progress.sent += 1
+            return await self._send(content, len(texts), request.dimensions)
+
+        def again() -> None:
+            progress.retries += 1
+
+        tokens = sum(item.tokens for item in items)
+        reply = await self.governor.retry(self.options, send, len(texts), tokens, again)
+        progress.tokens += reply.tokens
+        self.estimate.learn(texts, reply.tokens)
+        return reply
+
+    async def _send(self, content: bytes, inputs: int, dimensions: int) -> Reply:
+        try:
+            answer = await self._http().post(self.options.url, content=content, headers=self._headers)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if answer.status_code != 200:
+            raise self._discreet(refusal(answer.status_code, answer.content, answer.headers, self.options))
+        rows, tokens = decode(answer.content, inputs, dimensions)
+        return Reply(rows, tokens, remaining(answer.headers, "requests"), remaining(answer.headers, "tokens"))
+
+    def _http(self) -> httpx.AsyncClient:
+        if self._client is None:
+            most = self.options.concurrency
+            self._client = httpx.AsyncClient(
+                timeout=httpx.Timeout(self.options.timeout, connect=min(10.0, self.options.timeout), pool=None),
+                limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
+                verify=self._tls,
+                proxy=self.options.proxy,
+            )
+        return self._client
+
+    def _unreachable(self, error: httpx.HTTPError) -> EmbedderError:
+        place = f"the embeddings API at {self.options.base_url}"
+        reason = str(error) or type(error).__name__
+        if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError):
+            if "CERTIFICATE_VERIFY_FAILED" in reason:
+                return EmbedderDenied(f"{place} has a certificate that is not trusted ({reason}); set ca")
+            return Unreachable(f"{place} can not be reached ({reason}); check base_url, the network and proxy")
+        if isinstance(error, httpx.TimeoutException):
+            return TooSlow(f"{place} did not answer within {self.options.timeout:g} seconds")
+        return Failed(f"the connection to {place} broke ({reason})")
+
+    def _discreet(self, error: EmbedderError) -> EmbedderError:
+        """The error without secrets: a server may repeat what it was sent."""
+        text = str(error)
+        for secret in filter(None, self._secrets):
+            text = text.replace(secret, "***")
+        error.args = (text,)
+        return error
+
+    def close(self, closing: Callable[[Any], Any]) -> Any:
+        """Once: close connections with `closing`, then leave the engine."""
+        if not self._open:
+            return None
+        self._open = False
+        return closing(self.aclose())
+
+
+async def _all(work: Sequence[Any]) -> list[Any]:
+    """Everything at once; the first error cancels the rest, waits for its end, and is raised itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from several
+    return [task.result() for task in tasks]
+
+
+def _revealed(name: str, value: str | Secret) -> str:
+    return value.reveal(f"header {name}") if isinstance(value, Secret) else value
+
+
+def _tls(options: JinaOptions) -> ssl.SSLContext | bool:
+    if options.ca is None:
+        # Nothing to verify where nothing is encrypted; loading the authorities takes a tenth of a second.
+        return any(address.startswith("https:") for address in (options.base_url, options.proxy or ""))
+    try:
+        return ssl.create_default_context(cafile=str(options.ca))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"ca: the file {options.ca} can not be used: {error}; give a PEM file") from error
+
+
+def _counter(options: JinaOptions) -> Callable[[str], int] | None:
+    """Counts tokens without the marks around a text, if there is a tokenizer file."""
+    if options.tokenizer is None:
+        return None
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise ConfigError("tokenizer: needs the package tokenizers; pip install 'nestvec[tokenizers]'") from error
+    try:
+        tokenizer = Tokenizer.from_file(str(options.tokenizer))
+    except Exception as error:  # the library raises bare Exception
+        raise ConfigError(
+            f"tokenizer: the file {options.tokenizer} can not be used: {error}; give the model's tokenizer.json"
+        ) from error
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+class JinaEmbedder(Embedder):
+    """Safe for threads; after a fork, connect again. Requests run on a loop of this process's own."""
+
+    def __init__(self, options: JinaOptions) -> None:
+        self._session = _Session(options)
+
+    def __repr__(self) -> str:
+        return repr(self._session)
+
+    def encode(self, request: Encode) -> Encoded:
+        """See `Embedder.encode`. Interrupting it leaves no request behind."""
+        return ENGINE.run(self._session.encode(request), request.cancelled)
+
+    def count_tokens(self) -> Callable[[str], int] | None:
+        """The model's own tokens, where `tokenizer` names its file."""
+        return self._session.count
+
+    def close(self) -> None:
+        """Close connections."""
+        self._session.close(_closing)
+
+
+def _closing(work: Any) -> None:
+    ENGINE.run(work)
+    ENGINE.leave()
+
+
+class AsyncJinaEmbedder(AsyncEmbedder):
+    """The asynchronous form. It may be used from any event loop."""
+
+    def __init__(self, options: JinaOptions) -> None:
+        self._session = _Session(options)
+
+    def __repr__(self) -> str:
+        return repr(self._session)
+
+    async def encode(self, request: Encode) -> Encoded:
+        """See `Embedder.encode`. Cancelling it leaves no request behind."""
+        return await ENGINE.await_(self._session.encode(request))
+
+    def count_tokens(self) -> Callable[[str], int] | None:
+        """The model's own tokens, where `tokenizer` names its file."""
+        return self._session.count
+
+    async def close(self) -> None:
+        """Close connections."""
+        closing = self._session.close(_closing_async)
+        if closing is not None:
+            await closing
+
+
+async def _closing_async(work: Any) -> None:
+    await ENGINE.await_(work)
+    await asyncio.to_thread(ENGINE.leave)
