@@ -32,6 +32,8 @@ def restore_metadata(metadata: Mapping[str, Any], fields: Mapping[str, Field]) -
 
 def hash_metadata(metadata: Metadata) -> str:
     """16 hexadecimal digits that change whenever a key, a value or a value's type changes."""
+    if not metadata:
+        return _NONE
     return hashlib.sha256(_CANONICAL.encode(dict(metadata)).encode()).hexdigest()[:16]
 
 
@@ -114,3 +116,4 @@ def _jsonable(value: Any) -> Any:
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_jsonable)
+_NONE = hashlib.sha256(b"{}").hexdigest()[:16]

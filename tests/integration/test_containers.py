@@ -22,8 +22,10 @@ from nestvec.client import connect
 from nestvec.contract import Drop, ListCollections
 from nestvec.registry import default_registry
 from nestvec.testing import AdapterConformance, BackendUnderTest
+from nestvec.testing.emulators.jina import JinaEmulator
+from nestvec.types import Document
 
-from .places import KEY, STAND_INS, configuration, in_one_index
+from .places import CONFIGURATION, KEY, STAND_INS, configuration, in_one_index
 
 Configure = Callable[[str], str]
 
@@ -129,3 +131,20 @@ def test_the_first_commands(backend: str, configured: Configure, tmp_path: Path)
         assert status["documents"] == 2
     finally:
         shell.clear()
+
+
+@pytest.mark.parametrize("where", [pytest.param("container", marks=pytest.mark.docker), "stand-in"])
+def test_the_emulated_embeddings_api(where: str) -> None:
+    """What the configuration says of it: no key, late chunking, the size of its collection."""
+    values = tomllib.loads(CONFIGURATION)
+    name, block = next((name, block) for name, block in values["collections"].items() if block["embedder"] == "jina")
+    values |= {"collections": {name: block}, "backends": {block["backend"]: {"use": "qdrant", "path": ":memory:"}}}
+    with ExitStack() as stack:
+        if where == "stand-in":
+            values["embedders"]["jina"]["base_url"] = stack.enter_context(JinaEmulator(keys=None)).base_url
+        client = stack.enter_context(connect(values))
+        client.apply()
+        text = "The lake is cold. " * 60 + "It lies in the north."
+        report = client[name].upsert([Document("lake", text), Document("tea", "Tea is served at four.")])
+        assert (report.documents, report.usage.windows) == (2, 2)
+        assert client[name].search("When is tea served?", limit=1)[0].document_id == "tea"

@@ -17,6 +17,7 @@ from nestvec.client.sync import Nestvec
 from nestvec.config import Config, parse_config
 from nestvec.contract import ListCollections
 from nestvec.errors import ConfigError, NestvecError, SecretError
+from nestvec.flows.apply import late_cost
 from nestvec.options import Options, Secret
 
 if TYPE_CHECKING:
@@ -208,15 +209,15 @@ def _collection(nv: Nestvec, name: str, *, reachable: bool) -> Check:
         return failed(subject, error)
     details = "; ".join(status.change.details)
     if status.change.action == "none":
-        return _counted(subject, status.documents, status.chunks, status.outdated)
+        return _counted(subject, status.documents, status.chunks, status.outdated, late_cost(nv[name].spec))
     if status.change.action == "conflict":
         return Check("fail", subject, details)
     verb = "does not exist yet" if status.change.action == "create" else f"differs: {details}"
     return Check("warn", subject, verb, f"nestvec apply {name}")
 
 
-def _counted(subject: str, documents: int | None, chunks: int | None, outdated: int | None) -> Check:
-    detail = f"{documents or 0:,} documents, {chunks or 0:,} chunks"
+def _counted(subject: str, documents: int | None, chunks: int | None, outdated: int | None, cost: str | None) -> Check:
+    detail = "; ".join(filter(None, (f"{documents or 0:,} documents, {chunks or 0:,} chunks", cost)))
     if outdated:
         return Check("warn", subject, f"{detail}, {outdated:,} with earlier settings", "ingest those documents again")
     return Check("ok", subject, detail)

@@ -169,7 +169,9 @@ def _summary(job: Job, report: Report) -> str:
 
 
 def _usage(report: Report) -> list[tuple[int, str]]:
-    return [(report.usage.tokens, "token"), (report.usage.requests, "request")]
+    used = report.usage
+    numbers = [(used.tokens, "token"), (used.requests, "request"), (used.windows, "window")]
+    return [*numbers, (used.retries, "repeated request")]
 
 
 def _seconds(job: Job) -> float:
@@ -189,6 +191,8 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
         "seconds": round(_seconds(job), 3),
         "tokens": report.usage.tokens,
         "requests": report.usage.requests,
+        "retries": report.usage.retries,
+        "windows": report.usage.windows,
     }
 
 

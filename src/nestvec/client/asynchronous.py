@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nestvec.chunking import Splitter
 from nestvec.client.base import (
-    WINDOW,
     InFlight,
     Intake,
     OnFailure,
@@ -26,6 +25,7 @@ from nestvec.client.base import (
     importing,
     make_binding,
     spec_named,
+    window,
 )
 from nestvec.config import Config, parse_config
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
@@ -247,7 +247,7 @@ class AsyncCollection:
             async with self._owner._writing(document_keys(self.spec, self.tenant, batch)):
                 return await run(upsert(self._binding, splitter, batch, self.tenant), self._ports)
 
-        async for report in run_all_async(intake.batches_async(documents), store, window=WINDOW):
+        async for report in run_all_async(intake.batches_async(documents), store, window=window(self.spec)):
             reports.append(report)
             if progress is not None:
                 progress(report)

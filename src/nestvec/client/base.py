@@ -26,8 +26,6 @@ from nestvec.specs import CollectionSpec
 from nestvec.types import Document, FailedDocument, Report
 
 OnFailure = Literal["raise", "report"]
-#: Batches in memory at a time: while one is written, the next is embedded.
-WINDOW = 2
 _CHARACTERS_A_CHUNK = 1000
 
 
@@ -43,6 +41,11 @@ class Runtime:
     def notify(self, event: Event) -> None:
         """Tell every listener."""
         self.registry.notify(event)
+
+
+def window(spec: CollectionSpec) -> int:
+    """Batches in memory at a time: as many as the embedder takes at once, and one that is written meanwhile."""
+    return max(1, spec.model.concurrency) + 1
 
 
 def as_config(source: str | Path | Mapping[str, Any] | Config, registry: Registry) -> Config:

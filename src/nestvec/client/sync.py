@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nestvec.chunking import Splitter
 from nestvec.client.base import (
-    WINDOW,
     InFlight,
     Intake,
     OnFailure,
@@ -27,6 +26,7 @@ from nestvec.client.base import (
     importing,
     make_binding,
     spec_named,
+    window,
 )
 from nestvec.config import Config, parse_config
 from nestvec.contract import Adapter, Embedder
@@ -248,7 +248,7 @@ class Collection:
         check_on_failure(on_failure)
         reports: list[Report] = []
         cancelled = threading.Event()
-        ports = replace(self._ports, cancelled=cancelled)
+        ports = replace(self._ports, cancelled=cancelled, turn=threading.Lock())
         splitter = self._splitter()
 
         def store(batch: list[Incoming]) -> Report:
@@ -256,7 +256,7 @@ class Collection:
                 return run(upsert(self._binding, splitter, batch, self.tenant), ports)
 
         batches = intake.batches(documents)
-        for report in run_all(batches, store, window=WINDOW, cancelled=cancelled):
+        for report in run_all(batches, store, window=window(self.spec), cancelled=cancelled):
             reports.append(report)
             if progress is not None:
                 progress(report)

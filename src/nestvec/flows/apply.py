@@ -175,9 +175,22 @@ def _description(spec: CollectionSpec) -> tuple[str, ...]:
     space = spec.space
     tasks = f"tasks {space.index_task} / {space.query_task}" if space.index_task or space.query_task else "no tasks"
     fields = ", ".join(f"{name} ({kind})" for name, kind in spec.fields.items()) or "none"
+    cost = late_cost(spec)
     return (
         f"{space.dimensions} dimensions, {spec.metric.value}, {space.model}, {tasks}",
         f"fields: {fields}",
+        *([cost] if cost else []),
+    )
+
+
+def late_cost(spec: CollectionSpec) -> str | None:
+    """What late chunking costs under the embedder's quota, in a sentence; None where it costs nothing more."""
+    limit = spec.model.requests_per_minute
+    if not spec.space.late_chunking or limit is None:
+        return None
+    return (
+        f"late chunking: at least one request a document; {limit:,} requests a minute are {limit * 60:,} documents "
+        f"an hour at most"
     )
 
 
