@@ -13,7 +13,7 @@ import nestvec
 from nestvec import errors
 from nestvec.capabilities import BackendCapabilities
 from nestvec.cli.plugins import forms_of
-from nestvec.config.blocks import ChunkingBlock, CollectionBlock, TasksBlock
+from nestvec.config.blocks import ChunkingBlock, CollectionBlock, ForeignBlock, TasksBlock
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
 
 BACKEND_NAMES = ("milvus", "pinecone", "qdrant")
@@ -71,9 +71,15 @@ def configuration_page() -> str:
         "### `chunking`",
         "",
         *_table(ChunkingBlock),
+        "",
+        "### `foreign`",
+        "",
+        "With `adopt = true`; see [how to adopt](../how-to/adopt.md).",
+        "",
+        *_table(ForeignBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
-        for name in ("e5",) if group == EMBEDDERS else BACKEND_NAMES:
+        for name in ("e5", "jina") if group == EMBEDDERS else BACKEND_NAMES:
             plugin = load(name)
             parts += ["", f'## `use = "{name}"`', "", plugin.summary, "", *_table(plugin.options)]
             own = getattr(plugin, "collection_options", None)
