@@ -19,7 +19,14 @@ from nestvec.config import parse_config
 ROOT = Path(__file__).parents[2]
 PAGES = [
     path
-    for pattern in ("*.md", "docs/**/*.md", "plugins/*/*.md", "benchmarks/*.md", "tests/plugins/*/*.md")
+    for pattern in (
+        "*.md",
+        "docs/**/*.md",
+        "plugins/*/*.md",
+        "benchmarks/*.md",
+        "examples/*.md",
+        "tests/plugins/*/*.md",
+    )
     for path in ROOT.glob(pattern)
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
