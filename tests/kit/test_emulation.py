@@ -369,3 +369,9 @@ class TestJournal:
 
             await asyncio.gather(*(send(number) for number in range(100)))
         assert world.journal.peak == limit
+
+
+def test_replies_do_not_wait_for_acknowledgements() -> None:
+    listener = Server("test service")._bind()
+    with listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "connections inherit it"

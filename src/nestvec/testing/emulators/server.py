@@ -96,6 +96,9 @@ class Server:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
             listener = socket.create_server((self._host, self._port), family=family)
+            # Accepted connections inherit it. asyncio sets it only where the socket names its protocol; without it each
+            # reply may wait 40 ms for the client to acknowledge its first part.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except (OSError, OverflowError) as error:
             port = f"port {self._port}" if self._port else "any port"
             raise BackendUnavailable(
