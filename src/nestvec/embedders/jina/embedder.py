@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -13,7 +14,7 @@ from nestvec.contract import AsyncEmbedder, Embedder, Encode, Encoded, Group
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.estimate import TokenEstimate
 from nestvec.embedders.jina.governor import Governor, governor_for
-from nestvec.embedders.jina.options import JinaOptions
+from nestvec.embedders.jina.options import JinaOptions, is_header_value
 from nestvec.embedders.jina.requests import Item, Progress, batches, items_of, windows
 from nestvec.embedders.jina.wire import (
     Failed,
@@ -35,6 +36,7 @@ from nestvec.errors import (
     EmbedderRefused,
     EmbedderUnavailable,
     NestvecError,
+    SecretError,
 )
 from nestvec.options import Secret
 
@@ -52,11 +54,12 @@ class _Session:
 
     def __init__(self, options: JinaOptions) -> None:
         self.options = options
-        self._key = options.key.reveal("embedder api_key") if options.key is not None else ""
-        headers = {name: _revealed(name, value) for name, value in options.headers.items()}
+        self._key = _revealed("embedder api_key", options.key) if options.key is not None else ""
+        headers = {name: _revealed(f"header {name}", value) for name, value in options.headers.items()}
         if self._key:
             headers.setdefault("Authorization", f"Bearer {self._key}")
-        self._secrets = [self._key, *(value for name, value in headers.items() if name in options.headers)]
+        hidden = (headers[name] for name, value in options.headers.items() if isinstance(value, Secret))
+        self._secrets = [secret for secret in (self._key, *hidden) if secret]
         self._headers = {**headers, "Content-Type": "application/json", "Accept": "application/json"}
         self._tls = _tls(options)
         self.count = _counter(options)
@@ -193,22 +196,32 @@ class _Session:
     async def _send(self, content: bytes, inputs: int, dimensions: int) -> Reply:
         try:
             answer = await self._http().post(self.options.url, content=content, headers=self._headers)
+        except httpx.InvalidURL as error:
+            raise EmbedderDenied(f"base_url {self.options.base_url!r} is no usable address: {error}") from error
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         if answer.status_code != 200:
-            raise self._discreet(refusal(answer.status_code, answer.content, answer.headers, self.options))
+            # Before the message is shortened: half a secret would not be found any more.
+            content = self._discreet(answer.content)
+            raise refusal(answer.status_code, content, answer.headers, self.options)
         rows, tokens = decode(answer.content, inputs, dimensions)
         return Reply(rows, tokens, remaining(answer.headers, "requests"), remaining(answer.headers, "tokens"))
 
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
             most = self.options.concurrency
-            self._client = httpx.AsyncClient(
-                timeout=httpx.Timeout(self.options.timeout, connect=min(10.0, self.options.timeout), pool=None),
-                limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
-                verify=self._tls,
-                proxy=self.options.proxy,
-            )
+            try:
+                self._client = httpx.AsyncClient(
+                    timeout=httpx.Timeout(self.options.timeout, connect=min(10.0, self.options.timeout), pool=None),
+                    limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
+                    verify=self._tls,
+                    proxy=self.options.proxy,
+                )
+            except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+                # A proxy or a file of certificates that the environment names: HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE.
+                raise EmbedderDenied(
+                    f"no connection can be opened: {error}; check proxy, and the environment's proxies and certificates"
+                ) from error
         return self._client
 
     def _unreachable(self, error: httpx.HTTPError) -> EmbedderError:
@@ -222,13 +235,11 @@ class _Session:
             return TooSlow(f"{place} did not answer within {self.options.timeout:g} seconds")
         return Failed(f"the connection to {place} broke ({reason})")
 
-    def _discreet(self, error: EmbedderError) -> EmbedderError:
-        """The error without secrets: a server may repeat what it was sent."""
-        text = str(error)
-        for secret in filter(None, self._secrets):
-            text = text.replace(secret, "***")
-        error.args = (text,)
-        return error
+    def _discreet(self, content: bytes) -> bytes:
+        """A refusal without secrets: a server may repeat what it was sent."""
+        for secret in self._secrets:
+            content = content.replace(secret.encode(), b"***")
+        return content
 
     def close(self, closing: Callable[[Any], Any]) -> Any:
         """Once: close connections with `closing`, then leave the engine."""
@@ -248,14 +259,20 @@ async def _all(work: Sequence[Any]) -> list[Any]:
     return [task.result() for task in tasks]
 
 
-def _revealed(name: str, value: str | Secret) -> str:
-    return value.reveal(f"header {name}") if isinstance(value, Secret) else value
+def _revealed(what: str, value: str | Secret) -> str:
+    if isinstance(value, str):
+        return value
+    secret = value.reveal(what)
+    if not is_header_value(secret):
+        # Not left to the HTTP library: its error would print the secret.
+        raise SecretError(f"{what}: the secret holds a line break or a character that is not ASCII; repair its source")
+    return secret
 
 
 def _tls(options: JinaOptions) -> ssl.SSLContext | bool:
     if options.ca is None:
         # Nothing to verify where nothing is encrypted; loading the authorities takes a tenth of a second.
-        return any(address.startswith("https:") for address in (options.base_url, options.proxy or ""))
+        return any(urlsplit(address).scheme != "http" for address in (options.base_url, options.proxy) if address)
     try:
         return ssl.create_default_context(cafile=str(options.ca))
     except (OSError, ssl.SSLError) as error:

@@ -18,15 +18,22 @@ from nestvec.types import Purpose
 BASE_URL = "https://api.jina.ai/v1"
 KEY = Secret(env="JINA_API_KEY")
 _PATH = "/embeddings"
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SECRET = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 
 
 def _checked_url(url: str) -> str:
-    refuse_tail(split_address(url, example=BASE_URL))
-    return url.rstrip("/").removesuffix(_PATH)
+    parts = split_address(url, example=BASE_URL)
+    refuse_tail(parts)
+    return parts.geturl().rstrip("/").removesuffix(_PATH)  # the scheme in lower case, no white space around
 
 
 Url = Annotated[str, AfterValidator(_checked_url)]
+
+
+def is_header_value(value: str) -> bool:
+    """Whether HTTP takes this as the value of a header: printable ASCII on one line, no blanks around it."""
+    return value.isascii() and value.isprintable() and value == value.strip()
 
 
 class TaskBlock(Options):
@@ -105,6 +112,15 @@ class JinaOptions(Options):
             raise ValueError(
                 f'header {literal[0]!r} holds a secret, which can not stand here literally; write {{ env = "NAME" }}'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sound_headers(self) -> JinaOptions:
+        for name, value in self.headers.items():
+            if not _HEADER.fullmatch(name):
+                raise ValueError(f"headers: {name!r:.80} is no name of a header: letters, digits and hyphens")
+            if isinstance(value, str) and not is_header_value(value):
+                raise ValueError(f"headers: the value of {name!r} must be printable ASCII on one line")
         return self
 
     @model_validator(mode="after")
