@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 _REQUEST_TOKENS = 100_000
 #: How often a document is packed anew because its tokens were underestimated.
 _REPACKS = 6
+#: By how much a document's estimate grows that was too low by nobody knows how much.
+_GROWTH = 1.5
 
 
 class _Session:
@@ -127,8 +129,10 @@ class _Session:
     async def _document(self, request: Encode, progress: Progress, number: int, group: Group) -> None:
         """One late-chunked document: packed into windows, and packed anew where tokens were underestimated."""
         try:
+            least = 0.0
             for _ in range(_REPACKS):
-                items = items_of(number, group, self.estimate)
+                factor = max(self.estimate.factor, least)
+                items = items_of(number, group, self.estimate, least)
                 planned = windows(group, items, self.options.row.late_tokens)
                 kept = await self._windows(request, progress, items, planned)
                 if kept is not None:
@@ -136,6 +140,7 @@ class _Session:
                     for window, rows in zip(planned, kept, strict=True):
                         progress.keep(items[window.keep_first : window.keep_end], rows)
                     return
+                least = factor * _GROWTH  # for this document alone, and once however many windows were cut off
             raise EmbedderRefused("its tokens are underestimated again and again; set tokenizer to the model's file")
         except EmbedderDenied:
             raise
@@ -151,7 +156,6 @@ class _Session:
             part = items[window.first : window.end]
             reply = await self._post(request, progress, part)
             if reply.tokens >= self.options.row.late_tokens:
-                self.estimate.outgrown([item.text for item in part], reply.tokens)
                 return None
             return reply.rows[window.keep_first - window.first : window.keep_end - window.first]
 
@@ -190,7 +194,8 @@ class _Session:
         tokens = sum(item.tokens for item in items)
         reply = await self.governor.retry(self.options, send, len(texts), tokens, again)
         progress.tokens += reply.tokens
-        self.estimate.learn(texts, reply.tokens)
+        if not (request.late and reply.tokens >= self.options.row.late_tokens):
+            self.estimate.learn(texts, reply.tokens)  # what was cut off says nothing
         return reply
 
     async def _send(self, content: bytes, inputs: int, dimensions: int) -> Reply:

@@ -13,8 +13,8 @@ _LETTER, _OTHER = 0.45, 1.0
 SPECIALS = 2
 #: Replies are trusted slowly, and only with a margin: texts differ.
 _MARGIN, _WEIGHT, _LOWEST = 1.15, 0.2, 0.3
-#: By how much an estimate grows that was too low by nobody knows how much.
-_GROWTH = 1.5
+#: Rough tokens in a request from which it teaches something: in a short one, marks and prompts weigh more than text.
+_ENOUGH = 200
 
 
 def rough(text: str) -> float:
@@ -44,23 +44,18 @@ class TokenEstimate:
         """What rough estimates are multiplied with."""
         return self._factor
 
-    def tokens(self, text: str) -> int:
-        """Tokens of one text, without the marks around it."""
+    def tokens(self, text: str, least: float = 0.0) -> int:
+        """Tokens of one text, without the marks around it; `least` is a factor for one document that has more."""
         if self._count is not None:
-            return self._count(text)
-        return int(rough(text) * self._factor) + 1
+            return int(self._count(text) * max(1.0, least))
+        return int(rough(text) * max(self._factor, least)) + 1
 
     def learn(self, texts: Sequence[str], used: int) -> None:
         """Correct the factor by what a request with these texts was charged."""
-        if self._count is not None or used <= 0 or not texts:
+        whole = sum(map(rough, texts))
+        if self._count is not None or used <= 0 or whole < _ENOUGH:
             return
-        ratio = max(_LOWEST, used / sum(map(rough, texts)) * _MARGIN)
+        ratio = max(_LOWEST, used / whole * _MARGIN)
         with self._lock:
             grown = ratio > self._factor
             self._factor = ratio if grown else self._factor + (ratio - self._factor) * _WEIGHT
-
-    def outgrown(self, texts: Sequence[str], used: int) -> None:
-        """A request reached the model's limit: there were at least so many tokens, and nobody knows how many more."""
-        whole = sum(map(rough, texts))
-        with self._lock:
-            self._factor = max(self._factor * _GROWTH, used / whole * _MARGIN if whole else 0.0)

@@ -85,9 +85,9 @@ class Progress:
         return Encoded(vectors, tuple(self.failures.values()), usage)
 
 
-def items_of(number: int, group: Group, estimate: TokenEstimate) -> list[Item]:
-    """The texts of a document's chunks, in order."""
-    return [Item(number, i, text, estimate.tokens(text)) for i, text in enumerate(group.texts())]
+def items_of(number: int, group: Group, estimate: TokenEstimate, least: float = 0.0) -> list[Item]:
+    """The texts of a document's chunks, in order. `least`: see `TokenEstimate.tokens`."""
+    return [Item(number, i, text, estimate.tokens(text, least)) for i, text in enumerate(group.texts())]
 
 
 def batches(items: Sequence[Item], most: int, tokens: int) -> Iterator[list[Item]]:
