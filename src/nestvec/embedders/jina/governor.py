@@ -117,7 +117,8 @@ class Governor:
                 state.batch.failed(texts)
             raise
         state.throttled, state.answered = 0, True
-        state.quota.settle(taken, reply.tokens)
+        if reply.tokens:  # a server that says nothing of them leaves us the estimate
+            state.quota.settle(taken, reply.tokens)
         state.quota.hear(reply.remaining_requests, reply.remaining_tokens, self.in_flight - 1)
         state.width.succeeded()
         state.batch.succeeded(texts, self._clock() - started)

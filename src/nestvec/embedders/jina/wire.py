@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -109,14 +110,15 @@ def decode(content: bytes, inputs: int, dimensions: int) -> tuple[FloatArray, in
     """Rows in the order of `index`, and the tokens used. Raises `EmbedderInvalidReply`."""
     try:
         reply = json.loads(content)
-        data, tokens = reply["data"], int((reply.get("usage") or {}).get("total_tokens") or 0)
+        data, tokens = reply["data"], max(0, int((reply.get("usage") or {}).get("total_tokens") or 0))
         places = [item["index"] for item in data]
+        whole = sorted(places) == list(range(inputs))
         rows = _rows([item["embedding"] for item in data], dimensions)
     except EmbedderInvalidReply:
         raise
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise EmbedderInvalidReply(_unreadable(content, error)) from error
-    if sorted(places) != list(range(inputs)):
+    if not whole:
         raise EmbedderInvalidReply(
             f"the embeddings API answered {len(places)} vectors to {inputs} texts, or one text twice"
         )
@@ -201,15 +203,15 @@ def _reason(content: bytes) -> tuple[str, str]:
     """The code and the words of an error body: `{detail, code?}`, a 422's `{detail, errors}`, or anything."""
     try:
         value = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         text = content[:_DETAIL].decode("utf-8", "replace").strip()
         return "", "" if text[:1] == "<" else text
     if not isinstance(value, Mapping):
         return "", str(value)[:_DETAIL]
     detail = str(value.get("detail") or value.get("message") or value.get("error") or "")
-    fields = [
-        f"{item.get('field')}: {item.get('message')}" for item in value.get("errors") or () if isinstance(item, Mapping)
-    ]
+    errors = value.get("errors")
+    listed = errors if isinstance(errors, list) else []
+    fields = [f"{item.get('field')}: {item.get('message')}" for item in listed if isinstance(item, Mapping)]
     return str(value.get("code") or ""), "; ".join([detail, *fields] if detail else fields)[:_DETAIL]
 
 
@@ -219,7 +221,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         until = _date(value)
     if until is None:
@@ -231,7 +234,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def _date(text: str) -> datetime | None:
     try:
         parsed = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
@@ -239,4 +242,4 @@ def _date(text: str) -> datetime | None:
 def remaining(headers: Mapping[str, str], what: Literal["requests", "tokens"]) -> int | None:
     """What is left of a quota, as the reply says."""
     value = headers.get(f"x-ratelimit-remaining-{what}", "").strip()
-    return int(value) if value.isdigit() else None
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
