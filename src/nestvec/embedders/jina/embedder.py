@@ -68,8 +68,9 @@ class _Session:
         self.estimate = TokenEstimate(self.count)
         self._client: httpx.AsyncClient | None = None
         self._governor: Governor | None = None
+        self._running: set[asyncio.Task[Any]] = set()
         self._open = True
-        ENGINE.enter()
+        self.home = ENGINE.enter()
 
     def __repr__(self) -> str:
         return f"<Jina {self.options.model} at {self.options.base_url}>"
@@ -78,6 +79,15 @@ class _Session:
         """All groups, through the governor. Raises where nothing can be served; names single failures."""
         if not self._open:
             raise EmbedderError(f"the embedder {self!r} is closed; connect again")
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine on a loop
+        self._running.add(task)
+        try:
+            return await self._encode(request)
+        finally:
+            self._running.discard(task)
+
+    async def _encode(self, request: Encode) -> Encoded:
         progress = Progress.of(request)
         work = self._late(request, progress) if request.late else self._plain(request, progress)
         await _all(work)
@@ -88,7 +98,12 @@ class _Session:
         return progress.encoded()
 
     async def aclose(self) -> None:
-        """Close connections."""
+        """Cancel what runs, then close connections."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
@@ -246,12 +261,10 @@ class _Session:
             content = content.replace(secret.encode(), b"***")
         return content
 
-    def close(self, closing: Callable[[Any], Any]) -> Any:
-        """Once: close connections with `closing`, then leave the engine."""
-        if not self._open:
-            return None
-        self._open = False
-        return closing(self.aclose())
+    def begin_closing(self) -> bool:
+        """Whether there is something to close: once, and not what a parent process opened."""
+        opened, self._open = self._open, False
+        return opened and ENGINE.serves(self.home)
 
 
 async def _all(work: Sequence[Any]) -> list[Any]:
@@ -312,7 +325,7 @@ class JinaEmbedder(Embedder):
 
     def encode(self, request: Encode) -> Encoded:
         """See `Embedder.encode`. Interrupting it leaves no request behind."""
-        return ENGINE.run(self._session.encode(request), request.cancelled)
+        return ENGINE.run(self._session.home, self._session.encode(request), request.cancelled)
 
     def count_tokens(self) -> Callable[[str], int] | None:
         """The model's own tokens, where `tokenizer` names its file."""
@@ -320,12 +333,12 @@ class JinaEmbedder(Embedder):
 
     def close(self) -> None:
         """Close connections."""
-        self._session.close(_closing)
-
-
-def _closing(work: Any) -> None:
-    ENGINE.run(work)
-    ENGINE.leave()
+        session = self._session
+        if session.begin_closing():
+            try:
+                ENGINE.run(session.home, session.aclose())
+            finally:
+                ENGINE.leave(session.home)
 
 
 class AsyncJinaEmbedder(AsyncEmbedder):
@@ -339,7 +352,7 @@ class AsyncJinaEmbedder(AsyncEmbedder):
 
     async def encode(self, request: Encode) -> Encoded:
         """See `Embedder.encode`. Cancelling it leaves no request behind."""
-        return await ENGINE.await_(self._session.encode(request))
+        return await ENGINE.await_(self._session.home, self._session.encode(request))
 
     def count_tokens(self) -> Callable[[str], int] | None:
         """The model's own tokens, where `tokenizer` names its file."""
@@ -347,11 +360,9 @@ class AsyncJinaEmbedder(AsyncEmbedder):
 
     async def close(self) -> None:
         """Close connections."""
-        closing = self._session.close(_closing_async)
-        if closing is not None:
-            await closing
-
-
-async def _closing_async(work: Any) -> None:
-    await ENGINE.await_(work)
-    await asyncio.to_thread(ENGINE.leave)
+        session = self._session
+        if session.begin_closing():
+            try:
+                await ENGINE.await_(session.home, session.aclose())
+            finally:
+                await asyncio.to_thread(ENGINE.leave, session.home)

@@ -10,8 +10,8 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from functools import partial
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from nestvec.embedders.jina.governor import forget_governors
@@ -31,35 +31,47 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def enter(self) -> None:
-        """One more user."""
+    def enter(self) -> asyncio.AbstractEventLoop:
+        """One more user. Returns the loop that is its home."""
         with self._lock:
             self._users += 1
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=_serve, args=(self._loop,), name="nestvec-jina", daemon=True)
                 self._thread.start()
+            return self._loop
 
-    def leave(self) -> None:
-        """One user less; the last one stops the loop."""
+    def serves(self, home: asyncio.AbstractEventLoop) -> bool:
+        """Whether that loop is still this process's own: not after a fork."""
+        return self._loop is home
+
+    def leave(self, home: asyncio.AbstractEventLoop) -> None:
+        """One user less; the last one stops the loop, and what still runs on it ends."""
         with self._lock:
-            self._users = max(0, self._users - 1)  # a child may close what its parent opened
-            if self._users or self._loop is None or self._thread is None:
+            if self._loop is not home:
+                return  # a child closes what its parent opened
+            self._users -= 1
+            if self._users or self._thread is None:
                 return
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
             loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        forget_governors()
+        forget_governors(loop)
 
     def forked(self) -> None:
         """In a child: the thread did not come along, and the lock may have been held."""
         self.__init__()  # type: ignore[misc]  # a fresh start is what is wanted
         forget_governors()
 
-    def run(self, work: Coroutine[Any, Any, T], cancelled: Callable[[], bool] | None = None) -> T:
+    def run(
+        self,
+        home: asyncio.AbstractEventLoop,
+        work: Coroutine[Any, Any, T],
+        cancelled: Callable[[], bool] | None = None,
+    ) -> T:
         """Wait for the work. If the caller is interrupted, the work is cancelled, and its end waited for."""
-        job = self._start(work)
+        job = self._start(home, work)
         interrupted = False
         try:
             while not interrupted and not job.wait(None if cancelled is None else _LOOK):
@@ -70,21 +82,21 @@ class Engine:
             raise EmbedderError("embedding was interrupted; run it again to go on")
         return job.outcome.result()
 
-    async def await_(self, work: Coroutine[Any, Any, T]) -> T:
+    async def await_(self, home: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
         """Await the work from another loop. Cancelling it cancels the work, and waits for its end."""
-        job = self._start(work)
+        job = self._start(home, work)
         try:
             return await asyncio.wrap_future(job.outcome)
         except asyncio.CancelledError:
             await asyncio.to_thread(job.stop)
             raise
 
-    def _start(self, work: Coroutine[Any, Any, T]) -> _Job[T]:
+    def _start(self, home: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> _Job[T]:
         with self._lock:
-            if self._loop is None:
+            if self._loop is not home:
                 work.close()
                 raise EmbedderError("this embedder is closed, or its process was forked; connect again")
-            return _Job(work, self._loop)
+            return _Job(work, home)
 
 
 class _Job(Generic[T]):
@@ -94,7 +106,7 @@ class _Job(Generic[T]):
         self.outcome: Future[T] = Future()
         self._work, self._loop = work, loop
         self._ended = threading.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[T] | None = None
         loop.call_soon_threadsafe(self._begin)
 
     def wait(self, seconds: float | None) -> bool:
@@ -105,29 +117,28 @@ class _Job(Generic[T]):
         """Cancel it if it still runs, and wait until nothing of it does."""
         if self._ended.is_set():
             return
-        self._loop.call_soon_threadsafe(self._cancel)
+        with suppress(RuntimeError):  # the loop is closed: it has ended
+            self._loop.call_soon_threadsafe(self._cancel)
         self._ended.wait()
 
     def _begin(self) -> None:
-        self._task = self._loop.create_task(self._run())
+        self._task = self._loop.create_task(self._work)
+        # Not a coroutine around the work: one that is cancelled before its first step would never say so.
+        self._task.add_done_callback(self._settle)
 
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    async def _run(self) -> None:
-        try:
-            result = await self._work
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
-            self._settle(partial(self.outcome.set_exception, error))
-        else:
-            self._settle(partial(self.outcome.set_result, result))
-        finally:
-            self._ended.set()
-
-    def _settle(self, settle: Callable[[], None]) -> None:
-        if not self.outcome.cancelled():  # its awaiter may have gone
-            settle()
+    def _settle(self, task: asyncio.Task[T]) -> None:
+        with suppress(InvalidStateError):  # its awaiter may have gone
+            if task.cancelled():
+                self.outcome.set_exception(EmbedderError("this embedder was closed while it embedded; connect again"))
+            elif (error := task.exception()) is not None:
+                self.outcome.set_exception(error)
+            else:
+                self.outcome.set_result(task.result())
+        self._ended.set()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -135,8 +146,17 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
+        loop.run_until_complete(_wind_up())
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+async def _wind_up() -> None:
+    """Nobody may wait for ever for what still runs."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 ENGINE = Engine()

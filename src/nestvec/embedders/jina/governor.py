@@ -193,7 +193,7 @@ def _waiting(options: JinaOptions) -> Callable[[tenacity.RetryCallState], float]
 
 
 _STATES: dict[tuple[str, bytes], State] = {}
-_GOVERNORS: dict[tuple[str, bytes], Governor] = {}
+_GOVERNORS: dict[tuple[asyncio.AbstractEventLoop, str, bytes], Governor] = {}
 
 
 def governor_for(options: JinaOptions, key: str) -> Governor:
@@ -203,9 +203,10 @@ def governor_for(options: JinaOptions, key: str) -> Governor:
         _STATES[identity].tighten(options)
     else:
         _STATES[identity] = State.of(options)
-    return _GOVERNORS.setdefault(identity, Governor(_STATES[identity]))
+    return _GOVERNORS.setdefault((asyncio.get_running_loop(), *identity), Governor(_STATES[identity]))
 
 
-def forget_governors() -> None:
-    """When the event loop that they live on ends. What is known of the quotas stays."""
-    _GOVERNORS.clear()
+def forget_governors(loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Those of an event loop that has ended, or all. What is known of the quotas stays."""
+    for place in [place for place in _GOVERNORS if loop is None or place[0] is loop]:
+        del _GOVERNORS[place]
