@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -122,24 +123,34 @@ class _Session:
     def _budget(self) -> int:
         return min(_REQUEST_TOKENS, self.options.tokens_per_minute or _REQUEST_TOKENS)
 
-    async def _batch(self, request: Encode, progress: Progress, items: Sequence[Item]) -> None:
-        """Texts that do not know each other. What is refused is halved until the guilty text is alone."""
+    async def _batch(
+        self, request: Encode, progress: Progress, items: Sequence[Item], until: float | None = None
+    ) -> None:
+        """Texts that do not know each other. What is refused is halved until the guilty text is alone.
+
+        What is too slow is halved within one deadline (`until`): a server that never answers is not asked for ever.
+        """
         try:
-            reply = await self._post(request, progress, items)
+            reply = await self._post(request, progress, items, until)
         except EmbedderDenied:
             raise
         except (EmbedderRefused, NotFinite, TooSlow) as error:
-            if len(items) == 1:
-                progress.fail(items[0], self._named(request.groups[items[0].group], error))
+            if until is None and isinstance(error, TooSlow):
+                until = time.monotonic() + self.options.deadline
+            if len(items) == 1 or (until is not None and time.monotonic() >= until):
+                self._fail(request, progress, items, error)
                 return
             progress.retries += 1
             middle = len(items) // 2
-            await _all([self._batch(request, progress, half) for half in (items[:middle], items[middle:])])
+            await _all([self._batch(request, progress, half, until) for half in (items[:middle], items[middle:])])
         except (EmbedderUnavailable, EmbedderInvalidReply) as error:
-            for item in items:
-                progress.fail(item, self._named(request.groups[item.group], error))
+            self._fail(request, progress, items, error)
         else:
             progress.keep(items, reply.rows)
+
+    def _fail(self, request: Encode, progress: Progress, items: Sequence[Item], error: EmbedderError) -> None:
+        for item in items:
+            progress.fail(item, self._named(request.groups[item.group], error))
 
     async def _document(self, request: Encode, progress: Progress, number: int, group: Group) -> None:
         """One late-chunked document: packed into windows, and packed anew where tokens were underestimated."""
@@ -195,7 +206,9 @@ class _Session:
             self._governor = governor_for(self.options, self._key)
         return self._governor
 
-    async def _post(self, request: Encode, progress: Progress, items: Sequence[Item]) -> Reply:
+    async def _post(
+        self, request: Encode, progress: Progress, items: Sequence[Item], until: float | None = None
+    ) -> Reply:
         texts = [item.text for item in items]
         content = body(self.options, texts, request.task, request.dimensions, late=request.late)
 
@@ -207,7 +220,7 @@ class _Session:
             progress.retries += 1
 
         tokens = sum(item.tokens for item in items)
-        reply = await self.governor.retry(self.options, send, len(texts), tokens, again)
+        reply = await self.governor.retry(self.options, send, len(texts), tokens, again, until)
         progress.tokens += reply.tokens
         if not (request.late and reply.tokens >= self.options.row.late_tokens):
             self.estimate.learn(texts, reply.tokens)  # what was cut off says nothing
@@ -215,7 +228,10 @@ class _Session:
 
     async def _send(self, content: bytes, inputs: int, dimensions: int) -> Reply:
         try:
-            answer = await self._http().post(self.options.url, content=content, headers=self._headers)
+            async with asyncio.timeout(self.options.timeout):  # httpx's holds for each read: a drip has no end
+                answer = await self._http().post(self.options.url, content=content, headers=self._headers)
+        except TimeoutError as error:
+            raise self._too_slow() from error
         except httpx.InvalidURL as error:
             raise EmbedderDenied(f"base_url {self.options.base_url!r} is no usable address: {error}") from error
         except httpx.HTTPError as error:
@@ -244,6 +260,11 @@ class _Session:
                 ) from error
         return self._client
 
+    def _too_slow(self) -> TooSlow:
+        return TooSlow(
+            f"the embeddings API at {self.options.base_url} did not answer within {self.options.timeout:g} seconds"
+        )
+
     def _unreachable(self, error: httpx.HTTPError) -> EmbedderError:
         place = f"the embeddings API at {self.options.base_url}"
         reason = str(error) or type(error).__name__
@@ -252,7 +273,7 @@ class _Session:
                 return EmbedderDenied(f"{place} has a certificate that is not trusted ({reason}); set ca")
             return Unreachable(f"{place} can not be reached ({reason}); check base_url, the network and proxy")
         if isinstance(error, httpx.TimeoutException):
-            return TooSlow(f"{place} did not answer within {self.options.timeout:g} seconds")
+            return self._too_slow()
         return Failed(f"the connection to {place} broke ({reason})")
 
     def _discreet(self, content: bytes) -> bytes:

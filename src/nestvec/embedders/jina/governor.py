@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 #: Seconds that a reply may take before requests become smaller.
 PATIENCE = 15.0
 _LONGEST_WAIT = 30.0
-#: Seconds for which everybody pauses after the first refusal that does not say for how long; and at most.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 120.0
+#: Seconds for which everybody pauses after the first refusal that does not say for how long.
+_FIRST_PAUSE = 0.5
 #: Attempts at what is probably not a matter of luck.
 _HOPELESS = 3
 
@@ -69,23 +69,33 @@ class Governor:
         self._changed = asyncio.Event()
 
     async def retry(
-        self, options: JinaOptions, send: Callable[[], Awaitable[Reply]], texts: int, tokens: int, on_retry: Retried
+        self,
+        options: JinaOptions,
+        send: Callable[[], Awaitable[Reply]],
+        texts: int,
+        tokens: int,
+        on_retry: Retried,
+        until: float | None = None,
     ) -> Reply:
         """Send until it succeeds, is refused for good, or attempts or deadline are used up.
 
-        The deadline counts from the first time that the request is really sent: a long queue is no failure.
+        The deadline counts from the first time that the request is really sent: a long queue is no failure. Nothing
+        is sent after `until` (on the monotonic clock), nor where the server asks for a pause beyond the deadline.
         """
         sent_at: list[float] = []
 
         async def once() -> Reply:
-            async with self._let_through(tokens) as taken:
+            async with self._let_through(tokens, options.deadline, until) as taken:
                 sent_at.append(self._clock())
                 return await self._observed(send, taken, texts)
 
         def stop(state: tenacity.RetryCallState) -> bool:
             error = state.outcome.exception() if state.outcome else None
             most = min(options.attempts, _HOPELESS) if self._hopeless(error) else options.attempts
-            return state.attempt_number >= most or self._clock() - sent_at[0] >= options.deadline
+            pause = max(state.upcoming_sleep, getattr(error, "wait", None) or 0.0)
+            now = self._clock()
+            late = not sent_at or now + pause - sent_at[0] >= options.deadline
+            return state.attempt_number >= most or late or (until is not None and now >= until)
 
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: _repeatable(error, texts)),
@@ -132,14 +142,17 @@ class Governor:
             return
         pause = error.wait if error.wait is not None else _FIRST_PAUSE * 2 ** min(self.state.throttled, 6)
         self.state.throttled += 1
-        self.state.quota.block(now + min(pause, _LONGEST_PAUSE))
+        self.state.quota.block(now + pause)
 
     @asynccontextmanager
-    async def _let_through(self, tokens: int) -> AsyncIterator[Taken]:
+    async def _let_through(self, tokens: int, longest: float, until: float | None) -> AsyncIterator[Taken]:
         """Wait for one's turn, first come, first served; hold a place among the requests in flight."""
         async with self._turn:
             while (wait := self._wait(tokens)) > 0:
+                self._check_pause(longest)
                 await self._pause(wait)
+            if until is not None and self._clock() >= until:
+                raise TooSlow("the embeddings API was too slow too often; what is left is not tried any more")
             taken = self.state.quota.take(self._clock(), tokens)
             self.in_flight += 1
         try:
@@ -147,6 +160,11 @@ class Governor:
         finally:
             self.in_flight -= 1
             self._changed.set()
+
+    def _check_pause(self, longest: float) -> None:
+        blocked = self.state.quota.blocked_for(self._clock())
+        if blocked > longest:
+            raise Throttled(f"the embeddings API asks for a pause of {blocked:.0f} seconds", "requests", blocked)
 
     def _wait(self, tokens: int) -> float:
         if self.in_flight >= self.state.width.now:

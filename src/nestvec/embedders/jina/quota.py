@@ -74,6 +74,10 @@ class Quota:
         """Let nothing through before then."""
         self._blocked = max(self._blocked, until)
 
+    def blocked_for(self, now: float) -> float:
+        """Seconds for which nothing is let through."""
+        return max(0.0, self._blocked - now)
+
     def _token_delay(self, now: float, tokens: int) -> float:
         """Until enough of what was spent in the last minute is older than that."""
         excess = self._spent + tokens - self.tokens
