@@ -39,6 +39,7 @@ class State:
     width: Width
     batch: BatchSize
     throttled: int = 0
+    throttled_at: float = float("-inf")
     answered: bool = False
 
     @classmethod
@@ -56,6 +57,9 @@ class State:
         self.quota.tokens = _stricter(self.quota.tokens, options.tokens_per_minute)
         self.width.most = min(self.width.most, options.concurrency)
         self.width.value = min(self.width.value, self.width.most)
+        if options.batch > self.batch.most:  # each embedder keeps to its own: this is what is learned beyond
+            self.batch.most = options.batch
+            self.batch.value = max(self.batch.value, float(options.batch))
 
 
 class Governor:
@@ -119,7 +123,8 @@ class Governor:
         try:
             reply = await send()
         except Throttled as error:
-            self._throttled(error)
+            state.quota.settle(taken, 0)  # refused: nothing of it was used
+            self._throttled(error, taken)
             raise
         except (Busy, TooSlow) as error:
             state.width.refused(self._clock(), self.in_flight)
@@ -134,14 +139,17 @@ class Governor:
         state.batch.succeeded(texts, self._clock() - started)
         return reply
 
-    def _throttled(self, error: Throttled) -> None:
-        """Everybody waits: as long as the server says, else longer with each refusal in a row."""
+    def _throttled(self, error: Throttled, taken: Taken) -> None:
+        """Everybody waits: as long as the server says, else longer with each refusal in a row. A burst counts once."""
         now = self._clock()
         if error.limit == "concurrency":
             self.state.width.refused(now, self.in_flight)
             return
-        pause = error.wait if error.wait is not None else _FIRST_PAUSE * 2 ** min(self.state.throttled, 6)
-        self.state.throttled += 1
+        if taken.at >= self.state.throttled_at:
+            self.state.throttled += 1
+            self.state.throttled_at = now
+        again = min(self.state.throttled - 1, 6)
+        pause = error.wait if error.wait is not None else _FIRST_PAUSE * 2**again
         self.state.quota.block(now + pause)
 
     @asynccontextmanager

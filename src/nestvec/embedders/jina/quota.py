@@ -43,7 +43,7 @@ class Quota:
         if self.tokens:
             waits.append(self._token_delay(now, min(tokens, self.tokens)))
         short = self._left_requests is not None and self._left_requests < 1
-        short = short or (self._left_tokens is not None and self._left_tokens < 1)
+        short = short or (self._left_tokens is not None and self._left_tokens < tokens)
         if short and self._log:
             waits.append(self._log[0].at + self.minute - now)
         return max(0.0, *waits)
