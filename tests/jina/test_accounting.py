@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nestvec.embedders.jina import governor
 from nestvec.embedders.jina.embedder import JinaEmbedder
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.embedders.jina.quota import Quota
@@ -35,7 +34,7 @@ def test_a_burst_of_refusals_is_one_refusal(emulator):
         Status(status=429, delay=0.1) if "delay" in Status.__dataclass_fields__ else Status(status=429), times=10
     )
     embedder = JinaEmbedder(options(emulator, batch=1, requests_per_minute=0, attempts=2))
-    import threading, time
+    import time
 
     started = time.monotonic()
     request = ask(*documents(10))
