@@ -11,7 +11,8 @@ from nestvec.embedders.jina.embedder import JinaEmbedder
 from nestvec.embedders.jina.estimate import TokenEstimate
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.embedders.jina.requests import items_of, windows
-from nestvec.errors import EmbedderRefused
+from nestvec.embedders.jina.wire import decode
+from nestvec.errors import EmbedderInvalidReply, EmbedderRefused
 from nestvec.testing.emulators.jina import Status, count_tokens, late_vectors
 
 from .conftest import KEY, ask, group
@@ -142,3 +143,9 @@ def test_any_documents(emulator, sizes):
         assert each.texts == whole[first : first + len(each.texts)]
     assert {t for each in emulator.exchanges for t in each.texts} == {t for d in documents for t in d.texts()}
     assert all(len(rows) == len(document.spans) for rows, document in zip(reply.vectors, documents, strict=True))
+
+
+def test_a_reply_that_does_not_say_what_it_used_is_not_trusted(open_jina, monkeypatch):
+    monkeypatch.setattr("nestvec.embedders.jina.embedder.decode", lambda *arguments: (decode(*arguments)[0], 0))
+    with pytest.raises(EmbedderInvalidReply, match=r"does not say how many tokens it used.*set tokenizer"):
+        open_jina(attempts=2).encode(ask(group("a", "one. ", "two."), late=True))

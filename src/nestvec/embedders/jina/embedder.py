@@ -181,6 +181,11 @@ class _Session:
         async def one(window: Window) -> Any:
             part = items[window.first : window.end]
             reply = await self._post(request, progress, part)
+            if not reply.tokens and self.count is None:
+                raise EmbedderInvalidReply(
+                    "the embeddings API does not say how many tokens it used, so nobody can tell whether the document "
+                    "was cut off; set tokenizer to the model's file"
+                )
             if reply.tokens >= self.options.row.late_tokens:
                 return None
             return reply.rows[window.keep_first - window.first : window.keep_end - window.first]
