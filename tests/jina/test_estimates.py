@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nestvec.embedders.jina.estimate import TokenEstimate
+from nestvec.encoding.estimate import TokenEstimate
 from nestvec.testing.emulators.jina import count_tokens
 
 from .conftest import ask, group

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nestvec.embedders.jina.embedder import JinaEmbedder
-from nestvec.embedders.jina.estimate import TokenEstimate
 from nestvec.embedders.jina.options import JinaOptions
-from nestvec.embedders.jina.requests import items_of, windows
 from nestvec.embedders.jina.wire import decode
+from nestvec.encoding.estimate import TokenEstimate
+from nestvec.encoding.packing import items_of, windows
 from nestvec.errors import EmbedderInvalidReply, EmbedderRefused
 from nestvec.testing.emulators.jina import Status, count_tokens, late_vectors
 

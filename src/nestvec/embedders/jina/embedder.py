@@ -13,10 +13,8 @@ import httpx
 
 from nestvec.contract import AsyncEmbedder, Embedder, Encode, Encoded, Group
 from nestvec.embedders.jina.engine import ENGINE
-from nestvec.embedders.jina.estimate import TokenEstimate
 from nestvec.embedders.jina.governor import Governor, governor_for
 from nestvec.embedders.jina.options import JinaOptions, is_header_value
-from nestvec.embedders.jina.requests import Item, Progress, batches, items_of, windows
 from nestvec.embedders.jina.wire import (
     Failed,
     NotFinite,
@@ -29,6 +27,8 @@ from nestvec.embedders.jina.wire import (
     refusal,
     remaining,
 )
+from nestvec.encoding.estimate import TokenEstimate, counter
+from nestvec.encoding.packing import Item, Progress, batches, items_of, named, windows
 from nestvec.errors import (
     ConfigError,
     EmbedderDenied,
@@ -65,7 +65,7 @@ class _Session:
         self._secrets = [secret for secret in (self._key, *hidden) if secret]
         self._headers = {**headers, "Content-Type": "application/json", "Accept": "application/json"}
         self._tls = _tls(options)
-        self.count = _counter(options)
+        self.count = counter(options.tokenizer)
         self.estimate = TokenEstimate(self.count)
         self._client: httpx.AsyncClient | None = None
         self._governor: Governor | None = None
@@ -197,10 +197,7 @@ class _Session:
         """The same error with the document's name, and what to do about a text that is too long."""
         refused = isinstance(error, Refused) and not self.options.truncate
         hint = "; if it is too long: set a smaller chunking.size, or truncate = true" if refused else ""
-        kind = next(each for each in type(error).__mro__ if each.__module__ == NestvecError.__module__)
-        named: NestvecError = kind(f"document {group.key!r:.80}: {error}{hint}")
-        named.__cause__ = error
-        return named
+        return named(group, error, hint)
 
     # ------------------------------------------------------------ requests
 
@@ -321,23 +318,6 @@ def _tls(options: JinaOptions) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=str(options.ca))
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"ca: the file {options.ca} can not be used: {error}; give a PEM file") from error
-
-
-def _counter(options: JinaOptions) -> Callable[[str], int] | None:
-    """Counts tokens without the marks around a text, if there is a tokenizer file."""
-    if options.tokenizer is None:
-        return None
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise ConfigError("tokenizer: needs the package tokenizers; pip install 'nestvec[tokenizers]'") from error
-    try:
-        tokenizer = Tokenizer.from_file(str(options.tokenizer))
-    except Exception as error:  # the library raises bare Exception
-        raise ConfigError(
-            f"tokenizer: the file {options.tokenizer} can not be used: {error}; give the model's tokenizer.json"
-        ) from error
-    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 class JinaEmbedder(Embedder):

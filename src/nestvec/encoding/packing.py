@@ -1,4 +1,7 @@
-"""From `Encode` to requests and back: what travels together, and what becomes of what is refused."""
+"""From `Encode` to requests and back: what travels together, and what becomes of what is refused.
+
+For every embedder that sends texts to a host, whatever its protocol.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.contract import Encode, Encoded, EncodeFailure
-from nestvec.embedders.jina.estimate import SPECIALS, TokenEstimate
+from nestvec.encoding.estimate import SPECIALS, TokenEstimate
 from nestvec.encoding.windows import Window, plan_windows
 from nestvec.errors import EmbedderRefused, InvalidInput, NestvecError
 from nestvec.types import Usage
@@ -112,3 +115,11 @@ def windows(group: Group, items: Sequence[Item], limit: int) -> list[Window]:
         raise EmbedderRefused(
             f"document {group.key!r:.80} can not be late-chunked: {error}; set a smaller chunking.size"
         ) from error
+
+
+def named(group: Group, error: NestvecError, hint: str = "") -> NestvecError:
+    """The same error with the document's name, and `hint` after it. Of nestvec's own class, not of an embedder's."""
+    kind = next(each for each in type(error).__mro__ if each.__module__ == NestvecError.__module__)
+    renamed: NestvecError = kind(f"document {group.key!r:.80}: {error}{hint}")
+    renamed.__cause__ = error
+    return renamed

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nestvec.errors import ConfigError
 
 _LETTERS = re.compile(r"[A-Za-z ]+")
 #: Tokens a character, on the safe side for the models' tokenizers: ASCII letters join into tokens, the rest less.
@@ -59,3 +62,20 @@ class TokenEstimate:
         with self._lock:
             grown = ratio > self._factor
             self._factor = ratio if grown else self._factor + (ratio - self._factor) * _WEIGHT
+
+
+def counter(tokenizer: Path | None) -> Callable[[str], int] | None:
+    """Counts tokens without the marks around a text, if there is a tokenizer file. Raises `ConfigError`."""
+    if tokenizer is None:
+        return None
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise ConfigError("tokenizer: needs the package tokenizers; pip install 'nestvec[tokenizers]'") from error
+    try:
+        loaded = Tokenizer.from_file(str(tokenizer))
+    except Exception as error:  # the library raises bare Exception
+        raise ConfigError(
+            f"tokenizer: the file {tokenizer} can not be used: {error}; give the model's tokenizer.json"
+        ) from error
+    return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
