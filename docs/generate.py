@@ -79,7 +79,7 @@ def configuration_page() -> str:
         *_table(ForeignBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
-        for name in ("e5", "jina") if group == EMBEDDERS else BACKEND_NAMES:
+        for name in ("e5", "jina", "sagemaker") if group == EMBEDDERS else BACKEND_NAMES:
             plugin = load(name)
             parts += ["", f'## `use = "{name}"`', "", plugin.summary, "", *_table(plugin.options)]
             own = getattr(plugin, "collection_options", None)

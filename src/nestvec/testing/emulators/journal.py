@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 #: Headers whose values are never kept: a failing assertion prints what is kept.
-SECRETS: Final = frozenset({"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key"})
+SECRETS: Final = frozenset(
+    {"api-key", "authorization", "cookie", "proxy-authorization", "x-amz-security-token", "x-api-key"}
+)
 HIDDEN: Final = "<secret>"
 
 

@@ -1,0 +1,1 @@
+"""jina embedding models served by an AWS SageMaker endpoint, as an embedder of nestvec."""

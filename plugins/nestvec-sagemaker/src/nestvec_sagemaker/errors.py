@@ -1,0 +1,212 @@
+"""What SageMaker's refusals and botocore's failures mean, as the error to raise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore import exceptions as boto
+
+from nestvec.errors import ConfigError, EmbedderDenied, EmbedderError, EmbedderRefused, EmbedderUnavailable
+
+if TYPE_CHECKING:
+    from nestvec_sagemaker.options import SageMakerOptions
+
+_DETAIL = 300
+_SIGNED = re.compile(r"(?i)(security-token|signature|credential)([:=]\s*)[^\s,&]+")
+_MISSING = re.compile(r"(?i)not found|could not be found|does not exist")
+_SLOW = re.compile(r"(?i)timed? ?out")
+_SCOPE = re.compile(r"(?i)scoped to a valid region|scoped to correct service")
+_LENGTH = re.compile(r"(?i)length less than or equal|too large|exceed")
+
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+_UNKNOWN = frozenset(
+    {
+        "AuthFailure",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignature",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_THROTTLED = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+    }
+)
+_PASSING = frozenset({"InternalDependencyException", "InternalFailure", "RequestTimeout", "RequestTimeoutException"})
+#: What a container answers that is asked for something else than it serves: no text is at fault.
+_OTHER_CONTAINER = frozenset({401, 403, 404, 405, 415})
+
+#: What goes wrong between finding credentials and signing with them.
+CREDENTIALS = (
+    boto.CredentialRetrievalError,
+    boto.MetadataRetrievalError,
+    boto.NoAuthTokenError,
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.RefreshWithMFAUnsupportedError,
+    boto.SSOError,
+    boto.TokenRetrievalError,
+    boto.UnknownCredentialError,
+    boto.UnknownTokenProviderError,
+)
+
+
+class Failed(EmbedderUnavailable):
+    """The endpoint, or the way to it, failed; it may pass."""
+
+
+class Unreachable(Failed):
+    """Nobody answers at that address."""
+
+
+class TooSlow(Failed):
+    """The request took too long; parts of it may not."""
+
+
+class Refused(EmbedderRefused):
+    """The model does not take one of the texts, or not so many at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whom errors speak of. `region` is the one really used."""
+
+    options: SageMakerOptions
+    region: str
+
+    def __str__(self) -> str:
+        return f"the SageMaker endpoint {self.options.endpoint_name!r} in {self.region}"
+
+    @property
+    def who(self) -> str:
+        """Whose credentials."""
+        return f"profile {self.options.profile!r}" if self.options.profile else "the default credentials"
+
+    @property
+    def host(self) -> str:
+        """Where requests go."""
+        return self.options.endpoint_url or f"the SageMaker runtime of {self.region}"
+
+
+def discreet(text: str, secrets: Iterable[str | None]) -> str:
+    """A text without secrets: AWS repeats what was signed, the session token included."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return _SIGNED.sub(r"\1\2***", text)
+
+
+def refusal(error: boto.ClientError, place: Place, secrets: Iterable[str | None]) -> EmbedderError:
+    """What an error reply means. The error itself is made discreet, so that it can be chained."""
+    secrets = tuple(secrets)
+    error.args = (discreet(str(error), secrets),)
+    details = error.response.get("Error", {})
+    code, status = str(details.get("Code", "")), _number(error.response.get("ResponseMetadata"), "HTTPStatusCode")
+    said = _said(discreet(str(details.get("Message") or ""), secrets))
+    if code == "ModelError":
+        return _of_the_model(error.response, place, said, secrets)
+    if code in _THROTTLED:
+        return Failed(f"{place} is throttled{said}")
+    if code == "ModelNotReadyException":
+        return Failed(f"{place} is still loading its model{said}")
+    if code in _EXPIRED:
+        return EmbedderDenied(f"{place}: {place.who} expired{said}; renew them (such as with `aws sso login`)")
+    if code in _UNKNOWN:
+        return _unknown(place, said)
+    if status == 413:
+        return Refused(f"{place} takes no request of this size{said}")
+    if code in _PASSING or status == 429 or status >= 500:
+        return Failed(f"{place} failed with {code} (status {status}){said}")
+    return _final(code, status, place, said)
+
+
+def _unknown(place: Place, said: str) -> EmbedderError:
+    if _SCOPE.search(said):
+        return EmbedderDenied(f"{place.host} belongs to another region than {place.region}{said}; set region")
+    return EmbedderDenied(
+        f"{place}: AWS does not accept {place.who}{said}; check access key and secret, profile, and the clock here"
+    )
+
+
+def _final(code: str, status: int, place: Place, said: str) -> EmbedderError:
+    if "AccessDenied" in code or code in ("NotAuthorized", "OptInRequired") or status == 403:
+        return EmbedderDenied(f"{place}: {place.who} may not use it{said}; allow sagemaker:InvokeEndpoint")
+    if code.startswith("Validation") and _MISSING.search(said):
+        return EmbedderDenied(
+            f"{place} does not exist{said}; check endpoint_name, inference_component, region, and that {place.who} "
+            f"belong to its account"
+        )
+    if code.startswith("Validation") and _LENGTH.search(said):
+        return Refused(f"{place} takes no request of this size{said}")
+    return EmbedderDenied(f"{place} refused with {code or 'no code'} (status {status}){said}; check the options")
+
+
+def _of_the_model(response: Any, place: Place, said: str, secrets: Iterable[str | None]) -> EmbedderError:
+    """The container's own answer. One without a status is a container that did not answer in time, or is gone."""
+    original = _number(response, "OriginalStatusCode")
+    words = _said(discreet(str(response.get("OriginalMessage") or ""), secrets)) or said
+    if original in (408, 504) or (original < 400 and _SLOW.search(words + said)):
+        return TooSlow(f"the model at {place} did not answer in time{words}")
+    if original == 429 or not 400 <= original < 500:
+        return Failed(f"the model at {place} failed with status {original}{words}")
+    if original in _OTHER_CONTAINER:
+        return EmbedderDenied(
+            f"the model at {place} answered with status {original}{words}; is it a jina embedding model, and "
+            f"{place.options.model} at that?"
+        )
+    return Refused(f"the model at {place} refused the text with status {original}{words}")
+
+
+def failure(error: Exception, place: Place) -> EmbedderError:
+    """What a failure without an error reply means. `error` is botocore's."""
+    reason = str(error)
+    if isinstance(error, CREDENTIALS):
+        return EmbedderDenied(f"{place}: {place.who} can not be used: {reason}; renew them, or set profile")
+    if isinstance(error, boto.SSLError):
+        return EmbedderDenied(f"{place.host} has a certificate that is not trusted ({reason}); set AWS_CA_BUNDLE")
+    if isinstance(error, boto.ReadTimeoutError):
+        return TooSlow(f"{place} did not answer within {place.options.timeout:g} seconds")
+    if isinstance(error, boto.ConnectionError):
+        return Unreachable(
+            f"{place.host} can not be reached ({reason}); check region, endpoint_url, the network and the proxy"
+        )
+    if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError):
+        return Failed(f"the connection to {place.host} broke ({reason})")
+    return EmbedderError(f"{place} can not be asked: {reason}; check the options and the AWS configuration")
+
+
+def misconfigured(error: Exception, options: SageMakerOptions) -> ConfigError:
+    """What keeps a client from being made."""
+    if isinstance(error, boto.NoRegionError):
+        return ConfigError("region: none is set, neither here nor in AWS_DEFAULT_REGION nor in the profile; set region")
+    if isinstance(error, boto.ProfileNotFound):
+        return ConfigError(f"profile: the AWS configuration has no profile {options.profile or 'of AWS_PROFILE'!r}")
+    return ConfigError(f"the AWS configuration can not be used: {error}; check region, profile and the AWS files")
+
+
+def _number(values: Any, name: str) -> int:
+    value = values.get(name) if isinstance(values, dict) else None
+    return value if isinstance(value, int) else 0
+
+
+def _said(text: str) -> str:
+    """The first line, in brackets: what follows may be what was signed."""
+    line = text.strip().partition("\n")[0].strip()
+    return f" (it says: {line[:_DETAIL]})" if line and not line.startswith("<") else ""
