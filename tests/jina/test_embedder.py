@@ -192,8 +192,11 @@ def test_a_server_that_repeats_the_key_does_not_give_it_away(open_jina, emulator
 
 
 def test_nobody_there(open_jina):
-    with pytest.raises(EmbedderUnavailable, match=r"can not be reached.*check base_url, the network and proxy"):
-        open_jina(base_url="http://127.0.0.1:9/v1").encode(ask(group("a", "text")))
+    with pytest.raises(
+        EmbedderUnavailable, match=r"can not be reached.*check base_url, the network and proxy"
+    ) as caught:
+        open_jina(base_url="http://127.0.0.1:9/v1").encode(ask(group("innocent", "text")))
+    assert "innocent" not in str(caught.value), "no document is at fault"
 
 
 def test_a_service_that_is_down_stops_the_run_and_a_flaw_does_not(open_jina, emulator):

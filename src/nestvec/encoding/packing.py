@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Tokens of a late-chunked request that are left free: marks, the task's prompt, and a little.
 _RESERVE = 48
+#: How often a document is packed anew because its tokens were underestimated, and by how much its estimate grows.
+REPACKS, GROWTH = 6, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,14 @@ class Progress:
         self.failures.setdefault(item.group, EncodeFailure(item.group, error, item.span))
 
     def encoded(self) -> Encoded:
-        """The answer."""
+        """The answer. Raises the host's own error where not one text came through and none was refused.
+
+        Then the host is down; no document is at fault, and none is named.
+        """
+        errors = [failure.error for failure in self.failures.values()]
+        if errors and not self.embedded and not any(isinstance(error, EmbedderRefused) for error in errors):
+            cause = errors[0].__cause__
+            raise cause if isinstance(cause, NestvecError) else errors[0]
         none = np.zeros((0, self.request.dimensions), np.float32)
         vectors = tuple(
             None if i in self.failures else none if rows is None else rows for i, rows in enumerate(self.rows)
@@ -115,6 +124,11 @@ def windows(group: Group, items: Sequence[Item], limit: int) -> list[Window]:
         raise EmbedderRefused(
             f"document {group.key!r:.80} can not be late-chunked: {error}; set a smaller chunking.size"
         ) from error
+
+
+def underestimated() -> EmbedderRefused:
+    """Of a document whose windows were cut off however often it was packed anew."""
+    return EmbedderRefused("its tokens are underestimated again and again; set tokenizer to the model's file")
 
 
 def named(group: Group, error: NestvecError, hint: str = "") -> NestvecError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nestvec.contract import Embedder, Encode, Encoded
 from nestvec.encoding.estimate import SPECIALS, TokenEstimate, counter
-from nestvec.encoding.packing import Item, Progress, items_of, named, windows
+from nestvec.encoding.packing import GROWTH, REPACKS, Item, Progress, items_of, named, underestimated, windows
 from nestvec.errors import EmbedderDenied, EmbedderError, EmbedderInvalidReply, EmbedderRefused, EmbedderUnavailable
 from nestvec_sagemaker.errors import TooSlow
 from nestvec_sagemaker.options import SageMakerOptions
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _WORDS = re.compile(r"[^ \t\r\n]+")
-#: How often a document is packed anew because its tokens were underestimated.
-_REPACKS = 6
-#: By how much a document's estimate grows that was too low by nobody knows how much.
-_GROWTH = 1.5
 #: Seconds between looks at whether the caller was interrupted.
 _LOOK = 0.05
 _HINT = "; if it is too long: set a smaller chunking.size"
@@ -88,11 +84,7 @@ class _Run:
         self._most = min(options.batch, most_texts(request.dimensions))
 
     def encoded(self) -> Encoded:
-        """The answer. Raises where nothing was served: the endpoint is down then, not a document at fault."""
-        failures = list(self._progress.failures.values())
-        down = [failure.error for failure in failures if not isinstance(failure.error, EmbedderRefused)]
-        if failures and len(down) == len(failures) and not self._progress.embedded:
-            raise down[0]
+        """See `Progress.encoded`."""
         return self._progress.encoded()
 
     # ------------------------------------------------------------ texts that do not know each other
@@ -159,15 +151,12 @@ class _Run:
     def late(self) -> None:
         """Each document for itself, in windows; packed anew where tokens were underestimated."""
         todo = list(range(len(self._request.groups)))
-        for _ in range(_REPACKS):
+        for _ in range(REPACKS):
             todo = self._round(todo)
             if not todo:
                 return
         for number in todo:
-            self._fail(
-                Item(number, 0, "", 0),
-                EmbedderRefused("its tokens are underestimated again and again; set tokenizer to the model's file"),
-            )
+            self._fail(Item(number, 0, "", 0), underestimated())
 
     def _round(self, numbers: Sequence[int]) -> list[int]:
         """All windows of these documents. Returns the documents of which a window was cut off."""
@@ -179,7 +168,7 @@ class _Run:
         factor = self._estimate.factor
         cut = {owner for owner, whole in zip(owners, self._all(jobs), strict=True) if not whole}
         for number in cut:  # for this document alone, and once however many windows were cut off
-            self._least[number] = max(factor, self._least.get(number, 0.0)) * _GROWTH
+            self._least[number] = max(factor, self._least.get(number, 0.0)) * GROWTH
         self._progress.windows += sum(1 for owner in owners if owner not in cut)
         return sorted(cut - set(self._progress.failures))
 

@@ -28,7 +28,7 @@ from nestvec.embedders.jina.wire import (
     remaining,
 )
 from nestvec.encoding.estimate import TokenEstimate, counter
-from nestvec.encoding.packing import Item, Progress, batches, items_of, named, windows
+from nestvec.encoding.packing import GROWTH, REPACKS, Item, Progress, batches, items_of, named, underestimated, windows
 from nestvec.errors import (
     ConfigError,
     EmbedderDenied,
@@ -46,10 +46,6 @@ if TYPE_CHECKING:
 
 #: Tokens in a request, where the quota allows more: larger ones only take longer.
 _REQUEST_TOKENS = 100_000
-#: How often a document is packed anew because its tokens were underestimated.
-_REPACKS = 6
-#: By how much a document's estimate grows that was too low by nobody knows how much.
-_GROWTH = 1.5
 
 
 class _Session:
@@ -92,10 +88,6 @@ class _Session:
         progress = Progress.of(request)
         work = self._late(request, progress) if request.late else self._plain(request, progress)
         await _all(work)
-        failures = list(progress.failures.values())
-        down = [failure.error for failure in failures if not isinstance(failure.error, EmbedderRefused)]
-        if failures and len(down) == len(failures) and not progress.embedded:
-            raise down[0]  # not one text came through: the service is down, not a document at fault
         return progress.encoded()
 
     async def aclose(self) -> None:
@@ -156,7 +148,7 @@ class _Session:
         """One late-chunked document: packed into windows, and packed anew where tokens were underestimated."""
         try:
             least = 0.0
-            for _ in range(_REPACKS):
+            for _ in range(REPACKS):
                 factor = max(self.estimate.factor, least)
                 items = items_of(number, group, self.estimate, least)
                 planned = windows(group, items, self.options.row.late_tokens)
@@ -166,8 +158,8 @@ class _Session:
                     for window, rows in zip(planned, kept, strict=True):
                         progress.keep(items[window.keep_first : window.keep_end], rows)
                     return
-                least = factor * _GROWTH  # for this document alone, and once however many windows were cut off
-            raise EmbedderRefused("its tokens are underestimated again and again; set tokenizer to the model's file")
+                least = factor * GROWTH  # for this document alone, and once however many windows were cut off
+            raise underestimated()
         except EmbedderDenied:
             raise
         except EmbedderError as error:
