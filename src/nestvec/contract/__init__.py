@@ -50,6 +50,7 @@ from nestvec.contract.records import (
     Tenants,
     Write,
 )
+from nestvec.contract.single import AsyncSingleAdapter, SingleAdapter
 
 __all__ = [
     "SYSTEM_FIELDS",
@@ -57,6 +58,7 @@ __all__ = [
     "Adopt",
     "AsyncAdapter",
     "AsyncEmbedder",
+    "AsyncSingleAdapter",
     "BackendPlugin",
     "BackendRequest",
     "Batch",
@@ -81,6 +83,7 @@ __all__ = [
     "Remove",
     "Resolve",
     "Scroll",
+    "SingleAdapter",
     "Tenants",
     "Update",
     "Write",

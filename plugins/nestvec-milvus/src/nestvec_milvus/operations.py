@@ -22,6 +22,7 @@ from nestvec.contract import (
     Fetch,
     ForeignLayout,
     Found,
+    ListCollections,
     Point,
     Query,
     Remove,
@@ -88,7 +89,7 @@ class Operations:
         found = yield from self._described(request.name)
         return None if found is None or found.physical == request.name else found.physical
 
-    def list_collections(self) -> Operation[list[str]]:
+    def list_collections(self, _: ListCollections | None = None) -> Operation[list[str]]:
         """The names of all collections; aliases are not among them."""
         reply = yield call("ShowCollections")
         return list(reply.collection_names)

@@ -26,6 +26,7 @@ from nestvec.contract import (
     Fetch,
     ForeignLayout,
     Found,
+    ListCollections,
     Point,
     Query,
     Remove,
@@ -102,7 +103,7 @@ class Operations:
         """See `Catalog`."""
         return self.catalog.resolve(request.name)
 
-    def list_collections(self) -> Operation[list[str]]:
+    def list_collections(self, _: ListCollections | None = None) -> Operation[list[str]]:
         """See `Catalog`."""
         return self.catalog.names()
 

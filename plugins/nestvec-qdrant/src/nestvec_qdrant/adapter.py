@@ -10,27 +10,9 @@ from typing import Any, TypeVar
 
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
-    Adapter,
-    Adopt,
-    AsyncAdapter,
+    AsyncSingleAdapter,
     BackendRequest,
-    Batch,
-    CollectionInfo,
-    Count,
-    Create,
-    Describe,
-    Drop,
-    Fetch,
-    Found,
-    ListCollections,
-    Point,
-    Query,
-    Remove,
-    Resolve,
-    Scroll,
-    Tenants,
-    Update,
-    Write,
+    SingleAdapter,
 )
 from nestvec.errors import BackendRefused
 from nestvec_qdrant.clients import (
@@ -48,7 +30,7 @@ from nestvec_qdrant.plugin import capabilities
 T = TypeVar("T")
 
 
-class QdrantAdapter(Adapter):
+class QdrantAdapter(SingleAdapter):
     """A server, or an engine in this process. Safe for threads; not to be used across a fork."""
 
     def __init__(self, options: QdrantOptions) -> None:
@@ -65,65 +47,9 @@ class QdrantAdapter(Adapter):
         """The declared ones; raises `Unsupported` for a server that is too old."""
         return self._run(self._operations.capabilities(), None)
 
-    def resolve(self, request: Resolve) -> str | None:
-        """See `Adapter`."""
-        return self._run(self._operations.resolve(request), request)
-
-    def describe(self, request: Describe) -> CollectionInfo | None:
-        """See `Adapter`."""
-        return self._run(self._operations.describe(request), request)
-
-    def list_collections(self, request: ListCollections) -> list[str]:
-        """See `Adapter`."""
-        return self._run(self._operations.list_collections(), request)
-
-    def create(self, request: Create) -> None:
-        """See `Adapter`."""
-        return self._run(self._operations.create(request), request)
-
-    def update(self, request: Update) -> None:
-        """See `Adapter`."""
-        return self._run(self._operations.update(request), request)
-
-    def adopt(self, request: Adopt) -> None:
-        """See `Adapter`."""
-        return self._run(self._operations.adopt(request), request)
-
-    def point(self, request: Point) -> None:
-        """See `Adapter`."""
-        return self._run(self._operations.point(request), request)
-
-    def drop(self, request: Drop) -> None:
-        """See `Adapter`."""
-        return self._run(self._operations.drop(request), request)
-
-    def write(self, request: Write) -> None:
-        """See `Adapter`."""
-        return self._run(self._operations.write(request), request)
-
-    def remove(self, request: Remove) -> None:
-        """See `Adapter`."""
-        return self._run(self._operations.remove(request), request)
-
-    def fetch(self, request: Fetch) -> Batch:
-        """See `Adapter`."""
-        return self._run(self._operations.fetch(request), request)
-
-    def scroll(self, request: Scroll) -> Batch:
-        """See `Adapter`."""
-        return self._run(self._operations.scroll(request), request)
-
-    def count(self, request: Count) -> int:
-        """See `Adapter`."""
-        return self._run(self._operations.count(request), request)
-
-    def tenants(self, request: Tenants) -> list[str]:
-        """See `Adapter`."""
-        return self._run(self._operations.tenants(request), request)
-
-    def query(self, request: Query) -> list[list[Found]]:
-        """See `Adapter`."""
-        return self._run(self._operations.query(request), request)
+    def perform(self, request: BackendRequest) -> Any:
+        """Run the operation of the request's name."""
+        return self._run(getattr(self._operations, request.method)(request), request)
 
     def close(self) -> None:
         """Close connections, and unlock the folder of an embedded store."""
@@ -158,7 +84,7 @@ class QdrantAdapter(Adapter):
             return method(**call.arguments)
 
 
-class AsyncQdrantAdapter(AsyncAdapter):
+class AsyncQdrantAdapter(AsyncSingleAdapter):
     """A server. To be used in one event loop."""
 
     def __init__(self, options: QdrantOptions) -> None:
@@ -173,65 +99,9 @@ class AsyncQdrantAdapter(AsyncAdapter):
         """The declared ones; raises `Unsupported` for a server that is too old."""
         return await self._run(self._operations.capabilities(), None)
 
-    async def resolve(self, request: Resolve) -> str | None:
-        """See `Adapter`."""
-        return await self._run(self._operations.resolve(request), request)
-
-    async def describe(self, request: Describe) -> CollectionInfo | None:
-        """See `Adapter`."""
-        return await self._run(self._operations.describe(request), request)
-
-    async def list_collections(self, request: ListCollections) -> list[str]:
-        """See `Adapter`."""
-        return await self._run(self._operations.list_collections(), request)
-
-    async def create(self, request: Create) -> None:
-        """See `Adapter`."""
-        return await self._run(self._operations.create(request), request)
-
-    async def update(self, request: Update) -> None:
-        """See `Adapter`."""
-        return await self._run(self._operations.update(request), request)
-
-    async def adopt(self, request: Adopt) -> None:
-        """See `Adapter`."""
-        return await self._run(self._operations.adopt(request), request)
-
-    async def point(self, request: Point) -> None:
-        """See `Adapter`."""
-        return await self._run(self._operations.point(request), request)
-
-    async def drop(self, request: Drop) -> None:
-        """See `Adapter`."""
-        return await self._run(self._operations.drop(request), request)
-
-    async def write(self, request: Write) -> None:
-        """See `Adapter`."""
-        return await self._run(self._operations.write(request), request)
-
-    async def remove(self, request: Remove) -> None:
-        """See `Adapter`."""
-        return await self._run(self._operations.remove(request), request)
-
-    async def fetch(self, request: Fetch) -> Batch:
-        """See `Adapter`."""
-        return await self._run(self._operations.fetch(request), request)
-
-    async def scroll(self, request: Scroll) -> Batch:
-        """See `Adapter`."""
-        return await self._run(self._operations.scroll(request), request)
-
-    async def count(self, request: Count) -> int:
-        """See `Adapter`."""
-        return await self._run(self._operations.count(request), request)
-
-    async def tenants(self, request: Tenants) -> list[str]:
-        """See `Adapter`."""
-        return await self._run(self._operations.tenants(request), request)
-
-    async def query(self, request: Query) -> list[list[Found]]:
-        """See `Adapter`."""
-        return await self._run(self._operations.query(request), request)
+    async def perform(self, request: BackendRequest) -> Any:
+        """Run the operation of the request's name."""
+        return await self._run(getattr(self._operations, request.method)(request), request)
 
     async def close(self) -> None:
         """Close connections."""

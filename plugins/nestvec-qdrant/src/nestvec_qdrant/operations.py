@@ -24,6 +24,7 @@ from nestvec.contract import (
     Drop,
     Fetch,
     Found,
+    ListCollections,
     Point,
     Query,
     Remove,
@@ -95,7 +96,7 @@ class Operations:
         names = {alias.alias_name: alias.collection_name for alias in found.aliases}
         return names.get(request.name)
 
-    def list_collections(self) -> Operation[list[str]]:
+    def list_collections(self, _: ListCollections | None = None) -> Operation[list[str]]:
         """The names of all collections; aliases are not among them."""
         found = yield call("get_collections")
         return [collection.name for collection in found.collections]
