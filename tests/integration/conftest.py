@@ -6,22 +6,7 @@ import os
 
 import pytest
 
-#: At least one of every theme of the kit.
-SAMPLE = {
-    "test_plan_apply_plan",
-    "test_pointers_lead_and_move",
-    "test_collections_are_listed",
-    "test_mixed_up_spaces_are_refused",
-    "test_readers_follow_after_the_lease",
-    "test_metadata_keep_their_types",
-    "test_vectors_of_another_size_are_refused",
-    "test_searching_with_a_filter",
-    "test_missing_fields",
-    "test_replacing_a_document",
-    "test_interrupted_deletes_are_mended",
-    "test_tenants_are_kept_apart",
-    "test_events_are_emitted",
-}
+from nestvec.testing import SAMPLE
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from nestvec.errors import BackendRefused, NestvecError
-from nestvec.testing import AdapterConformance, EmbedderConformance
+from nestvec.testing import SAMPLE, AdapterConformance, EmbedderConformance
 from nestvec.testing.adapters import CollectionChecks
 from nestvec.testing.guard import checks_of, refused
 
@@ -82,7 +82,7 @@ def test_refused_accepts_the_right_error_only():
 
 SUITE = """
     import pytest
-    from nestvec.testing import AdapterConformance, BackendUnderTest
+    from nestvec.testing import SAMPLE, AdapterConformance, BackendUnderTest
     from nestvec.testing.mutants import ADAPTERS
 
     BROKEN = next(mutant for mutant in ADAPTERS if mutant.name == "IgnoresThreshold")
@@ -121,3 +121,7 @@ def test_excused_checks_run_and_must_fail(tmp_path):
     assert lines["TestForgotten"].startswith("ERROR")
     assert "must define a fixture `backend`" in output
     assert "a threshold lets" in output
+
+
+def test_the_sample_has_checks_of_the_kit_only():
+    assert set(checks_of(AdapterConformance)) > SAMPLE

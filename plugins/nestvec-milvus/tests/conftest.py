@@ -19,6 +19,7 @@ from nestvec.cli import main
 from nestvec.client.base import Runtime
 from nestvec.contract import Create, Drop
 from nestvec.drivers.retry import RetryPolicy
+from nestvec.testing import SAMPLE
 from nestvec.testing.registry import test_registry
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 from nestvec_milvus.adapter import AsyncMilvusAdapter, MilvusAdapter
@@ -278,16 +279,20 @@ def _on_server(item):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """On a real server the kit runs with the asynchronous client only, unless a long campaign was asked for.
+    """On a real server the whole kit runs with the asynchronous client, and a sample of it with the synchronous one.
 
-    Creating a collection takes it seconds, and both clients share every operation. The synchronous one runs
-    the kit on Milvus Lite, and the other modules' tests on the server.
+    Creating a collection takes it seconds, and both clients share every operation; a long campaign runs it all
+    twice. The synchronous client also runs the whole kit on Milvus Lite, and the other modules' tests on the server.
     """
     for item in items:
         if {"milvus_server", "guarded_server"} & set(getattr(item, "fixturenames", ())) or _on_server(item):
             item.add_marker(pytest.mark.server)
     if os.environ.get("NESTVEC_SOAK"):
         return
-    skipped = [item for item in items if "TestMilvusServer" in item.nodeid and "[sync" in item.name]
+    skipped = [
+        item
+        for item in items
+        if "TestMilvusServer" in item.nodeid and "[sync" in item.name and item.originalname not in SAMPLE
+    ]
     config.hook.pytest_deselected(items=skipped)
     items[:] = [item for item in items if item not in skipped]

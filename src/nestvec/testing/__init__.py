@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nestvec.testing.adapters import AdapterConformance
+    from nestvec.testing.adapters import SAMPLE, AdapterConformance
     from nestvec.testing.bench import BackendUnderTest, Bench
     from nestvec.testing.discarding import DiscardingAdapter
     from nestvec.testing.embedder_bench import EmbedderBench, EmbedderUnderTest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nestvec.testing.stepping import Stepper, trace
 
 __all__ = [
+    "SAMPLE",
     "AdapterConformance",
     "BackendUnderTest",
     "Bench",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "SAMPLE": "adapters",
     "AdapterConformance": "adapters",
     "BackendUnderTest": "bench",
     "Bench": "bench",

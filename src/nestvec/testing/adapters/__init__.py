@@ -11,6 +11,25 @@ from nestvec.testing.adapters.search import SearchChecks
 from nestvec.testing.adapters.spaces import SpaceChecks, SwitchChecks
 from nestvec.testing.adapters.tenants import TenantChecks
 
+#: At least one check of every theme, for places where the whole kit would take too long.
+SAMPLE = frozenset(
+    {
+        "test_plan_apply_plan",
+        "test_pointers_lead_and_move",
+        "test_collections_are_listed",
+        "test_mixed_up_spaces_are_refused",
+        "test_readers_follow_after_the_lease",
+        "test_metadata_keep_their_types",
+        "test_vectors_of_another_size_are_refused",
+        "test_searching_with_a_filter",
+        "test_missing_fields",
+        "test_replacing_a_document",
+        "test_interrupted_deletes_are_mended",
+        "test_tenants_are_kept_apart",
+        "test_events_are_emitted",
+    }
+)
+
 
 class AdapterConformance(
     CollectionChecks,
