@@ -81,6 +81,10 @@ class ModelCapabilities:
     max_tokens: int | None = None
     late_chunking: bool = False
     normalized: bool = True
+    #: Where the model runs, and on which weights: provenance, vouched for by measurement and not part of the space. A
+    #: short stable name without secrets, the same for everybody who gets the same vectors in the same way: the API's
+    #: name, or the plugin's with revision and number format. Empty: nothing else can stand in for this embedder.
+    host: str = ""
     #: Text put before the input, by task.
     prompts: Mapping[str, str] = field(default_factory=dict)
     #: Fingerprint of the nesting rotation that the core applies to full vectors, or None.

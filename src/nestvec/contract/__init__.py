@@ -15,6 +15,7 @@ from nestvec.contract.adapters import (
     BackendRequest,
 )
 from nestvec.contract.collections import (
+    MAX_NOTE,
     SYSTEM_FIELDS,
     CollectionInfo,
     Create,
@@ -22,8 +23,10 @@ from nestvec.contract.collections import (
     Drop,
     ListCollections,
     Point,
+    ReadNote,
     Resolve,
     Update,
+    WriteNote,
 )
 from nestvec.contract.embedding import (
     AsyncEmbedder,
@@ -53,6 +56,7 @@ from nestvec.contract.records import (
 from nestvec.contract.single import AsyncSingleAdapter, SingleAdapter
 
 __all__ = [
+    "MAX_NOTE",
     "SYSTEM_FIELDS",
     "Adapter",
     "Adopt",
@@ -80,6 +84,7 @@ __all__ = [
     "ListCollections",
     "Point",
     "Query",
+    "ReadNote",
     "Remove",
     "Resolve",
     "Scroll",
@@ -87,6 +92,7 @@ __all__ = [
     "Tenants",
     "Update",
     "Write",
+    "WriteNote",
     "lookup",
     "pick",
 ]

@@ -12,8 +12,10 @@ from nestvec.contract.collections import (
     Drop,
     ListCollections,
     Point,
+    ReadNote,
     Resolve,
     Update,
+    WriteNote,
 )
 from nestvec.contract.foreign import Adopt
 from nestvec.contract.records import Batch, Count, Fetch, Found, Query, Remove, Scroll, Tenants, Write
@@ -31,6 +33,8 @@ BackendRequest: TypeAlias = (
     | Adopt
     | Point
     | Drop
+    | WriteNote
+    | ReadNote
     | Write
     | Remove
     | Fetch
@@ -67,6 +71,10 @@ class Adapter(ABC):
     def point(self, request: Point) -> None: ...
     @abstractmethod
     def drop(self, request: Drop) -> None: ...
+    @abstractmethod
+    def write_note(self, request: WriteNote) -> None: ...
+    @abstractmethod
+    def read_note(self, request: ReadNote) -> str | None: ...
     @abstractmethod
     def write(self, request: Write) -> None: ...
     @abstractmethod
@@ -109,6 +117,10 @@ class AsyncAdapter(ABC):
     async def point(self, request: Point) -> None: ...
     @abstractmethod
     async def drop(self, request: Drop) -> None: ...
+    @abstractmethod
+    async def write_note(self, request: WriteNote) -> None: ...
+    @abstractmethod
+    async def read_note(self, request: ReadNote) -> str | None: ...
     @abstractmethod
     async def write(self, request: Write) -> None: ...
     @abstractmethod

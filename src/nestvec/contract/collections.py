@@ -106,3 +106,31 @@ class Drop:
 
     method: ClassVar[str] = "drop"
     physical: str
+
+
+#: Bytes of UTF-8 that a note may have; every backend has room for that.
+MAX_NOTE = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WriteNote:
+    """Keep a short text beside a collection, under a name; None removes it. Answered with None.
+
+    A note belongs to the physical collection and goes with it. It is neither a record nor part of the collection's own
+    record: no search, count, scroll or list of tenants shows it. Names are lower-case letters, digits and hyphens; a
+    text has at most `MAX_NOTE` bytes. Writing one replaces it as a whole; others are left alone.
+    """
+
+    method: ClassVar[str] = "write_note"
+    physical: str
+    name: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadNote:
+    """Answered with the text of a note, or None where there is none of that name."""
+
+    method: ClassVar[str] = "read_note"
+    physical: str
+    name: str

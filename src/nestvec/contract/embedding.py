@@ -40,6 +40,8 @@ class Encode:
     task: str | None
     dimensions: int
     late: bool = False
+    #: To be computed now: a cache may not answer it, nor keep the answer. For measuring an embedder.
+    fresh: bool = False
     #: Asked now and then by embedders that may take long: whether the caller was interrupted.
     cancelled: Callable[[], bool] | None = field(default=None, compare=False, repr=False)
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
         Drop,
         ListCollections,
         Point,
+        ReadNote,
         Resolve,
         Update,
+        WriteNote,
     )
     from nestvec.contract.foreign import Adopt
     from nestvec.contract.records import Batch, Count, Fetch, Found, Query, Remove, Scroll, Tenants, Write
@@ -64,6 +66,15 @@ class SingleAdapter(Adapter):
     def drop(self, request: Drop) -> None:
         """See `Adapter`."""
         self.perform(request)
+
+    def write_note(self, request: WriteNote) -> None:
+        """See `Adapter`."""
+        self.perform(request)
+
+    def read_note(self, request: ReadNote) -> str | None:
+        """See `Adapter`."""
+        answer: str | None = self.perform(request)
+        return answer
 
     def write(self, request: Write) -> None:
         """See `Adapter`."""
@@ -140,6 +151,15 @@ class AsyncSingleAdapter(AsyncAdapter):
     async def drop(self, request: Drop) -> None:
         """See `Adapter`."""
         await self.perform(request)
+
+    async def write_note(self, request: WriteNote) -> None:
+        """See `Adapter`."""
+        await self.perform(request)
+
+    async def read_note(self, request: ReadNote) -> str | None:
+        """See `Adapter`."""
+        answer: str | None = await self.perform(request)
+        return answer
 
     async def write(self, request: Write) -> None:
         """See `Adapter`."""

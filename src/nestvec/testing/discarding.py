@@ -20,12 +20,14 @@ from nestvec.contract import (
     ListCollections,
     Point,
     Query,
+    ReadNote,
     Remove,
     Resolve,
     Scroll,
     Tenants,
     Update,
     Write,
+    WriteNote,
 )
 from nestvec.errors import CollectionNotFound
 from nestvec.hookspecs import hookimpl
@@ -85,6 +87,14 @@ class DiscardingAdapter(Adapter):
     def drop(self, request: Drop) -> None:
         """See `Adapter`."""
         self._names.drop(request)
+
+    def write_note(self, request: WriteNote) -> None:
+        """See `Adapter`."""
+        self._names.write_note(request)
+
+    def read_note(self, request: ReadNote) -> str | None:
+        """See `Adapter`."""
+        return self._names.read_note(request)
 
     def write(self, request: Write) -> None:
         """Count them."""

@@ -26,12 +26,14 @@ from nestvec.contract import (
     ListCollections,
     Point,
     Query,
+    ReadNote,
     Remove,
     Resolve,
     Scroll,
     Tenants,
     Update,
     Write,
+    WriteNote,
     lookup,
     pick,
 )
@@ -58,6 +60,7 @@ class _Stored:
 class _Collection:
     info: CollectionInfo
     points: dict[str, _Stored] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -133,6 +136,18 @@ class MemoryAdapter(Adapter):
         """See `Adapter`."""
         with self._lock:
             self._collections.pop(request.physical, None)
+
+    def write_note(self, request: WriteNote) -> None:
+        """See `Adapter`."""
+        with self._lock:
+            notes = self._collection(request.physical).notes
+            notes.pop(request.name, None)
+            if request.text is not None:
+                notes[request.name] = request.text
+
+    def read_note(self, request: ReadNote) -> str | None:
+        """See `Adapter`."""
+        return self._collection(request.physical).notes.get(request.name)
 
     def write(self, request: Write) -> None:
         """See `Adapter`."""
