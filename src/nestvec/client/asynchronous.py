@@ -34,6 +34,7 @@ from nestvec.drivers.pipeline import run_all_async
 from nestvec.filters import FilterLike
 from nestvec.flows import apply as apply_flows
 from nestvec.flows import documents as document_flows
+from nestvec.flows import parity as parity_flows
 from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
@@ -314,6 +315,13 @@ class AsyncCollection:
         return await self._run(
             document_flows.delete_any(self._binding, document_ids, where, self.tenant, everything=everything)
         )
+
+    async def forget_canaries(self) -> None:
+        """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.
+
+        Only for whoever knows that the embedder gives the vectors that are stored.
+        """
+        await self._run(parity_flows.forget_canaries(self._binding))
 
     async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""

@@ -35,6 +35,7 @@ from nestvec.drivers.sync import PairPorts, Ports, run
 from nestvec.filters import FilterLike
 from nestvec.flows import apply as apply_flows
 from nestvec.flows import documents as document_flows
+from nestvec.flows import parity as parity_flows
 from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
@@ -323,6 +324,13 @@ class Collection:
         return self._run(
             document_flows.delete_any(self._binding, document_ids, where, self.tenant, everything=everything)
         )
+
+    def forget_canaries(self) -> None:
+        """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.
+
+        Only for whoever knows that the embedder gives the vectors that are stored.
+        """
+        self._run(parity_flows.forget_canaries(self._binding))
 
     def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""
