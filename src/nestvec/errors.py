@@ -10,7 +10,7 @@
     ├── InvalidInput                a value handed over by the caller can not be used
     │   ├── InvalidDocument         … a document
     │   ├── InvalidFilter           … a filter
-    │   └── InvalidName             … a collection or tenant name
+    │   └── InvalidName             … the name of a collection, a tenant or a note
     ├── Unsupported                 the backend or model can not do this; says what would work
     ├── SpaceError
     │   ├── SpaceMismatch           two embedding spaces differ; says where
@@ -94,7 +94,7 @@ class InvalidFilter(InvalidInput):
 
 
 class InvalidName(InvalidInput):
-    """A collection or tenant name breaks nestvec's or the backend's naming rules."""
+    """The name of a collection, a tenant or a note breaks nestvec's or the backend's naming rules."""
 
 
 class Unsupported(NestvecError):

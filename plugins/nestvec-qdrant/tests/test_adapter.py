@@ -18,12 +18,14 @@ from nestvec.contract import (
     ListCollections,
     Point,
     Query,
+    ReadNote,
     Remove,
     Resolve,
     Scroll,
     Tenants,
     Update,
     Write,
+    WriteNote,
 )
 from nestvec.errors import (
     BackendRefused,
@@ -93,6 +95,33 @@ def test_update_leaves_other_metadata_alone_and_adds_indexes(remote, server, kit
         remote.update(Update("docs_1", fields, {**kit.RECORD, "fields": {"tags": "keyword[]"}}))
         assert client.get_collection("docs_1").config.metadata["team"] == "search"
     assert remote.describe(Describe("docs_1")).fields == fields
+
+
+def test_notes_are_keys_of_their_own_beside_other_metadata(remote, server, kit):
+    remote.create(kit.create())
+    with closing(QdrantClient(url=server.url, check_compatibility=False)) as client:
+
+        def kept():
+            return client.get_collection("docs_1").config.metadata
+
+        client.update_collection("docs_1", metadata={"team": "search"})
+        for name in ("canaries", "move"):
+            remote.write_note(WriteNote("docs_1", name, f"text of {name}"))
+        own = {"nestvec": kit.RECORD, "team": "search"}
+        notes = {"nestvec-note-canaries": "text of canaries", "nestvec-note-move": "text of move"}
+        assert kept() == own | notes
+        for name in ("canaries", "move"):
+            remote.write_note(WriteNote("docs_1", name, None))
+        assert kept() == own
+
+
+def test_removing_a_note_where_there_is_no_metadata_yet(remote, server):
+    size = models.VectorParams(size=3, distance=models.Distance.COSINE)
+    with closing(QdrantClient(url=server.url, check_compatibility=False)) as client:
+        client.create_collection("theirs", size)
+    remote.write_note(WriteNote("theirs", "canaries", None))
+    assert remote.read_note(ReadNote("theirs", "canaries")) is None
+    assert remote.describe(Describe("theirs")).record is None
 
 
 def test_indexes_on_a_server(remote, server, kit):

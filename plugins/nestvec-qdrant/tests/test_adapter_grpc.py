@@ -18,10 +18,12 @@ from nestvec.contract import (
     ForeignLayout,
     ListCollections,
     Query,
+    ReadNote,
     Remove,
     Scroll,
     Tenants,
     Write,
+    WriteNote,
 )
 from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, CollectionNotFound
 from nestvec.filters import F, resolve, to_foreign
@@ -82,10 +84,11 @@ class Points(points_service_pb2_grpc.PointsServicer):
 
 
 class Collections(collections_service_pb2_grpc.CollectionsServicer):
-    """One collection of somebody else's, with a vector that has no name."""
+    """One collection of somebody else's, with a vector that has no name, and the metadata that it was sent."""
 
     def __init__(self):
         self.changes = []
+        self.metadata = {}
 
     def List(self, request, context):
         found = [protocol.CollectionDescription(name="docs_1")]
@@ -102,11 +105,13 @@ class Collections(collections_service_pb2_grpc.CollectionsServicer):
                 deleted_threshold=0.2, vacuum_min_vector_number=1, default_segment_number=1, flush_interval_sec=5
             ),
             wal_config=protocol.WalConfigDiff(wal_capacity_mb=32, wal_segments_ahead=0),
+            metadata=self.metadata,
         )
         return protocol.GetCollectionInfoResponse(result=protocol.CollectionInfo(status=1, config=config))
 
     def Update(self, request, context):
         self.changes.append(request)
+        self.metadata |= dict(request.metadata)
         return protocol.CollectionOperationResponse(result=True)
 
 
@@ -236,3 +241,13 @@ def test_what_others_made_is_adopted_by_one_change(adapter, collections, kit):
     (change,) = collections.changes
     assert [descriptor.name for descriptor, _ in change.ListFields()] == ["collection_name", "metadata"]
     assert change.metadata["nestvec"].struct_value.fields["name"].string_value == "docs"
+
+
+def test_a_note_is_one_change_and_null_removes_it(adapter, collections):
+    for text in ("Straße", "", None):
+        adapter.write_note(WriteNote("docs_1", "canaries", text))
+        assert adapter.read_note(ReadNote("docs_1", "canaries")) == text
+    for change in collections.changes:
+        assert [descriptor.name for descriptor, _ in change.ListFields()] == ["collection_name", "metadata"]
+        assert set(change.metadata) == {"nestvec-note-canaries"}
+    assert collections.changes[-1].metadata["nestvec-note-canaries"].WhichOneof("kind") == "null_value"

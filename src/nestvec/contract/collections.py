@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nestvec.contract.foreign import ForeignLayout
+from nestvec.errors import InvalidInput, InvalidName
 from nestvec.types import Field, FieldType, Metric
 
 if TYPE_CHECKING:
@@ -110,6 +112,7 @@ class Drop:
 
 #: Bytes of UTF-8 that a note may have; every backend has room for that.
 MAX_NOTE = 32 * 1024
+_NOTE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,11 @@ class WriteNote:
     """Keep a short text beside a collection, under a name; None removes it. Answered with None.
 
     A note belongs to the physical collection and goes with it. It is neither a record nor part of the collection's own
-    record: no search, count, scroll or list of tenants shows it. Names are lower-case letters, digits and hyphens; a
-    text has at most `MAX_NOTE` bytes. Writing one replaces it as a whole; others are left alone.
+    record: no search, count, scroll or list of tenants shows it. Writing one replaces it as a whole; others are left
+    alone, and removing one that is not there is no error. Without the collection it is `CollectionNotFound`.
+
+    Names are lower-case letters, digits and hyphens, at most 64 and no hyphen first; a text has at most `MAX_NOTE`
+    bytes. Raises `InvalidName` and `InvalidInput` when it is made, so adapters need not check.
     """
 
     method: ClassVar[str] = "write_note"
@@ -126,11 +132,40 @@ class WriteNote:
     name: str
     text: str | None
 
+    def __post_init__(self) -> None:
+        check_note(self.physical, self.name, self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class ReadNote:
-    """Answered with the text of a note, or None where there is none of that name."""
+    """Answered with the text of a note, or None where there is none of that name.
+
+    Without the collection it is `CollectionNotFound`. Raises `InvalidName` when it is made, as `WriteNote` does.
+    """
 
     method: ClassVar[str] = "read_note"
     physical: str
     name: str
+
+    def __post_init__(self) -> None:
+        check_note(self.physical, self.name)
+
+
+def check_note(physical: str, name: str, text: str | None = None) -> None:
+    """Refuse what can not be kept as a note. Raises `InvalidName`, `InvalidInput`."""
+    if not _NOTE_NAME.fullmatch(name):
+        raise InvalidName(
+            f"collection {physical!r}: {name!r} can not name a note; use up to 64 lower-case letters, digits and "
+            f"hyphens, no hyphen first"
+        )
+    try:
+        size = len((text or "").encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"collection {physical!r}: note {name!r} is no valid text: {error.reason} at position {error.start}; "
+            f"leave lone surrogates out"
+        ) from error
+    if size > MAX_NOTE:
+        raise InvalidInput(
+            f"collection {physical!r}: note {name!r} has {size} bytes, and {MAX_NOTE} at most can be kept; shorten it"
+        )

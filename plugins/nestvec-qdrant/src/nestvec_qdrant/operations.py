@@ -27,19 +27,21 @@ from nestvec.contract import (
     ListCollections,
     Point,
     Query,
+    ReadNote,
     Remove,
     Resolve,
     Scroll,
     Tenants,
     Update,
     Write,
+    WriteNote,
 )
 from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
 from nestvec.types import DENSE, Metric
 from nestvec_qdrant import schema
 from nestvec_qdrant.filters import compile_filter
 from nestvec_qdrant.foreign import check_layout, described, meant, native_ids, selection
-from nestvec_qdrant.paths import RECORD, TENANT, check_fields
+from nestvec_qdrant.paths import RECORD, TENANT, check_fields, note_key
 from nestvec_qdrant.records import ESSENTIAL, batch_of, of_tenant, record_of
 from nestvec_qdrant.writes import chunked, grpc_batches, local_points, rest_bodies
 
@@ -169,6 +171,16 @@ class Operations:
     def drop(self, request: Drop) -> Operation[None]:
         """Delete a collection."""
         yield call("delete_collection", collection_name=request.physical)
+
+    def write_note(self, request: WriteNote) -> Operation[None]:
+        """Keep a note under a key of its own in the collection's metadata; null removes a key."""
+        note = {note_key(request.name): request.text}
+        yield call("update_collection", collection_name=request.physical, metadata=note)
+
+    def read_note(self, request: ReadNote) -> Operation[str | None]:
+        """Look it up in the collection's metadata."""
+        info = yield call("get_collection", collection_name=request.physical)
+        return schema.note_at(info, request.name)
 
     def _check_server(self) -> Operation[None]:
         if not self.embedded:

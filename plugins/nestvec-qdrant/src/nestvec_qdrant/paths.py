@@ -33,6 +33,11 @@ def field_path(name: str) -> str:
     return f"{METADATA}.{name}" if _BARE.match(name) else f'{METADATA}."{name}"'
 
 
+def note_key(name: str) -> str:
+    """The key of a note in the collection's own metadata. Keys are merged one by one, so notes do not meet."""
+    return f"{RECORD}-note-{name}"
+
+
 def system_path(name: str) -> str:
     """The path of one of nestvec's own fields."""
     return DOCUMENT_ID if name == DOCUMENT_ID else f"{SYSTEM}.{name}"

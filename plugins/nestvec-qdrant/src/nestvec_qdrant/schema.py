@@ -12,7 +12,7 @@ from nestvec.contract import SYSTEM_FIELDS, CollectionInfo, Create
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Field, FieldType, Metric
 from nestvec_qdrant.options import QdrantCollectionOptions
-from nestvec_qdrant.paths import RECORD, TENANT, field_at, field_path, system_path
+from nestvec_qdrant.paths import RECORD, TENANT, field_at, field_path, note_key, system_path
 
 _DISTANCE = {
     Metric.COSINE: models.Distance.COSINE,
@@ -108,6 +108,12 @@ def record_at(info: models.CollectionInfo) -> dict[str, Any] | None:
     """What nestvec keeps on the collection."""
     record = (info.config.metadata or {}).get(RECORD)
     return record if isinstance(record, dict) else None
+
+
+def note_at(info: models.CollectionInfo, name: str) -> str | None:
+    """The text of a note on the collection."""
+    text: str | None = (info.config.metadata or {}).get(note_key(name))
+    return text
 
 
 def vectors_of(info: models.CollectionInfo) -> dict[str, models.VectorParams]:

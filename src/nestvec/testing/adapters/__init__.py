@@ -6,6 +6,7 @@ from nestvec.testing.adapters.adoption import AdoptionChecks
 from nestvec.testing.adapters.collections import ApplyChecks, CollectionChecks
 from nestvec.testing.adapters.documents import DocumentChecks, InterruptionChecks, ServiceChecks
 from nestvec.testing.adapters.filters import FilterChecks
+from nestvec.testing.adapters.notes import NoteChecks
 from nestvec.testing.adapters.records import FidelityChecks, RecordChecks
 from nestvec.testing.adapters.search import SearchChecks
 from nestvec.testing.adapters.spaces import SpaceChecks, SwitchChecks
@@ -19,6 +20,7 @@ SAMPLE = frozenset(
         "test_collections_are_listed",
         "test_mixed_up_spaces_are_refused",
         "test_readers_follow_after_the_lease",
+        "test_notes_are_kept_side_by_side",
         "test_metadata_keep_their_types",
         "test_vectors_of_another_size_are_refused",
         "test_searching_with_a_filter",
@@ -36,6 +38,7 @@ class AdapterConformance(
     ApplyChecks,
     SpaceChecks,
     SwitchChecks,
+    NoteChecks,
     RecordChecks,
     FidelityChecks,
     SearchChecks,

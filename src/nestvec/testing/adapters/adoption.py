@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from nestvec.contract import Count, Describe, Fetch, ForeignLayout, Query, Scroll
+from nestvec.contract import Count, Describe, Fetch, ForeignLayout, Query, ReadNote, Scroll, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, NestvecError, SpaceError, Unsupported
 from nestvec.filters import F, matches, resolve
 from nestvec.filters.resolve import to_foreign
@@ -141,7 +141,10 @@ class AdoptionChecks(AdapterKit):
             docs.upsert([document("x")])
         with refused(Unsupported, "delete from an adopted collection"):
             docs.delete(["x"])
-        _check_state(bench, layout, before, "searching and refused writes alter nothing")
+        bench.raw(WriteNote(layout.collection, "canaries", "text"))
+        assert bench.raw(ReadNote(layout.collection, "canaries")) == "text", "an adopted collection keeps notes, too"
+        assert [change.action for change in session.plan()] == ["none"], "a note leaves the record alone"
+        _check_state(bench, layout, before, "searching, refused writes and notes alter nothing")
 
     def test_adoption_refuses(self, bench: Bench, theirs: tuple[ForeignLayout, FloatArray]) -> None:
         """Another size, model, mapping or collection is a conflict before anything is written."""

@@ -16,12 +16,14 @@ from nestvec.contract import (
     ListCollections,
     Point,
     Query,
+    ReadNote,
     Remove,
     Resolve,
     Scroll,
     Tenants,
     Update,
     Write,
+    WriteNote,
 )
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound, ConfigError
 from nestvec.testing.adapters.base import AdapterKit
@@ -119,6 +121,9 @@ class CollectionChecks(AdapterKit):
         requests: list[Any] = [
             Update(physical, PARSED, {"nestvec": 1}),
             Point(bench.capabilities.names.encode(f"{bench.name}missing"), physical),
+            WriteNote(physical, "note", "text"),
+            WriteNote(physical, "note", None),
+            ReadNote(physical, "note"),
             Write(physical, [record("a")], rows),
             Remove(physical, [record("a").id]),
             Fetch(physical, [record("a").id]),

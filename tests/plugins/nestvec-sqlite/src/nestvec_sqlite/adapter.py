@@ -25,12 +25,14 @@ from nestvec.contract import (
     ListCollections,
     Point,
     Query,
+    ReadNote,
     Remove,
     Resolve,
     Scroll,
     Tenants,
     Update,
     Write,
+    WriteNote,
 )
 from nestvec.errors import BackendRefused, CollectionNotFound
 from nestvec_sqlite.plugin import CAPABILITIES
@@ -100,9 +102,27 @@ class SqliteAdapter(Adapter):
             db.execute("INSERT OR REPLACE INTO pointers VALUES (?, ?)", (request.name, request.physical))
 
     def drop(self, request: Drop) -> None:
-        """See `Adapter`. Its records and pointers go with it."""
+        """See `Adapter`. Its records, notes and pointers go with it."""
         with self._store.transaction() as db:
             db.execute("DELETE FROM collections WHERE physical = ?", (request.physical,))
+
+    def write_note(self, request: WriteNote) -> None:
+        """See `Adapter`."""
+        key = (request.physical, request.name)
+        with self._store.transaction() as db:
+            _info(db, request.physical)
+            if request.text is None:
+                db.execute("DELETE FROM notes WHERE physical = ? AND name = ?", key)
+            else:
+                db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (*key, request.text))
+
+    def read_note(self, request: ReadNote) -> str | None:
+        """See `Adapter`."""
+        key = (request.physical, request.name)
+        with self._store.transaction() as db:
+            _info(db, request.physical)
+            row = db.execute("SELECT text FROM notes WHERE physical = ? AND name = ?", key).fetchone()
+        return row[0] if row else None
 
     # ------------------------------------------------------------ records
 

@@ -27,6 +27,11 @@ SCHEMA = (
         system TEXT NOT NULL,
         vector BLOB NOT NULL,
         UNIQUE (physical, tenant, id))""",
+    """CREATE TABLE IF NOT EXISTS notes (
+        physical TEXT NOT NULL REFERENCES collections ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (physical, name))""",
 )
 
 #: SQLite's primary result codes, the error each becomes, and what to do about it.
