@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def made(of, host="one", accepted=None):
     legs = legs_of(of)
     count = len(texts_for(of.dimensions, legs))
     vectors = {leg: rows(count, of.dimensions, seed) for seed, leg in enumerate(legs)}
-    return Canaries(host, vectors, accepted or {})
+    return replace(Canaries.of(host, vectors), accepted=accepted or {})
 
 
 # ------------------------------------------------------------ what is embedded
@@ -212,7 +213,7 @@ def test_vectors_for_which_there_is_no_room():
 def test_lengths_are_kept():
     of = space()
     canaries = made(of)
-    longer = Canaries("one", {leg: 3 * vectors for leg, vectors in canaries.vectors.items()})
+    longer = Canaries.of("one", {leg: 3 * vectors for leg, vectors in canaries.vectors.items()})
     found = compare(longer.vectors, Canaries.read(longer.to_text(), of, "docs").vectors).agreement
     assert found.stretch < STRETCH / 100
 
@@ -222,6 +223,7 @@ def test_accepted_hosts_are_kept_with_what_was_measured():
     canaries = made(of).accepting("two", Agreement(0.9987654321, 0.9996, 0.001))
     read = Canaries.read(canaries.to_text(), of, "docs")
     assert read.accepted == {"two": Agreement(0.998765, 0.9996, 0.001)}
+    assert read.legs == canaries.legs, "reading and writing again loses nothing more"
     assert [read.vouches_for(host) for host in ("one", "two", "three")] == [True, True, False]
 
 

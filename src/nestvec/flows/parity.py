@@ -120,7 +120,7 @@ def _find_out(spec: CollectionSpec, target: Target, until: float, *, writing: bo
         if not writing or (yield Count(target.physical)):
             refusal = partial(_refusal, spec, stored, comparison)
             return Standing(target.physical, until, refusal=refusal), usage
-    made = Canaries(host, vectors) if stored is None else Canaries(host, vectors, version=stored.version)
+    made = Canaries.of(host, vectors) if stored is None else Canaries.of(host, vectors, stored.version)
     yield WriteNote(target.physical, NOTE, made.to_text())
     yield Emit(Event("canaries_stored", spec.name, {"host": host}))
     return admitted, usage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,19 +31,53 @@ QUANTIZATION = 1.3e-4
 
 
 @dataclass(frozen=True, slots=True)
+class Packed:
+    """Vectors as the note keeps them: their lengths, and their directions in base64. See `pack`."""
+
+    dimensions: int
+    lengths: tuple[float, ...]
+    directions: str
+
+    @classmethod
+    def of(cls, rows: FloatArray) -> Packed:
+        """Shape (texts, dimensions)."""
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
+        rounded = tuple(float(f"{length:.5g}") for length in lengths)
+        return cls(rows.shape[1], rounded, base64.b64encode(pack(rows)).decode("ascii"))
+
+    def rows(self) -> FloatArray:
+        """The vectors, nearly: shape (texts, dimensions). Raises ValueError where this is not what `of` made."""
+        directions = unpack(base64.b64decode(self.directions, validate=True), self.dimensions)
+        lengths = np.asarray(self.lengths, np.float32)
+        if len(directions) != len(lengths) or not (np.isfinite(directions).all() and np.isfinite(lengths).all()):
+            raise ValueError(f"{len(directions)} vectors have {len(lengths)} lengths, or are not finite")
+        rows: FloatArray = normalize(directions) * lengths[:, None]
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
 class Canaries:
-    """What a collection's note says: `vectors` has shape (texts, dimensions) for each leg of its space."""
+    """What a collection's note says: who made it, vectors for each leg of its space, and who was found to agree."""
 
     host: str
-    vectors: Mapping[Leg, FloatArray]
+    legs: Mapping[Leg, Packed]
     accepted: Mapping[str, Agreement] = field(default_factory=dict)
     version: int = VERSION
+
+    @classmethod
+    def of(cls, host: str, vectors: Mapping[Leg, FloatArray], version: int = VERSION) -> Canaries:
+        """Those of a host: shape (texts, dimensions) for each leg."""
+        return cls(host, {leg: Packed.of(rows) for leg, rows in vectors.items()}, version=version)
+
+    @property
+    def vectors(self) -> dict[Leg, FloatArray]:
+        """Shape (texts, dimensions) for each leg."""
+        return {leg: packed.rows() for leg, packed in self.legs.items()}
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The texts that were embedded."""
-        count = len(next(iter(self.vectors.values())))
-        return TEXTS[self.version][:count]
+        return TEXTS[self.version][: len(next(iter(self.legs.values())).lengths)]
 
     def vouches_for(self, host: str) -> bool:
         """Whether this host made the canaries or was found to agree with them."""
@@ -58,7 +91,10 @@ class Canaries:
         """At most `MAX_NOTE` bytes. Where there is no room, the hosts accepted first are left out: they are compared
         again when they come back."""
         accepted = {host: list(agreement.to_dict().values()) for host, agreement in self.accepted.items()}
-        legs = [{"task": leg.task, "late": leg.late, **_packed(rows)} for leg, rows in self.vectors.items()]
+        legs = [
+            {"task": leg.task, "late": leg.late, "lengths": packed.lengths, "vectors": packed.directions}
+            for leg, packed in self.legs.items()
+        ]
         while True:
             note = {"version": self.version, "host": self.host, "accepted": accepted, "legs": legs}
             text = json.dumps(note, separators=(",", ":"))
@@ -86,13 +122,18 @@ class Canaries:
 
     @classmethod
     def _parse(cls, note: Mapping[str, Any], space: EmbeddingSpace) -> Canaries:
-        expected = legs_of(space)
-        vectors = {Leg(leg["task"], leg["late"]): _unpacked(leg, space.dimensions) for leg in note["legs"]}
-        counts = {len(rows) for rows in vectors.values()}
-        if tuple(vectors) != expected or len(counts) != 1 or not 1 <= min(counts) <= len(TEXTS[note["version"]]):
-            raise ValueError(f"it has {[str(leg) for leg in vectors]} and not {[str(leg) for leg in expected]}")
+        legs = {
+            Leg(leg["task"], leg["late"]): Packed(space.dimensions, tuple(map(float, leg["lengths"])), leg["vectors"])
+            for leg in note["legs"]
+        }
         accepted = {str(host): Agreement(*map(float, figures)) for host, figures in note["accepted"].items()}
-        return cls(_text(note["host"]), vectors, accepted, note["version"])
+        read = cls(note["host"], legs, accepted, note["version"])
+        counts = {len(rows) for rows in read.vectors.values()}
+        if tuple(legs) != legs_of(space) or len(counts) != 1 or not 1 <= min(counts) <= len(TEXTS[read.version]):
+            raise ValueError(f"it has {[str(leg) for leg in legs]}, each with {sorted(counts)} vectors")
+        if not isinstance(read.host, str) or not read.host:
+            raise ValueError(f"its host is {read.host!r}")
+        return read
 
 
 def texts_for(dimensions: int, legs: Sequence[Leg], version: int = VERSION) -> tuple[str, ...]:
@@ -131,29 +172,6 @@ def unpack(packed: bytes, dimensions: int) -> FloatArray:
     return np.ascontiguousarray(whole.reshape(rows, -1)[:, :dimensions])
 
 
-def _packed(rows: FloatArray) -> dict[str, Any]:
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
-    text = base64.b64encode(pack(rows)).decode("ascii")
-    return {"lengths": [float(f"{length:.5g}") for length in lengths], "vectors": text}
-
-
-def _unpacked(leg: Mapping[str, Any], dimensions: int) -> FloatArray:
-    try:
-        packed = base64.b64decode(leg["vectors"], validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"its vectors are no base64: {error}") from error
-    rows, lengths = unpack(packed, dimensions), np.asarray(leg["lengths"], np.float32)
-    if lengths.shape != (len(rows),) or not (np.isfinite(rows).all() and np.isfinite(lengths).all()):
-        raise ValueError(f"{len(rows)} vectors have {lengths.shape} lengths, or are not finite")
-    return np.ascontiguousarray(normalize(rows) * lengths[:, None])
-
-
 def _packed_size(dimensions: int) -> int:
     """Characters that one more vector takes, at most."""
     return -(-(-(-dimensions // _BLOCK) * (2 + _BLOCK)) // 3) * 4
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"its host is {value!r}")
-    return value
