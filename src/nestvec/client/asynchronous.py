@@ -46,6 +46,7 @@ from nestvec.specs import CollectionSpec
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
+    from nestvec.parity.agreement import Agreement
     from nestvec.types import FloatArray
 
 
@@ -315,6 +316,10 @@ class AsyncCollection:
         return await self._run(
             document_flows.delete_any(self._binding, document_ids, where, self.tenant, everything=everything)
         )
+
+    async def hosts(self) -> dict[str, Agreement | None]:
+        """The hosts that may embed for it: the first one (None), and those that agreed with it, and how well."""
+        return await self._run(parity_flows.hosts(self._binding))
 
     async def forget_canaries(self) -> None:
         """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.

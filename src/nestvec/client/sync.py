@@ -47,6 +47,7 @@ from nestvec.specs import CollectionSpec
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
+    from nestvec.parity.agreement import Agreement
     from nestvec.types import FloatArray
 
 
@@ -324,6 +325,10 @@ class Collection:
         return self._run(
             document_flows.delete_any(self._binding, document_ids, where, self.tenant, everything=everything)
         )
+
+    def hosts(self) -> dict[str, Agreement | None]:
+        """The hosts that may embed for it: the first one (None), and those that agreed with it, and how well."""
+        return self._run(parity_flows.hosts(self._binding))
 
     def forget_canaries(self) -> None:
         """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.

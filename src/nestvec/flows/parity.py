@@ -21,6 +21,7 @@ from nestvec.types import Usage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nestvec.parity.agreement import Agreement
     from nestvec.parity.canaries import Leg
     from nestvec.specs import CollectionSpec
     from nestvec.types import FloatArray
@@ -48,14 +49,15 @@ def measure(legs: Sequence[Leg], dimensions: int, texts: Sequence[str]) -> Flow[
     return vectors, usage
 
 
-def canaries_of(binding: Binding) -> Flow[Canaries | None]:
-    """What is noted beside the current collection. Raises `SpaceUnknown` where it can not be read."""
+def hosts(binding: Binding) -> Flow[dict[str, Agreement | None]]:
+    """Who may embed for the collection: who made its canaries, then who was compared, with what was measured."""
     target = yield from bind(binding)
-    return (yield from read_canaries(binding.spec, target))
+    canaries = yield from read_canaries(binding.spec, target)
+    return {canaries.host: None, **canaries.accepted} if canaries is not None else {}
 
 
 def read_canaries(spec: CollectionSpec, target: Target) -> Flow[Canaries | None]:
-    """What is noted beside a collection; there is nothing beside somebody else's."""
+    """What is noted beside a collection; there is nothing beside somebody else's. Raises `SpaceUnknown`."""
     if target.foreign is not None:
         return None
     text: str | None = yield ReadNote(target.physical, NOTE)
