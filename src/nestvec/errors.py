@@ -14,6 +14,7 @@
     ├── Unsupported                 the backend or model can not do this; says what would work
     ├── SpaceError
     │   ├── SpaceMismatch           two embedding spaces differ; says where
+    │   ├── HostMismatch            another host of the model gives other vectors; says how far off they are
     │   └── SpaceUnknown            a foreign collection: nestvec can not vouch for its space
     ├── CollectionError
     │   ├── CollectionNotFound
@@ -112,8 +113,19 @@ class SpaceMismatch(SpaceError):
         super().__init__(message)
 
 
+class HostMismatch(SpaceError):
+    """An embedder's vectors are not those of the host that filled the collection, although the space is the same.
+
+    `made_by` and `host` name the two, `least` and `median` are the cosines that were measured.
+    """
+
+    def __init__(self, message: str, *, made_by: str, host: str, least: float, median: float) -> None:
+        self.made_by, self.host, self.least, self.median = made_by, host, least, median
+        super().__init__(message)
+
+
 class SpaceUnknown(SpaceError):
-    """The collection carries no space: somebody else made it, and nestvec can not vouch for it."""
+    """The collection carries no space, or none that can be read: nestvec can not vouch for it."""
 
 
 class CollectionError(NestvecError):

@@ -23,7 +23,9 @@ from nestvec.options import Options, Secret
 if TYPE_CHECKING:
     from nestvec.capabilities import ModelCapabilities
     from nestvec.cli.session import Session
+    from nestvec.client.sync import Collection
     from nestvec.config import Connection
+    from nestvec.flows.apply import Status
     from nestvec.types import FloatArray
 
 _TEXT = "The library opens at nine in the morning."
@@ -58,7 +60,7 @@ def examine(session: Session) -> Iterator[Check]:
     problem: ConfigError | None = None
     present = session.path.is_file()
     try:
-        config = session.load() if present else _default(session)
+        config = configured(session)
     except ConfigError as error:
         problem = error
     yield from _plugins(session, config)
@@ -67,7 +69,10 @@ def examine(session: Session) -> Iterator[Check]:
         yield from _components(session, config)
 
 
-def _default(session: Session) -> Config:
+def configured(session: Session) -> Config:
+    """The configuration file, or the embedded default where there is none. Raises `ConfigError`."""
+    if session.path.is_file():
+        return session.load()
     return parse_config(default_values(session.registry, "check", None, {}), session.registry)
 
 
@@ -209,15 +214,29 @@ def _collection(nv: Nestvec, name: str, *, reachable: bool) -> Check:
         return failed(subject, error)
     details = "; ".join(status.change.details)
     if status.change.action == "none":
-        return _counted(subject, status.documents, status.chunks, status.outdated, late_cost(nv[name].spec))
+        try:
+            known = _hosts(nv[name])
+        except NestvecError as error:
+            return failed(subject, error)
+        return _counted(subject, status, late_cost(nv[name].spec), known)
     if status.change.action == "conflict":
         return Check("fail", subject, details)
     verb = "does not exist yet" if status.change.action == "create" else f"differs: {details}"
     return Check("warn", subject, verb, f"nestvec apply {name}")
 
 
-def _counted(subject: str, documents: int | None, chunks: int | None, outdated: int | None, cost: str | None) -> Check:
-    detail = "; ".join(filter(None, (f"{documents or 0:,} documents, {chunks or 0:,} chunks", cost)))
-    if outdated:
-        return Check("warn", subject, f"{detail}, {outdated:,} with earlier settings", "ingest those documents again")
-    return Check("ok", subject, detail)
+def _counted(subject: str, status: Status, *more: str | None) -> Check:
+    counts = f"{status.documents or 0:,} documents, {status.chunks or 0:,} chunks"
+    old = f"{status.outdated:,} with earlier settings" if status.outdated else None
+    detail = "; ".join(filter(None, (counts, old, *more)))
+    return Check("warn", subject, detail, "ingest those documents again") if old else Check("ok", subject, detail)
+
+
+def _hosts(target: Collection) -> str | None:
+    """Whose vectors a collection holds, and whose may join them."""
+    known = target.hosts()
+    if not known:
+        return None
+    parts = [f"{host} agrees ({found})" if found else f"embedded by {host}" for host, found in known.items()]
+    host = target.spec.model.host
+    return "; ".join(parts if host in known or not host else [*parts, f"{host} will be compared"])

@@ -110,6 +110,7 @@ def _status_row(item: Status) -> list[str]:
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--where", callback=json_object, metavar="JSON", help="Delete the documents that match this filter.")
 @click.option("--all", "everything", is_flag=True, help="Delete every document; the empty collection stays.")
+@click.option("--canaries", is_flag=True, help="Delete no document, but the vectors that tell hosts apart.")
 @click.option("--namespace", metavar="NAME", help="The tenant whose documents to delete.")
 @command
 def delete(
@@ -118,15 +119,20 @@ def delete(
     ids: tuple[str, ...],
     where: dict[str, Any] | None,
     everything: bool,
+    canaries: bool,
     namespace: str | None,
 ) -> None:
     """Delete documents of COLLECTION, by id or by filter. Ids that are not there are no error."""
-    if bool(ids) + (where is not None) + everything != 1:
-        raise click.UsageError("Say what to delete: ids, --where or --all (exactly one of them).")
+    if bool(ids) + (where is not None) + everything + canaries != 1:
+        raise click.UsageError("Say what to delete: ids, --where, --all or --canaries (exactly one of them).")
     if where == {}:
         raise InvalidInput("an empty filter selects every document; to delete all of them, say --all")
     with session.connect() as nv:
         target = open_collection(nv, collection, namespace)
+        if canaries:
+            target.forget_canaries()
+            _tell_forgotten(session, collection)
+            return
         deleted = target.delete(ids) if ids else target.delete(where=where, everything=everything)
     if session.json:
         print_json({"collection": collection, "deleted": deleted})
@@ -134,6 +140,13 @@ def delete(
     wanted = len(set(ids))
     absent = f" ({wanted - deleted} of {wanted} were not there)" if ids and deleted < wanted else ""
     say(f"{amount(deleted, 'document')} deleted from {clean(collection)}{absent}")
+
+
+def _tell_forgotten(session: Session, collection: str) -> None:
+    if session.json:
+        print_json({"collection": collection, "deleted": 0, "canaries": True})
+    else:
+        say(f"the canaries of {clean(collection)} are removed; the next ingestion makes others")
 
 
 def open_collection(nv: Nestvec, name: str, namespace: str | None) -> Collection:

@@ -34,6 +34,7 @@ from nestvec.drivers.pipeline import run_all_async
 from nestvec.filters import FilterLike
 from nestvec.flows import apply as apply_flows
 from nestvec.flows import documents as document_flows
+from nestvec.flows import parity as parity_flows
 from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
@@ -45,6 +46,7 @@ from nestvec.specs import CollectionSpec
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
+    from nestvec.parity.agreement import Agreement
     from nestvec.types import FloatArray
 
 
@@ -314,6 +316,17 @@ class AsyncCollection:
         return await self._run(
             document_flows.delete_any(self._binding, document_ids, where, self.tenant, everything=everything)
         )
+
+    async def hosts(self) -> dict[str, Agreement | None]:
+        """The hosts that may embed for it: the first one (None), and those that agreed with it, and how well."""
+        return await self._run(parity_flows.hosts(self._binding))
+
+    async def forget_canaries(self) -> None:
+        """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.
+
+        Only for whoever knows that the embedder gives the vectors that are stored.
+        """
+        await self._run(parity_flows.forget_canaries(self._binding))
 
     async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""

@@ -35,6 +35,7 @@ from nestvec.drivers.sync import PairPorts, Ports, run
 from nestvec.filters import FilterLike
 from nestvec.flows import apply as apply_flows
 from nestvec.flows import documents as document_flows
+from nestvec.flows import parity as parity_flows
 from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
@@ -46,6 +47,7 @@ from nestvec.specs import CollectionSpec
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
+    from nestvec.parity.agreement import Agreement
     from nestvec.types import FloatArray
 
 
@@ -323,6 +325,17 @@ class Collection:
         return self._run(
             document_flows.delete_any(self._binding, document_ids, where, self.tenant, everything=everything)
         )
+
+    def hosts(self) -> dict[str, Agreement | None]:
+        """The hosts that may embed for it: the first one (None), and those that agreed with it, and how well."""
+        return self._run(parity_flows.hosts(self._binding))
+
+    def forget_canaries(self) -> None:
+        """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.
+
+        Only for whoever knows that the embedder gives the vectors that are stored.
+        """
+        self._run(parity_flows.forget_canaries(self._binding))
 
     def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""

@@ -15,7 +15,7 @@ from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder, Enc
 from nestvec.drivers.retry import RetryPolicy, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
-from nestvec.flows.base import Emit, Flow, Request, T
+from nestvec.flows.base import Alone, Emit, Flow, Request, T
 from nestvec.flows.copy import At, PairFlow
 
 
@@ -29,11 +29,16 @@ class AsyncPorts:
     notify: Callable[[Event], None]
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], float] = time.monotonic
+    #: Held while a flow runs `Alone`. One for each handle.
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def answer(self, request: Request) -> Any:
         """Perform one request."""
         if isinstance(request, Emit):
             return self.notify(request.event)
+        if isinstance(request, Alone):
+            async with self.alone:
+                return await run(request.flow(), self)
         if isinstance(request, Encode):
             return await self._encode(request)
         adapter = await self.adapter()

@@ -16,7 +16,7 @@ from nestvec.contract import Adapter, Embedder, Encode, Encoded, Event
 from nestvec.drivers.retry import RetryPolicy, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
-from nestvec.flows.base import Emit, Flow, Request, T
+from nestvec.flows.base import Alone, Emit, Flow, Request, T
 from nestvec.flows.copy import At, PairFlow
 
 
@@ -38,6 +38,8 @@ class Ports:
     #: Held while a flow computes and not while it waits: of several that run in threads, one at a time comes to its
     #: next request as soon as it can, instead of all of them late.
     turn: AbstractContextManager[object] = field(default_factory=nullcontext)
+    #: Held while a flow runs `Alone`. One for each handle.
+    alone: AbstractContextManager[object] = field(default_factory=threading.Lock)
 
     def answer(self, request: Request) -> Any:
         """Perform one request."""
@@ -45,6 +47,9 @@ class Ports:
             raise Cancelled
         if isinstance(request, Emit):
             return self.notify(request.event)
+        if isinstance(request, Alone):
+            with self.alone:
+                return run(request.flow(), self)
         if isinstance(request, Encode):
             return self._encode(request)
         method = getattr(self.adapter(), request.method)

@@ -23,6 +23,7 @@ from nestvec.errors import (
     CollectionConflict,
     CollectionNotFound,
     GenerationMoved,
+    HostMismatch,
     InvalidName,
     Unsupported,
 )
@@ -46,7 +47,17 @@ class Emit:
     event: Event
 
 
-Request: TypeAlias = BackendRequest | Encode | Emit
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """Run another flow while no second one runs so for the same handle. Answered with its result by the driver itself.
+
+    Of several flows that need the same thing done first, one does it; the others wait, and look again.
+    """
+
+    flow: Callable[[], Generator[Any, Any, Any]]
+
+
+Request: TypeAlias = BackendRequest | Encode | Emit | Alone
 Flow: TypeAlias = Generator[Request, Any, T]
 
 
@@ -66,15 +77,26 @@ class Target:
         return self.stored.generation
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of the embedder's host at a physical collection; see `nestvec.flows.parity`."""
+
+    physical: str
+    until: float
+    admitted: bool = False
+    refusal: Callable[[], HostMismatch] | None = None
+
+
 @dataclass(slots=True)
 class Binding:
-    """What a handle knows of its collection. Shared by threads: `target` is replaced as a whole, never altered."""
+    """What a handle knows of its collection. Shared by threads: what changes is replaced as a whole, never altered."""
 
     spec: CollectionSpec
     capabilities: BackendCapabilities
     clock: Callable[[], float]
     lease: float = LEASE
     target: Target | None = field(default=None, repr=False)
+    standing: Standing | None = field(default=None, repr=False)
 
     @property
     def pointer(self) -> str:

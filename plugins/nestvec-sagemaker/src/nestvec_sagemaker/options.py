@@ -56,6 +56,13 @@ class SageMakerOptions(Options):
         return model
 
     @property
+    def host(self) -> str:
+        """Who answers. What an endpoint serves is up to whoever deployed it, so each is a host of its own; one of the
+        same name in another region or account is taken to be the same deployment."""
+        component = f"/{self.inference_component}" if self.inference_component is not None else ""
+        return f"sagemaker:{self.endpoint_name}{component}"
+
+    @property
     def row(self) -> KnownModel:
         """What is known of the model."""
         return MODELS[self.model]
@@ -64,4 +71,4 @@ class SageMakerOptions(Options):
 def capabilities(options: SageMakerOptions) -> ModelCapabilities:
     """The same space as every other host of these weights has; and how many requests may be under way."""
     declared = options.row.capabilities(options.model)
-    return replace(declared, batch=options.batch, concurrency=options.concurrency)
+    return replace(declared, host=options.host, batch=options.batch, concurrency=options.concurrency)

@@ -16,8 +16,10 @@ from nestvec.options import LocalPath, Options, Secret
 from nestvec.types import Purpose
 
 BASE_URL = "https://api.jina.ai/v1"
+#: What the public API is called as a host.
+PUBLIC = "jina-api"
 KEY = Secret(env="JINA_API_KEY")
-_PATH = "/embeddings"
+_VERSION, _PATH = "/v1", "/embeddings"
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SECRET = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 
@@ -160,11 +162,20 @@ class JinaOptions(Options):
         """The full address of the endpoint."""
         return self.base_url + _PATH
 
+    @property
+    def host(self) -> str:
+        """Who answers: the public API, or the server's name — and what it calls the model, where that differs."""
+        parts = split_address(self.base_url, example=BASE_URL)
+        path = "" if parts.path == _VERSION else parts.path
+        name = PUBLIC if self.base_url == BASE_URL else parts.netloc.lower() + path
+        return name if self.served_model in (None, self.model) else f"{name} ({self.served_model})"
+
 
 def capabilities(options: JinaOptions) -> ModelCapabilities:
     """What the model can do, and how many requests may be under way."""
     return replace(
         options.row.capabilities(options.model),
+        host=options.host,
         batch=options.batch,
         concurrency=options.concurrency,
         requests_per_minute=options.requests_per_minute or None,
