@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 #: What a folder of weights has: enough for every library that reads one.
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "**/*.json", "**/*.safetensors")
 #: What is beside them, for other runtimes: several times their size.
-_OTHERS = ("onnx/*", "openvino/*", "*.bin", "*.onnx", "*.pt")
+OTHERS = ("onnx/*", "openvino/*", "*.bin", "*.onnx", "*.pt")
 
 
-def locate(options: LocalOptions, repository: str) -> Path:
+def locate(
+    options: LocalOptions, repository: str, files: Sequence[str] = FILES, others: Sequence[str] = OTHERS
+) -> Path:
     """The folder of the weights: `path`, or what the hub's cache holds of the repository at the revision.
 
-    The network is touched only with `download = true`. Raises `ConfigError` saying what to download, and how.
+    The network is touched only with `download = true`; then `files` (patterns) without `others` are fetched. Raises
+    `ConfigError` saying what to download, and how.
     """
     if options.path is not None:
         if not options.path.is_dir():
@@ -36,8 +39,8 @@ def locate(options: LocalOptions, repository: str) -> Path:
                 repository,
                 revision=options.revision,
                 local_files_only=not options.download,
-                allow_patterns=list(FILES),
-                ignore_patterns=list(_OTHERS),
+                allow_patterns=list(files),
+                ignore_patterns=list(others),
             )
         )
 
