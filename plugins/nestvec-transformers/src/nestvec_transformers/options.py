@@ -64,6 +64,9 @@ class TransformersOptions(LocalOptions):
     """jina-embeddings-v3 in this process, through transformers and PEFT."""
 
     model: Literal["jina-embeddings-v3"] = Field("jina-embeddings-v3", description="The model's canonical name.")
+    max_tokens: StrictInt = Field(
+        8192, ge=64, le=8192, description="Most tokens of a text, or of a late-chunked window; fewer take less memory."
+    )
 
     @property
     def row(self) -> KnownModel:
@@ -74,4 +77,6 @@ class TransformersOptions(LocalOptions):
 def capabilities(options: TransformersOptions) -> ModelCapabilities:
     """The same space as every other host of these weights has."""
     declared = options.row.capabilities(options.model)
-    return replace(declared, batch=options.batch, host=f"transformers/{options.provenance}")
+    return replace(
+        declared, max_tokens=options.max_tokens, batch=options.batch, host=f"transformers/{options.provenance}"
+    )

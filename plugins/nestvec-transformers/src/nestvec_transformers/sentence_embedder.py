@@ -16,10 +16,12 @@ from nestvec.encoding.packing import Item, Progress, named
 from nestvec.errors import EmbedderError, EmbedderRefused, NestvecError, Unsupported
 from nestvec.types import Purpose
 from nestvec_transformers.batching import Batcher
-from nestvec_transformers.running import refuse_after_fork, stop_if_cancelled
+from nestvec_transformers.libraries import quiet
+from nestvec_transformers.running import FORKS, stop_if_cancelled
 from nestvec_transformers.sentence_check import check
 from nestvec_transformers.sentence_model import SentenceModel, load
 from nestvec_transformers.sentence_options import SentenceOptions, capabilities
+from nestvec_transformers.sequences import check_text
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
@@ -32,11 +34,12 @@ class SentenceEmbedder(Embedder):
     """
 
     def __init__(self, options: SentenceOptions) -> None:
-        refuse_after_fork()
+        FORKS.check()
         self._options, self._can = options, capabilities(options)
         self._batcher = Batcher(options.batch_tokens, options.batch)
         self._lock = threading.Lock()
-        self._model: SentenceModel | None = load(options)
+        with quiet():
+            self._model: SentenceModel | None = load(options)
         with self._explained():
             check(self._model, options)
 
@@ -70,7 +73,7 @@ class SentenceEmbedder(Embedder):
         self._model = None
 
     def _live(self) -> SentenceModel:
-        refuse_after_fork()
+        FORKS.check()
         if self._model is None:
             raise EmbedderError(f"the embedder {self!r} is closed; connect again")
         return self._model
@@ -115,7 +118,7 @@ class _Run:
             rows[numbers] = part
             self.progress.sent += 1
         for number in np.flatnonzero(~rows.any(axis=1)):
-            self._fail(items[number], EmbedderRefused("the model knows no word of a chunk, and gives it no direction"))
+            self._fail(items[number], EmbedderRefused("the model knows no word of the text: its vector is zero"))
         self.progress.keep(items, rows)
         self.progress.tokens = sum(lengths) if self._model.counts_tokens else 0
 
@@ -144,8 +147,8 @@ class _Run:
             self._fail(
                 item,
                 EmbedderRefused(
-                    f"a chunk has {item.tokens:,} tokens with prompt and marks; {self._options.model} takes {most:,}; "
-                    f"set a smaller chunking.size"
+                    f"the text has {item.tokens:,} tokens, prompt and marks included; {self._options.model} takes "
+                    f"{most:,} here; set a smaller chunking.size"
                 ),
             )
 
@@ -157,8 +160,10 @@ class _Run:
             for span, text in enumerate(group.texts())
         ]
         for item in items:
-            if not _is_unicode(item.text):
-                self._fail(item, EmbedderRefused("a chunk has a lone surrogate: that is not valid Unicode"))
+            try:
+                check_text(item.text)
+            except EmbedderRefused as error:
+                self._fail(item, error)
         return self._left(items)
 
     def _left(self, items: list[Item]) -> list[Item]:
@@ -166,11 +171,3 @@ class _Run:
 
     def _fail(self, item: Item, error: EmbedderRefused) -> None:
         self.progress.fail(item, named(self._request.groups[item.group], error))
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from nestvec.errors import ConfigError, EmbedderError, NestvecError, PluginBroken
 from nestvec_transformers.batching import is_out_of_memory
 from nestvec_transformers.device import choose_device, choose_dtype
+from nestvec_transformers.libraries import imported
 from nestvec_transformers.sentence_tasks import Call
-from nestvec_transformers.weights import how_to_get, locate
+from nestvec_transformers.weights import first_line, how_to_get, locate
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -25,6 +26,7 @@ _FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*/pytorch_m
 _CODE = ("*.py",)
 _OTHERS = ("onnx/*", "openvino/*", "*.onnx", "*.pt")
 _KIND = "SentenceTransformer"
+_INSTALL = "pip install 'nestvec-transformers[sentence-transformers]'"
 #: Tokens as they are, without what sentence-transformers does in silence: cutting texts off.
 _UNCUT = {"text": {"truncation": False, "padding": False, "verbose": False}, "common": {"return_tensors": None}}
 _CUT = {"text": {"padding": False}, "common": {"return_tensors": None}}
@@ -81,23 +83,18 @@ class SentenceModel:
 
 def load(options: SentenceOptions) -> SentenceModel:
     """Raises `PluginBroken` without sentence-transformers, and `ConfigError` for weights that it can not use."""
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise PluginBroken(
-            f"sentence-transformers can not be imported ({error}); "
-            f"pip install 'nestvec-transformers[sentence-transformers]'"
-        ) from error
+    (kind,) = imported("sentence_transformers:SentenceTransformer", install=_INSTALL)
     device = choose_device(options.device)
     dtype = choose_dtype(options.dtype, device)
     folder = locate(options, options.model, (*_FILES, *(_CODE if options.trust_remote_code else ())), _OTHERS)
     _check_kind(folder, options)
     try:
-        model = SentenceTransformer(
+        model = kind(
             str(folder),
             device=str(device),
             trust_remote_code=options.trust_remote_code,
-            local_files_only=not options.download,
+            # Its own files are all there; code of its own may be kept in another repository.
+            local_files_only=not (options.download and options.trust_remote_code),
             model_kwargs={"dtype": dtype},
         )
         if model.dtype != dtype:  # modules that are not made by transformers
@@ -128,7 +125,7 @@ def _check_kind(folder: Path, options: SentenceOptions) -> None:
 def _unloadable(error: Exception, folder: Path, options: SentenceOptions) -> NestvecError:
     if isinstance(error, NestvecError):
         return error
-    reason = f"{type(error).__name__}: {str(error).strip()[:500]}"
+    reason = f"{type(error).__name__}: {first_line(error)}"
     if "trust_remote_code" in str(error):
         return ConfigError(
             f"the model in {folder} brings Python code of its own, which is not run unasked; read it, and if you trust "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestvec.errors import ConfigError, EmbedderUnavailable, NestvecError, PluginBroken
+from nestvec.errors import ConfigError, EmbedderUnavailable, NestvecError
+from nestvec_transformers.libraries import imported
 
 if TYPE_CHECKING:
     from nestvec_transformers.options import LocalOptions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "**/*.json", "**/*.safetensors")
 #: What is beside them, for other runtimes: several times their size.
 OTHERS = ("onnx/*", "openvino/*", "*.bin", "*.onnx", "*.pt")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def locate(
@@ -24,24 +26,40 @@ def locate(
 ) -> Path:
     """The folder of the weights: `path`, or what the hub's cache holds of the repository at the revision.
 
-    The network is touched only with `download = true`; then `files` (patterns) without `others` are fetched. Raises
-    `ConfigError` saying what to download, and how.
+    `repository` is the one to take where the options name none; what is needed of it matches one of the patterns
+    `files`, and none of `others`. The network is touched only with `download = true`. Raises `ConfigError` saying what
+    to download, and how.
     """
     if options.path is not None:
         if not options.path.is_dir():
             raise ConfigError(f"path: the folder {options.path} is not there; {how_to_get(options, repository)}")
+        _check_record(options.path, options.revision)
         return options.path
-    from huggingface_hub import snapshot_download
+    (download,) = imported("huggingface_hub:snapshot_download")
+    try:
+        folder = download(
+            options.repository or repository,
+            revision=options.revision,
+            local_files_only=not options.download,
+            allow_patterns=list(files),
+            ignore_patterns=list(others),
+        )
+    except Exception as error:
+        raise _explanation(error, options, repository) from error
+    return Path(folder)
 
-    with explained(options, repository):
-        return Path(
-            snapshot_download(
-                repository,
-                revision=options.revision,
-                local_files_only=not options.download,
-                allow_patterns=list(files),
-                ignore_patterns=list(others),
-            )
+
+def _check_record(folder: Path, revision: str) -> None:
+    """`hf download --local-dir` leaves a note of what it fetched. Raises `ConfigError` where it says another commit."""
+    note = folder / ".cache" / "huggingface" / "download" / "config.json.metadata"
+    try:
+        fetched = note.read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError):
+        return  # downloaded in another way
+    if _COMMIT.fullmatch(fetched) and _COMMIT.fullmatch(revision) and fetched != revision:
+        raise ConfigError(
+            f"revision: {folder} holds {fetched}, as its download noted, not {revision}; say which of the two it is to "
+            f"be, and download that"
         )
 
 
@@ -78,36 +96,24 @@ def how_to_get(options: LocalOptions, repository: str) -> str:
     )
 
 
-@contextmanager
-def explained(options: LocalOptions, repository: str) -> Iterator[None]:
-    """Turns what the hub and the libraries raise while weights are found into errors that say what to do."""
-    try:
-        yield
-    except NestvecError:
-        raise
-    except Exception as error:
-        raise _explanation(error, options, repository) from error
-
-
 def _explanation(error: Exception, options: LocalOptions, repository: str) -> NestvecError:
-    from huggingface_hub import errors as hub
-
+    """What the hub's library raised, in words that say what to do."""
+    (hub,) = imported("huggingface_hub.errors")
     name, hint = options.repository or repository, how_to_get(options, repository)
     if isinstance(error, hub.GatedRepoError):
         return ConfigError(
-            f"the hub gives {name} only to who accepted its terms: do so at https://huggingface.co/{name}, then "
-            f"run hf auth login or set HF_TOKEN"
+            f"the hub gives {name} only to those who accepted its terms: do so at https://huggingface.co/{name}, then "
+            f"run hf auth login, or set HF_TOKEN"
         )
     if isinstance(error, hub.RevisionNotFoundError):
         return ConfigError(f"revision: {name} has no {options.revision!r}; look at its commits and tags on the hub")
     if isinstance(error, hub.RepositoryNotFoundError):
-        return ConfigError(f"repository: the hub has no {name!r}, or shows it only to its owners (hf auth login)")
-    if isinstance(error, hub.LocalEntryNotFoundError) and not options.download:
-        return ConfigError(f"{name} at {options.revision} is not on this machine; {hint}")
-    if isinstance(error, hub.LocalEntryNotFoundError | hub.OfflineModeIsEnabled | hub.HfHubHTTPError | OSError):
-        return EmbedderUnavailable(f"{name} can not be fetched from the hub ({_first_line(error)}); {hint}")
-    return PluginBroken(f"{name} can not be found: {type(error).__name__}: {_first_line(error)}")
+        return ConfigError(f"repository: the hub has no {name!r}, or shows it to its owners only (hf auth login)")
+    if options.download:
+        return EmbedderUnavailable(f"{name} can not be fetched from the hub ({first_line(error)}); {hint}")
+    return ConfigError(f"{name} at {options.revision} is not, or not whole, on this machine; {hint}")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """What a library says, without what follows: its name if it says nothing."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
