@@ -1,4 +1,4 @@
-"""The kit, on one model of each kind."""
+"""The kit, on models of three kinds that differ in everything it looks at."""
 
 from __future__ import annotations
 
@@ -7,33 +7,19 @@ import pytest
 from nestvec.testing import EmbedderConformance, EmbedderUnderTest
 
 
-class OfKind(EmbedderConformance):
-    kind = ""
-
-    @pytest.fixture(scope="class")
+class TestPromptsAndMatryoshka(EmbedderConformance):
+    @pytest.fixture
     def embedder(self, models) -> EmbedderUnderTest:
-        return EmbedderUnderTest("sentence-transformers", models.options(self.kind))
+        return EmbedderUnderTest("sentence-transformers", models.options("gemma"))
 
 
-class TestWithoutPrompts(OfKind):
-    kind = "plain"
+class TestNoTasksAndVectorsOfAnyLength(EmbedderConformance):
+    @pytest.fixture
+    def embedder(self, models) -> EmbedderUnderTest:
+        return EmbedderUnderTest("sentence-transformers", models.options("dot"))
 
 
-class TestWithPrompts(OfKind):
-    kind = "e5"
-
-
-class TestMatryoshkaThroughADenseModule(OfKind):
-    kind = "gemma"
-
-
-class TestDotProduct(OfKind):
-    kind = "dot"
-
-
-class TestRouter(OfKind):
-    kind = "two"
-
-
-class TestStatic(OfKind):
-    kind = "static"
+class TestRouterWithoutPrompts(EmbedderConformance):
+    @pytest.fixture
+    def embedder(self, models) -> EmbedderUnderTest:
+        return EmbedderUnderTest("sentence-transformers", models.options("two"))
