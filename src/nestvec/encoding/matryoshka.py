@@ -46,8 +46,16 @@ def check_dimensions(model: ModelCapabilities, dimensions: int) -> int:
         raise Unsupported(f"dimensions must be a whole number, not {dimensions!r}")
     if model.min_dimensions <= dimensions <= model.dimensions:
         return dimensions
-    offered = f"{model.min_dimensions} to {model.dimensions}" if model.matryoshka else f"{model.dimensions} only"
+    offered = f"{model.min_dimensions} to {model.dimensions}" if model.matryoshka else _whole(model, dimensions)
     raise Unsupported(f"{model.model} can not give {dimensions} dimensions; it offers {offered}")
+
+
+def _whole(model: ModelCapabilities, wanted: int) -> str:
+    """Of a model without prefixes, asked for one."""
+    only = f"{model.dimensions} only"
+    if not 1 <= wanted < model.dimensions:
+        return only
+    return f"{only}: it has no Matryoshka prefixes (nesting, a rotation fitted on a sample of vectors, would add some)"
 
 
 def check_vectors(vectors: FloatArray, rows: int, dimensions: int, source: str) -> FloatArray:

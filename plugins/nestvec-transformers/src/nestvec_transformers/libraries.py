@@ -15,8 +15,11 @@ from nestvec.errors import PluginBroken
 _INSTALL = "pip install 'nestvec-transformers' brings them (torch >= 2.6, transformers >= 5.8, peft >= 0.18)"
 
 
-def imported(*names: str) -> list[Any]:
-    """The modules of these names, or names in them ("transformers:JinaEmbeddingsV3Model"). Raises `PluginBroken`."""
+def imported(*names: str, install: str = _INSTALL) -> list[Any]:
+    """The modules of these names, or names in them ("transformers:JinaEmbeddingsV3Model").
+
+    Raises `PluginBroken` with how to `install` them.
+    """
     found = []
     for name in names:
         module, _, inside = name.partition(":")
@@ -24,7 +27,7 @@ def imported(*names: str) -> list[Any]:
             loaded = importlib.import_module(module)
             found.append(getattr(loaded, inside) if inside else loaded)
         except (ImportError, AttributeError, OSError, RuntimeError) as error:
-            raise PluginBroken(f"{name} can not be imported: {error}; {_INSTALL}") from error
+            raise PluginBroken(f"{name} can not be imported: {error}; {install}") from error
     return found
 
 

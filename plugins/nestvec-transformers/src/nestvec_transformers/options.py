@@ -15,7 +15,8 @@ from nestvec.options import LocalPath, Options
 #: The checkpoint that transformers reads without foreign code.
 REPOSITORY = "jinaai/jina-embeddings-v3-hf"
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?|xpu(:\d+)?)$"
-_NAME = r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$"
+#: A repository on the hub.
+NAME = r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$"
 _MOVING = re.compile(r"(main|master|head|latest|dev|refs/.*)", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w.+-]{1,64}", re.ASCII)
 
@@ -35,7 +36,7 @@ class LocalOptions(Options):
     """Where a model's weights are, and how they run: what all embedders of this distribution share."""
 
     path: LocalPath | None = Field(None, description="Folder with the model; default: what was downloaded before.")
-    repository: str | None = Field(None, pattern=_NAME, description="Its name on the Hugging Face hub, without path.")
+    repository: str | None = Field(None, pattern=NAME, description="Its name on the Hugging Face hub, without path.")
     revision: Annotated[str, AfterValidator(_pinned)] = Field(
         description="Which weights these are: a commit hash or a tag; never a branch."
     )

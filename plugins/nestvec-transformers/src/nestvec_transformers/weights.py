@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 #: What a folder of weights has: enough for every library that reads one.
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "**/*.json", "**/*.safetensors")
 #: What is beside them, for other runtimes: several times their size.
-_OTHERS = ("onnx/*", "openvino/*", "*.bin", "*.onnx", "*.pt")
+OTHERS = ("onnx/*", "openvino/*", "*.bin", "*.onnx", "*.pt")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def locate(options: LocalOptions, repository: str, files: Sequence[str] = FILES) -> Path:
+def locate(
+    options: LocalOptions, repository: str, files: Sequence[str] = FILES, others: Sequence[str] = OTHERS
+) -> Path:
     """The folder of the weights: `path`, or what the hub's cache holds of the repository at the revision.
 
-    `repository` is the one to take where the options name none; `files` are patterns of what is needed of it. The
-    network is touched only with `download = true`. Raises `ConfigError` saying what to download, and how.
+    `repository` is the one to take where the options name none; what is needed of it matches one of the patterns
+    `files`, and none of `others`. The network is touched only with `download = true`. Raises `ConfigError` saying what
+    to download, and how.
     """
     if options.path is not None:
         if not options.path.is_dir():
@@ -39,7 +42,7 @@ def locate(options: LocalOptions, repository: str, files: Sequence[str] = FILES)
             revision=options.revision,
             local_files_only=not options.download,
             allow_patterns=list(files),
-            ignore_patterns=list(_OTHERS),
+            ignore_patterns=list(others),
         )
     except Exception as error:
         raise _explanation(error, options, repository) from error
