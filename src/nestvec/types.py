@@ -127,12 +127,16 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an embedder consumed. Counters add up with `+`; an embedder leaves at 0 what it can not know."""
+    """What an embedder consumed. Counters add up with `+`; an embedder leaves at 0 what it can not know.
+
+    `cached` counts the texts whose vectors came from a cache; for them nothing else was consumed.
+    """
 
     tokens: int = 0
     requests: int = 0
     retries: int = 0
     windows: int = 0
+    cached: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -140,6 +144,7 @@ class Usage:
             self.requests + other.requests,
             self.retries + other.retries,
             self.windows + other.windows,
+            self.cached + other.cached,
         )
 
 

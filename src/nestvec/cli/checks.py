@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nestvec import __version__
-from nestvec.cli.output import amount
+from nestvec.cli.output import amount, megabytes
 from nestvec.cli.plugins import clashes, load_all
 from nestvec.client.base import default_values
 from nestvec.client.sync import Nestvec
@@ -128,8 +128,9 @@ def _components(session: Session, config: Config) -> Iterator[Check]:
             if check.status == "ok":
                 answering.add(name)
             yield check
-        for name in config.embedders:
+        for name, connection in config.embedders.items():
             yield from _embedder(nv, name)
+            yield from _cache(connection)
         if config.path is not None:
             for name, spec in config.collections.items():
                 yield _collection(nv, name, reachable=spec.backend in answering)
@@ -174,7 +175,7 @@ def _embedder(nv: Nestvec, name: str) -> Iterator[Check]:
     vectors: dict[str | None, FloatArray] = {}
     for task in model.tasks or (None,):
         try:
-            vectors[task] = nv.embed([_TEXT], task=task, embedder=name)[0]
+            vectors[task] = nv.embed([_TEXT], task=task, embedder=name, fresh=True)[0]
         except NestvecError as error:
             yield failed(f"{subject}, task {task}" if task else subject, error)
             return
@@ -186,6 +187,23 @@ def _embedder(nv: Nestvec, name: str) -> Iterator[Check]:
     else:
         tasks = f", {len(model.tasks)} tasks" if model.tasks else ", no tasks"
         yield Check("ok", subject, f"{model.model} answers: {model.dimensions} dimensions{tasks}")
+
+
+def _cache(connection: Connection[Any]) -> Iterator[Check]:
+    block, subject = connection.cache, f"cache of {connection.name}"
+    if block is None:
+        return
+    try:
+        from nestvec.caching.disk import inspect
+    except ConfigError as error:
+        yield failed(subject, error)
+        return
+    state = inspect(block.path, block.size)
+    if state.problem is not None:
+        yield Check("warn", subject, f"{block.path} can not be used: {state.problem}")
+        return
+    room = f"{megabytes(state.used)} of {megabytes(block.size)}"
+    yield Check("ok", subject, f"{amount(state.vectors, 'vector')}, {room} in {block.path}")
 
 
 def _lengths(model: ModelCapabilities, vectors: dict[str | None, FloatArray]) -> Iterator[str]:

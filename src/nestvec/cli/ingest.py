@@ -171,7 +171,7 @@ def _summary(job: Job, report: Report) -> str:
 def _usage(report: Report) -> list[tuple[int, str]]:
     used = report.usage
     numbers = [(used.tokens, "token"), (used.requests, "request"), (used.windows, "window")]
-    return [*numbers, (used.retries, "repeated request")]
+    return [*numbers, (used.retries, "repeated request"), (used.cached, "cached chunk")]
 
 
 def _seconds(job: Job) -> float:
@@ -193,6 +193,7 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
         "requests": report.usage.requests,
         "retries": report.usage.retries,
         "windows": report.usage.windows,
+        "cached": report.usage.cached,
     }
 
 

@@ -24,6 +24,11 @@ TEMPLATE = """\
 # {embedder_summary}
 [embedders.local]
 {embedder}
+
+# Keep its vectors on disk, too, so that no text is embedded twice. Needs pip install 'nestvec[cache]'.
+# [embedders.local.cache]
+# path = "nestvec-cache"
+# size = "1 GB"
 {embedder_examples}
 # A secret never stands here itself: api_key = {{ env = "NAME" }}, or {{ file = "path" }}.
 

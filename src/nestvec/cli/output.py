@@ -123,6 +123,11 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return tabulate(cells, headers=list(headers), tablefmt="simple", disable_numparse=True)
 
 
+def megabytes(size: int) -> str:
+    """`1,200.5 MB`, of 1,000,000 bytes each."""
+    return f"{size / 1e6:,.1f} MB"
+
+
 def amount(number: int, noun: str) -> str:
     """`1 document`, `1,200 documents`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -16,6 +16,7 @@ from nestvec.client.base import (
     OnFailure,
     Runtime,
     as_config,
+    behind_cache,
     check_on_failure,
     closed,
     default_values,
@@ -24,6 +25,7 @@ from nestvec.client.base import (
     embedder_named,
     importing,
     make_binding,
+    open_cache,
     spec_named,
     window,
 )
@@ -134,11 +136,12 @@ class AsyncNestvec:
         task: str | None = None,
         dimensions: int | None = None,
         embedder: str | None = None,
+        fresh: bool = False,
     ) -> FloatArray:
-        """Embed texts outside any collection: float32 of shape (texts, dimensions)."""
+        """Embed texts outside any collection: float32 of shape (texts, dimensions). `fresh`: whatever is cached."""
         name = embedder_named(self.config, embedder)
         model = self.config.embedders[name].capabilities
-        return await run(embed(model, texts, task, dimensions), self._ports(None, name))
+        return await run(embed(model, texts, task, dimensions, fresh=fresh), self._ports(None, name))
 
     async def adapter(self, backend: str) -> AsyncAdapter | Adapter:
         """The opened adapter of a backend block: native, or the synchronous one."""
@@ -165,9 +168,11 @@ class AsyncNestvec:
                 raise closed()
             if name not in opened:
                 plugin, options = connections[name].plugin, connections[name].options
+                cache = open_cache(connections[name], self._runtime)
                 with importing(plugin.name):
                     native = plugin.open_async(options) if plugin.open_async is not None else None
-                    opened[name] = native or await asyncio.to_thread(plugin.open, options)
+                    component = native or await asyncio.to_thread(plugin.open, options)
+                opened[name] = behind_cache(component, connections[name], cache)
             return opened[name]
 
     @asynccontextmanager

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from nestvec.config import Config, load_config, parse_config
+from nestvec.config import Config, Connection, load_config, parse_config
 from nestvec.config.problems import did_you_mean
-from nestvec.contract import Encode, Encoded, Event, Group
+from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event, Group
 from nestvec.drivers.pipeline import Batcher
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.encoding.matryoshka import check_dimensions
@@ -24,6 +24,9 @@ from nestvec.flows.upsert import Incoming
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
 from nestvec.specs import CollectionSpec
 from nestvec.types import Document, FailedDocument, Report
+
+if TYPE_CHECKING:
+    from nestvec.caching.cache import Cache
 
 OnFailure = Literal["raise", "report"]
 _CHARACTERS_A_CHUNK = 1000
@@ -73,6 +76,25 @@ def make_binding(config: Config, spec: CollectionSpec, runtime: Runtime) -> Bind
     return Binding(spec, capabilities, runtime.clock, runtime.lease)
 
 
+def open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
+    """The cache that an embedder's block asks for; nothing is touched yet. Raises `ConfigError` without its library."""
+    if connection.cache is None:
+        return None
+    from nestvec.caching.cache import Cache
+
+    return Cache(connection.cache.path, connection.cache.size, runtime.notify)
+
+
+def behind_cache(component: Any, connection: Connection[Any], cache: Cache | None) -> Any:
+    """The opened component as flows see it: an embedder of either form behind its cache, or itself."""
+    if cache is None:
+        return component
+    from nestvec.caching.embedder import AsyncCachedEmbedder, CachedEmbedder
+
+    form = AsyncCachedEmbedder if isinstance(component, AsyncEmbedder) else CachedEmbedder
+    return form(component, connection.capabilities, cache)
+
+
 @contextmanager
 def importing(plugin: str) -> Iterator[None]:
     """Say which plugin's library is missing, where one is."""
@@ -94,7 +116,9 @@ def embedder_named(config: Config, name: str | None) -> str:
     return chosen
 
 
-def embed(model: Any, texts: Sequence[str], task: str | None, dimensions: int | None) -> Flow[Any]:
+def embed(
+    model: Any, texts: Sequence[str], task: str | None, dimensions: int | None, *, fresh: bool = False
+) -> Flow[Any]:
     """Embed texts outside any collection: shape (texts, dimensions)."""
     import numpy as np
 
@@ -104,7 +128,7 @@ def embed(model: Any, texts: Sequence[str], task: str | None, dimensions: int | 
     groups = tuple(Group(f"text {i}", text, ((0, len(text)),)) for i, text in enumerate(texts))
     if not groups:
         return np.zeros((0, size), np.float32)
-    reply: Encoded = yield Encode(groups, task, size)
+    reply: Encoded = yield Encode(groups, task, size, fresh=fresh)
     if reply.failures:
         raise reply.failures[0].error
     return np.concatenate([rows for rows in reply.vectors if rows is not None])

@@ -17,6 +17,7 @@ from nestvec.client.base import (
     OnFailure,
     Runtime,
     as_config,
+    behind_cache,
     check_on_failure,
     closed,
     default_values,
@@ -25,6 +26,7 @@ from nestvec.client.base import (
     embedder_named,
     importing,
     make_binding,
+    open_cache,
     spec_named,
     window,
 )
@@ -139,11 +141,12 @@ class Nestvec:
         task: str | None = None,
         dimensions: int | None = None,
         embedder: str | None = None,
+        fresh: bool = False,
     ) -> FloatArray:
-        """Embed texts outside any collection: float32 of shape (texts, dimensions)."""
+        """Embed texts outside any collection: float32 of shape (texts, dimensions). `fresh`: whatever is cached."""
         name = embedder_named(self.config, embedder)
         model = self.config.embedders[name].capabilities
-        return run(embed(model, texts, task, dimensions), self._ports(None, name))
+        return run(embed(model, texts, task, dimensions, fresh=fresh), self._ports(None, name))
 
     def adapter(self, backend: str) -> Adapter:
         """The opened adapter of a backend block."""
@@ -171,8 +174,10 @@ class Nestvec:
                 raise closed()
             if name not in opened:
                 connection = connections[name]
+                cache = open_cache(connection, self._runtime)
                 with importing(connection.plugin.name):
-                    opened[name] = connection.plugin.open(connection.options)
+                    component = connection.plugin.open(connection.options)
+                opened[name] = behind_cache(component, connection, cache)
             return opened[name]
 
     @contextmanager

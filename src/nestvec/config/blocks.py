@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -19,7 +20,7 @@ from pydantic import (
 from nestvec.chunking import Chunking
 from nestvec.contract import ForeignLayout
 from nestvec.filters.tree import check_name
-from nestvec.options import Options
+from nestvec.options import LocalPath, Options
 from nestvec.types import Field as MetadataField
 from nestvec.types import Metric, Purpose
 
@@ -64,6 +65,40 @@ class PluginBlock(Options):
     def options(self) -> dict[str, Any]:
         """Everything but `use`."""
         return dict(self.model_extra or {})
+
+
+class EmbedderBlock(PluginBlock):
+    """`[embedders.NAME]`: the table `cache` is the core's, too."""
+
+    #: Checked together with the plugin's options (`CacheBlock`), so that a mistake here does not hide one there.
+    cache: Any = None
+
+
+_LEAST = 1_000_000
+
+
+def _enough(size: ByteSize) -> ByteSize:
+    if size < _LEAST:
+        raise ValueError('a cache needs room: write at least "1 MB"')
+    return size
+
+
+Size = Annotated[
+    ByteSize,
+    AfterValidator(_enough),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": _LEAST}]}),
+]
+
+
+class CacheBlock(Options):
+    """`[embedders.NAME.cache]`: vectors that were computed before, kept on this machine's disk."""
+
+    path: LocalPath = Field(description="Folder, made if it is not there. Several embedders may share it.")
+    size: Size = Field(
+        default="1 GB",
+        validate_default=True,
+        description='What it may grow to, such as "500 MB"; then what was not used for longest makes room.',
+    )
 
 
 class TasksBlock(Options):
@@ -170,6 +205,6 @@ class CollectionBlock(Options):
 class FileBlock(Options):
     """The whole file."""
 
-    embedders: dict[str, PluginBlock] = Field(default_factory=dict)
+    embedders: dict[str, EmbedderBlock] = Field(default_factory=dict)
     backends: dict[str, PluginBlock] = Field(default_factory=dict)
     collections: dict[str, CollectionBlock] = Field(default_factory=dict)

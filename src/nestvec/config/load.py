@@ -8,14 +8,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
-from nestvec.config.blocks import CollectionBlock, FileBlock, PluginBlock
+from nestvec.config.blocks import CacheBlock, CollectionBlock, EmbedderBlock, FileBlock, PluginBlock
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.encoding.matryoshka import check_dimensions
@@ -29,15 +29,17 @@ from nestvec.specs import CollectionSpec
 from nestvec.types import Purpose
 
 P = TypeVar("P", BackendPlugin, EmbedderPlugin)
+B = TypeVar("B", bound=Options)
 
 
 @dataclass(frozen=True, slots=True)
 class Connection(Generic[P]):
-    """A plugin with validated options: enough to describe it, and to open it."""
+    """A plugin with validated options: enough to describe it, and to open it. `cache` is for embedders only."""
 
     name: str
     plugin: P
     options: Options
+    cache: CacheBlock | None = None
 
     @property
     def capabilities(self) -> Any:
@@ -92,7 +94,9 @@ class _Reader:
         self._declared = {group: _names(data, group) for group in FileBlock.model_fields}
         blocks, broken = self._blocks(data)
         backends = self._connections("backends", blocks.backends, self._registry.backend)
-        embedders = self._connections("embedders", blocks.embedders, self._registry.embedder)
+        embedders = self._cached(
+            self._connections("embedders", blocks.embedders, self._registry.embedder), blocks.embedders
+        )
         config = Config(backends, embedders, {}, path)
         specs: dict[str, CollectionSpec] = {}
         with self._noting("collections"):
@@ -135,7 +139,26 @@ class _Reader:
                     found[name] = Connection(name, plugin, options)
         return found
 
-    def _options(self, model: type[Options], values: Any, key: str) -> Options | None:
+    def _cached(
+        self, connections: Mapping[str, Connection[EmbedderPlugin]], blocks: Mapping[str, EmbedderBlock]
+    ) -> dict[str, Connection[EmbedderPlugin]]:
+        """The embedders with their caches. A folder has one size, whoever shares it."""
+        caches = {
+            name: self._options(CacheBlock, block.cache, f"embedders.{name}.cache")
+            for name, block in blocks.items()
+            if block.cache is not None
+        }
+        first: dict[Path, str] = {}
+        for name, cache in caches.items():
+            other = caches[first.setdefault(cache.path, name)] if cache is not None else None
+            if cache is not None and other is not None and other.size != cache.size:
+                self.problems.append(
+                    f"embedders.{name}.cache.size: {first[cache.path]!r} shares this folder and gives it another size; "
+                    f"write the same in both, or another path"
+                )
+        return {name: replace(connection, cache=caches.get(name)) for name, connection in connections.items()}
+
+    def _options(self, model: type[B], values: Any, key: str) -> B | None:
         try:
             return model.model_validate(values, context={"folder": self._folder})
         except ValidationError as error:

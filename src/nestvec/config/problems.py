@@ -21,6 +21,8 @@ _WORDING = {
     "dict_type": "expected a table",
     "model_type": "expected a table",
     "model_attributes_type": "expected a table",
+    "byte_size": 'expected a size, such as "500 MB" or "2 GB"',
+    "byte_size_unit": 'expected a size, such as "500 MB" or "2 GB"',
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from nestvec.config.blocks import CollectionBlock, FileBlock
+from nestvec.config.blocks import CacheBlock, CollectionBlock, EmbedderBlock, FileBlock
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.errors import PluginError
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
@@ -21,6 +21,8 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
     schema["title"] = "nestvec configuration"
     definitions = schema["$defs"]
     definitions.pop("PluginBlock")
+    definitions.pop(EmbedderBlock.__name__)
+    definitions[CacheBlock.__name__] = CacheBlock.model_json_schema()
     backends = _plugins(registry.names(BACKENDS), registry.backend)
     embedders = _plugins(registry.names(EMBEDDERS), registry.embedder)
     for group, plugins in (("backends", backends), ("embedders", embedders)):
@@ -57,7 +59,8 @@ def _block(group: str, name: str, plugin: Any, definitions: dict[str, Any]) -> d
     options: dict[str, Any] = {"type": "object"}
     if plugin is not None:
         options = _inline(plugin.options.model_json_schema(), definitions, key) | {"description": plugin.summary}
-    options["properties"] = {"use": {"const": name}, **options.get("properties", {})}
+    own = {"cache": {"$ref": f"#/$defs/{CacheBlock.__name__}"}} if group == "embedders" else {}
+    options["properties"] = {"use": {"const": name}, **options.get("properties", {}), **own}
     options["required"] = ["use", *options.get("required", [])]
     definitions[key] = options
     return {"$ref": f"#/$defs/{key}"}

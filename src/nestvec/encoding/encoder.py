@@ -1,6 +1,6 @@
 """What happens around every `Encode`, whoever answers it: full vectors for nesting, checks, prefixes.
 
-Two plain functions, so that the synchronous and the asynchronous driver share them.
+Plain functions, so that the synchronous and the asynchronous driver share them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ def widen(request: Encode, model: ModelCapabilities) -> Encode:
     return replace(request, dimensions=model.dimensions) if model.rotation else request
 
 
-def finish(request: Encode, reply: Encoded, model: ModelCapabilities, rotation: FloatArray | None) -> Encoded:
-    """Check the reply, nest and cut it. Raises `EmbedderInvalidReply` where it breaks the contract."""
-    asked = widen(request, model)
+def checked(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encoded:
+    """The reply to exactly this request: every group is there, as finite float32, or its failure is.
+
+    Raises `EmbedderInvalidReply` where it breaks the contract.
+    """
     if len(reply.vectors) != len(request.groups):
         raise EmbedderInvalidReply(
             f"{model.model} answered {len(reply.vectors)} documents; {len(request.groups)} were sent"
@@ -42,9 +44,16 @@ def finish(request: Encode, reply: Encoded, model: ModelCapabilities, rotation: 
             failed.setdefault(number, _silent(number, model))
             vectors.append(None)
             continue
-        rows = check_vectors(rows, len(group.spans), asked.dimensions, f"{model.model}, document {group.key!r:.80},")
-        vectors.append(_fit(rows, request.dimensions, model, rotation))
+        source = f"{model.model}, document {group.key!r:.80},"
+        vectors.append(check_vectors(rows, len(group.spans), request.dimensions, source))
     return Encoded(tuple(vectors), tuple(failed.values()), reply.usage)
+
+
+def finish(request: Encode, reply: Encoded, model: ModelCapabilities, rotation: FloatArray | None) -> Encoded:
+    """Check the reply, nest and cut it. Raises `EmbedderInvalidReply` where it breaks the contract."""
+    sound = checked(widen(request, model), reply, model)
+    vectors = (None if rows is None else _fit(rows, request.dimensions, model, rotation) for rows in sound.vectors)
+    return replace(sound, vectors=tuple(vectors))
 
 
 def _fit(rows: FloatArray, dimensions: int, model: ModelCapabilities, rotation: FloatArray | None) -> FloatArray:

@@ -131,7 +131,7 @@ def _compare(spec: CollectionSpec, physical: str) -> Flow[None]:
         return
     texts = [_text(sample.records[i]) for i in chosen]
     groups = tuple(Group(f"record {i}", text, ((0, len(text)),)) for i, text in zip(chosen, texts, strict=True))
-    reply: Encoded = yield Encode(groups, spec.space.index_task, spec.space.dimensions)
+    reply: Encoded = yield Encode(groups, spec.space.index_task, spec.space.dimensions, fresh=True)
     if reply.failures:
         raise reply.failures[0].error
     assert sample.vectors is not None  # noqa: S101 - asked for
