@@ -34,11 +34,12 @@ from nestvec.drivers.pipeline import run_all_async
 from nestvec.filters import FilterLike
 from nestvec.flows import apply as apply_flows
 from nestvec.flows import documents as document_flows
+from nestvec.flows import scroll as scroll_flows
 from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
-from nestvec.flows.documents import Page
+from nestvec.flows.scroll import Cursor, Matrix, Page
 from nestvec.flows.search import SearchOptions
 from nestvec.flows.upsert import Incoming, upsert
 from nestvec.specs import CollectionSpec
@@ -324,18 +325,38 @@ class AsyncCollection:
         return await self._run(document_flows.tenants(self._binding, self.tenant))
 
     async def scroll(
-        self, where: FilterLike | None = None, *, page: int = 256, vectors: bool = False
+        self,
+        where: FilterLike | None = None,
+        *,
+        page: int = 256,
+        vectors: bool = False,
+        group_by_document: bool = False,
     ) -> AsyncIterator[Page]:
-        """All records that match, page by page; with `vectors`, as float32 of shape (records, dimensions)."""
-        cursor: document_flows.Cursor | None = None
+        """All records that match, page by page: see `Collection.scroll`. Read it with `async for`."""
+        cursor: Cursor | None = None
         while True:
-            flow = document_flows.scroll(self._binding, where, self.tenant, limit=page, cursor=cursor, vectors=vectors)
-            found = await self._run(flow)
+            found = await self._run(
+                scroll_flows.scroll(
+                    self._binding,
+                    where,
+                    self.tenant,
+                    limit=page,
+                    cursor=cursor,
+                    vectors=vectors,
+                    group_by_document=group_by_document,
+                )
+            )
             if found.records:
                 yield found
             cursor = found.cursor
             if cursor is None:
                 return
+
+    async def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
+        """All records that match, and their vectors as one array: see `Collection.matrix`."""
+        return await self._run(
+            scroll_flows.matrix(self._binding, where, self.tenant, group_by_document=group_by_document)
+        )
 
     async def _run(self, flow: Flow[T]) -> T:
         return await run(flow, self._ports)
