@@ -14,7 +14,7 @@ import nestvec
 from nestvec.client import Nestvec, aconnect
 from nestvec.client.base import Runtime
 from nestvec.contract import Batch, CollectionInfo, Count, Create, Describe, Fetch, Point, Resolve, Scroll
-from nestvec.errors import CollectionError, InvalidInput
+from nestvec.errors import CollectionError, InvalidInput, SpaceMismatch
 from nestvec.filters import F
 from nestvec.flows.base import Binding
 from nestvec.flows.scroll import matrix
@@ -146,8 +146,52 @@ async def test_asynchronously(runtime: Runtime) -> None:
         pages = [page async for page in docs.scroll(page=2, vectors=True, group_by_document=True)]
         found = await docs.matrix(group_by_document=True)
         assert [len(page.records) for page in pages] == [2, 2, 1]
+        assert (await docs.embed(["text"])).shape == (1, 16)
         assert (await docs.matrix()).vectors.shape == (await docs.count(chunks=True), 16)
         np.testing.assert_array_equal(found.vectors, np.concatenate([page.vectors for page in pages]))
+
+
+# ---------------------------------------------------------------- new texts, to compare with them
+
+
+@pytest.mark.parametrize(
+    ("purpose", "task"),
+    [
+        ("retrieval", "retrieval.query"),
+        ("matching", "text-matching"),
+        ("clustering", "separation"),
+        ("classification", "classification"),
+    ],
+)
+def test_new_texts_are_embedded_as_questions_of_the_collection(open_docs: Open, purpose: str, task: str) -> None:
+    client = open_docs(purpose=purpose)
+    docs, texts = client["docs"], [words(6, seed) for seed in range(3)]
+    docs.upsert([Document(str(i), text) for i, text in enumerate(texts)])
+    made = docs.embed(texts)
+    assert (made.dtype, made.shape) == (np.float32, (3, 32))
+    assert client.embedder("model").requests[-1].task == task  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(made, client.embed(texts, task=task, dimensions=32))
+    stored = docs.matrix()
+    same = np.allclose(stored.vectors[np.argsort(stored.document_ids)], made, atol=1e-6)
+    assert same == (purpose != "retrieval"), "with one task on both sides, a new text is embedded as a stored one"
+    assert docs.embed([]).shape == (0, 32)
+    assert docs.count() == 3
+
+
+def test_new_texts_are_checked_like_questions(open_docs: Open) -> None:
+    docs = open_docs()["docs"]
+    for texts in ("a text", ["fine", " "], ["\ud800"], [None], None):
+        with pytest.raises(InvalidInput):
+            docs.embed(texts)  # type: ignore[arg-type]
+
+
+def test_new_texts_of_another_space_are_refused_before_they_cost(open_docs: Open) -> None:
+    client = open_docs()
+    other = open_docs(apply=False, purpose="matching")
+    other._adapters["store"] = client.adapter("store")
+    with pytest.raises(SpaceMismatch, match="index_task"):
+        other["docs"].embed(["text"])
+    assert not other._embedders
 
 
 # ---------------------------------------------------------------- while others write

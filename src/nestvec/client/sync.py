@@ -305,6 +305,14 @@ class Collection:
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return self._run(search_flows.search_vectors(self._binding, [vector], options, self.tenant))[0]
 
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
+
+        They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
+        too: so such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
+        """
+        return self._run(search_flows.embed(self._binding, texts))
+
     def get(self, document_id: str | int) -> Document | None:
         """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
         return next(iter(self.get_many([document_id])), None)
