@@ -28,15 +28,21 @@ def python_page() -> str:
         value = getattr(nestvec, name)
         parts += ["", f"## `{name}`", "", *_described(name, value)]
         if inspect.isclass(value):
-            for method, member in inspect.getmembers(value, inspect.isfunction):
+            for method, member in inspect.getmembers(
+                value, lambda each: inspect.isfunction(each) or _is_property(each)
+            ):
                 if not method.startswith("_"):
                     parts += ["", f"### `{name}.{method}`", "", *_described(method, member)]
     parts += ["", "## Errors", "", "```", inspect.getdoc(errors) or "", "```"]
     return "\n".join(parts) + "\n"
 
 
+def _is_property(value: Any) -> bool:
+    return isinstance(value, property)
+
+
 def _described(name: str, value: Any) -> list[str]:
-    doc = (inspect.getdoc(value) or "").strip()
+    doc = (inspect.getdoc(value) or "").partition(">>>")[0].strip()
     if not callable(value) or (inspect.isclass(value) and issubclass(value, Exception)):
         return [doc]
     try:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     )
     from nestvec.errors import NestvecError
     from nestvec.filters import F
+    from nestvec.flows.scroll import Matrix, Page
     from nestvec.spaces import EmbeddingSpace
-    from nestvec.types import Document, Hit, Report
+    from nestvec.types import Document, Hit, Record, Report
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,8 +35,11 @@ __all__ = [
     "EmbeddingSpace",
     "F",
     "Hit",
+    "Matrix",
     "Nestvec",
     "NestvecError",
+    "Page",
+    "Record",
     "Report",
     "acollection",
     "aconnect",
@@ -46,7 +50,8 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec.client"),
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec.client"),
-    **dict.fromkeys(("Document", "Hit", "Report"), "nestvec.types"),
+    **dict.fromkeys(("Document", "Hit", "Record", "Report"), "nestvec.types"),
+    **dict.fromkeys(("Matrix", "Page"), "nestvec.flows.scroll"),
     "EmbeddingSpace": "nestvec.spaces",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",

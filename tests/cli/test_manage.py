@@ -89,9 +89,37 @@ def test_status_counts(applied, lines):
     assert "docs" in applied("status").out
 
 
+@pytest.mark.parametrize(
+    ("purpose", "index", "query", "shown"),
+    [
+        ("retrieval", "retrieval.passage", "retrieval.query", "retrieval.passage / retrieval.query"),
+        ("matching", "text-matching", "text-matching", "text-matching"),
+        ("clustering", "separation", "separation", "separation"),
+        ("classification", "classification", "classification", "classification"),
+    ],
+)
+def test_plan_and_status_show_the_tasks(shell, purpose, index, query, shown):
+    shell.edit("dimensions = 32", f'dimensions = 32\npurpose = "{purpose}"')
+    assert f"tasks {index} / {query}" in shell("plan").out
+    shell("apply")
+    (found,) = shell("status", "--json").json["collections"]
+    assert found["tasks"] == {"index": index, "query": query}
+    head, *_, row = shell("status").out.strip().splitlines()
+    assert row[head.index("tasks") : head.index("state")].strip() == shown
+    assert "nothing to do" in shell("plan").out
+
+
+def test_status_shows_the_tasks_that_are_stored(applied):
+    applied.edit("dimensions = 32", 'dimensions = 32\npurpose = "matching"')
+    (found,) = applied("status", "--json").json["collections"]
+    assert found["tasks"] == {"index": "retrieval.passage", "query": "retrieval.query"}
+    assert found["change"]["action"] == "conflict"
+    assert "index_task: stored 'retrieval.passage', configured 'text-matching'" in applied("plan").out
+
+
 def test_status_of_what_does_not_exist(shell):
     (found,) = shell("status", "--json").json["collections"]
-    assert found["documents"] is None
+    assert (found["documents"], found["tasks"]) == (None, None)
     assert "missing" in shell("status").out
 
 

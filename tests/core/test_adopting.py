@@ -105,6 +105,9 @@ def test_reading(opened):
     assert docs.get("theirs-4") == Document("theirs-4", TEXTS[4], {"lang": "en", "year": 2004})
     assert docs.get("nothing") is None
     assert sum(len(page.records) for page in docs.scroll(page=6, vectors=True)) == 20
+    found = docs.matrix(F.year >= 2010, group_by_document=True)
+    assert (found.document_ids, found.texts) == ([f"theirs-{i}" for i in range(10, 20)], TEXTS[10:])
+    np.testing.assert_array_equal(found.vectors, docs.matrix(F.year >= 2010).vectors)
     grouped = docs.search(TEXTS[3], limit=3, group_by_document=True)
     assert grouped[0].document_id == "theirs-3"
     (status,) = client.status("legacy")
@@ -117,6 +120,11 @@ def test_ids_from_a_field(opened):
     assert client["legacy"].search(TEXTS[3], limit=1)[0].document_id == "k3"
     with pytest.raises(Unsupported, match=r"foreign\.id"):
         client["legacy"].get("k3")
+    assert client["legacy"].matrix().document_ids == [f"k{i}" for i in range(20)]
+    with pytest.raises(
+        Unsupported, match=r"'legacy' was adopted with document ids from 'key'.*leave group_by_document"
+    ):
+        client["legacy"].matrix(group_by_document=True)
 
 
 def test_writing_is_refused_and_says_where_to_go(opened):

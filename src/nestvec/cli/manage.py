@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,7 +71,7 @@ def _show(changes: Sequence[Change], words: dict[str, str]) -> None:
 @click.argument("collections", nargs=-1)
 @command
 def status(session: Session, collections: tuple[str, ...]) -> None:
-    """Show what is there: documents, chunks, embedding spaces, and whether the configuration still fits."""
+    """Show what is there: documents, chunks, embedding spaces, tasks, and whether the configuration still fits."""
     with session.connect() as nv:
         found = nv.status(*collections)
     if session.json:
@@ -79,7 +80,7 @@ def status(session: Session, collections: tuple[str, ...]) -> None:
     if not found:
         say("The configuration has no collections.")
         return
-    headers = ("collection", "backend", "documents", "chunks", "outdated", "space", "state")
+    headers = ("collection", "backend", "documents", "chunks", "outdated", "space", "tasks", "state")
     say(table(headers, [_status_row(item) for item in found]))
     for item in found:
         for detail in item.change.details if item.change.action in ("conflict", "update") else ():
@@ -93,6 +94,7 @@ def _status_json(item: Status) -> dict[str, Any]:
         "physical": item.physical,
         "generation": item.generation,
         "space": item.space,
+        "tasks": asdict(item.tasks) if item.tasks is not None else None,
         "documents": item.documents,
         "chunks": item.chunks,
         "outdated": item.outdated,
@@ -102,7 +104,13 @@ def _status_json(item: Status) -> dict[str, Any]:
 
 def _status_row(item: Status) -> list[str]:
     counts = [("" if count is None else f"{count:,}") for count in (item.documents, item.chunks, item.outdated)]
-    return [item.collection, item.backend, *counts, item.space or "", _STATES[item.change.action]]
+    return [item.collection, item.backend, *counts, item.space or "", _tasks(item), _STATES[item.change.action]]
+
+
+def _tasks(item: Status) -> str:
+    if item.tasks is None:
+        return ""
+    return " / ".join(dict.fromkeys(task or "none" for task in (item.tasks.index, item.tasks.query)))
 
 
 @click.command()

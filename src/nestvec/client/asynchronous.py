@@ -37,11 +37,12 @@ from nestvec.filters import FilterLike
 from nestvec.flows import apply as apply_flows
 from nestvec.flows import documents as document_flows
 from nestvec.flows import parity as parity_flows
+from nestvec.flows import scroll as scroll_flows
 from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
-from nestvec.flows.documents import Page
+from nestvec.flows.scroll import Cursor, Matrix, Page
 from nestvec.flows.search import SearchOptions
 from nestvec.flows.upsert import Incoming, upsert
 from nestvec.specs import CollectionSpec
@@ -302,6 +303,14 @@ class AsyncCollection:
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return (await self._run(search_flows.search_vectors(self._binding, [vector], options, self.tenant)))[0]
 
+    async def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
+
+        They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
+        too: so such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
+        """
+        return await self._run(search_flows.embed(self._binding, texts))
+
     async def get(self, document_id: str | int) -> Document | None:
         """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
         return next(iter(await self.get_many([document_id])), None)
@@ -342,18 +351,38 @@ class AsyncCollection:
         return await self._run(document_flows.tenants(self._binding, self.tenant))
 
     async def scroll(
-        self, where: FilterLike | None = None, *, page: int = 256, vectors: bool = False
+        self,
+        where: FilterLike | None = None,
+        *,
+        page: int = 256,
+        vectors: bool = False,
+        group_by_document: bool = False,
     ) -> AsyncIterator[Page]:
-        """All records that match, page by page; with `vectors`, as float32 of shape (records, dimensions)."""
-        cursor: document_flows.Cursor | None = None
+        """All records that match, page by page: see `Collection.scroll`. Read it with `async for`."""
+        cursor: Cursor | None = None
         while True:
-            flow = document_flows.scroll(self._binding, where, self.tenant, limit=page, cursor=cursor, vectors=vectors)
-            found = await self._run(flow)
+            found = await self._run(
+                scroll_flows.scroll(
+                    self._binding,
+                    where,
+                    self.tenant,
+                    limit=page,
+                    cursor=cursor,
+                    vectors=vectors,
+                    group_by_document=group_by_document,
+                )
+            )
             if found.records:
                 yield found
             cursor = found.cursor
             if cursor is None:
                 return
+
+    async def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
+        """All records that match, and their vectors as one array: see `Collection.matrix`."""
+        return await self._run(
+            scroll_flows.matrix(self._binding, where, self.tenant, group_by_document=group_by_document)
+        )
 
     async def _run(self, flow: Flow[T]) -> T:
         return await run(flow, self._ports)

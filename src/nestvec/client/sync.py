@@ -38,11 +38,12 @@ from nestvec.filters import FilterLike
 from nestvec.flows import apply as apply_flows
 from nestvec.flows import documents as document_flows
 from nestvec.flows import parity as parity_flows
+from nestvec.flows import scroll as scroll_flows
 from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
-from nestvec.flows.documents import Page
+from nestvec.flows.scroll import Cursor, Matrix, Page
 from nestvec.flows.search import SearchOptions
 from nestvec.flows.upsert import Incoming, upsert
 from nestvec.specs import CollectionSpec
@@ -311,6 +312,14 @@ class Collection:
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return self._run(search_flows.search_vectors(self._binding, [vector], options, self.tenant))[0]
 
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
+
+        They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
+        too: so such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
+        """
+        return self._run(search_flows.embed(self._binding, texts))
+
     def get(self, document_id: str | int) -> Document | None:
         """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
         return next(iter(self.get_many([document_id])), None)
@@ -350,17 +359,56 @@ class Collection:
         """The names of all namespaces that hold documents, sorted."""
         return self._run(document_flows.tenants(self._binding, self.tenant))
 
-    def scroll(self, where: FilterLike | None = None, *, page: int = 256, vectors: bool = False) -> Iterator[Page]:
-        """All records that match, page by page; with `vectors`, as float32 of shape (records, dimensions)."""
-        cursor: document_flows.Cursor | None = None
+    def scroll(
+        self,
+        where: FilterLike | None = None,
+        *,
+        page: int = 256,
+        vectors: bool = False,
+        group_by_document: bool = False,
+    ) -> Iterator[Page]:
+        """All records that match, page by page, for collections of any size.
+
+        A record is a chunk; with `group_by_document` it is a whole document, its text rebuilt, and its vector the mean
+        of its chunks', scaled back to length 1. With `vectors`, those of a page are float32 of shape (records,
+        dimensions), C-contiguous, in the order of its records, as they are stored: of length 1, unless the model's are
+        not. A page holds at most `page` records (some backends give fewer), and one page is all that is in memory;
+        grouped by document, so are all chunks of its documents, while it is made.
+
+        The order is the backend's own, not that of ingestion; it stays the same as long as nobody writes. Of what is
+        written meanwhile you see some and miss some. Of a document that is replaced meanwhile, chunks of both versions
+        may come; grouped by document, one whole version. Do not delete while you scroll: gather the ids first. Raises
+        `GenerationMoved` if the collection's name moves to another generation: start again.
+        """
+        cursor: Cursor | None = None
         while True:
-            flow = document_flows.scroll(self._binding, where, self.tenant, limit=page, cursor=cursor, vectors=vectors)
-            found = self._run(flow)
+            found = self._run(
+                scroll_flows.scroll(
+                    self._binding,
+                    where,
+                    self.tenant,
+                    limit=page,
+                    cursor=cursor,
+                    vectors=vectors,
+                    group_by_document=group_by_document,
+                )
+            )
             if found.records:
                 yield found
             cursor = found.cursor
             if cursor is None:
                 return
+
+    def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
+        """All records that match, and their vectors as one array: what scikit-learn calls X.
+
+        They are what `scroll` gives, in its order, in one piece: `vectors` is float32 of shape (records, dimensions),
+        C-contiguous; (0, dimensions) where nothing matches. The array is made once, by count, and filled page by page:
+        no second copy exists. It takes 4 bytes a record and dimension (1 GB for a million of 256), and the records with
+        their texts come on top. Raises `InvalidInput` where there is no room for it. Starts again by itself if the
+        collection's name moves to another generation meanwhile.
+        """
+        return self._run(scroll_flows.matrix(self._binding, where, self.tenant, group_by_document=group_by_document))
 
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._ports)

@@ -87,7 +87,7 @@ class Scroll:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some records, and their vectors (one row each) where they were asked for."""
+    """Some records, and their vectors where they were asked for: float32, one row each, C-contiguous."""
 
     records: Sequence[Record]
     vectors: Vectors | None = None

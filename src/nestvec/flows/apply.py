@@ -7,9 +7,10 @@ foreign collection means stands in `nestvec.flows.adopt`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from nestvec.capabilities import TaskPair
 from nestvec.contract import (
     Adopt,
     CollectionInfo,
@@ -48,18 +49,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is there. Counts are None for a collection that does not exist."""
+    """What is there. Everything but the first three is None for a collection that does not exist."""
 
     collection: str
     backend: str
-    physical: str | None
-    generation: int | None
-    space: str | None
-    documents: int | None
-    chunks: int | None
-    #: Documents that still have an earlier chunking; ingesting them again brings them up to date.
-    outdated: int | None
     change: Change
+    physical: str | None = None
+    generation: int | None = None
+    space: str | None = None
+    #: What its texts and its questions are embedded for.
+    tasks: TaskPair | None = None
+    documents: int | None = None
+    chunks: int | None = None
+    #: Documents that still have an earlier chunking; ingesting them again brings them up to date.
+    outdated: int | None = None
 
 
 def plan(binding: Binding) -> Flow[Change]:
@@ -94,29 +97,23 @@ def status(binding: Binding) -> Flow[Status]:
     """What is there, counted. In a collection with namespaces, all of them together."""
     change, info = yield from _compare(binding)
     spec = binding.spec
+    known = Status(spec.name, spec.backend, change)
     if info is None:
-        return Status(spec.name, spec.backend, None, None, None, None, None, None, change)
+        return known
+    known = replace(known, physical=info.physical)
     try:
         stored = StoredCollection.read(info.record, info.physical)
     except SpaceError:
-        return Status(spec.name, spec.backend, info.physical, None, None, None, None, None, change)
+        return known
+    space = stored.space
+    known = replace(known, space=space.fingerprint, tasks=TaskPair(space.index_task, space.query_task))
     chunks = yield Count(info.physical, foreign=spec.foreign)
     if spec.foreign is not None:
-        return Status(spec.name, spec.backend, info.physical, None, stored.space.fingerprint, chunks, chunks, 0, change)
+        return replace(known, documents=chunks, chunks=chunks, outdated=0)
     documents = yield Count(info.physical, heads_only(None))
     old = ~(system("layout", FieldType.KEYWORD) == spec.layout)
     outdated = yield Count(info.physical, heads_only(old))
-    return Status(
-        spec.name,
-        spec.backend,
-        info.physical,
-        stored.generation,
-        stored.space.fingerprint,
-        documents,
-        chunks,
-        outdated,
-        change,
-    )
+    return replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
 
 
 def _compare(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from nestvec.chunking import join_chunks
 from nestvec.contract import Batch, Count, Event, Fetch, Remove, Scroll, Tenants
-from nestvec.errors import CollectionError, GenerationMoved, InvalidInput, InvalidName, Unsupported
+from nestvec.errors import CollectionError, InvalidInput, InvalidName, Unsupported
 from nestvec.filters import Filter, FilterLike, resolve, system
 from nestvec.flows.base import (
     Binding,
@@ -22,7 +21,7 @@ from nestvec.flows.base import (
     send_fenced,
     with_target,
 )
-from nestvec.flows.layout import Head, chunk_ids, head_id, restored, span_of
+from nestvec.flows.layout import Head, chunk_ids, head_id, span_of
 from nestvec.flows.state import on_current, read_states, sweep
 from nestvec.metadata import restore_metadata
 from nestvec.types import DENSE, Document, FieldType, Record
@@ -31,25 +30,11 @@ from nestvec.values import is_unicode
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
+    #: A record, and its vector where asked for.
+    Part: TypeAlias = tuple[Record, FloatArray | None]
+
 _BLOCK = 128
 _ATTEMPTS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where to go on, and in which physical collection: another generation has an order of its own."""
-
-    physical: str
-    place: str | int
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some records and, where asked for, their vectors: shape (records, dimensions)."""
-
-    records: tuple[Record, ...]
-    vectors: FloatArray | None
-    cursor: Cursor | None
 
 
 def heads_only(where: Filter | None) -> Filter:
@@ -94,43 +79,6 @@ def tenants(binding: Binding, tenant: str | None = None) -> Flow[list[str]]:
     return (yield from with_target(binding, use))
 
 
-def scroll(
-    binding: Binding,
-    where: FilterLike | None = None,
-    tenant: str | None = None,
-    *,
-    limit: int = 256,
-    cursor: Cursor | None = None,
-    vectors: bool = False,
-) -> Flow[Page]:
-    """One page of all records that match, in an order of the backend's own.
-
-    Raises `GenerationMoved` if the pointer moved since the cursor was made: start again.
-    """
-    check_tenant(binding.spec, tenant)
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise InvalidInput(f"a page must be a whole number of at least 1, not {limit!r}")
-    resolved = resolve(where, binding.spec.fields)
-
-    def use(target: Target) -> Flow[tuple[Batch, str]]:
-        if cursor is not None and cursor.physical != target.physical:
-            raise GenerationMoved(
-                f"collection {binding.spec.name!r} moved from {cursor.physical!r} to {target.physical!r} while it was "
-                f"read; start again"
-            )
-        place = cursor.place if cursor is not None else None
-        wanted = foreign_filter(target, resolved)
-        batch: Batch = yield Scroll(
-            target.physical, wanted, limit, place, vectors, tenant=tenant, foreign=target.foreign
-        )
-        return batch, target.physical
-
-    batch, physical = yield from with_target(binding, use)
-    records = tuple(restored(record, binding.spec.fields) for record in batch.records)
-    following = Cursor(physical, batch.cursor) if batch.cursor is not None else None
-    return Page(records, batch.vectors[DENSE] if batch.vectors is not None else None, following)
-
-
 def get(binding: Binding, ids: Sequence[str | int] | str | int, tenant: str | None = None) -> Flow[list[Document]]:
     """The stored documents with these ids, in their order; those that are not there are left out.
 
@@ -146,8 +94,8 @@ def _get(binding: Binding, target: Target, ids: Sequence[str], tenant: str | Non
     if target.foreign is not None:
         return (yield from _get_foreign(binding, target, ids, tenant))
     for block in _blocks(ids):
-        parts = yield from _whole(target, block, tenant)
-        documents += [_document(binding, parts[key]) for key in block if key in parts]
+        parts = yield from whole(target, block, tenant)
+        documents += [_document(binding, [record for record, _ in parts[key]]) for key in block if key in parts]
     return documents
 
 
@@ -165,35 +113,48 @@ def _get_foreign(binding: Binding, target: Target, ids: Sequence[str], tenant: s
     return [found[key] for key in ids if key in found]
 
 
-def _whole(target: Target, ids: Sequence[str], tenant: str | None) -> Flow[dict[str, list[Record]]]:
-    """All records of each document that is there: of one version, although it may be replaced meanwhile."""
-    found: dict[str, list[Record]] = {}
+def whole(
+    target: Target, ids: Sequence[str], tenant: str | None, *, vectors: bool = False
+) -> Flow[dict[str, list[Part]]]:
+    """All records of each document that is there, the head first, with their vectors where asked for.
+
+    They are of one version, although the document may be replaced meanwhile.
+    """
+    found: dict[str, list[Part]] = {}
     for _ in range(_ATTEMPTS):
         rest = [key for key in ids if key not in found]
-        heads = yield from _heads(target, rest, tenant)
-        parts = yield from _parts(target, heads, tenant)
-        complete = {key: records for key, records in parts.items() if _of_one_version(records)}
+        read = yield from _parts(target, rest, tenant, vectors=vectors)
+        complete = {key: parts for key, parts in read.items() if _of_one_version([record for record, _ in parts])}
         found |= complete
-        if len(complete) == len(parts):
+        if len(complete) == len(read):
             return found
-    torn = next(key for key in parts if key not in complete)
+    torn = next(key for key in read if key not in complete)
     raise CollectionError(
         f"document {torn!r:.80} is not whole: it is being replaced all the time, or two writers replaced it at once; "
         f"ingest it again"
     )
 
 
-def _parts(target: Target, heads: Mapping[str, Record], tenant: str | None) -> Flow[dict[str, list[Record]]]:
+def _parts(target: Target, ids: Sequence[str], tenant: str | None, *, vectors: bool) -> Flow[dict[str, list[Part]]]:
+    """The head of each document, and the chunks that it names: what there is of them."""
+    heads: Batch = yield Fetch(target.physical, [head_id(tenant, key) for key in ids], vectors, tenant=tenant)
     rest = [
         identity
-        for key, record in heads.items()
-        for identity in chunk_ids(tenant, key, Head.of(record).revision, range(1, Head.of(record).chunks))
+        for record in heads.records
+        for identity in chunk_ids(
+            tenant, record.document_id, Head.of(record).revision, range(1, Head.of(record).chunks)
+        )
     ]
-    batch: Batch = (yield Fetch(target.physical, rest, tenant=tenant)) if rest else Batch(())
-    parts: dict[str, list[Record]] = {key: [record] for key, record in heads.items()}
-    for record in batch.records:
-        parts[record.document_id].append(record)
+    batch: Batch = (yield Fetch(target.physical, rest, vectors, tenant=tenant)) if rest else Batch(())
+    parts = {part[0].document_id: [part] for part in _with_vectors(heads)}
+    for part in _with_vectors(batch):
+        parts[part[0].document_id].append(part)
     return parts
+
+
+def _with_vectors(batch: Batch) -> Iterator[Part]:
+    rows = [None] * len(batch.records) if batch.vectors is None else batch.vectors[DENSE]
+    return zip(batch.records, rows, strict=True)
 
 
 def _of_one_version(records: Sequence[Record]) -> bool:
@@ -201,15 +162,14 @@ def _of_one_version(records: Sequence[Record]) -> bool:
     return len(records) == head.chunks and all(record.system.get("version") == head.version for record in records)
 
 
-def _heads(target: Target, ids: Sequence[str], tenant: str | None) -> Flow[dict[str, Record]]:
-    batch: Batch = yield Fetch(target.physical, [head_id(tenant, key) for key in ids], tenant=tenant)
-    return {record.document_id: record for record in batch.records}
-
-
 def _document(binding: Binding, records: Sequence[Record]) -> Document:
-    text = join_chunks([(span_of(record), record.text or "") for record in records])
     head = records[0]
-    return Document(head.document_id, text, restore_metadata(head.metadata, binding.spec.fields))
+    return Document(head.document_id, text_of(records), restore_metadata(head.metadata, binding.spec.fields))
+
+
+def text_of(records: Sequence[Record]) -> str:
+    """The text of a document, rebuilt from all of its records; empty where texts are not stored."""
+    return join_chunks([(span_of(record), record.text or "") for record in records])
 
 
 def delete_any(

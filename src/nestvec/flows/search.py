@@ -57,6 +57,12 @@ def search(
     return (yield from _search(binding, vectors, options, where, tenant))
 
 
+def embed(binding: Binding, texts: Sequence[str]) -> Flow[FloatArray]:
+    """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
+    yield from bind(binding)  # refused before anything is paid for, as above
+    return (yield from embed_queries(binding.spec, texts))
+
+
 def search_vectors(
     binding: Binding, vectors: FloatArray | Sequence[FloatArray], options: SearchOptions, tenant: str | None = None
 ) -> Flow[list[list[Hit]]]:
@@ -70,7 +76,7 @@ def search_vectors(
     if rows.ndim != 2 or rows.shape[1] != wanted or not np.isfinite(rows).all():
         raise InvalidInput(
             f"collection {binding.spec.name!r} is searched with finite vectors of {wanted} dimensions, "
-            f"not of shape {rows.shape[1:]}; embed questions with embed(texts, task=…, dimensions={wanted})"
+            f"not of shape {rows.shape[1:]}; the collection's own embed(texts) makes them of questions"
         )
     return (yield from _search(binding, rows, options, where, tenant))
 

@@ -7,7 +7,10 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
+import numpy as np
+
 from nestvec.contract import Event, Remove, Write
+from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import BackendError, BackendUnavailable, IngestFailed, InvalidInput
 from nestvec.filters import F
 from nestvec.testing.adapters.base import AdapterKit
@@ -23,6 +26,7 @@ _ROUTES: Final = (
     ("clustering", "separation", "separation"),
     ("classification", "classification", "classification"),
 )
+_INDEX: Final = "retrieval.passage"
 _SMALL: Final = {"chunking": {"size": 60}}
 
 
@@ -168,6 +172,29 @@ class DocumentChecks(AdapterKit):
         session.docs.delete(asked[:-1])
         assert session.docs.count() == 1, "many documents can be deleted at once"
 
+    def test_a_collection_as_one_matrix(self, bench: Bench) -> None:
+        """All vectors with their records, a row for each chunk, or for each document the mean of its chunks."""
+        session = bench.applied(_SMALL)
+        documents = {f"d{i}": document(f"d{i}", 8 + i % 3 * 20, seed=i, metadata={"year": i % 4}) for i in range(40)}
+        session.docs.upsert(documents.values())
+        found = session.docs.matrix()
+        assert len(set(found.ids)) == len(found) == session.docs.count(chunks=True), "a matrix has one row a record"
+        expected = dict(zip(found.texts, session.embed(found.texts, task=_INDEX, dimensions=32), strict=True))
+        _is_matrix(found.vectors, np.array([expected[text] for text in found.texts]), "a chunk's own vector")
+        some = session.docs.matrix(F.year < 2, group_by_document=True)
+        wanted = sorted(f"d{i}" for i in range(40) if i % 4 < 2)
+        assert sorted(some.document_ids) == wanted, "grouped by document, each that matches has one row"
+        for each in some.records:
+            same = (each.text, each.metadata) == (
+                documents[each.document_id].text,
+                documents[each.document_id].metadata,
+            )
+            assert same, f"grouped by document, text and metadata are the whole document's, not {each.text!r:.60}"
+        owners = np.array(found.document_ids)
+        means = [found.vectors[owners == key].mean(axis=0) for key in some.document_ids]
+        _is_matrix(some.vectors, normalize(np.array(means)), "the mean of a document's chunks, at length 1")
+        assert session.docs.matrix(F.year > 9).vectors.shape == (0, 32), "where nothing matches, a matrix has no rows"
+
 
 class InterruptionChecks(AdapterKit):
     """Runs that break off, connections that fail for a moment."""
@@ -270,6 +297,14 @@ class ServiceChecks(AdapterKit):
         shown += repr(bench.describe())
         for name, secret in bench.secrets.items():
             assert secret not in shown, f"the secret of option {name!r} must not be shown"
+
+
+def _is_matrix(vectors: Any, wanted: Any, what: str) -> None:
+    assert vectors.dtype == np.float32, f"a matrix is float32, not {vectors.dtype}"
+    assert vectors.flags.c_contiguous, "a matrix is C-contiguous"
+    assert vectors.shape == wanted.shape, f"a matrix has the shape {wanted.shape}, not {vectors.shape}"
+    off = float(np.abs(vectors - wanted).max())
+    assert off <= 2e-6, f"a row of a matrix is {what}, but one is off by {off}"
 
 
 def _vectors(docs: Any) -> dict[str, Any]:

@@ -293,6 +293,7 @@ def _same_vectors(bench: Bench, way: str, batch: Batch, rows: dict[str, Any]) ->
     assert batch.vectors is not None, f"{way} gives vectors where they are asked for"
     matrix = batch.vectors[DENSE]
     assert matrix.dtype == np.float32, f"{way} gives float32 vectors, not {matrix.dtype}"
+    assert matrix.flags.c_contiguous, f"{way} gives vectors whose rows lie one after the other (C-contiguous)"
     assert matrix.shape == (len(batch.records), 33), f"{way} gives one vector for each record, not {matrix.shape}"
     for each, row in zip(batch.records, matrix, strict=True):
         if bench.capabilities.stores_exact:

@@ -227,6 +227,26 @@ class StoresHalfPrecision(MemoryAdapter):
         super().write(replace(request, vectors=rows))
 
 
+@mutant("test_vectors_come_back", "C-contiguous")
+class GivesColumns(MemoryAdapter):
+    """Has its vectors by column, as some engines keep them."""
+
+    def scroll(self, request: Scroll) -> Batch:
+        batch = super().scroll(request)
+        rows = {name: np.asfortranarray(matrix) for name, matrix in (batch.vectors or {}).items()}
+        return replace(batch, vectors=rows if request.vectors else None)
+
+
+@mutant("test_a_collection_as_one_matrix", "the mean of a document's chunks")
+class FetchesVectorsInAnotherOrder(MemoryAdapter):
+    """Answers a fetch with records in one order and their vectors in another."""
+
+    def fetch(self, request: Fetch) -> Batch:
+        batch = super().fetch(request)
+        rows = {name: matrix[::-1].copy() for name, matrix in (batch.vectors or {}).items()}
+        return replace(batch, vectors=rows if request.vectors else None)
+
+
 @mutant("test_metadata_keep_their_types", "keeps its type int")
 class IntegersBecomeFloats(MemoryAdapter):
     """Knows one kind of number."""
