@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import nestvec
-from nestvec import Document, Nestvec, NestvecError
+from nestvec import Collection, Document, Nestvec, NestvecError
 
 Vectors = Literal["e5", "words"]
 
@@ -64,6 +64,18 @@ def rows(script: str, name: str) -> list[dict[str, Any]]:
 def documents(script: str, name: str) -> list[Document]:
     """The documents of a JSONL file beside a script: `id`, `text`, and the rest as metadata."""
     return [Document(row.pop("id"), row.pop("text"), row) for row in rows(script, name)]
+
+
+def calibrated(collection: Collection, pairs: list[dict[str, Any]]) -> float:
+    """The score from which on two texts are the same: half-way between pairs that are known to be, and not to be."""
+    one, other = (collection.embed([pair[side] for pair in pairs]) for side in ("one", "other"))
+    cosines = (one * other).sum(axis=1)
+    lowest = min(cosine for cosine, pair in zip(cosines, pairs, strict=True) if pair["same"])
+    highest = max(cosine for cosine, pair in zip(cosines, pairs, strict=True) if not pair["same"])
+    say(f"known pairs: the same at {lowest:.3f} or more, different at {highest:.3f} or less")
+    if lowest <= highest:
+        say("    (no threshold tells all of them apart: the one half-way errs on both sides)")
+    return float(lowest + highest) / 2
 
 
 def say(text: str) -> None:

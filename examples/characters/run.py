@@ -16,11 +16,9 @@ def run(real: bool) -> None:
     with connected(__file__, real=real, vectors="e5") as nv:
         characters = nv["characters"]
         characters.upsert(documents(__file__, "characters.jsonl"))
-        pages = list(characters.scroll(vectors=True))
-    names = [record.document_id for page in pages for record in page.records]
-    worlds = np.array([record.metadata["world"] for page in pages for record in page.records])
-    vectors = np.concatenate([page.vectors for page in pages if page.vectors is not None])
-    cosines = vectors @ vectors.T  # stored vectors are of unit length
+        found = characters.matrix()
+    names, worlds = found.document_ids, np.array([each["world"] for each in found.metadata])
+    cosines = found.vectors @ found.vectors.T  # stored vectors are of unit length
     others = ~np.eye(len(names), dtype=bool)
     same = worlds[:, None] == worlds
 

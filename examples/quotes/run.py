@@ -11,22 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import numpy as np
-from _shared import connected, documents, main, rows, say
-
-from nestvec import Nestvec
-
-
-def calibrated(nv: Nestvec) -> float:
-    """The threshold that the known pairs ask for, in the space of the quotes."""
-    pairs, space = rows(__file__, "calibration.jsonl"), nv["quotes"].spec.space
-    texts = [pair[side] for side in ("one", "other") for pair in pairs]
-    one, other = np.split(nv.embed(texts, task=space.index_task, dimensions=space.dimensions), 2)
-    cosines = (one * other).sum(axis=1)
-    lowest = min(cosine for cosine, pair in zip(cosines, pairs, strict=True) if pair["same"])
-    highest = max(cosine for cosine, pair in zip(cosines, pairs, strict=True) if not pair["same"])
-    say(f"known pairs: the same at {lowest:.3f} or more, different at {highest:.3f} or less")
-    return float(lowest + highest) / 2
+from _shared import calibrated, connected, documents, main, rows, say
 
 
 def run(real: bool) -> None:
@@ -34,7 +19,7 @@ def run(real: bool) -> None:
     quotes = documents(__file__, "quotes.jsonl")
     with connected(__file__, real=real, vectors="e5") as nv:
         nv["quotes"].upsert(quotes)
-        threshold = calibrated(nv)
+        threshold = calibrated(nv["quotes"], rows(__file__, "calibration.jsonl"))
         found = nv["quotes"].search_many([quote.text for quote in quotes], threshold=threshold)
     texts = {quote.id: quote.text for quote in quotes}
     scores = {(q.id, hit.document_id): hit.score for q, hits in zip(quotes, found, strict=True) for hit in hits}

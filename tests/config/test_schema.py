@@ -25,9 +25,13 @@ index = { lists = 4 }
 use = "memory"
 [embedders.model]
 use = "recording"
+[embedders.model.cache]
+path = "vectors"
+size = "500 MB"
 [embedders.keyed]
 use = "keyed"
 api_key = { file = "key.txt" }
+cache = { path = "others", size = 2000000 }
 [collections.docs]
 backend = "search"
 embedder = "model"
@@ -68,6 +72,11 @@ BAD = {
     "unknown task key": ("{ index = ", "{ indices = "),
     "flag as text": ("late_chunking = true", 'late_chunking = "yes"'),
     "unknown collection option": ("shards = 2", "shard = 2"),
+    "cache without a folder": ('path = "vectors"', ""),
+    "unknown key of a cache": ("size = 2000000", "sizes = 2000000"),
+    "cache without room": ("size = 2000000", "size = 2"),
+    "size in words": ("500 MB", "a lot"),
+    "cache of a backend": ("[embedders.model.cache]", "[backends.search.cache]"),
     "options of no backend": ("[collections.docs.acme]", "[collections.docs.acne]"),
 }
 

@@ -37,6 +37,9 @@ CALLS: dict[str, Callable[[Nestvec], Any]] = {
     "a limit of nothing": lambda nv: nv["docs"].search("a", limit=0),
     "a vector of words": lambda nv: nv["docs"].search_vector("abc"),  # type: ignore[arg-type]
     "a vector of another size": lambda nv: nv["docs"].search_vector(np.ones(7, np.float32)),
+    "one vector for several": lambda nv: nv["docs"].search_vectors(np.ones(32, np.float32)),
+    "several vectors for one": lambda nv: nv["docs"].search_vector(np.ones((2, 32), np.float32)),
+    "vectors with a hole": lambda nv: nv["docs"].search_vectors(np.full((2, 32), np.nan, np.float32)),
     "a page of nothing": lambda nv: list(nv["docs"].scroll(page=0)),
     "a filter that selects everything": lambda nv: nv["docs"].delete(where={}),
     "ids and a filter": lambda nv: nv["docs"].delete(["a"], where={"lang": "de"}),

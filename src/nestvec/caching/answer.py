@@ -76,7 +76,7 @@ def answer(request: Encode, model: ModelCapabilities) -> Answer:
         return passed
     keys = keys_of(request, model)
     found = yield Look(keys)
-    rows, known = _read(found, request.dimensions, model)
+    rows, known = _read(keys, found, request.dimensions, model)
     bounds = list(accumulate((len(group.spans) for group in request.groups), initial=0))
     parts = list(_missing(request, known, bounds))
     usage = Usage(cached=len(keys) - sum(len(part.spans) for part in parts))
@@ -85,7 +85,7 @@ def answer(request: Encode, model: ModelCapabilities) -> Answer:
         rest = replace(request, groups=tuple(part.of(request.groups[part.group]) for part in parts))
         reply = checked(rest, (yield rest), model)
         fresh = [row for row in _place(parts, reply, rows) if not known[row]]
-        yield Keep([(keys[row], pack(rows[row])) for row in fresh])
+        yield Keep([(keys[row], pack(keys[row], rows[row])) for row in fresh])
         failures = tuple(parts[failure.group].renumbered(failure) for failure in reply.failures)
         usage += reply.usage
     failed = {failure.group for failure in failures}
@@ -93,13 +93,15 @@ def answer(request: Encode, model: ModelCapabilities) -> Answer:
     return Encoded(tuple(vectors), failures, usage)
 
 
-def _read(found: Sequence[bytes | None], dimensions: int, model: ModelCapabilities) -> tuple[FloatArray, list[bool]]:
+def _read(
+    keys: Sequence[bytes], found: Sequence[bytes | None], dimensions: int, model: ModelCapabilities
+) -> tuple[FloatArray, list[bool]]:
     """Shape (spans, dimensions), and which of the rows were found. What can not serve counts as not found."""
     rows = np.empty((len(found), dimensions), np.float32)
     known = [False] * len(found)
     by_size: dict[int, list[tuple[int, FloatArray]]] = {}
-    for number, value in enumerate(found):
-        vector = unpack(value) if value is not None else None
+    for number, (key, value) in enumerate(zip(keys, found, strict=True)):
+        vector = unpack(key, value) if value is not None else None
         if vector is not None and _serves(len(vector), dimensions, model):
             known[number] = True
             by_size.setdefault(len(vector), []).append((number, vector))

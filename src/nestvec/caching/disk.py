@@ -7,7 +7,8 @@ Several processes may use one folder at once, and a process may end at any momen
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,15 @@ except ImportError as missing:
         "a cache of an embedder needs the package diskcache: pip install 'nestvec[cache]', or leave the table cache out"
     ) from missing
 
+#: What sqlite3 and diskcache raise over a damaged database, besides saying so: names, numbers and messages in it are
+#: not what they should be.
+_STUMBLES: Final = (ValueError, TypeError, AttributeError)
 #: What is raised where a folder is damaged, full, read-only, locked, or none.
-FAILURES: Final = (sqlite3.DatabaseError, OSError, diskcache.Timeout)
+FAILURES: Final = (sqlite3.DatabaseError, OSError, diskcache.Timeout, *_STUMBLES)
 #: Seconds to wait for another process's transaction, which take some milliseconds.
 _PATIENCE = 5.0
 _SETTINGS: Final = {
-    "eviction_policy": "least-recently-used",
+    "eviction_policy": "least-recently-stored",  # and what is used is stored anew, see `Disk.get`
     "cull_limit": 0,  # done after each batch, not with each value
     "disk_min_file_size": 2**31 - 1,  # values stay in the database: one file to be damaged, one size to watch
     "sqlite_mmap_size": 0,  # reading beyond the end of a file that was cut off would kill the process
@@ -68,15 +72,25 @@ class Disk:
         return int(self._cache.volume())
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values, in order, and that they were used; all in one transaction."""
-        with self._cache.transact():
-            return [self._cache.get(key) for key in keys]
+        """The values, in order.
 
-    def put(self, values: Iterable[tuple[bytes, bytes]]) -> None:
-        """Keep values, and let go of those that were not used for longest where room is needed."""
+        What is used first today is stored anew, so that it outlives what was not. To write that down with each use
+        would make looking five times as slow, and let processes that only look wait for each other.
+        """
+        today = _today()
+        found = [self._cache.get(key, tag=True) for key in keys]
+        pairs = zip(keys, found, strict=True)
+        self.put([(key, value) for key, (value, day) in pairs if value is not None and day != today])
+        return [value for value, _ in found]
+
+    def put(self, values: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keep values, and let go of those that were not used for most days where room is needed."""
+        if not values:
+            return
+        today = _today()
         with self._cache.transact():
             for key, value in values:
-                self._cache.set(key, value)
+                self._cache.set(key, value, tag=today)
         if self.used > self._cache.size_limit:
             self._cache.cull()
 
@@ -87,6 +101,10 @@ class Disk:
     def close(self) -> None:
         """Close the connection."""
         self._cache.close()
+
+
+def _today() -> int:
+    return int(time.time() // 86_400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +149,15 @@ def clear(path: Path, size: int) -> int | None:
 
 
 def _damaged(error: Exception) -> bool:
-    """SQLite says so in these words only; what is locked, full or read-only is an `OperationalError`."""
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+    """Whether the database itself is at fault: one that is locked, full or read-only is an `OperationalError`."""
+    return isinstance(error, (sqlite3.DatabaseError, *_STUMBLES)) and not isinstance(error, sqlite3.OperationalError)
 
 
 def reason(error: Exception) -> str:
     """What is wrong with a folder, and what to do about it."""
     if _damaged(error):
         return f"its database is damaged ({error}); run nestvec cache clear"
-    what = str(error) or "another process holds its database"
+    what = "another process holds its database" if isinstance(error, diskcache.Timeout) else str(error)
     return f"{what}; see that it is a folder that can be written to, with room on its disk"
 
 

@@ -1,6 +1,7 @@
 """A vector as bytes: its dimensions, a checksum, and little-endian float32.
 
-What does not fit together was damaged or is somebody else's, and counts as not there: no wrong vector is ever given.
+The checksum is of the key, too: a damaged index of a database may lead to another text's vector. What does not fit
+together counts as not there, so no wrong vector is ever given.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ if TYPE_CHECKING:
 _HEAD = struct.Struct("<II")
 
 
-def pack(vector: FloatArray) -> bytes:
-    """The bytes of one vector, shape (dimensions,)."""
+def pack(key: bytes, vector: FloatArray) -> bytes:
+    """The bytes of one vector, shape (dimensions,), to be kept under this key."""
     numbers = vector.astype("<f4").tobytes()
-    return _HEAD.pack(len(vector), zlib.crc32(numbers)) + numbers
+    return _HEAD.pack(len(vector), zlib.crc32(numbers, zlib.crc32(key))) + numbers
 
 
-def unpack(value: bytes) -> FloatArray | None:
-    """The vector, read-only — or None if these bytes are none."""
+def unpack(key: bytes, value: bytes) -> FloatArray | None:
+    """The vector, read-only — or None if these bytes are not what was kept under this key."""
     if len(value) < _HEAD.size:
         return None
     dimensions, checksum = _HEAD.unpack_from(value)
     numbers = memoryview(value)[_HEAD.size :]
-    if dimensions < 1 or len(numbers) != 4 * dimensions or zlib.crc32(numbers) != checksum:
+    if dimensions < 1 or len(numbers) != 4 * dimensions or zlib.crc32(numbers, zlib.crc32(key)) != checksum:
         return None
     vector: FloatArray = np.frombuffer(numbers, "<f4")
     return vector

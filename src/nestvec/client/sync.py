@@ -312,6 +312,20 @@ class Collection:
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return self._run(search_flows.search_vectors(self._binding, [vector], options, self.tenant))[0]
 
+    def search_vectors(
+        self,
+        vectors: FloatArray,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[list[Hit]]:
+        """Search with several such vectors, such as a page's, in one request: shape (vectors, dimensions)."""
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return self._run(search_flows.search_vectors(self._binding, vectors, options, self.tenant))
+
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
 

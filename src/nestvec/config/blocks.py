@@ -83,10 +83,11 @@ def _enough(size: ByteSize) -> ByteSize:
     return size
 
 
+_SIZE = "^[0-9.]+ ?[A-Za-z]+$"
 Size = Annotated[
     ByteSize,
     AfterValidator(_enough),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": _LEAST}]}),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": _SIZE}, {"type": "integer", "minimum": _LEAST}]}),
 ]
 
 
@@ -97,7 +98,7 @@ class CacheBlock(Options):
     size: Size = Field(
         default="1 GB",
         validate_default=True,
-        description='What it may grow to, such as "500 MB"; then what was not used for longest makes room.',
+        description='What it may grow to, such as "500 MB"; then what was not used for most days makes room.',
     )
 
 

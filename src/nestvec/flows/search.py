@@ -75,8 +75,9 @@ def search_vectors(
         raise InvalidInput(f"a query vector is an array of {wanted} numbers: {error}") from error
     if rows.ndim != 2 or rows.shape[1] != wanted or not np.isfinite(rows).all():
         raise InvalidInput(
-            f"collection {binding.spec.name!r} is searched with finite vectors of {wanted} dimensions, "
-            f"not of shape {rows.shape[1:]}; the collection's own embed(texts) makes them of questions"
+            f"collection {binding.spec.name!r} is searched with finite vectors of {wanted} dimensions: one of shape "
+            f"({wanted},), or with search_vectors several of shape (vectors, {wanted}); not with an array of shape "
+            f"{rows.shape}. The collection's own embed(texts) makes them of questions"
         )
     return (yield from _search(binding, rows, options, where, tenant))
 
