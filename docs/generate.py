@@ -13,7 +13,7 @@ import nestvec
 from nestvec import errors
 from nestvec.capabilities import BackendCapabilities
 from nestvec.cli.plugins import forms_of
-from nestvec.config.blocks import ChunkingBlock, CollectionBlock, ForeignBlock, TasksBlock
+from nestvec.config.blocks import CacheBlock, ChunkingBlock, CollectionBlock, ForeignBlock, TasksBlock
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
 
 BACKEND_NAMES = ("milvus", "pinecone", "qdrant")
@@ -83,6 +83,12 @@ def configuration_page() -> str:
         "With `adopt = true`; see [how to adopt](../how-to/adopt.md).",
         "",
         *_table(ForeignBlock),
+        "",
+        "## `[embedders.NAME.cache]`",
+        "",
+        "For an embedder of any plugin; see [how to cache embeddings](../how-to/cache-embeddings.md).",
+        "",
+        *_table(CacheBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
         for name in ("e5", "jina", "sagemaker") if group == EMBEDDERS else BACKEND_NAMES:
