@@ -10,7 +10,22 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from nestvec.contract import Count, Describe, Drop, Fetch, Point, Query, Remove, Resolve, Scroll, Tenants, Update, Write
+from nestvec.contract import (
+    Count,
+    Describe,
+    Drop,
+    Fetch,
+    Point,
+    Query,
+    ReadNote,
+    Remove,
+    Resolve,
+    Scroll,
+    Tenants,
+    Update,
+    Write,
+    WriteNote,
+)
 from nestvec.errors import BackendRefused, Unsupported
 from nestvec.filters import F, matches, resolve
 from nestvec.types import DENSE, Field, FieldType, Metric
@@ -19,7 +34,7 @@ from nestvec_milvus.columns import batches
 from nestvec_milvus.options import MilvusCollectionOptions
 from nestvec_milvus.schema import Columns, creation, index_of, indexes
 from nestvec_milvus.server import Server
-from nestvec_milvus.wire import call, rows_of, schemas, vector_column
+from nestvec_milvus.wire import call, pairs, rows_of, schemas, unpaired, vector_column
 
 OLD = Server("v2.3.5", (2, 3))
 NEW = Server("v2.6.4", (2, 6))
@@ -77,6 +92,28 @@ def test_a_dropped_collection_takes_its_pointer_along(shared, kit):
     assert shared.resolve(Resolve("gone")) == "gone_1", "dropping a pointer's name drops no collection"
     shared.drop(Drop("gone_1"))
     assert shared.resolve(Resolve("gone")) is None
+
+
+def test_notes_are_properties_of_their_own(shared, kit):
+    def properties():
+        reply = shared._client.send(
+            "DescribeCollection", call("DescribeCollection", collection_name="shared_1").request
+        )
+        return unpaired(reply.properties)
+
+    theirs = call("AlterCollection", collection_name="shared_1", properties=pairs({"team": "search"}))
+    shared._client.send("AlterCollection", theirs.request)
+    before = properties()
+    shared.write(Write("shared_1", [kit.record("noted")], kit.vectors(1)))
+    columns = shared._operations._columns["shared_1"]
+    for name, text in (("canaries", "ü"), ("move", ""), ("canaries", None)):
+        shared.write_note(WriteNote("shared_1", name, text))
+        assert shared.read_note(ReadNote("shared_1", name)) == text
+    assert properties() == before | {"nestvec_note_canaries": "", "nestvec_note_move": "="}
+    assert before["team"] == "search"
+    assert shared._operations._columns["shared_1"] is columns, "a note is no reason to read the columns again"
+    shared.remove(Remove("shared_1", ["noted"]))
+    assert shared._operations._columns["shared_1"] is columns, "nor are those that are remembered outdated by it"
 
 
 def test_records_are_paged_in_order_even_where_they_are_in_many_segments(shared, kit):

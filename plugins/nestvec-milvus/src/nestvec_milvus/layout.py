@@ -39,6 +39,7 @@ NO_TEXT: Final = "_no_text"
 RECORD_PROPERTY: Final = "nestvec"
 METRIC_PROPERTY: Final = "nestvec_metric"
 SEARCH_PROPERTY: Final = "nestvec_search"
+_NOTE_PROPERTY: Final = "nestvec_note_"
 
 #: What errors and documentation promise. The engines' own limits, 65,535 and 65,536, lie a little above;
 #: the index of newer servers leaves out strings of more than 65,530 bytes.
@@ -68,6 +69,11 @@ _PREFIX: Final = {
     FieldType.DATETIME: "t_",
 }
 _KIND: Final = {prefix: kind for kind, prefix in _PREFIX.items()}
+
+
+def note_property(name: str) -> str:
+    """The property that holds a note."""
+    return _NOTE_PROPERTY + name
 
 
 def identifier(name: str) -> str:

@@ -25,12 +25,14 @@ from nestvec.contract import (
     ListCollections,
     Point,
     Query,
+    ReadNote,
     Remove,
     Resolve,
     Scroll,
     Tenants,
     Update,
     Write,
+    WriteNote,
 )
 from nestvec.errors import BackendRefused, CollectionNotFound
 from nestvec_milvus import foreign, layout, schema
@@ -168,6 +170,16 @@ class Operations:
             yield call("DropCollection", collection_name=request.physical)
         except CollectionNotFound:
             return
+
+    def write_note(self, request: WriteNote) -> Operation[None]:
+        """Keep a note as a property of its own; others are left alone. Nothing that is remembered changes by it."""
+        properties = {layout.note_property(request.name): schema.note_value(request.text)}
+        yield call("AlterCollection", collection_name=request.physical, properties=pairs(properties))
+
+    def read_note(self, request: ReadNote) -> Operation[str | None]:
+        """Look it up among the properties."""
+        reply = yield call("DescribeCollection", collection_name=request.physical)
+        return schema.note_of(reply, request.name)
 
     # ---------------------------------------------------------------- records
 

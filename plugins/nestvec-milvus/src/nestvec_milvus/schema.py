@@ -28,6 +28,8 @@ _COLUMN_TYPE = {
 _CONSISTENCY = {"strong": 0, "session": 1, "bounded": 2, "eventually": 3}
 #: Properties live in the server's etcd, which takes 1.5 MB at once.
 _MAX_RECORD = 512 * 1024
+#: Begins the value of every note that is there, so that an empty one is none.
+_NOTE = "="
 _FOR_SERVERS = {"consistency", "shards", "replicas", "partitions"}
 
 
@@ -233,6 +235,17 @@ def columns_of(described: Any) -> Columns:
 def record_of(described: Any) -> dict[str, Any] | None:
     """What nestvec keeps with a collection, from the answer to `DescribeCollection`."""
     return _json(unpaired(described.properties).get(layout.RECORD_PROPERTY))
+
+
+def note_value(text: str | None) -> str:
+    """A note as a property's value. A removed one is left empty: old servers can not delete a property."""
+    return "" if text is None else _NOTE + text
+
+
+def note_of(described: Any, name: str) -> str | None:
+    """What a note says, from the answer to `DescribeCollection`."""
+    value = unpaired(described.properties).get(layout.note_property(name), "")
+    return value.removeprefix(_NOTE) if value else None
 
 
 def metric_of(physical: str, vectors: Mapping[str, int], descriptions: Any) -> Metric:
