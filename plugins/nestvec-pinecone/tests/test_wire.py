@@ -17,12 +17,14 @@ from nestvec.contract import (
     ListCollections,
     Point,
     Query,
+    ReadNote,
     Remove,
     Resolve,
     Scroll,
     Tenants,
     Update,
     Write,
+    WriteNote,
 )
 from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, CollectionConflict, Unsupported
 from nestvec.filters import F, resolve
@@ -180,6 +182,9 @@ def everything(kit, adapter):
     assert adapter.resolve(Resolve("docs")) == "docs-1"
     assert "docs-1" in adapter.list_collections(ListCollections())
     assert adapter.describe(Describe("docs-1")).record["long"] == "x" * 300
+    for text in ("a", None):
+        adapter.write_note(WriteNote("docs-1", "canaries", text))
+        assert adapter.read_note(ReadNote("docs-1", "canaries")) == text
     for tenant in ("acme", "ünï cöde", None):
         adapter.write(kit.write([kit.record(n, lang="de", year=n) for n in range(5)], tenant=tenant))
     where = resolve((F.lang == "de") & ~(F.year >= 3), kit.FIELDS)

@@ -19,6 +19,8 @@ TEXT: Final = f"{OWN}text"
 TYPES: Final = f"{OWN}types"
 #: A fresh token for each request that writes, by which a reader sees that it has arrived.
 STAMP: Final = f"{OWN}stamp"
+#: The namespace of notes in a collection's own index: that of a tenant never begins with an underscore.
+NOTES: Final = "_nestvec_notes"
 _SYSTEM: Final = f"{OWN}system_"
 _FIELD: Final = f"{OWN}field_"
 _MAX_NAMESPACE: Final = 512

@@ -29,16 +29,18 @@ from nestvec.contract import (
     ListCollections,
     Point,
     Query,
+    ReadNote,
     Remove,
     Resolve,
     Scroll,
     Tenants,
     Update,
     Write,
+    WriteNote,
 )
 from nestvec.errors import BackendDenied, BackendRefused, CollectionConflict, CollectionNotFound
 from nestvec.filters import Filter, matches
-from nestvec_pinecone import polling
+from nestvec_pinecone import notes, polling
 from nestvec_pinecone.calls import Call, Operation, Together, chunked, in_address
 from nestvec_pinecone.errors import NoNamespace, Unreachable
 from nestvec_pinecone.filters import EVERYTHING, compile_filter
@@ -139,6 +141,18 @@ class Operations:
         self._forget(request.physical)
         yield from self.catalog.drop(request.physical)
         self._forget(request.physical)
+
+    def write_note(self, request: WriteNote) -> Operation[None]:
+        """Keep a note where no collection has records; then wait until reads see it."""
+        return self._beside(request, lambda place: notes.write(place, self.visibility, request.name, request.text))
+
+    def read_note(self, request: ReadNote) -> Operation[str | None]:
+        """By its key."""
+        return self._beside(request, lambda place: notes.read(place, self.visibility, request.name))
+
+    def _beside(self, request: WriteNote | ReadNote, work: Callable[[Place], Operation[T]]) -> Operation[T]:
+        # Notes are beside the whole, whoever made it: an index that somebody else made is a place, too.
+        return self._at(request.physical, work, ForeignLayout(request.physical))
 
     # ---------------------------------------------------------------- records
 

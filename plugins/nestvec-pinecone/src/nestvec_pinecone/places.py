@@ -11,7 +11,7 @@ from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.calls import Operation
 from nestvec_pinecone.foreign import namespace_of
-from nestvec_pinecone.keys import tenant_namespace
+from nestvec_pinecone.keys import NOTES, tenant_namespace
 
 T = TypeVar("T")
 
@@ -33,6 +33,8 @@ class Place:
     tenants: bool
     default: str = ""
     prefix: str = ""
+    #: The namespace of the index that holds its notes.
+    notes: str = NOTES
     #: How to read it, if somebody else made it.
     foreign: ForeignLayout | None = None
 

@@ -1,30 +1,28 @@
 """Collections as namespaces of one index, for when there is no control plane.
 
-A reserved namespace holds one record for each collection and for each pointer. It is never searched.
+A reserved namespace holds one record for each collection, for each of its notes, and for each pointer. It is never
+searched.
 """
 
 from __future__ import annotations
 
 import json
-import uuid
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-import orjson
-
 from nestvec.contract import Adopt, CollectionInfo, Create, ForeignLayout, Point, Update
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound
 from nestvec.types import DENSE
-from nestvec_pinecone import keys, polling
+from nestvec_pinecone import notes, polling
 from nestvec_pinecone.calls import Call, Operation
 from nestvec_pinecone.errors import NoNamespace
 from nestvec_pinecone.foreign import namespace_of
 from nestvec_pinecone.namespaces import listed
 from nestvec_pinecone.options import PineconeOptions
 from nestvec_pinecone.places import METRIC_NAMES, Place, check_same, metric_of, one_vector
-from nestvec_pinecone.plugin import MAX_METADATA_BYTES
 from nestvec_pinecone.polling import Visibility, Written
+from nestvec_pinecone.reserved import Reserved
 
 #: No namespace of a collection is called so: theirs begin with an index name, a hyphen and a number.
 RESERVED: Final = "nestvec_catalog"
@@ -54,17 +52,8 @@ class NamespaceCatalog:
 
     def names(self) -> Operation[list[str]]:
         """By listing the records of collections; and the index itself, of which namespaces can be adopted."""
-        ids, token = list[str](), None
-        while True:
-            arguments = {"namespace": RESERVED, "prefix": _COLLECTION, "limit": _PAGE, "pagination_token": token}
-            try:
-                reply = yield Call(self.host, "list_paginated", arguments)
-            except NoNamespace:
-                return [self.own_name]
-            ids += [item.id for item in reply.vectors]
-            token = reply.pagination.next if reply.pagination else None
-            if not token:
-                return [self.own_name, *(each.removeprefix(_COLLECTION) for each in ids)]
+        found = yield from self._reserved.keys(_COLLECTION)
+        return [self.own_name, *(each.removeprefix(_COLLECTION) for each in found)]
 
     @property
     def own_name(self) -> str:
@@ -127,15 +116,14 @@ class NamespaceCatalog:
         namespaces = yield from listed(place, scan=self.options.scan)
         for namespace in sorted({place.default, *namespaces}):
             yield from self._clear(namespace)
-        key = _COLLECTION + physical
-        lsn = yield from polling.delete(self.host, RESERVED, ids=[key])
-        yield from self._settle(Written(RESERVED, lsn, gone=[key]))
+        yield from notes.forget(place, self.visibility)
+        yield from self._reserved.delete([_COLLECTION + physical], place.dimension)
 
     def locate(self, physical: str, foreign: ForeignLayout | None = None) -> Operation[Place]:
         """The collection's namespaces. Raises `CollectionNotFound`."""
         if foreign is not None and physical == self.own_name:
             stats = yield from self.stats()
-            return Place(physical, self.host, int(stats.dimension), tenants=False)
+            return Place(physical, self.host, int(stats.dimension), tenants=False, notes=RESERVED)
         found = yield from self._collection(physical)
         return self._place(physical, found)
 
@@ -163,7 +151,7 @@ class NamespaceCatalog:
 
     def _place(self, physical: str, found: Any) -> Place:
         tenants = bool(found["tenants"])
-        return Place(physical, self.host, int(found["dimension"]), tenants, physical, f"{physical}_")
+        return Place(physical, self.host, int(found["dimension"]), tenants, physical, f"{physical}_", RESERVED)
 
     def _collection(self, physical: str) -> Operation[Any]:
         found = yield from self._read(_COLLECTION + physical)
@@ -173,24 +161,16 @@ class NamespaceCatalog:
             )
         return found
 
+    @property
+    def _reserved(self) -> Reserved:
+        return Reserved(self.host, RESERVED, self.visibility)
+
     def _read(self, key: str) -> Operation[Any]:
-        try:
-            reply = yield Call(self.host, "fetch", {"ids": [key], "namespace": RESERVED})
-        except NoNamespace:
-            return None
-        found = reply.vectors.get(key)
-        return None if found is None else found.metadata
+        return self._reserved.read(key)
 
     def _put(self, key: str, values: dict[str, Any]) -> Operation[None]:
         stats = yield from self.stats()
-        size = int(values.get("dimension") or stats.dimension)
-        stamp = uuid.uuid4().hex[:12]
-        vector = {"id": key, "values": [1.0] + [0.0] * (size - 1), "metadata": {**values, keys.STAMP: stamp}}
-        if len(orjson.dumps(vector["metadata"])) > MAX_METADATA_BYTES:
-            raise BackendRefused(f"the description of {key!r} is larger than a Pinecone record; declare fewer fields")
-        content = orjson.dumps({"vectors": [vector], "namespace": RESERVED})
-        lsn = yield from polling.upsert(self.host, content, 1)
-        yield from self._settle(Written(RESERVED, lsn, present=(key, stamp)))
+        yield from self._reserved.put(key, values, int(values.get("dimension") or stats.dimension))
 
     def _clear(self, namespace: str) -> Operation[None]:
         try:
