@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,9 +182,7 @@ def test_interrupting_leaves_no_request_behind(emulator):
 
     def work():
         try:
-            embedder.encode(
-                ask(*documents(20)).__class__(tuple(documents(20)), "retrieval.passage", 64, False, interrupted.is_set)
-            )
+            embedder.encode(replace(ask(*documents(20)), cancelled=interrupted.is_set))
         except EmbedderError as error:
             errors.append(error)
 

@@ -10,6 +10,7 @@ from nestvec.cli import main
 from nestvec.client import aconnect, connect
 from nestvec.client.base import Runtime
 from nestvec.errors import EmbedderDenied, IngestFailed, SecretError, SpaceMismatch
+from nestvec.parity.canaries import TEXTS, VERSION
 from nestvec.testing.emulators.jina import Status
 from nestvec.testing.registry import test_registry
 from nestvec.types import Document
@@ -31,6 +32,14 @@ def values(settings, **collection):
         "embedders": {"api": settings},
         "collections": {"docs": {"dimensions": 128, **collection}},
     }
+
+
+def canaries(emulator):
+    """The exchanges by which the host was measured, before anything else was embedded."""
+    texts = set(TEXTS[VERSION])
+    found = [each for each in emulator.exchanges if {text.strip() for text in each.body["input"]} <= texts]
+    assert found == list(emulator.exchanges[: len(found)])
+    return found
 
 
 @pytest.fixture
@@ -56,10 +65,11 @@ def test_passages_are_passages_and_questions_questions(open_docs, emulator):
     docs = open_docs()["docs"]
     report = docs.upsert(documents(600))
     assert (report.documents, report.embedded) == (600, 600)
-    assert report.usage.requests == 3
+    assert report.usage.requests == 3 + len(canaries(emulator))
     assert report.usage.tokens == emulator.counters.tokens
     assert docs.search("engine and paper number 43. It is there.", limit=1)[0].document_id == "d43"
-    tasks = [each.body["task"] for each in emulator.exchanges]
+    assert [each.body["task"] for each in canaries(emulator)] == ["retrieval.passage", "retrieval.query"]
+    tasks = [each.body["task"] for each in emulator.exchanges[2:]]
     assert tasks == ["retrieval.passage"] * 3 + ["retrieval.query"]
     assert {each.body["dimensions"] for each in emulator.exchanges} == {128}
 
@@ -67,9 +77,11 @@ def test_passages_are_passages_and_questions_questions(open_docs, emulator):
 def test_late_chunking_is_never_used_on_questions(open_docs, emulator):
     docs = open_docs(late_chunking=True, chunking={"size": 20})["docs"]
     report = docs.upsert(documents(12))
-    assert report.usage.windows == 12
+    windows, questions = [True, True], [False]
+    assert [each.body["late_chunking"] for each in canaries(emulator)] == windows + questions
+    assert report.usage.windows == 12 + len(windows)
     docs.search("engine")
-    assert [each.body["late_chunking"] for each in emulator.exchanges] == [True] * 12 + [False]
+    assert [each.body["late_chunking"] for each in emulator.exchanges[3:]] == [True] * 12 + [False]
 
 
 def test_requests_of_several_batches_are_in_flight_at_once(open_docs, emulator):
@@ -157,8 +169,13 @@ def test_plan_and_report_say_what_late_chunking_costs(settings, tmp_path, capsys
     assert (code, cost in out) == (3, True)
     assert run("apply")[0] == 0
     code, out = run("ingest", "docs", "texts.jsonl", "--json")
-    report = json.loads(out)
-    assert (code, report["requests"], report["windows"], report["retries"]) == (0, 5, 5, 0)
+    report, windows, questions = json.loads(out), 2, 1  # of the canaries
+    assert (code, report["requests"], report["windows"], report["retries"]) == (
+        0,
+        5 + windows + questions,
+        5 + windows,
+        0,
+    )
     code, out = run("doctor")
     assert (code, cost in out) == (0, True), out
 

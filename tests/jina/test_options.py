@@ -118,3 +118,20 @@ def test_late_and_plain_are_two_spaces():
 def test_where_it_runs_is_no_part_of_the_space():
     here = config({"base_url": "http://localhost:1", "served_model": "x", "batch": 3}).collections["docs"].space
     assert here.fingerprint == config({}).collections["docs"].space.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("embedder", "host"),
+    [
+        ({}, "jina-api"),
+        ({"base_url": "https://api.jina.ai/v1/embeddings"}, "jina-api"),
+        ({"model": "jina-embeddings-v4", "batch": 7, "concurrency": 3}, "jina-api"),
+        ({"base_url": "https://Gateway.acme.com/v1"}, "gateway.acme.com"),
+        ({"base_url": "https://gateway.acme.com/jina/v1"}, "gateway.acme.com/jina/v1"),
+        ({"base_url": "http://localhost:9000"}, "localhost:9000"),
+        ({"base_url": "http://localhost:9000", "served_model": "v3-int8"}, "localhost:9000 (v3-int8)"),
+        ({"served_model": "jina-embeddings-v3"}, "jina-api"),
+    ],
+)
+def test_a_server_is_a_host(embedder, host):
+    assert config(embedder).embedders["model"].capabilities.host == host

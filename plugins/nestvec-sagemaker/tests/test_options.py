@@ -53,10 +53,22 @@ def described(model: ModelCapabilities, which):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_same_model_as_on_the_api(model):
-    """All that a space is made of; what differs is how many requests may be under way."""
+    """All that a space is made of; what differs is the host, and how many requests may be under way."""
     here = capabilities(SageMakerOptions.model_validate({"endpoint_name": "jina", "model": model, "batch": 7}))
     there = capabilities_of_the_api(JinaOptions.model_validate({"model": model}))
-    quota = {"batch", "concurrency", "requests_per_minute", "tokens_per_minute"}
-    names = set(ModelCapabilities.__dataclass_fields__) - quota
+    own = {"host", "batch", "concurrency", "requests_per_minute", "tokens_per_minute"}
+    names = set(ModelCapabilities.__dataclass_fields__) - own
     assert described(here, names) == described(there, names)
     assert (here.batch, here.concurrency) == (7, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "host"),
+    [
+        ({}, "sagemaker:jina"),
+        ({"region": "eu-west-1", "profile": "prod", "model": "jina-embeddings-v4"}, "sagemaker:jina"),
+        ({"inference_component": "v3"}, "sagemaker:jina/v3"),
+    ],
+)
+def test_an_endpoint_is_a_host_wherever_it_is(options, host):
+    assert capabilities(SageMakerOptions.model_validate({"endpoint_name": "jina", **options})).host == host

@@ -7,6 +7,7 @@ import pytest
 from nestvec import Document, F
 from nestvec.client import connect
 from nestvec.client.base import Runtime
+from nestvec.errors import HostMismatch
 from nestvec.testing.emulators.jina import JinaEmulator
 from nestvec.testing.registry import test_registry
 
@@ -83,7 +84,7 @@ def test_the_same_space_and_the_same_hits(blocks, tmp_path, late):
 
 
 def test_a_collection_moves_to_the_other_host_as_it_is(blocks, tmp_path):
-    """Filled through the API, searched and added to through SageMaker: no migration, no error."""
+    """Filled through the API, searched and added to through SageMaker: measured, and no migration."""
     with opened(blocks["api"], tmp_path, late=True) as client:
         before = found(fill(client))
     with opened(blocks["aws"], tmp_path, late=True) as client:
@@ -91,3 +92,25 @@ def test_a_collection_moves_to_the_other_host_as_it_is(blocks, tmp_path):
         assert found(handbook) == before
         handbook.upsert([Document("new", "Fire drills are on Mondays.", {"subject": "safety"})])
         assert handbook.search("When are fire drills?", limit=1)[0].document_id == "new"
+        (first, accepted), agreement = handbook.hosts(), handbook.hosts()["sagemaker:jina"]
+        assert (first, accepted) == (
+            blocks["api"]["base_url"].removeprefix("http://").removesuffix("/v1"),
+            "sagemaker:jina",
+        )
+        assert agreement.least > 0.9999
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_endpoint_that_serves_something_else_is_noticed(blocks, emulator, tmp_path, late):
+    """The block says v3, whoever deployed the endpoint took v4: the same tasks and sizes, other vectors."""
+    with opened(blocks["api"], tmp_path, late) as client:
+        before = found(fill(client))
+    emulator.dial(endpoints={"jina": "jina-embeddings-v4"})
+    with opened(blocks["aws"], tmp_path, late) as client:
+        handbook = client["handbook"]
+        with pytest.raises(HostMismatch, match="host 'sagemaker:jina', gives other ones"):
+            handbook.search(QUESTIONS[0])
+        with pytest.raises(HostMismatch):
+            handbook.upsert([Document("new", "Fire drills are on Mondays.")])
+    with opened(blocks["api"], tmp_path, late) as client:
+        assert found(client["handbook"]) == before

@@ -73,6 +73,8 @@ class EmbedderConformance(Guarded):
                 assert known, f"purpose {purpose.value!r} uses tasks that the model has; {task!r} is none of them"
         unknown = set(model.prompts) - set(model.tasks)
         assert not unknown, f"prompts belong to tasks that the model has; {unknown} are none of them"
+        short = len(model.host) <= 200 and model.host.isprintable() and model.host == model.host.strip()
+        assert short, f"a host has a name of at most 200 printable characters, not {model.host!r:.300}"
         assert bench.model == model, "capabilities are the same whenever they are asked for"
 
     def test_rotation_fits_the_capabilities(self, bench: EmbedderBench) -> None:

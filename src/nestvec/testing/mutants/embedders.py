@@ -155,6 +155,11 @@ class SkewsTheSpace(RecordingEmbedder):
         return None if rotation is None else rotation * np.float32(2)
 
 
+@mutant("test_capabilities_hold_together", "a host has a name of at most 200", host="https://host/" + "x" * 200)
+class SaysWhereInFull(RecordingEmbedder):
+    """Names its host by all that it was configured with."""
+
+
 @mutant("test_counting_tokens", "a longer text has more tokens")
 class CountsToOne(RecordingEmbedder):
     """Every text is one token."""
