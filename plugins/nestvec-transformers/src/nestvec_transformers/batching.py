@@ -9,6 +9,8 @@ from typing import TypeVar
 from nestvec.errors import EmbedderRefused
 
 T = TypeVar("T")
+#: Tokens up to which padding costs less than another forward pass.
+_SHORT = 64
 #: What torch says on devices that have no error of their own for it.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -17,13 +19,15 @@ def cut(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]:
     """Batches of the numbers of texts of these lengths, each number once: the longest texts first.
 
     A batch is padded to its longest text, and then has at most `tokens` tokens; one text alone may have more. It has at
-    most `most` texts.
+    most `most` texts, and at most as much padding as text, unless its texts are short.
     """
-    order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
     batches: list[list[int]] = []
-    for number in order:
-        if not batches or len(batches[-1]) >= most or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > tokens:
+    longest = 0
+    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+        alike = longest <= _SHORT or lengths[number] * 2 >= longest
+        if not batches or not alike or len(batches[-1]) >= most or (len(batches[-1]) + 1) * longest > tokens:
             batches.append([])
+            longest = lengths[number]
         batches[-1].append(number)
     return batches
 
@@ -101,5 +105,5 @@ def _too_large(tokens: int, reason: str) -> EmbedderRefused:
     first = reason.strip().splitlines()[0] if reason.strip() else "out of memory"
     return EmbedderRefused(
         f"the memory does not suffice for its {tokens:,} tokens even alone ({first:.200}); set a smaller "
-        f'chunking.size, dtype = "bfloat16" or "float16", or another device'
+        f'chunking.size (under late chunking: max_tokens), dtype = "bfloat16" or "float16", or another device'
     )

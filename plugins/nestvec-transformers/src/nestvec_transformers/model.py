@@ -41,7 +41,7 @@ class JinaV3:
 
     def __init__(self, options: TransformersOptions) -> None:
         """Raises `ConfigError` where the weights are not, or not all of them, where they should be."""
-        (self._torch,) = imported("torch")
+        self._torch, _, _ = imported("torch", "transformers", "peft")
         check_versions()
         self._lock = threading.Lock()
         self._task: str | None = None

@@ -3,7 +3,7 @@
     folder = make_tiny_model(tmp_path / "model")
     connect({"embedders": {"model": {"use": "transformers", "path": str(folder), "revision": "tiny-0"}}, …})
 
-The folder is laid out as the checkpoint is: a `JinaEmbeddingsV3Model` of 1,024 dimensions with two thin layers, a PEFT
+The folder is laid out as the checkpoint is: a `JinaEmbeddingsV3Model` of 1,024 dimensions with one thin layer, a PEFT
 LoRA adapter in a folder for each task, and a fast tokenizer of XLM-R's kind. It is made by the libraries that load it.
 """
 
@@ -18,7 +18,7 @@ from nestvec_transformers.libraries import imported, quiet
 from nestvec_transformers.model import ADAPTERS
 
 HIDDEN: Final = 1024
-_LAYERS: Final = 2
+_LAYERS: Final = 1
 _MARKS: Final = ("<s>", "<pad>", "</s>", "<unk>")
 _TARGETS: Final = ["word_embeddings", "q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"]
 #: What the tokenizer's vocabulary is made of: other characters are unknown to it.
