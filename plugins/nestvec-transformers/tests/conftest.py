@@ -7,7 +7,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-MISSING = [name for name in ("torch", "transformers", "peft", "nestvec_transformers") if find_spec(name) is None]
+NEEDED = ("torch", "transformers", "peft", "sentence_transformers", "nestvec_transformers")
+MISSING = [name for name in NEEDED if find_spec(name) is None]
 
 
 class LeftOut(pytest.Module):

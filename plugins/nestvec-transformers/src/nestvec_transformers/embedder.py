@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.contract import Embedder, Encode, Encoded, Group
-from nestvec.encoding.forks import ForkGuard
 from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.packing import Item, Progress, named
 from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused, NestvecError
 from nestvec_transformers.batching import Batcher
 from nestvec_transformers.model import PROMPTS, JinaV3
+from nestvec_transformers.running import FORKS, stop_if_cancelled
 from nestvec_transformers.sequences import Sequence, check_length, check_text, late, plain
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
     from nestvec_transformers.options import TransformersOptions
-
-_FORKS = ForkGuard()
 
 
 class TransformersEmbedder(Embedder):
@@ -32,7 +30,7 @@ class TransformersEmbedder(Embedder):
 
     def __init__(self, options: TransformersOptions) -> None:
         """Load the model. Raises `ConfigError` saying what to download, or what is not there; `PluginBroken`."""
-        _FORKS.check()
+        FORKS.check()
         self._options = options
         self._model: JinaV3 | None = JinaV3(options)
         self._batcher = Batcher(options.batch_tokens, options.batch)
@@ -42,7 +40,7 @@ class TransformersEmbedder(Embedder):
 
     def encode(self, request: Encode) -> Encoded:
         """See `Embedder.encode`. Interrupted, it ends after the forward pass that is under way."""
-        _FORKS.check()
+        FORKS.check()
         run = _Run(request, self._options, self._live())
         run.embed(self._batcher)
         return run.progress.encoded()
@@ -84,7 +82,7 @@ class _Run:
             self._fail(sequence.group, sequence.first, named(group, error))
 
         try:
-            for numbers, parts in batcher.run(lengths, work, refuse, self._between):
+            for numbers, parts in batcher.run(lengths, work, refuse, lambda: stop_if_cancelled(self._request)):
                 self.progress.sent += 1
                 for number, rows in zip(numbers, parts, strict=True):
                     self._keep(sequences[number], rows)
@@ -129,7 +127,3 @@ class _Run:
 
     def _fail(self, group: int, span: int, error: NestvecError) -> None:
         self.progress.fail(Item(group, span, "", 0), error)
-
-    def _between(self) -> None:
-        if self._request.cancelled is not None and self._request.cancelled():
-            raise EmbedderError("embedding was interrupted; run it again to go on")

@@ -8,14 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.contract import Encode, Group
-
-torch = pytest.importorskip("torch", reason="torch is not installed: see requirements-models.txt")
-pytest.importorskip("sentence_transformers", reason="see requirements-models.txt")
-
-# Tiny models gain nothing by threads, which wait for each other on a busy machine.
-torch.set_num_threads(1)
-
 LETTERS = [*map(chr, range(33, 127)), *"äöüßа-якамень水火東京は日本の首都です。"]
 SIZE, LIMIT = 32, 512
 PROMPTS = {
@@ -81,6 +73,8 @@ class Models:
         def body(limit: int = LIMIT) -> list:
             return [Transformer(str(self._bert), max_seq_length=limit), Pooling(SIZE, "mean")]
 
+        import torch
+
         torch.manual_seed(7)
         if kind == "static":
             from tokenizers import Tokenizer
@@ -101,6 +95,7 @@ class Models:
 
     def reference(self, kind: str, texts, prompt: str = "", dimensions: int | None = None) -> np.ndarray:
         """What the model gives: transformers alone, one text at a time, and numpy. Shape (texts, dimensions)."""
+        import torch
         from transformers import AutoModel, AutoTokenizer
 
         folder = self.folder(kind)
@@ -121,6 +116,7 @@ class Models:
 
 
 def _bert(folder: Path, limit: int) -> Path:
+    import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     letters = list(dict.fromkeys(LETTERS))
@@ -142,32 +138,16 @@ def _bert(folder: Path, limit: int) -> Path:
     return folder
 
 
-class Kit:
-    """What tests of requests need, in short."""
-
-    @staticmethod
-    def group(key: str, *texts: str) -> Group:
-        spans, start = [], 0
-        for text in texts:
-            spans.append((start, start + len(text)))
-            start += len(text)
-        return Group(key, "".join(texts), tuple(spans))
-
-    @classmethod
-    def ask(cls, *texts, task=None, dimensions=SIZE, **more) -> Encode:
-        groups = tuple(cls.group(f"doc-{number}", text) for number, text in enumerate(texts))
-        return Encode(groups, task, dimensions, **more)
-
-    @classmethod
-    def rows(cls, embedder, *texts, **how) -> np.ndarray:
-        reply = embedder.encode(cls.ask(*texts, **how))
-        assert not reply.failures, reply.failures
-        return np.concatenate(reply.vectors)
-
-
 @pytest.fixture(scope="session")
-def kit():
-    return Kit
+def kit(kit):
+    """What tests of requests need, for these models: no task unless one is named."""
+
+    class Small(kit):
+        @classmethod
+        def ask(cls, *groups, task=None, dimensions=SIZE, **more):
+            return super().ask(*groups, task=task, dimensions=dimensions, **more)
+
+    return Small
 
 
 @pytest.fixture(scope="session")

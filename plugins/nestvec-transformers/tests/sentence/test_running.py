@@ -116,12 +116,11 @@ def test_no_text_is_cut_off_in_silence(opened, models, kit, words, fits):
     )
 
 
-def test_the_chunk_at_fault_is_named(opened, kit):
-    from nestvec.contract import Encode
-
-    group = kit.group("handbook", "short ", "w " * 600, " short")
-    (failure,) = opened("e5").encode(Encode((group,), PASSAGE, 32)).failures
+def test_the_chunk_at_fault_is_named_and_nothing_of_its_document_embedded(opened, kit, batches):
+    groups = kit.group("handbook", "short ", "w " * 600, " short"), kit.group("note", "text")
+    (failure,) = opened("e5").encode(kit.ask(*groups, task=PASSAGE)).failures
     assert (failure.group, failure.span) == (0, 1)
+    assert batches.seen == [["text"]]
 
 
 def test_a_lower_limit_can_be_set(fresh, kit):

@@ -84,10 +84,8 @@ def test_neither_order_nor_company_matters(opened, models, kit):
 
 
 def test_chunks_come_back_with_their_documents(opened, models, kit):
-    from nestvec.contract import Encode
-
     groups = (kit.group("a", "one ", "two, longer than the others "), kit.group("none"), kit.group("b", "three"))
-    reply = opened("e5").encode(Encode(groups, PASSAGE, 32))
+    reply = opened("e5").encode(kit.ask(*groups, task=PASSAGE))
     assert [part.shape for part in reply.vectors] == [(2, 32), (0, 32), (1, 32)]
     rows = np.concatenate(reply.vectors)
     wanted = models.reference("e5", ["one ", "two, longer than the others ", "three"], "passage: ")
