@@ -20,8 +20,10 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Tenants,
     Update,
     Write,
+    WriteNote,
 )
 from nestvec.errors import CollectionNotFound
 from nestvec.testing.data import record
@@ -139,6 +141,86 @@ class InventsCollections(MemoryAdapter):
             return super().scroll(request)
         except CollectionNotFound:
             return Batch(())
+
+
+# ---------------------------------------------------------------- notes
+
+
+@mutant("test_notes_are_kept_side_by_side", "leaves the others alone")
+class KeepsOneNote(MemoryAdapter):
+    """Has room for the last one only."""
+
+    def write_note(self, request: WriteNote) -> None:
+        self._collection(request.physical).notes.clear()
+        super().write_note(request)
+
+
+@mutant("test_notes_are_kept_side_by_side", "comes back as it was written")
+class CutsNotes(MemoryAdapter):
+    """Keeps as much as a short column takes."""
+
+    def write_note(self, request: WriteNote) -> None:
+        super().write_note(replace(request, text=request.text and request.text[:20_000]))
+
+
+@mutant("test_notes_are_kept_side_by_side", "comes back as it was written: ''")
+class EmptyMeansRemoved(MemoryAdapter):
+    """Takes an empty text for none."""
+
+    def write_note(self, request: WriteNote) -> None:
+        super().write_note(replace(request, text=request.text or None))
+
+
+@mutant("test_notes_are_not_records", "notes are no records, but a scroll shows them")
+class KeepsNotesAmongRecords(MemoryAdapter):
+    """Stores a note as one more record, as well."""
+
+    def write_note(self, request: WriteNote) -> None:
+        super().write_note(request)
+        sizes = self._collection(request.physical).info.vectors
+        rows = {name: np.ones((1, size), np.float32) for name, size in sizes.items()}
+        super().write(Write(request.physical, [record(f"note-{request.name}")], rows))
+
+
+@mutant("test_notes_are_not_records", "notes are nobody's, but tenants are")
+class NotesAreATenant(MemoryAdapter):
+    """Keeps them in a partition like a tenant's."""
+
+    def tenants(self, request: Tenants) -> list[str]:
+        notes = self._collection(request.physical).notes
+        return super().tenants(request) + (["__notes__"] if notes else [])
+
+
+@mutant("test_notes_are_not_records", "leaves the description as it was")
+class KeepsNotesInTheRecord(MemoryAdapter):
+    """Adds a note to what is stored of the collection."""
+
+    def write_note(self, request: WriteNote) -> None:
+        super().write_note(request)
+        found = self._collection(request.physical)
+        found.info = replace(found.info, record={**(found.info.record or {}), request.name: request.text})
+
+
+@mutant("test_notes_go_with_their_collection", "replacing the record leaves notes alone")
+class UpdateLosesNotes(MemoryAdapter):
+    """Replaces the notes, too, with nothing."""
+
+    def update(self, request: Update) -> None:
+        super().update(request)
+        self._collection(request.physical).notes.clear()
+
+
+@mutant("test_notes_go_with_their_collection", "created anew has no notes")
+class NotesOutliveTheirCollection(MemoryAdapter):
+    """Keeps them apart from the collection, under its name."""
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self._kept: dict[str, dict[str, str]] = {}
+
+    def create(self, request: Create) -> None:
+        super().create(request)
+        self._collection(request.physical).notes = self._kept.setdefault(request.physical, {})
 
 
 # ---------------------------------------------------------------- records
