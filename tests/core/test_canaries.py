@@ -128,6 +128,13 @@ def test_one_task_that_differs_is_enough():
     assert comparison.worst[0] == Leg(QUERY)
 
 
+def test_one_text_of_one_task_that_differs_is_enough():
+    one = {Leg(PASSAGE): rows(6, 256), Leg(QUERY): rows(6, 256, 1)}
+    other = np.concatenate([turned(one[Leg(PASSAGE)][:1], 0.9), one[Leg(PASSAGE)][1:]])
+    found = compare(one, {**one, Leg(PASSAGE): other}).agreement
+    assert (round(found.least, 3), round(found.median, 3), found.alike) == (0.9, 1, False)
+
+
 def test_the_worst_text_is_found():
     one = {Leg(None): rows(5, 64)}
     other = one[Leg(None)].copy()

@@ -9,11 +9,20 @@ import pytest
 
 from nestvec.contract import Encode, Encoded, Query, ReadNote, Remove, Write, WriteNote
 from nestvec.encoding.matryoshka import normalize
-from nestvec.errors import BackendDenied, EmbedderUnavailable, HostMismatch, SpaceError, SpaceUnknown, Unsupported
+from nestvec.errors import (
+    BackendDenied,
+    CollectionConflict,
+    EmbedderUnavailable,
+    HostMismatch,
+    SpaceError,
+    SpaceUnknown,
+    Unsupported,
+)
 from nestvec.flows.search import SearchOptions, search
-from nestvec.parity.canaries import legs_of
+from nestvec.parity.canaries import TEXTS, legs_of
 from nestvec.parity.note import NOTE, Canaries
 from nestvec.testing import BackendUnderTest, Stepper
+from nestvec.testing.adapters.spaces import _next_generation
 from nestvec.testing.bench import Bench
 from nestvec.testing.data import document, words
 from nestvec.testing.loop import DRIVERS
@@ -355,6 +364,16 @@ def test_damaged_canaries_stop_embedding_until_they_are_removed(bench, text):
     assert noted(bench).host == "one"
 
 
+def test_canaries_that_were_removed_are_made_by_the_next_upsert_at_once(bench):
+    docs = bench.applied(embedder=host("one")).docs
+    docs.upsert(documents())
+    docs.forget_canaries()
+    assert noted(bench) is None
+    docs.upsert(documents(6))
+    assert noted(bench).host == "one"
+    assert docs.hosts() == {"one": None}
+
+
 def test_damaged_canaries_of_an_empty_collection_are_made_anew(bench):
     docs = bench.applied(embedder=host("one")).docs
     bench.raw(WriteNote(bench.physical(), NOTE, "{"))
@@ -363,8 +382,6 @@ def test_damaged_canaries_of_an_empty_collection_are_made_anew(bench):
 
 
 def test_each_generation_has_its_own(bench):
-    from nestvec.testing.adapters.spaces import _next_generation
-
     session = bench.applied(embedder=host("one"))
     session.docs.upsert(documents())
     _next_generation(bench, session)
@@ -376,6 +393,17 @@ def test_each_generation_has_its_own(bench):
     bench.clock.now += 31
     with pytest.raises(HostMismatch):
         session.docs.search(QUESTION)
+
+
+def test_what_is_known_of_one_generation_is_not_known_of_the_next(bench):
+    session = bench.applied(embedder=host("one"))
+    session.docs.count()
+    bench.clock.now += 20
+    session.docs.upsert(documents())
+    bench.clock.now += 11  # the pointer is looked up again, before what is known of the host has run out
+    _next_generation(bench, session)
+    session.docs.upsert(documents())
+    assert noted(bench).host == "one"
 
 
 @pytest.mark.parametrize("dimensions", [1024, 2048])
@@ -423,7 +451,9 @@ def test_a_copy_carries_the_canaries(bench):
     asked = len(measurements(bench))
     one.copy(a, b)
     assert note_of(bench, "b") == note_of(bench, "a")
+    start = len(bench.requests)
     one.copy(a, b)  # again: nothing to do
+    assert not since(bench, start)
     assert two[b].search(QUESTION)
     assert len(measurements(bench)) == asked
 
@@ -455,6 +485,30 @@ def test_copies_into_a_collection_of_another_host_that_does_not_are_refused(benc
     two[b].delete(everything=True)
     one.copy(a, b)
     assert note_of(bench, "b") == note_of(bench, "a")
+
+
+def test_after_a_copy_a_handle_looks_again(bench):
+    one, two = pair(bench, host("one"), host("two", skew="adapter"))
+    one.apply()
+    a, b = f"{bench.name}a", f"{bench.name}b"
+    one[a].upsert(documents())
+    assert two[b].search(QUESTION) == []
+    two.copy(a, b)
+    with pytest.raises(HostMismatch):
+        two[b].search(QUESTION)
+
+
+def test_canaries_of_other_texts_can_not_be_compared(bench, monkeypatch):
+    one, two = pair(bench, host("one"), host("two"))
+    one.apply()
+    a, b = f"{bench.name}a", f"{bench.name}b"
+    one[a].upsert(documents())
+    two[b].upsert([document("d0")])
+    monkeypatch.setitem(TEXTS, 2, ("others",) * 6)
+    vectors = Canaries.read(note_of(bench, "b"), two[b].target.spec.space, b).vectors
+    bench.raw(WriteNote(place(bench, "b"), NOTE, Canaries.of("two", vectors, 2).to_text()))
+    with pytest.raises(CollectionConflict, match=f"canaries of '{a}' and '{b}' have versions 1 and 2"):
+        one.copy(a, b)
 
 
 def test_copies_of_collections_without_canaries(bench):
@@ -542,7 +596,7 @@ def test_threads_that_search_at_once_measure_once(open_docs):
     assert len([request for request in other.embedder("model").requests if request.fresh]) == 2
 
 
-def test_an_adopted_collection_has_none(open_docs):
+def test_an_adopted_collection_has_none(open_docs, monkeypatch):
     from nestvec.testing.memory import make_foreign
 
     client = open_docs(
@@ -555,7 +609,9 @@ def test_an_adopted_collection_has_none(open_docs):
     vectors = client.embed(texts, task="retrieval.passage", dimensions=32)
     make_foreign(client.adapter("store"), "theirs", {"": vectors}, [{"body": text} for text in texts])
     client.apply()
+    monkeypatch.setattr(client.adapter("store"), "read_note", None)  # nobody may ask
     assert client["docs"].search(texts[0])
+    assert client["docs"].hosts() == {}
     assert not client.adapter("store")._collections["theirs"].notes
     assert not [request for request in client.embedder("model").requests if request.fresh]
     with pytest.raises(Unsupported, match="was adopted"):

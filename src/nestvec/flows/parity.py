@@ -33,7 +33,7 @@ def admit(binding: Binding, target: Target, *, writing: bool) -> Flow[Usage]:
     The first writer stores canaries; a reader leaves a collection without any as it is. Raises `HostMismatch`, and
     `SpaceUnknown` where the canaries can not be read. What is known holds for a lease, as the pointer does.
     """
-    if not binding.spec.model.host or target.foreign is not None or _known(binding, target, writing=writing):
+    if not binding.spec.model.host or _known(binding, target, writing=writing):
         return Usage()
     usage: Usage = yield Alone(partial(_admit, binding, target, writing=writing))
     return usage
