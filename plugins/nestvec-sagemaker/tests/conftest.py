@@ -38,7 +38,7 @@ class Kit:
 
     @staticmethod
     def ask(*groups, task="retrieval.passage", dimensions=64, late=False, cancelled=None):
-        return Encode(tuple(groups), task, dimensions, late, cancelled)
+        return Encode(tuple(groups), task, dimensions, late, cancelled=cancelled)
 
 
 @pytest.fixture(scope="session")
