@@ -39,6 +39,7 @@ PASSING = [
     Status(status=530),
     ModelFails(original=500),
     ModelFails(original=503),
+    ModelFails(original=424),
     ModelFails(original=429),
     ModelFails(original=0),
     Cut(),
@@ -81,6 +82,23 @@ def test_attempts_are_the_limit(open_embedder, emulator, kit):
     with pytest.raises(EmbedderUnavailable, match=r"'jina' in eu-west-1 is throttled \(it says: Rate exceeded\)"):
         open_embedder(attempts=4).encode(kit.ask(*kit.documents()))
     assert len(emulator.exchanges) == 4
+
+
+@pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_botocore_repeats_nothing_whatever_its_own_settings_are(
+    open_embedder, emulator, aws, kit, monkeypatch, mode, place
+):
+    if place == "environment":
+        monkeypatch.setenv("AWS_RETRY_MODE", mode)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
+    else:
+        monkeypatch.delenv("AWS_MAX_ATTEMPTS")
+        (aws / "config").write_text(f"[default]\nretry_mode = {mode}\nmax_attempts = 7\n")
+    emulator.inject(AwsError(code="ThrottlingException", message="Rate exceeded"), times=None)
+    with pytest.raises(EmbedderUnavailable, match="throttled"):
+        open_embedder(attempts=3).encode(kit.ask(*kit.documents()))
+    assert len(emulator.exchanges) == 3
 
 
 def test_the_deadline_is_a_limit_too(open_embedder, emulator, kit):

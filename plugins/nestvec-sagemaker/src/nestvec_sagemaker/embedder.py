@@ -218,7 +218,7 @@ class _Run:
         def send() -> Reply:
             with self._lock:
                 self._progress.sent += 1
-            return decode(self._runtime.invoke(content), len(pieces), request.dimensions)
+            return decode(self._runtime.invoke(content), len(pieces), request.dimensions, self._runtime.place)
 
         reply = self._retries(send, len(pieces))
         with self._lock:

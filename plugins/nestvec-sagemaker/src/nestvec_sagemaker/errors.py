@@ -51,6 +51,8 @@ _THROTTLED = frozenset(
     }
 )
 _PASSING = frozenset({"InternalDependencyException", "InternalFailure", "RequestTimeout", "RequestTimeoutException"})
+#: What a container answers that can not do it now: what it needs itself has failed, or there is too much to do.
+_OVERLOADED = frozenset({424, 429})
 #: What a container answers that is asked for something else than it serves: no text is at fault.
 _OTHER_CONTAINER = frozenset({401, 403, 404, 405, 415})
 
@@ -101,6 +103,11 @@ class Place:
         return f"profile {self.options.profile!r}" if self.options.profile else "the default credentials"
 
     @property
+    def log(self) -> str:
+        """Where the container writes to (https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html)."""
+        return f"CloudWatch, /aws/sagemaker/Endpoints/{self.options.endpoint_name}"
+
+    @property
     def host(self) -> str:
         """Where requests go."""
         return self.options.endpoint_url or f"the SageMaker runtime of {self.region}"
@@ -123,9 +130,9 @@ def refusal(error: boto.ClientError, place: Place, secrets: Iterable[str | None]
     if code == "ModelError":
         return _of_the_model(error.response, place, said, secrets)
     if code in _THROTTLED:
-        return Failed(f"{place} is throttled{said}")
+        return Failed(f"{place} is throttled{said}; lower concurrency, raise deadline, or let the endpoint scale out")
     if code == "ModelNotReadyException":
-        return Failed(f"{place} is still loading its model{said}")
+        return Failed(f"{place} is still loading its model{said}; wait, or raise deadline")
     if code in _EXPIRED:
         return EmbedderDenied(f"{place}: {place.who} expired{said}; renew them (such as with `aws sso login`)")
     if code in _UNKNOWN:
@@ -133,7 +140,7 @@ def refusal(error: boto.ClientError, place: Place, secrets: Iterable[str | None]
     if status == 413:
         return Refused(f"{place} takes no request of this size{said}")
     if code in _PASSING or status == 429 or status >= 500:
-        return Failed(f"{place} failed with {code} (status {status}){said}")
+        return Failed(f"{place} failed with {code} (status {status}){said}; try again, or look at its state in AWS")
     return _final(code, status, place, said)
 
 
@@ -163,9 +170,9 @@ def _of_the_model(response: Any, place: Place, said: str, secrets: Iterable[str 
     original = _number(response, "OriginalStatusCode")
     words = _said(discreet(str(response.get("OriginalMessage") or ""), secrets)) or said
     if original in (408, 504) or (original < 400 and _SLOW.search(words + said)):
-        return TooSlow(f"the model at {place} did not answer in time{words}")
-    if original == 429 or not 400 <= original < 500:
-        return Failed(f"the model at {place} failed with status {original}{words}")
+        return TooSlow(f"the model at {place} did not answer in time{words}; set a smaller batch or chunking.size")
+    if original in _OVERLOADED or not 400 <= original < 500:
+        return Failed(f"the model at {place} failed with status {original}{words}; its log is in {place.log}")
     if original in _OTHER_CONTAINER:
         return EmbedderDenied(
             f"the model at {place} answered with status {original}{words}; is it a jina embedding model, and "
@@ -182,13 +189,15 @@ def failure(error: Exception, place: Place) -> EmbedderError:
     if isinstance(error, boto.SSLError):
         return EmbedderDenied(f"{place.host} has a certificate that is not trusted ({reason}); set AWS_CA_BUNDLE")
     if isinstance(error, boto.ReadTimeoutError):
-        return TooSlow(f"{place} did not answer within {place.options.timeout:g} seconds")
+        return TooSlow(
+            f"{place} did not answer within {place.options.timeout:g} seconds; raise timeout, or set a smaller batch"
+        )
     if isinstance(error, boto.ConnectionError):
         return Unreachable(
             f"{place.host} can not be reached ({reason}); check region, endpoint_url, the network and the proxy"
         )
     if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError):
-        return Failed(f"the connection to {place.host} broke ({reason})")
+        return Failed(f"the connection to {place.host} broke ({reason}); check the network and the proxy")
     return EmbedderError(f"{place} can not be asked: {reason}; check the options and the AWS configuration")
 
 

@@ -74,21 +74,21 @@ def body(known: KnownModel, pieces: Sequence[bytes], task: str | None, dimension
     return whole
 
 
-def decode(content: bytes, texts: int, dimensions: int) -> Reply:
-    """Rows of length 1, in the order of the texts. Raises `EmbedderInvalidReply`."""
+def decode(content: bytes, texts: int, dimensions: int, place: object = "the endpoint") -> Reply:
+    """Rows of length 1, in the order of the texts. Raises `EmbedderInvalidReply`, which names the place."""
     try:
         reply = json.loads(content)
         data = reply["data"]
         tokens = int((reply.get("usage") or {}).get("total_tokens") or 0)
         places, vectors = _items(data)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise EmbedderInvalidReply(_unreadable(content, error)) from error
+        raise EmbedderInvalidReply(_unreadable(content, error, place)) from error
     if sorted(places) != list(range(texts)):
-        raise EmbedderInvalidReply(f"the endpoint answered {len(places)} vectors to {texts} texts, or one text twice")
-    rows = _rows(vectors, dimensions)[np.argsort(places)]
+        raise EmbedderInvalidReply(f"{place} answered {len(places)} vectors to {texts} texts, or one text twice")
+    rows = _rows(vectors, dimensions, place)[np.argsort(places)]
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(bad):
-        raise NotFinite(f"the endpoint answered NaN or infinity to text {int(bad[0])} of {texts}")
+        raise NotFinite(f"{place} answered NaN or infinity to text {int(bad[0])} of {texts}")
     # There is no parameter `normalized` here: whether a prefix comes with length 1 is up to the container.
     return Reply(normalize(rows), tokens)
 
@@ -109,30 +109,32 @@ def _place(value: Any) -> int:
     return value
 
 
-def _rows(vectors: Sequence[Any], dimensions: int) -> FloatArray:
+def _rows(vectors: Sequence[Any], dimensions: int, place: object) -> FloatArray:
     """Shape (vectors, dimensions)."""
     for vector in vectors:
         if not isinstance(vector, list):
-            raise EmbedderInvalidReply(f"the endpoint answered a {type(vector).__name__}, not a list of numbers")
+            raise EmbedderInvalidReply(f"{place} answered a {type(vector).__name__}, not a list of numbers")
         if len(vector) != dimensions:
             raise OtherShape(
-                f"the endpoint answered vectors of {len(vector)} numbers; {dimensions} dimensions were asked for; is "
-                f"model right?"
+                f"{place} answered vectors of {len(vector)} numbers; {dimensions} dimensions were asked for; is model "
+                f"right?"
             )
     try:
         numbers = np.asarray(vectors)
     except (ValueError, OverflowError) as error:
-        raise EmbedderInvalidReply("the endpoint answered vectors that hold lists; one a text belongs there") from error
+        raise EmbedderInvalidReply(f"{place} answered vectors that hold lists; one a text belongs there") from error
     if numbers.dtype.kind not in "fiu" or numbers.ndim != 2:
-        raise EmbedderInvalidReply("the endpoint answered vectors that hold something else than numbers")
+        raise EmbedderInvalidReply(f"{place} answered vectors that hold something else than numbers")
     with np.errstate(over="ignore"):  # what float32 can not hold becomes infinity, which is refused
         return np.ascontiguousarray(numbers, np.float32)
 
 
-def _unreadable(content: bytes, error: Exception) -> str:
+def _unreadable(content: bytes, error: Exception, place: object) -> str:
     start = content[:80].decode("utf-8", "replace").strip()
     if start[:1] == "<":
-        return "the endpoint answered HTML instead of JSON; is endpoint_url right, and no login page in between?"
+        return f"{place} answered HTML instead of JSON; is endpoint_url right, and no login page in between?"
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return f"the endpoint answered something that is not whole JSON ({error})"
-    return f'the endpoint answered JSON of another form than {{"data": […]}} ({type(error).__name__}: {error})'
+        what = f"something that is not whole JSON ({error})"
+    else:
+        what = f'JSON of another form than {{"data": […]}} ({type(error).__name__}: {error})'
+    return f"{place} answered {what}; is it a container of a jina embedding model?"
