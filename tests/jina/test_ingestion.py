@@ -10,10 +10,11 @@ from nestvec.cli import main
 from nestvec.client import aconnect, connect
 from nestvec.client.base import Runtime
 from nestvec.errors import EmbedderDenied, IngestFailed, SecretError, SpaceMismatch
-from nestvec.parity.canaries import TEXTS, VERSION
 from nestvec.testing.emulators.jina import Status
 from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+
+from .canaries import canaries
 
 WORDS = ["river", "stone", "winter", "engine", "paper", "garden", "silver", "window", "letter", "market"]
 
@@ -32,14 +33,6 @@ def values(settings, **collection):
         "embedders": {"api": settings},
         "collections": {"docs": {"dimensions": 128, **collection}},
     }
-
-
-def canaries(emulator):
-    """The exchanges by which the host was measured, before anything else was embedded."""
-    texts = set(TEXTS[VERSION])
-    found = [each for each in emulator.exchanges if {text.strip() for text in each.body["input"]} <= texts]
-    assert found == list(emulator.exchanges[: len(found)])
-    return found
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from nestvec.errors import ConfigError
 from nestvec.testing.registry import test_registry
 from nestvec.types import Document
 
+from .canaries import canaries
+
 PURPOSES = ("retrieval", "matching", "clustering", "classification")
 RETRIEVAL = ("retrieval.passage", "retrieval.query")
 #: What is sent for documents and for questions, in the order of the purposes; None: refused.
@@ -43,10 +45,19 @@ def values(settings, model, purpose):
 
 
 def sent(emulator):
-    """The texts and the task of each request; a request without a task has no such field, not an empty one."""
-    found = [(tuple(each.body["input"]), each.body.get("task", "no field")) for each in emulator.exchanges]
+    """The texts and the task of each request, without those that measure the host.
+
+    A request without a task has no such field, not an empty one.
+    """
+    rest = emulator.exchanges[len(canaries(emulator)) :]
+    found = [(tuple(each.body["input"]), task_of(each)) for each in rest]
     emulator.journal.clear()
-    return [(texts, None if task == "no field" else task) for texts, task in found]
+    return found
+
+
+def task_of(exchange):
+    task = exchange.body.get("task", "no field")
+    return None if task == "no field" else task
 
 
 @pytest.mark.parametrize(("model", "purpose", "pair"), SERVED)
@@ -57,6 +68,7 @@ def test_the_right_task_is_sent_on_both_sides(settings, emulator, model, purpose
         docs = client["docs"]
         assert (client.status()[0].tasks.index, client.status()[0].tasks.query) == pair
         docs.upsert([Document(key, text) for key, text in TEXTS.items()])
+        assert [task_of(each) for each in canaries(emulator)] == list(dict.fromkeys(pair))
         assert sent(emulator) == [(tuple(TEXTS.values()), index)]
         hits = docs.search(TEXTS["river"], limit=3)
         assert sent(emulator) == [((TEXTS["river"],), query)]
