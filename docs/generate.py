@@ -17,6 +17,7 @@ from nestvec.config.blocks import CacheBlock, ChunkingBlock, CollectionBlock, Fo
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
 
 BACKEND_NAMES = ("milvus", "pinecone", "qdrant")
+EMBEDDER_NAMES = ("e5", "jina", "sagemaker", "transformers")
 HERE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code; edit the docstrings instead. -->"
 
@@ -91,7 +92,7 @@ def configuration_page() -> str:
         *_table(CacheBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
-        for name in ("e5", "jina", "sagemaker") if group == EMBEDDERS else BACKEND_NAMES:
+        for name in EMBEDDER_NAMES if group == EMBEDDERS else BACKEND_NAMES:
             plugin = load(name)
             parts += ["", f'## `use = "{name}"`', "", plugin.summary, "", *_table(plugin.options)]
             own = getattr(plugin, "collection_options", None)
