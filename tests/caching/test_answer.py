@@ -124,11 +124,9 @@ def test_nobody_can_tell_a_cached_embedder_from_the_embedder(name: str, asked: l
 def damaged(value: bytes, chance: random.Random) -> bytes:
     """Cut off, or with one byte changed."""
     place = chance.randrange(len(value)) if value else 0
-    return (
-        value[:place]
-        if not value or chance.random() < 0.5
-        else value[:place] + bytes([value[place] ^ 7]) + value[place + 1 :]
-    )
+    if not value or chance.random() < 0.5:
+        return value[:place]
+    return value[:place] + bytes([value[place] ^ 7]) + value[place + 1 :]
 
 
 def test_only_what_is_missing_is_asked_for_and_in_one_request() -> None:
