@@ -89,6 +89,16 @@ def test_planning_embeds_nothing(opened):
     assert not client._embedders
 
 
+def test_the_model_itself_is_compared_and_no_cache_of_it(opened, tmp_path):
+    """The stored vectors were embedded behind this cache, so it would say that they are right whatever the model is."""
+    client = opened(embedder={"cache": {"path": str(tmp_path / "cache")}})
+    before = len(client.embedder("model").inner.requests)
+    client.apply("legacy")
+    (asked,) = list(client.embedder("model").inner.requests)[before:]
+    assert asked.fresh
+    assert len(asked.groups) == 8
+
+
 def test_reading(opened):
     client = opened()
     client.apply("legacy")

@@ -4,17 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from nestvec.caching.answer import answer
+from nestvec.caching.answer import Keep, Look, answer
 from nestvec.caching.cache import Cache
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import AsyncEmbedder, Embedder, Encode, Encoded
+from nestvec.drivers import asynchronous, sync
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
 E = TypeVar("E", Embedder, AsyncEmbedder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """Where the steps of an answer go."""
+
+    inner: Embedder
+    cache: Cache
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+    def answer(self, step: Look | Keep | Encode) -> Any:
+        return self.inner.encode(step) if isinstance(step, Encode) else self.cache.perform(step).result()
+
+
+@dataclass(frozen=True, slots=True)
+class _AsyncPorts:
+    inner: AsyncEmbedder
+    cache: Cache
+
+    async def answer(self, step: Look | Keep | Encode) -> Any:
+        if isinstance(step, Encode):
+            return await self.inner.encode(step)
+        return await asyncio.wrap_future(self.cache.perform(step))
 
 
 class _Cached(Generic[E]):
@@ -42,14 +68,7 @@ class CachedEmbedder(_Cached[Embedder], Embedder):
 
     def encode(self, request: Encode) -> Encoded:
         """See `Embedder.encode`; what the cache holds is not asked for."""
-        steps = answer(request, self._model)
-        reply: Any = None
-        while True:
-            try:
-                step = steps.send(reply)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            reply = self.inner.encode(step) if isinstance(step, Encode) else self.cache.perform(step).result()
+        return sync.run(answer(request, self._model), _Ports(self.inner, self.cache))
 
     def close(self) -> None:
         """Close the cache and the embedder."""
@@ -62,17 +81,7 @@ class AsyncCachedEmbedder(_Cached[AsyncEmbedder], AsyncEmbedder):
 
     async def encode(self, request: Encode) -> Encoded:
         """See `Embedder.encode`; what the cache holds is not asked for."""
-        steps = answer(request, self._model)
-        reply: Any = None
-        while True:
-            try:
-                step = steps.send(reply)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            if isinstance(step, Encode):
-                reply = await self.inner.encode(step)
-            else:
-                reply = await asyncio.wrap_future(self.cache.perform(step))
+        return await asynchronous.run(answer(request, self._model), _AsyncPorts(self.inner, self.cache))
 
     async def close(self) -> None:
         """Close the cache and the embedder."""

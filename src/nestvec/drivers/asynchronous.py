@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, Protocol, TypeVar
 
 import tenacity
 
@@ -15,8 +15,11 @@ from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder, Enc
 from nestvec.drivers.retry import RetryPolicy, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
-from nestvec.flows.base import Alone, Emit, Flow, Request, T
-from nestvec.flows.copy import At, PairFlow
+from nestvec.flows.base import Alone, Emit, Request, T
+from nestvec.flows.copy import At
+
+R = TypeVar("R")
+R_contra = TypeVar("R_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +85,14 @@ class AsyncPairPorts:
         return await (self.source if request.side == "source" else self.target).answer(request.request)
 
 
-@overload
-async def run(flow: Flow[T], ports: AsyncPorts) -> T: ...
-@overload
-async def run(flow: PairFlow[T], ports: AsyncPairPorts) -> T: ...
-async def run(flow: Any, ports: Any) -> Any:
+class AsyncAnswers(Protocol[R_contra]):
+    """Where a flow's requests go: `AsyncPorts`, `AsyncPairPorts`, or whoever else answers its kind of requests."""
+
+    async def answer(self, request: R_contra) -> Any:
+        """Perform one request."""
+
+
+async def run(flow: Generator[R, Any, T], ports: AsyncAnswers[R]) -> T:
     """Drive a flow to its result."""
     try:
         request = next(flow)
@@ -98,6 +104,7 @@ async def run(flow: Any, ports: Any) -> Any:
             else:
                 request = flow.send(answer)
     except StopIteration as stop:
-        return stop.value
+        result: T = stop.value
+        return result
     finally:
         flow.close()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, overload
+from typing import Any, Protocol, TypeVar
 
 import tenacity
 
@@ -16,8 +16,11 @@ from nestvec.contract import Adapter, Embedder, Encode, Encoded, Event
 from nestvec.drivers.retry import RetryPolicy, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
-from nestvec.flows.base import Alone, Emit, Flow, Request, T
-from nestvec.flows.copy import At, PairFlow
+from nestvec.flows.base import Alone, Emit, Request, T
+from nestvec.flows.copy import At
+
+R = TypeVar("R")
+R_contra = TypeVar("R_contra", contravariant=True)
 
 
 class Cancelled(Exception):
@@ -79,11 +82,18 @@ class PairPorts:
         return (self.source if request.side == "source" else self.target).answer(request.request)
 
 
-@overload
-def run(flow: Flow[T], ports: Ports) -> T: ...
-@overload
-def run(flow: PairFlow[T], ports: PairPorts) -> T: ...
-def run(flow: Any, ports: Any) -> Any:
+class Answers(Protocol[R_contra]):
+    """Where a flow's requests go: `Ports`, `PairPorts`, or whoever else answers its kind of requests."""
+
+    @property
+    def turn(self) -> AbstractContextManager[object]:
+        """Held while the flow computes."""
+
+    def answer(self, request: R_contra) -> Any:
+        """Perform one request."""
+
+
+def run(flow: Generator[R, Any, T], ports: Answers[R]) -> T:
     """Drive a flow to its result."""
     try:
         with ports.turn:
@@ -98,6 +108,7 @@ def run(flow: Any, ports: Any) -> Any:
                 with ports.turn:
                     request = flow.send(answer)
     except StopIteration as stop:
-        return stop.value
+        result: T = stop.value
+        return result
     finally:
         flow.close()
