@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from nestvec import Document, collection
+from nestvec.client import connect
+from nestvec.client.base import Runtime
 from nestvec.contract import Encode, Group
 from nestvec.encoding.tasks import PASSAGE, QUERY
 from nestvec.errors import EmbedderError, EmbedderRefused, Unsupported
 from nestvec.testing import EmbedderConformance, EmbedderUnderTest
+from nestvec.testing.registry import test_registry
 from nestvec_e5.embedder import E5Embedder
 from nestvec_e5.plugin import E5Options
 
@@ -38,6 +41,32 @@ def test_passages_and_questions_are_embedded_differently_and_in_several_language
     assert (questions @ passages.T).argmax(axis=1).tolist() == [0, 1]
     same = encode(embedder, "The cat sleeps on the sofa.", task=QUERY)
     assert not np.allclose(same[0], passages[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "index"),
+    [("retrieval", PASSAGE), ("matching", QUERY), ("clustering", QUERY), ("classification", QUERY)],
+)
+def test_every_purpose_is_served_by_what_the_model_has(purpose: str, index: str) -> None:
+    """Two tasks, and one of them on both sides where texts are compared with their like."""
+    texts = {"cat": "The cat sleeps on the sofa.", "rates": "Interest rates rose again in March."}
+    values = {
+        "backends": {"store": {"use": "memory"}},
+        "embedders": {"model": {"use": "e5"}},
+        "collections": {"docs": {"purpose": purpose}},
+    }
+    with connect(values, Runtime(test_registry())) as client:
+        client.apply()
+        docs = client["docs"]
+        assert (docs.spec.space.index_task, docs.spec.space.query_task) == (index, QUERY)
+        docs.upsert([Document(key, text) for key, text in texts.items()])
+        hits = docs.search(texts["rates"])
+        assert [hit.document_id for hit in hits] == ["rates", "cat"]
+        assert (hits[0].score > 0.9999) == (index == QUERY)
+        found = docs.matrix()
+        np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, atol=1e-5)
+        same = np.allclose(docs.embed([str(text) for text in found.texts]), found.vectors, atol=1e-5)
+        assert same == (index == QUERY)
 
 
 def test_what_follows_a_nul_is_not_lost(embedder: E5Embedder) -> None:
@@ -77,7 +106,6 @@ import os
 from nestvec.errors import EmbedderError
 from nestvec_e5.embedder import E5Embedder
 from nestvec_e5.plugin import E5Options
-from nestvec import Document, collection
 from nestvec.contract import Encode, Group
 request = Encode((Group("a", "some words", ((0, 10),)),), "retrieval.passage", 384)
 E5Embedder(E5Options()).encode(request)
