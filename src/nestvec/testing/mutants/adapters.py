@@ -16,6 +16,7 @@ from nestvec.contract import (
     Create,
     Describe,
     Fetch,
+    ListCollections,
     Point,
     Remove,
     Resolve,
@@ -189,6 +190,15 @@ class NotesAreATenant(MemoryAdapter):
     def tenants(self, request: Tenants) -> list[str]:
         notes = self._collection(request.physical).notes
         return super().tenants(request) + (["__notes__"] if notes else [])
+
+
+@mutant("test_notes_are_not_records", "notes are no collections")
+class NotesAreACollection(MemoryAdapter):
+    """Keeps them in a collection beside it, and lists that."""
+
+    def list_collections(self, request: ListCollections) -> list[str]:
+        beside = [f"{name}_notes" for name, each in self._collections.items() if each.notes]
+        return [*super().list_collections(request), *beside]
 
 
 @mutant("test_notes_are_not_records", "leaves the description as it was")
