@@ -334,6 +334,16 @@ def test_an_emptied_collection_is_free_for_another_host(bench):
         docs.upsert([document("late", seed=9)])
 
 
+def test_who_was_refused_and_empties_the_collection_may_go_on_at_once(bench):
+    bench.applied(embedder=host("one")).docs.upsert(documents())
+    docs = bench.session(embedder=host("two", skew="prompt")).docs
+    with pytest.raises(HostMismatch):
+        docs.upsert(documents(6))
+    assert docs.delete(everything=True) == 5
+    assert docs.upsert(documents()).documents == 5
+    assert noted(bench).host == "two"
+
+
 # ------------------------------------------------------------ collections without canaries
 
 

@@ -31,7 +31,7 @@ class Probe:
     def __init__(self, session: Session, nv: Nestvec, name: str) -> None:
         self.name = name
         self.model = nv.config.embedders[name].capabilities
-        self.pair = next((pair for pair in self.model.purposes.values()), TaskPair(None, None))
+        self.pair = next(iter(self.model.purposes.values()), TaskPair(None, None))
         self.texts = TEXTS[VERSION]
         #: Of every request: its task, texts and seconds.
         self.log: list[tuple[str | None, int, float]] = []

@@ -216,7 +216,9 @@ def delete_where(binding: Binding, where: FilterLike | None, tenant: str | None 
     """Delete all documents whose metadata match (None: all); returns how many."""
     check_tenant(binding.spec, tenant)
     matching = resolve(where, binding.spec.fields)
-    return (yield from on_current(binding, lambda target: _delete_where(binding, target, matching, tenant)))
+    deleted = yield from on_current(binding, lambda target: _delete_where(binding, target, matching, tenant))
+    binding.standing = None  # an emptied collection is free for any host
+    return deleted
 
 
 def _delete_where(binding: Binding, target: Target, matching: Filter | None, tenant: str | None) -> Flow[int]:

@@ -65,7 +65,7 @@ def read_canaries(spec: CollectionSpec, target: Target) -> Flow[Canaries | None]
 
 
 def canaries_to_keep(spec: CollectionSpec, target: Target) -> Flow[Canaries | None]:
-    """The same, for a writer: of an empty collection they need not be readable, for he makes others."""
+    """The same for writing: beside an empty collection they need not be readable, because others can be made."""
     try:
         return (yield from read_canaries(spec, target))
     except SpaceUnknown:

@@ -96,8 +96,7 @@ def check_search(binding: Binding, options: SearchOptions, tenant: str | None) -
 
 
 def embed_queries(spec: CollectionSpec, questions: Sequence[str]) -> Flow[FloatArray]:
-    """Embed questions for this collection: shape (questions, dimensions). Never late-chunked."""
-    check_texts(questions)
+    """Embed checked questions for this collection: shape (questions, dimensions). Never late-chunked."""
     groups = tuple(Group(f"query {i}", text, ((0, len(text)),)) for i, text in enumerate(questions))
     if not groups:
         return np.zeros((0, spec.space.dimensions), np.float32)
