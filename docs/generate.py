@@ -17,6 +17,7 @@ from nestvec.config.blocks import ChunkingBlock, CollectionBlock, ForeignBlock, 
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
 
 BACKEND_NAMES = ("milvus", "pinecone", "qdrant")
+EMBEDDER_NAMES = ("e5", "jina", "sagemaker", "transformers")
 HERE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code; edit the docstrings instead. -->"
 
@@ -79,7 +80,7 @@ def configuration_page() -> str:
         *_table(ForeignBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
-        for name in ("e5", "jina", "sagemaker") if group == EMBEDDERS else BACKEND_NAMES:
+        for name in EMBEDDER_NAMES if group == EMBEDDERS else BACKEND_NAMES:
             plugin = load(name)
             parts += ["", f'## `use = "{name}"`', "", plugin.summary, "", *_table(plugin.options)]
             own = getattr(plugin, "collection_options", None)

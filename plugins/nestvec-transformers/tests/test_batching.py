@@ -13,7 +13,7 @@ from nestvec.errors import EmbedderRefused
 from nestvec_transformers.batching import Batcher, cut, is_out_of_memory
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.integers(1, 600), max_size=60), st.integers(1, 2000), st.integers(1, 20))
 def test_each_text_once_within_the_limits_and_little_padding(lengths, tokens, most):
     batches = cut(lengths, tokens, most)

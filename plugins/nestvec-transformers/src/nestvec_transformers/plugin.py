@@ -15,7 +15,7 @@ _EXAMPLE = """\
 [embedders.transformers]
 use = "transformers"
 path = "models/jina-embeddings-v3"
-revision = "the commit that was downloaded"
+revision = "COMMIT"
 """
 
 
