@@ -49,17 +49,16 @@ def search(
 ) -> Flow[list[list[Hit]]]:
     """Search for each question. Everything that can be checked is checked before anything is sent."""
     where = check_search(binding, options, tenant)
-    check_texts(questions)
-    yield from bind(binding)  # a mix-up of spaces is refused before an embedding is paid for
-    if questions:
-        yield from with_target(binding, lambda target: admit(binding, target, writing=False))
-    vectors = yield from embed_queries(binding.spec, questions)
+    vectors = yield from embed(binding, questions)
     return (yield from _search(binding, vectors, options, where, tenant))
 
 
 def embed(binding: Binding, texts: Sequence[str]) -> Flow[FloatArray]:
     """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
-    yield from bind(binding)  # refused before anything is paid for, as above
+    check_texts(texts)
+    yield from bind(binding)  # a mix-up of spaces is refused before an embedding is paid for, and so is one of hosts
+    if texts:
+        yield from with_target(binding, lambda target: admit(binding, target, writing=False))
     return (yield from embed_queries(binding.spec, texts))
 
 
