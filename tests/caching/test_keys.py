@@ -29,11 +29,11 @@ def test_a_plain_text_is_known_by_itself_wherever_it_stands() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_neither_dimensions_nor_rotation_nor_host_nor_the_document_matter(late: bool) -> None:
+def test_neither_dimensions_nor_rotation_nor_the_document_matter(late: bool) -> None:
     keys = keys_of(ask(PAIR, late=late), MODEL)
     assert keys_of(ask(PAIR, dimensions=8, late=late), MODEL) == keys
     assert keys_of(ask(replace(PAIR, key="other"), late=late), MODEL) == keys
-    assert keys_of(ask(PAIR, late=late), replace(MODEL, rotation="r1", host="elsewhere", batch=1)) == keys
+    assert keys_of(ask(PAIR, late=late), replace(MODEL, rotation="r1", batch=1)) == keys
 
 
 def test_whatever_decides_about_a_vector_is_in_its_key() -> None:
@@ -42,6 +42,7 @@ def test_whatever_decides_about_a_vector_is_in_its_key() -> None:
         (ask(PAIR, task="retrieval.query"), MODEL),
         (ask(PAIR, task=None), MODEL),
         (ask(PAIR), replace(MODEL, model="another")),
+        (ask(PAIR), replace(MODEL, host="elsewhere")),
         (ask(PAIR), replace(MODEL, normalized=False)),
         (ask(PAIR), replace(MODEL, prompts={"retrieval.passage": "passage: "})),
         (ask(PAIR), replace(MODEL, prompts={"retrieval.passage": "passage:"})),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nestvec.client.base import Runtime
+from nestvec.parity.canaries import TEXTS, VERSION
 from nestvec.testing import memory
 from nestvec.testing.loop import DRIVERS, Loop
 from nestvec.testing.registry import test_registry
@@ -52,7 +53,7 @@ def test_neither_a_second_ingest_nor_one_at_fewer_dimensions_sends_anything(inge
     assert first.usage.requests == sent > 0
     for size in (1024, 256):
         again, found = ingest(late_chunking=late, dimensions=size)
-        assert (again.embedded, again.usage.cached) == (120, 120)
+        assert (again.embedded, again.usage.cached) == (120, 120 + 2 * len(TEXTS[VERSION]))
         assert again.usage.requests == again.usage.tokens == again.usage.windows == 0
         assert len(emulator.exchanges) == sent
         _, direct = ingest(late_chunking=late, dimensions=size, cached=False)

@@ -1,11 +1,12 @@
 """What a vector is known by in a cache: everything that decides about its numbers, and nothing else.
 
-That is the embedding space without what the core makes of the vector afterwards, the task, and the text:
+That is the embedding space without what the core makes of the vector afterwards, the host, the task, and the text:
 
 - *Dimensions* stay out. A vector of a Matryoshka model serves every shorter request (see `answer`).
 - The *rotation* stays out, too. Nested models are asked for full vectors, and the core turns and cuts them behind the
   cache: what is kept are the model's own vectors, the same whatever they are turned by.
-- Where the model runs stays out, as it does of the space: hosts of one model may share a cache.
+- Where the model runs stays in, though it is no part of the space. Whether two hosts give the same vectors is measured
+  for each collection (see `nestvec.flows.parity`); a cache that one filled and the other read would pass that by.
 - Under *late chunking* a vector depends on everything that the model reads with it. An embedder plans its windows from
   the document's text, the chunks' bounds and the model's limit, so all of these decide, and a chunk's own text does not
   suffice. Other text around it, a chunk more or less, or another limit: another key.
@@ -37,7 +38,7 @@ def keys_of(request: Encode, model: ModelCapabilities) -> list[bytes]:
 
 def _start(request: Encode, model: ModelCapabilities) -> bytes:
     space = space_of(model, 0, TaskPair(request.task, None), late_chunking=request.late)
-    known = {"version": _VERSION, **asdict(replace(space, rotation=None))}
+    known = {"version": _VERSION, "host": model.host, **asdict(replace(space, rotation=None))}
     if request.late:
         known["window"] = model.max_tokens
     return _digest(json.dumps(known, sort_keys=True).encode())

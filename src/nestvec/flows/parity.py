@@ -39,11 +39,13 @@ def admit(binding: Binding, target: Target, *, writing: bool) -> Flow[Usage]:
     return usage
 
 
-def measure(legs: Sequence[Leg], dimensions: int, texts: Sequence[str]) -> Flow[tuple[dict[Leg, FloatArray], Usage]]:
+def measure(
+    legs: Sequence[Leg], dimensions: int, texts: Sequence[str], *, fresh: bool = True
+) -> Flow[tuple[dict[Leg, FloatArray], Usage]]:
     """An embedder's vectors of canary texts, shape (texts, dimensions) for each leg, and what they consumed."""
     vectors, usage = {}, Usage()
     for leg in legs:
-        reply: Encoded = yield canary_request(leg, dimensions, texts)
+        reply: Encoded = yield canary_request(leg, dimensions, texts, fresh=fresh)
         vectors[leg] = canary_rows(reply)
         usage += reply.usage
     return vectors, usage
@@ -113,7 +115,8 @@ def _find_out(spec: CollectionSpec, target: Target, until: float, *, writing: bo
         return admitted, Usage()
     legs, dimensions = legs_of(spec.space), spec.space.dimensions
     texts = stored.texts if stored is not None else texts_for(dimensions, legs)
-    vectors, usage = yield from measure(legs, dimensions, texts)
+    # What is compared is asked for now. Who makes canaries may take them from where he takes the documents' vectors.
+    vectors, usage = yield from measure(legs, dimensions, texts, fresh=stored is not None)
     if stored is not None:
         comparison = compare(stored.vectors, vectors)
         if comparison.agreement.alike:

@@ -53,15 +53,15 @@ def legs_of(space: EmbeddingSpace) -> tuple[Leg, ...]:
     return (index,) if index == query else (index, query)
 
 
-def canary_request(leg: Leg, dimensions: int, texts: Sequence[str]) -> Encode:
-    """Ask for the vectors of the texts, in order; never answered from a cache.
+def canary_request(leg: Leg, dimensions: int, texts: Sequence[str], *, fresh: bool = True) -> Encode:
+    """Ask for the vectors of the texts, in order; `fresh` ones are never answered from a cache.
 
     Late-chunked, they are two documents of several chunks, so that pooling over chunks is compared as well.
     """
     middle = (len(texts) + 1) // 2
     documents = (texts[:middle], texts[middle:]) if leg.late else [(text,) for text in texts]
     groups = tuple(_group(f"canary {i}", chunks) for i, chunks in enumerate(documents) if chunks)
-    return Encode(groups, leg.task, dimensions, leg.late, fresh=True)
+    return Encode(groups, leg.task, dimensions, leg.late, fresh=fresh)
 
 
 def canary_rows(reply: Encoded) -> FloatArray:
