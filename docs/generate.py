@@ -17,7 +17,7 @@ from nestvec.config.blocks import CacheBlock, ChunkingBlock, CollectionBlock, Fo
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
 
 BACKEND_NAMES = ("milvus", "pinecone", "qdrant")
-EMBEDDER_NAMES = ("e5", "jina", "sagemaker", "transformers")
+EMBEDDER_NAMES = ("e5", "jina", "sagemaker", "sentence-transformers", "transformers")
 HERE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code; edit the docstrings instead. -->"
 

@@ -13,7 +13,7 @@ import numpy as np
 from nestvec.contract import Embedder, Encode, Encoded
 from nestvec.encoding.matryoshka import check_dimensions, truncate
 from nestvec.encoding.packing import Item, Progress, named
-from nestvec.errors import EmbedderError, EmbedderRefused, NestvecError, Unsupported
+from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused, NestvecError, Unsupported
 from nestvec.types import Purpose
 from nestvec_transformers.batching import Batcher
 from nestvec_transformers.libraries import quiet
@@ -117,15 +117,23 @@ class _Run:
         for numbers, part in batches:
             rows[numbers] = part
             self.progress.sent += 1
-        for number in np.flatnonzero(~rows.any(axis=1)):
-            self._fail(items[number], EmbedderRefused("the model knows no word of the text: its vector is zero"))
+        self._judge(items, rows)
         self.progress.keep(items, rows)
         self.progress.tokens = sum(lengths) if self._model.counts_tokens else 0
+
+    def _judge(self, items: list[Item], rows: FloatArray) -> None:
+        """Documents with a vector that is none fail."""
+        for number in np.flatnonzero(~np.isfinite(rows).all(axis=1)):
+            told = f"{self._options.model} gave NaN or infinity in {self._options.dtype}"
+            self._fail(items[number], EmbedderInvalidReply(f'{told}; set dtype = "float32" or "bfloat16"'))
+        for number in np.flatnonzero(~rows.any(axis=1)):
+            self._fail(items[number], EmbedderRefused("the model knows no word of the text: its vector is zero"))
 
     def _rows(self, texts: list[str]) -> FloatArray:
         with self._lock:
             raw = self._model.embed(texts, self._call)
-        return truncate(raw, self._request.dimensions, normalized=self._options.normalized)
+        with np.errstate(invalid="ignore"):  # infinity: its document fails
+            return truncate(raw, self._request.dimensions, normalized=self._options.normalized)
 
     def _measured(self, items: list[Item]) -> list[Item]:
         """With their tokens; without the documents of which the model would cut a text off."""
@@ -169,5 +177,5 @@ class _Run:
     def _left(self, items: list[Item]) -> list[Item]:
         return [item for item in items if item.group not in self.progress.failures]
 
-    def _fail(self, item: Item, error: EmbedderRefused) -> None:
+    def _fail(self, item: Item, error: EmbedderError) -> None:
         self.progress.fail(item, named(self._request.groups[item.group], error))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -15,6 +18,7 @@ from nestvec.errors import ConfigError
 from nestvec.types import Purpose
 from nestvec_transformers.sentence_options import SentenceOptions, capabilities
 
+ROOT = Path(__file__).parents[4]
 BLOCK = {
     "model": "acme/nested",
     "revision": "4d1b9c2",
@@ -80,6 +84,17 @@ def test_a_prefix_of_a_model_without_them_is_refused_in_the_configuration() -> N
     }
     with pytest.raises(ConfigError, match=r"acme/plain can not give 128 dimensions; it offers 384 only.*nesting"):
         connect(values)
+
+
+def test_the_blocks_of_the_pages_are_valid() -> None:
+    pages = ("docs/how-to/run-the-model-locally.md", "plugins/nestvec-transformers/README.md")
+    texts = [(ROOT / page).read_text(encoding="utf-8") for page in pages]
+    found = [tomllib.loads(block) for text in texts for block in re.findall(r"^```toml\n(.*?)^```", text, re.M | re.S)]
+    blocks = [block for each in found for block in each.get("embedders", {}).values()]
+    ours = [block for block in blocks if block.pop("use") == "sentence-transformers"]
+    assert len(ours) == 3
+    for block in ours:
+        assert capabilities(SentenceOptions(**block)).model == block["model"]
 
 
 def test_planning_imports_no_model_library() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from nestvec.encoding.tasks import PASSAGE, QUERY
-from nestvec.errors import EmbedderError, EmbedderRefused
+from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused
 from nestvec_transformers.sentence_model import SentenceModel
 
 
@@ -144,6 +144,22 @@ def test_a_text_of_which_the_model_knows_nothing_is_no_zero_vector(opened, kit):
     reply = opened("static").encode(kit.ask("", "word"))
     assert [rows is None for rows in reply.vectors] == [True, False]
     assert "knows no word" in str(reply.failures[0].error)
+
+
+def test_numbers_that_are_none_fail_their_document(fresh, kit, monkeypatch):
+    embedder, embed = fresh("e5"), SentenceModel.embed
+
+    def overflowing(model, texts, call):
+        rows = embed(model, texts, call)
+        rows[texts.index("large"), 3] = np.inf
+        return rows
+
+    monkeypatch.setattr(SentenceModel, "embed", overflowing)
+    reply = embedder.encode(kit.ask("small", "large", task=PASSAGE))
+    assert [rows is None for rows in reply.vectors] == [False, True]
+    assert isinstance(reply.failures[0].error, EmbedderInvalidReply)
+    assert "'doc-1'" in str(reply.failures[0].error)
+    assert 'dtype = "float32"' in str(reply.failures[0].error)
 
 
 def test_what_is_no_text_fails_with_its_document(opened, kit):
