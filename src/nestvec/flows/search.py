@@ -48,14 +48,14 @@ def search(
 ) -> Flow[list[list[Hit]]]:
     """Search for each question. Everything that can be checked is checked before anything is sent."""
     where = check_search(binding, options, tenant)
-    yield from bind(binding)  # a mix-up of spaces is refused before an embedding is paid for
-    vectors = yield from embed_queries(binding.spec, questions)
+    vectors = yield from embed(binding, questions)
     return (yield from _search(binding, vectors, options, where, tenant))
 
 
 def embed(binding: Binding, texts: Sequence[str]) -> Flow[FloatArray]:
     """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
-    yield from bind(binding)  # refused before anything is paid for, as above
+    check_texts(texts)
+    yield from bind(binding)  # a mix-up of spaces is refused before an embedding is paid for
     return (yield from embed_queries(binding.spec, texts))
 
 
@@ -92,8 +92,7 @@ def check_search(binding: Binding, options: SearchOptions, tenant: str | None) -
 
 
 def embed_queries(spec: CollectionSpec, questions: Sequence[str]) -> Flow[FloatArray]:
-    """Embed questions for this collection: shape (questions, dimensions). Never late-chunked."""
-    check_texts(questions)
+    """Embed checked questions for this collection: shape (questions, dimensions). Never late-chunked."""
     groups = tuple(Group(f"query {i}", text, ((0, len(text)),)) for i, text in enumerate(questions))
     if not groups:
         return np.zeros((0, spec.space.dimensions), np.float32)
