@@ -106,9 +106,6 @@ import os
 from nestvec.errors import EmbedderError
 from nestvec_e5.embedder import E5Embedder
 from nestvec_e5.plugin import E5Options
-from nestvec import Document
-from nestvec.client import connect
-from nestvec.client.base import Runtime
 from nestvec.contract import Encode, Group
 request = Encode((Group("a", "some words", ((0, 10),)),), "retrieval.passage", 384)
 E5Embedder(E5Options()).encode(request)
