@@ -29,17 +29,15 @@ def python_page() -> str:
         value = getattr(nestvec, name)
         parts += ["", f"## `{name}`", "", *_described(name, value)]
         if inspect.isclass(value):
-            for method, member in inspect.getmembers(
-                value, lambda each: inspect.isfunction(each) or _is_property(each)
-            ):
+            for method, member in inspect.getmembers(value, _is_described):
                 if not method.startswith("_"):
                     parts += ["", f"### `{name}.{method}`", "", *_described(method, member)]
     parts += ["", "## Errors", "", "```", inspect.getdoc(errors) or "", "```"]
     return "\n".join(parts) + "\n"
 
 
-def _is_property(value: Any) -> bool:
-    return isinstance(value, property)
+def _is_described(member: Any) -> bool:
+    return inspect.isfunction(member) or isinstance(member, property)
 
 
 def _described(name: str, value: Any) -> list[str]:
