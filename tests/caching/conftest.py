@@ -33,6 +33,11 @@ class Picky(RecordingEmbedder):
         vectors = tuple(None if i in failed else rows for i, rows in enumerate(reply.vectors))
         return replace(reply, vectors=vectors, failures=failures)
 
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
     @property
     def asked(self) -> list[str]:
         """Every text that it was asked for."""

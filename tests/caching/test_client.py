@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nestvec.caching.cache import Cache
+from nestvec.caching.embedder import AsyncCachedEmbedder
 from nestvec.client import aconnect, connect
 from nestvec.client.base import Runtime
-from nestvec.contract import Event
+from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event
 from nestvec.registry import Registry
 from nestvec.testing import EmbedderConformance, EmbedderUnderTest, recording
 from nestvec.testing.registry import test_registry
 
-from .conftest import Folder, documents
+from .conftest import POISON, Folder, Picky, ask, documents, group
 
 Open = Callable[..., Any]
 DOCUMENTS = documents(40)
@@ -156,6 +158,42 @@ async def test_asynchronously(tmp_path: Path, late: bool) -> None:
             found.append((report.usage.requests > 0, report.usage.cached))
             await client["docs"].search("river")
     assert found == [(True, 0), (False, 80)]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("nestvec-cache")]
+
+
+def test_whatever_else_an_embedder_does_it_does_behind_a_cache(folder: Folder) -> None:
+    embedder = folder.open(rotation="r1")
+    np.testing.assert_array_equal(embedder.rotation(), embedder.inner.rotation())
+    count = embedder.count_tokens()
+    assert count is not None
+    assert count("two words") == 2
+    assert str(folder.path) in repr(embedder)
+    embedder.close()
+    assert embedder.inner.closed == 1
+
+
+async def test_the_asynchronous_form_by_itself(folder: Folder) -> None:
+    class Native(AsyncEmbedder):
+        def __init__(self) -> None:
+            self.inner = Picky()
+
+        async def encode(self, request: Encode) -> Encoded:
+            return self.inner.encode(request)
+
+        async def close(self) -> None:
+            self.inner.close()
+
+    model = recording.capabilities(recording.RecordingOptions())
+    request = ask(group("a", "river", "stone"), group("b", f"a {POISON}"))
+    for cached in (0, 2):
+        native = Native()
+        embedder = AsyncCachedEmbedder(native, model, Cache(folder.path, 10_000_000, folder.events.append))
+        reply = await embedder.encode(request)
+        assert reply.usage.cached == cached
+        assert [(failure.group, failure.span) for failure in reply.failures] == [(1, 0)]
+        np.testing.assert_array_equal(reply.vectors[0], Picky().encode(request).vectors[0])
+        await embedder.close()
+        assert native.inner.closed == 1
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("nestvec-cache")]
 
 

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -237,7 +238,9 @@ def test_a_lock_that_another_process_holds(
         assert assert_right(embedder) == len(TEXTS), "who only looks does not wait for who writes"
         assert assert_right(embedder, ["a new text"]) == 0
         assert "another process holds its database" in warnings(caplog)[0]
+        began = time.perf_counter()
         assert "is locked" in str(inspect(folder.path, 1_000_000).problem)
+        assert time.perf_counter() - began < 30, "diskcache alone would wait for a minute"
         with pytest.raises(ConfigError, match="can not be cleared: database is locked"):
             clear(folder.path, 1_000_000)
     assert assert_right(embedder) == 0, "it is left alone for a while"
@@ -266,6 +269,19 @@ def test_a_failure_in_the_middle_of_keeping_leaves_what_was_kept(
     folder.now += 301
     assert assert_right(embedder) == 10, "of the batch that failed nothing is there"
     assert assert_right(embedder) == len(TEXTS)
+
+
+def test_a_folder_that_failed_is_let_go_of(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = folder.open()
+    embedder.encode(request())
+    assert len(list(folder.path.iterdir())) == 3
+
+    def malformed(self: Any, *arguments: Any, **options: Any) -> Any:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(diskcache.Cache, "get", malformed)
+    assert assert_right(embedder) == 0
+    assert [file.name for file in folder.path.iterdir()] == ["cache.db"], "nobody has it open any more"
 
 
 def test_any_damage_gives_the_right_vectors(folder: Folder) -> None:

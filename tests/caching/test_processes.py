@@ -73,6 +73,22 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     assert done.stderr.splitlines() == said(done)
 
 
+def test_a_database_that_is_cut_off_while_it_is_in_use(tmp_path: Path) -> None:
+    """In a process of its own, because what is mapped into memory could end it with a signal."""
+    done = run(
+        """
+        with connect(values, Runtime(test_registry())) as nv:
+            texts = [item.text for item in documents]
+            rows = nv.embed(texts)
+            nv.embed(["this one makes room for SQLite's log"] * 2000)
+            os.truncate(path / "cache.db", 4096)
+            np.testing.assert_array_equal(nv.embed(texts), rows)
+        """,
+        tmp_path / "cache",
+    )
+    assert len(said(done)) <= 1
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that other users may look into."""

@@ -35,7 +35,7 @@ _SETTINGS: Final = {
     "eviction_policy": "least-recently-stored",  # and what is used is stored anew, see `Disk.get`
     "cull_limit": 0,  # done after each batch, not with each value
     "disk_min_file_size": 2**31 - 1,  # values stay in the database: one file to be damaged, one size to watch
-    "sqlite_mmap_size": 0,  # reading beyond the end of a file that was cut off would kill the process
+    "sqlite_mmap_size": 0,  # an error on reading mapped memory is no exception, but the end of the process
 }
 
 
