@@ -34,10 +34,10 @@ def test_documents_are_found_by_their_own_words(models):
 
 
 def test_a_document_with_a_chunk_that_is_too_long_fails_alone(models):
-    block = models.options("e5", max_tokens=60)
-    with connect(config(block, ":memory:", chunking={"size": 100})) as client:
+    block = models.options("e5", max_tokens=200)
+    with connect(config(block, ":memory:", chunking={"size": 400})) as client:
         client.apply()
-        texts = {"short": "A short text.", "long": "Some words. " * 20, "last": "Another short text."}
+        texts = {"short": "A short text.", "long": "Some words. " * 40, "last": "Another short text."}
         report = client["handbook"].upsert([Document(n, t) for n, t in texts.items()], on_failure="report")
         (failure,) = report.failed
         assert (failure.document_id, report.documents) == ("long", 2)
