@@ -11,15 +11,14 @@ from nestvec.contract import Embedder, Encode, Encoded, Group
 from nestvec.encoding.forks import ForkGuard
 from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.packing import Item, Progress, named
-from nestvec.encoding.tasks import check_task
 from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused, NestvecError
 from nestvec_transformers.batching import Batcher
 from nestvec_transformers.model import PROMPTS, JinaV3
-from nestvec_transformers.options import TransformersOptions, capabilities
 from nestvec_transformers.sequences import Sequence, check_length, check_text, late, plain
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
+    from nestvec_transformers.options import TransformersOptions
 
 _FORKS = ForkGuard()
 
@@ -44,7 +43,6 @@ class TransformersEmbedder(Embedder):
     def encode(self, request: Encode) -> Encoded:
         """See `Embedder.encode`. Interrupted, it ends after the forward pass that is under way."""
         _FORKS.check()
-        check_task(capabilities(self._options), request.task)
         run = _Run(request, self._options, self._live())
         run.embed(self._batcher)
         return run.progress.encoded()
