@@ -5,8 +5,8 @@ Texts are the paragraphs of the Universal Declaration of Human Rights in four la
 
   - batches: the same texts in the order in which they come, 64 in a forward pass, padded to the longest of them, take
     so many times the time of batches by length; what runs and what pools is the same.
-  - late: a document of 20 chunks, late-chunked, per token: against the same text read as one (what pooling by
-    chunk costs), and against its chunks read one by one (what the longer context costs).
+  - late: documents of 5 and of 20 chunks, late-chunked, per token: against the same text read as one (what pooling by
+    chunk costs), and against its chunks read one by one (what the longer context costs: attention grows with it).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from nestvec_transformers.sequences import plain
 from nestvec_transformers.testing import make_tiny_model
 
 TASK, BATCH = "retrieval.passage", 64
+SIZES = (5, 20)
 DATA = Path(__file__).parent / "data" / "udhr.json"
 
 
@@ -38,11 +40,11 @@ def paragraphs() -> dict[str, list[str]]:
     return {language: texts[language] for language in ("en", "de", "fr", "es")}
 
 
-def timed(work: Callable[[], int]) -> tuple[float, int]:
-    """Seconds that the work takes, and the tokens that it says it read."""
+def timed(work: Callable[[], int]) -> float:
+    """Seconds that the work takes for each of the tokens that it says it read."""
     start = time.perf_counter()
     tokens = work()
-    return time.perf_counter() - start, tokens
+    return (time.perf_counter() - start) / tokens
 
 
 class Naive:
@@ -60,13 +62,18 @@ class Naive:
         return sum(len(each.ids) for each in read)
 
 
-def whole(language: str, texts: list[str], *, pieces: bool) -> Group:
-    """The paragraphs as one document: of as many chunks, or of one."""
-    text, spans, start = "\n".join(texts), [], 0
-    for each in texts:
-        spans.append((start, start + len(each)))
-        start += len(each) + 1
-    return Group(language, text, tuple(spans) if pieces else ((0, len(text)),))
+def documents(texts: dict[str, list[str]], size: int, *, pieces: bool) -> list[Group]:
+    """So many paragraphs make a document: of as many chunks, or of one."""
+    found = []
+    for language, paragraphs in texts.items():
+        for first in range(0, 20, size):
+            spans, start = [], 0
+            for each in paragraphs[first : first + size]:
+                spans.append((start, start + len(each)))
+                start += len(each) + 1
+            text = "\n".join(paragraphs[first : first + size])
+            found.append(Group(f"{language} {first}", text, tuple(spans) if pieces else ((0, len(text)),)))
+    return found
 
 
 def measure(embedder: TransformersEmbedder, rounds: int) -> dict[str, float]:
@@ -80,22 +87,15 @@ def measure(embedder: TransformersEmbedder, rounds: int) -> dict[str, float]:
     texts = paragraphs()
     mixed = [Group(f"{n}", each[n], ((0, len(each[n])),)) for n in range(0, 50, 2) for each in texts.values()]
     naive = Naive(embedder)
-    chunked = [whole(name, each[:20], pieces=True) for name, each in texts.items()]
-    single = [whole(name, each[:20], pieces=False) for name, each in texts.items()]
-    ratios: dict[str, list[float]] = {"batches": [], "late to one text": [], "late to its chunks": []}
+    ratios: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         ours, theirs = timed(lambda: encode(mixed)), timed(lambda: naive.encode(mixed))
-        ratios["batches"].append(theirs[0] / ours[0])
-        late, one, alone = (
-            seconds / tokens
-            for seconds, tokens in (
-                timed(lambda: encode(chunked, late=True)),
-                timed(lambda: encode(single)),
-                timed(lambda: encode(chunked)),
-            )
-        )
-        ratios["late to one text"].append(late / one)
-        ratios["late to its chunks"].append(late / alone)
+        ratios["batches"].append(theirs / ours)
+        for size in SIZES:
+            chunked, single = (documents(texts, size, pieces=pieces) for pieces in (True, False))
+            late = timed(lambda chunked=chunked: encode(chunked, late=True))
+            ratios[f"late {size}, one text"].append(late / timed(lambda single=single: encode(single)))
+            ratios[f"late {size}, its chunks"].append(late / timed(lambda chunked=chunked: encode(chunked)))
     return {name: statistics.median(values) for name, values in ratios.items()}
 
 
@@ -115,9 +115,10 @@ def main() -> None:
         print(json.dumps({"rounds": arguments.rounds, "ratios": ratios}))
         return
     print(f"batches in the order of the texts take {ratios['batches']:.2f} × the time of batches by length")
-    print("late chunking, time a token:")
-    print(f"  {ratios['late to one text']:5.2f} × that of the same text read as one")
-    print(f"  {ratios['late to its chunks']:5.2f} × that of its chunks read one by one")
+    for size in SIZES:
+        one, alone = (ratios[f"late {size}, {what}"] for what in ("one text", "its chunks"))
+        print(f"late chunking, {size} chunks a document, time a token: {one:.2f} × that of the same text read as one,")
+        print(f"  {alone:.2f} × that of its chunks read one by one")
 
 
 if __name__ == "__main__":

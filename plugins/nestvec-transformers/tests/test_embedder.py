@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused
+from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused, Unsupported
 from nestvec_transformers.model import JinaV3
 
 
@@ -110,6 +110,11 @@ def test_numbers_that_are_none_fail_their_document(open_embedder, kit):
     assert [rows is None for rows in reply.vectors] == [False, True]
     assert isinstance(reply.failures[0].error, EmbedderInvalidReply)
     assert "document 'bad': jina-embeddings-v3 gave NaN or infinity in auto; set dtype" in str(reply.failures[0].error)
+
+
+def test_a_task_that_the_model_does_not_have(embedder, kit):
+    with pytest.raises(Unsupported, match=r"has no task 'retrieval.passages'; did you mean 'retrieval.passage'"):
+        embedder.encode(kit.ask("short", task="retrieval.passages"))
 
 
 # ---------------------------------------------------------------- interrupting, sharing, closing

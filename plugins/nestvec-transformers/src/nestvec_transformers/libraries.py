@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Any
 
 from nestvec.errors import PluginBroken
 
+#: The switches of `quiet` are the process's own.
+_LOADING = threading.RLock()
 _INSTALL = "pip install 'nestvec-transformers' brings them (torch >= 2.6, transformers >= 5.8, peft >= 0.18)"
 
 
@@ -49,15 +52,15 @@ def check_versions() -> None:
 def quiet() -> Iterator[None]:
     """While weights are loaded: progress bars on a terminal only, and no reports of what is checked here anyway."""
     (logs,) = imported("transformers.utils.logging")
-    verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
-    logs.set_verbosity_error()
-    if not sys.stderr.isatty():
-        logs.disable_progress_bar()  # the hub's, too
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
+    with _LOADING, warnings.catch_warnings():
+        verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
+        warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
+        logs.set_verbosity_error()
+        if not sys.stderr.isatty():
+            logs.disable_progress_bar()  # the hub's, too
+        try:
             yield
-    finally:
-        logs.set_verbosity(verbosity)
-        if bars:
-            logs.enable_progress_bar()
+        finally:
+            logs.set_verbosity(verbosity)
+            if bars:
+                logs.enable_progress_bar()

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.encoding.tasks import JINA_V3_TASKS, PASSAGE, QUERY
+from nestvec.encoding.tasks import JINA_V3_TASKS, PASSAGE, QUERY, check_task
 from nestvec.errors import ConfigError, EmbedderError, NestvecError
 from nestvec_transformers.batching import is_out_of_memory
 from nestvec_transformers.device import choose_device, choose_dtype
 from nestvec_transformers.libraries import check_versions, imported, quiet
-from nestvec_transformers.options import REPOSITORY, TransformersOptions
+from nestvec_transformers.options import REPOSITORY, TransformersOptions, capabilities
 from nestvec_transformers.weights import first_line, how_to_get, locate, model_type, require
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class JinaV3:
         check_versions()
         self._lock = threading.Lock()
         self._task: str | None = None
+        self._declared = capabilities(options)
         self.device = choose_device(options.device)
         with quiet():
             folder = locate(options, REPOSITORY, _NEEDED)
@@ -53,7 +54,11 @@ class JinaV3:
             self._model = self._loaded(folder, options)
 
     def vectors(self, sequences: Sequence[Tokenized], task: str | None) -> list[FloatArray]:
-        """One forward pass: for each sequence the mean over each of its ranges, shape (ranges, 1024), as it is."""
+        """One forward pass: for each sequence the mean over each of its ranges, shape (ranges, 1024), as it is.
+
+        Raises `Unsupported` for a task that the model does not have.
+        """
+        check_task(self._declared, task)
         torch = self._torch
         longest = max(len(each.ids) for each in sequences)
         ids = np.full((len(sequences), longest), self._model.config.pad_token_id, np.int64)

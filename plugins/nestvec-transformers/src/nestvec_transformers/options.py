@@ -46,7 +46,7 @@ class LocalOptions(Options):
         "auto", description="Number format; auto: float32 on a CPU, half of it on accelerators."
     )
     batch: StrictInt = Field(64, ge=1, le=4096, description="Most texts in a forward pass.")
-    batch_tokens: StrictInt = Field(16_384, ge=8, description="Most tokens in a forward pass, padding included.")
+    batch_tokens: StrictInt = Field(4096, ge=8, description="Most tokens in a forward pass, padding included.")
 
     @model_validator(mode="after")
     def _one_source(self) -> LocalOptions:
