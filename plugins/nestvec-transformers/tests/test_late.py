@@ -78,19 +78,21 @@ def windows_by_hand(tiny, task, group, limit):
     planned = plan_windows(counts, limit - RESERVE)
     chunks = []
     for window in planned:
-        part = [piece for piece in text if piece[1] is not None and window.first <= piece[1] < window.end]
+        last = max(n for n, (_, owner) in enumerate(text) if owner == window.end - 1)
+        part = text[starts[window.first] : last + 1]
+        assert len(head) + len(part) + len(tail) <= limit
         hidden = reference["read"](tiny, task, [*head, *(token for token, _ in part), *tail])
         for chunk in range(window.keep_first, window.keep_end):
             own = [len(head) + n for n, (_, owner) in enumerate(part) if owner == chunk]
             first = [*range(len(head))] if chunk == 0 else []
-            last = [len(hidden) - 1] if chunk == len(group.spans) - 1 else []
-            chunks.append(np.mean([hidden[n] for n in (*first, *own, *last)], axis=0))
+            mark = [len(hidden) - 1] if chunk == len(group.spans) - 1 else []
+            chunks.append(np.mean([hidden[n] for n in (*first, *own, *mark)], axis=0))
     return reference["finish"](chunks, 1024), len(planned)
 
 
-@pytest.mark.parametrize("limit", [128, 200])
-def test_a_document_beyond_the_limit_is_cut_into_overlapping_windows(open_embedder, tiny, kit, limit):
-    group = kit.group("long", *kit.document(40))
+@pytest.mark.parametrize(("limit", "gap"), [(128, ""), (200, ""), (200, "(and this is in no chunk, river and sea) ")])
+def test_a_document_beyond_the_limit_is_cut_into_overlapping_windows(open_embedder, tiny, kit, limit, gap):
+    group = kit.group("long", *kit.document(30), gap=gap)
     reply = open_embedder(max_tokens=limit).encode(kit.ask(group, kit.group("short", *kit.document(2, 9)), late=True))
     wanted, count = windows_by_hand(tiny, "retrieval.passage", group, limit)
     assert count > 3

@@ -37,6 +37,10 @@ def test_tasks_do_not_rub_off_on_each_other(embedder, kit):
         assert off(kit.rows(embedder, kit.TEXTS[0], task=task), first[task]) == 0.0, task
 
 
+def test_the_first_call_without_a_task_finds_no_adapter_switched_on(open_embedder, tiny, kit):
+    assert off(kit.rows(open_embedder(), "short", task=None), reference["plain"](tiny, None, ["short"])) < CLOSE
+
+
 @pytest.mark.parametrize("dimensions", [1, 32, 300, 1024])
 def test_shorter_vectors_are_renormalised_beginnings(embedder, tiny, kit, dimensions):
     rows = kit.rows(embedder, *kit.TEXTS, dimensions=dimensions)

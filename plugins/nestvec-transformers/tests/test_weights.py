@@ -172,9 +172,12 @@ def test_loading_prints_nothing_where_nobody_looks(open_embedder, capfd, recwarn
 
 
 def test_loading_leaves_the_libraries_as_it_found_them(open_embedder, monkeypatch):
-    from huggingface_hub.utils import are_progress_bars_disabled
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils import logging
 
+    logging.set_verbosity_info()
+    logging.enable_progress_bar()
+    enable_progress_bars()
     before = logging.get_verbosity(), logging.is_progress_bar_enabled(), are_progress_bars_disabled()
     seen = []
     real = model_module.locate
@@ -187,4 +190,6 @@ def test_loading_leaves_the_libraries_as_it_found_them(open_embedder, monkeypatc
     monkeypatch.setattr(libraries.sys.stderr, "isatty", lambda: True, raising=False)
     open_embedder()
     assert seen == [(False, True), (True, False)]
-    assert (logging.get_verbosity(), logging.is_progress_bar_enabled(), are_progress_bars_disabled()) == before
+    after = logging.get_verbosity(), logging.is_progress_bar_enabled(), are_progress_bars_disabled()
+    logging.set_verbosity_warning()
+    assert after == before == (logging.INFO, True, False)

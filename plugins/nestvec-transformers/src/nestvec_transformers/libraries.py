@@ -48,13 +48,11 @@ def check_versions() -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """While weights are loaded: progress bars on a terminal only, and no reports of what is checked here anyway."""
-    hub, logs = imported("huggingface_hub.utils", "transformers.utils.logging")
+    (logs,) = imported("transformers.utils.logging")
     verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
-    hub_bars = not hub.are_progress_bars_disabled()
     logs.set_verbosity_error()
     if not sys.stderr.isatty():
-        logs.disable_progress_bar()
-        hub.disable_progress_bars()
+        logs.disable_progress_bar()  # the hub's, too
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
@@ -63,5 +61,3 @@ def quiet() -> Iterator[None]:
         logs.set_verbosity(verbosity)
         if bars:
             logs.enable_progress_bar()
-        if hub_bars:
-            hub.enable_progress_bars()
