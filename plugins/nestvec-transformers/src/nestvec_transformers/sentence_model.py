@@ -126,7 +126,7 @@ def _unloadable(error: Exception, folder: Path, options: SentenceOptions) -> Nes
     if isinstance(error, NestvecError):
         return error
     reason = f"{type(error).__name__}: {first_line(error)}"
-    if "trust_remote_code" in str(error):
+    if "trust_remote_code" in str(error) and not options.trust_remote_code:
         return ConfigError(
             f"the model in {folder} brings Python code of its own, which is not run unasked; read it, and if you trust "
             f"it, write trust_remote_code = true"

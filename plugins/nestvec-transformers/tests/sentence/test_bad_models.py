@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -193,6 +194,13 @@ def test_foreign_code_is_run_where_that_is_wanted(fresh, foreign, models, kit):
 
     rows = kit.rows(fresh("plain", path=foreign, trust_remote_code=True), *models.TEXTS)
     np.testing.assert_allclose(rows, models.reference("plain", models.TEXTS)[:, ::-1], atol=1e-5)
+
+
+def test_foreign_code_that_needs_what_is_not_there(fresh, foreign):
+    code = Path(foreign) / "pooling_of_its_own.py"
+    code.write_text("import a_package_that_nobody_has\n" + code.read_text())
+    with pytest.raises(PluginBroken, match=r"needs a package that is not there: .*a_package_that_nobody_has"):
+        fresh("plain", path=foreign, trust_remote_code=True)
 
 
 # ---------------------------------------------------------------- the hub and the machine
