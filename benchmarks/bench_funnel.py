@@ -1,7 +1,7 @@
 """A search from coarse to fine against a plain one: embedded Qdrant, both collections in the same run.
 
-The embedded store is pure Python and compares everything with numpy, so what is measured here is how much work the stages save
-and add *there*; it says nothing about a server, whose long vectors are on disk and whose index is approximate.
+The embedded store is pure Python and compares everything with numpy, so what is measured here is what the stages cost
+*there*; it says nothing about a server, whose long vectors are on disk and whose index is approximate.
 """
 
 from __future__ import annotations
