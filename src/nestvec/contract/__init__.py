@@ -50,6 +50,7 @@ from nestvec.contract.records import (
     Query,
     Remove,
     Scroll,
+    Stage,
     Tenants,
     Write,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "Resolve",
     "Scroll",
     "SingleAdapter",
+    "Stage",
     "Tenants",
     "Update",
     "Write",
