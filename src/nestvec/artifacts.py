@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 #: The folder beside the configuration file.
 DEFAULT_FOLDER = "nestvec-artifacts"
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
-_MEND = "copy both files of the artifact there again, or fit a rotation with `nestvec nest`"
+_MEND = (
+    "copy both files of the artifact into that folder; if they are lost, fit another rotation with `nestvec nest`, for "
+    "new collections"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from nestvec.client.base import (
     OnFailure,
     Runtime,
     as_config,
-    behind_cache,
     check_on_failure,
     closed,
     default_values,
@@ -25,9 +24,9 @@ from nestvec.client.base import (
     embedder_named,
     importing,
     make_binding,
-    open_cache,
     spec_named,
     window,
+    wrapping,
 )
 from nestvec.config import Config, parse_config
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
@@ -169,11 +168,11 @@ class AsyncNestvec:
                 raise closed()
             if name not in opened:
                 plugin, options = connections[name].plugin, connections[name].options
-                cache = open_cache(connections[name], self._runtime)
+                wrap = await asyncio.to_thread(wrapping, connections[name], self._runtime)
                 with importing(plugin.name):
                     native = plugin.open_async(options) if plugin.open_async is not None else None
                     component = native or await asyncio.to_thread(plugin.open, options)
-                opened[name] = behind_cache(component, connections[name], cache)
+                opened[name] = wrap(component)
             return opened[name]
 
     @asynccontextmanager

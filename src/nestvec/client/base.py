@@ -16,6 +16,7 @@ from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event, Group
 from nestvec.drivers.pipeline import Batcher
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.encoding.matryoshka import check_dimensions
+from nestvec.encoding.nested import nested
 from nestvec.encoding.tasks import check_task
 from nestvec.errors import ConfigError, IngestFailed, InvalidInput, InvalidName, NestvecError, PluginBroken, PluginError
 from nestvec.flows.base import LEASE, Binding, Flow
@@ -76,7 +77,24 @@ def make_binding(config: Config, spec: CollectionSpec, runtime: Runtime) -> Bind
     return Binding(spec, capabilities, runtime.clock, runtime.lease)
 
 
-def open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
+def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[[Any], Any]:
+    """What the core puts around a component when it is opened: its cache, and around that the user's own rotation.
+
+    Made before it is opened, so that nothing is loaded in vain. Raises `ConfigError` where something that the block
+    asks for is missing or damaged.
+    """
+    cache = _open_cache(connection, runtime)
+    rotation = connection.nesting.artifact.load() if connection.nesting is not None else None
+
+    def wrap(component: Any) -> Any:
+        if cache is not None:
+            component = _behind_cache(component, connection, cache)
+        return component if rotation is None else nested(component, rotation)
+
+    return wrap
+
+
+def _open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
     """The cache that an embedder's block asks for; nothing is touched yet. Raises `ConfigError` without its library."""
     if connection.cache is None:
         return None
@@ -85,10 +103,7 @@ def open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
     return Cache(connection.cache.path, connection.cache.size, runtime.notify)
 
 
-def behind_cache(component: Any, connection: Connection[Any], cache: Cache | None) -> Any:
-    """The opened component as flows see it: an embedder of either form behind its cache, or itself."""
-    if cache is None:
-        return component
+def _behind_cache(component: Any, connection: Connection[Any], cache: Cache) -> Any:
     from nestvec.caching.embedder import AsyncCachedEmbedder, CachedEmbedder
 
     form = AsyncCachedEmbedder if isinstance(component, AsyncEmbedder) else CachedEmbedder

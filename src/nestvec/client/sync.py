@@ -17,7 +17,6 @@ from nestvec.client.base import (
     OnFailure,
     Runtime,
     as_config,
-    behind_cache,
     check_on_failure,
     closed,
     default_values,
@@ -26,9 +25,9 @@ from nestvec.client.base import (
     embedder_named,
     importing,
     make_binding,
-    open_cache,
     spec_named,
     window,
+    wrapping,
 )
 from nestvec.config import Config, parse_config
 from nestvec.contract import Adapter, Embedder
@@ -175,10 +174,10 @@ class Nestvec:
                 raise closed()
             if name not in opened:
                 connection = connections[name]
-                cache = open_cache(connection, self._runtime)
+                wrap = wrapping(connection, self._runtime)
                 with importing(connection.plugin.name):
                     component = connection.plugin.open(connection.options)
-                opened[name] = behind_cache(component, connection, cache)
+                opened[name] = wrap(component)
             return opened[name]
 
     @contextmanager
