@@ -13,12 +13,21 @@ import nestvec
 from nestvec import errors
 from nestvec.capabilities import BackendCapabilities
 from nestvec.cli.plugins import forms_of
-from nestvec.config.blocks import CacheBlock, ChunkingBlock, CollectionBlock, ForeignBlock, TasksBlock
+from nestvec.config.blocks import (
+    CacheBlock,
+    ChunkingBlock,
+    CollectionBlock,
+    FileBlock,
+    ForeignBlock,
+    NestingBlock,
+    TasksBlock,
+)
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
 
 BACKEND_NAMES = ("milvus", "pinecone", "qdrant")
 EMBEDDER_NAMES = ("e5", "jina", "sagemaker", "sentence-transformers", "transformers")
 HERE = Path(__file__).parent / "reference"
+_ARTIFACTS = FileBlock.model_fields["artifacts"].default
 NOTE = "<!-- Written by docs/generate.py from the code; edit the docstrings instead. -->"
 
 
@@ -63,6 +72,8 @@ def configuration_page() -> str:
         '`{ file = "path" }`, read when the component that needs them opens. Relative paths count from the file\'s',
         "folder. `nestvec config schema` prints the JSON Schema for your editor.",
         "",
+        f"One key stands above the tables: `artifacts`, the folder of nesting rotations (default `{_ARTIFACTS}`).",
+        "",
         "## `[collections.NAME]`",
         "",
         *_table(CollectionBlock),
@@ -88,6 +99,13 @@ def configuration_page() -> str:
         "For an embedder of any plugin; see [how to cache embeddings](../how-to/cache-embeddings.md).",
         "",
         *_table(CacheBlock),
+        "",
+        "## `[embedders.NAME.nesting]`",
+        "",
+        'For an embedder of any plugin, or shorter: `nesting = "FINGERPRINT"`; see',
+        "[how to nest a model](../how-to/nest-a-model.md).",
+        "",
+        *_table(NestingBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
         for name in EMBEDDER_NAMES if group == EMBEDDERS else BACKEND_NAMES:

@@ -6,16 +6,20 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nestvec.artifacts import About
 from nestvec.config import json_schema, parse_config
 from nestvec.errors import ConfigError
 from nestvec.registry import Registry
 from nestvec.testing.registry import test_registry
 
 GOOD = """
+artifacts = "elsewhere"
 [backends.search]
 use = "acme"
 url = "http://db"
@@ -32,6 +36,10 @@ size = "500 MB"
 use = "keyed"
 api_key = { file = "key.txt" }
 cache = { path = "others", size = 2000000 }
+nesting = { rotation = "00000000000000a1", min_dimensions = 8, path = "rotations" }
+[embedders.third]
+use = "recording"
+nesting = "00000000000000a2"
 [collections.docs]
 backend = "search"
 embedder = "model"
@@ -76,9 +84,25 @@ BAD = {
     "unknown key of a cache": ("size = 2000000", "sizes = 2000000"),
     "cache without room": ("size = 2000000", "size = 2"),
     "size in words": ("500 MB", "a lot"),
+    "no fingerprint": ("00000000000000a2", "the best one"),
+    "unknown key of a nesting": ("min_dimensions", "minimum"),
+    "nesting without a rotation": ('rotation = "00000000000000a1", ', ""),
+    "no prefix at all": ("min_dimensions = 8", "min_dimensions = 0"),
+    "a folder that is none": ('artifacts = "elsewhere"', "artifacts = 5"),
     "cache of a backend": ("[embedders.model.cache]", "[backends.search.cache]"),
     "options of no backend": ("[collections.docs.acme]", "[collections.docs.acne]"),
 }
+
+
+@pytest.fixture(autouse=True)
+def rotations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The artifacts that GOOD names. Their matrices are not read here."""
+    monkeypatch.chdir(tmp_path)
+    for folder, name in (("rotations", "00000000000000a1"), ("elsewhere", "00000000000000a2")):
+        about = {"fingerprint": name, **asdict(About("recording-v3", 64))}
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.npy").touch()
+        (tmp_path / folder / f"{name}.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def violations(value: Any, schema: Any, root: Mapping[str, Any]) -> Iterator[str]:

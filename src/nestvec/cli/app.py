@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nestvec import __version__
-from nestvec.cli import cache, config, copying, demo, doctor, emulate, ingest, init, manage, plugins, search
+from nestvec.cli import cache, config, copying, demo, doctor, emulate, ingest, init, manage, nesting, plugins, search
 from nestvec.cli.output import forgive_streams
 from nestvec.cli.session import DEFAULT_CONFIG, Session
 
@@ -45,6 +45,7 @@ for _command in (
     search.search,
     manage.delete,
     copying.copy_collection,
+    nesting.nest,
     plugins.plugins,
     doctor.doctor,
     config.config,

@@ -131,6 +131,7 @@ def _components(session: Session, config: Config) -> Iterator[Check]:
         for name, connection in config.embedders.items():
             yield from _embedder(nv, name)
             yield from _cache(connection)
+            yield from _nesting(connection)
         if config.path is not None:
             for name, spec in config.collections.items():
                 yield _collection(nv, name, reachable=spec.backend in answering)
@@ -204,6 +205,18 @@ def _cache(connection: Connection[Any]) -> Iterator[Check]:
         return
     room = f"{megabytes(state.used)} of {megabytes(block.size)}"
     yield Check("ok", subject, f"{amount(state.vectors, 'vector')}, {room} in {block.path}")
+
+
+def _nesting(connection: Connection[Any]) -> Iterator[Check]:
+    if connection.nesting is None:
+        return
+    artifact, subject = connection.nesting.artifact, f"nesting of {connection.name}"
+    try:
+        size = len(artifact.load())
+    except NestvecError as error:
+        yield failed(subject, error)
+        return
+    yield Check("ok", subject, f"rotation {artifact.fingerprint} of {size} dimensions is intact: {artifact.matrix}")
 
 
 def _lengths(model: ModelCapabilities, vectors: dict[str | None, FloatArray]) -> Iterator[str]:

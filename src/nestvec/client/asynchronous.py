@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,10 +14,10 @@ from nestvec.chunking import Splitter
 from nestvec.client.base import (
     InFlight,
     Intake,
+    Nest,
     OnFailure,
     Runtime,
     as_config,
-    behind_cache,
     check_on_failure,
     closed,
     default_values,
@@ -25,11 +26,11 @@ from nestvec.client.base import (
     embedder_named,
     importing,
     make_binding,
-    open_cache,
     spec_named,
     window,
+    wrapping,
 )
-from nestvec.config import Config, parse_config
+from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
 from nestvec.drivers.asynchronous import AsyncPairPorts, AsyncPorts, call, run
 from nestvec.drivers.pipeline import run_all_async
@@ -42,6 +43,7 @@ from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
+from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
 from nestvec.flows.scroll import Cursor, Matrix, Page
 from nestvec.flows.search import SearchOptions
 from nestvec.flows.upsert import Incoming, upsert
@@ -144,6 +146,39 @@ class AsyncNestvec:
         model = self.config.embedders[name].capabilities
         return await run(embed(model, texts, task, dimensions, fresh=fresh), self._ports(None, name))
 
+    async def nest(
+        self,
+        collection: str | None = None,
+        *,
+        texts: Iterable[str] | None = None,
+        embedder: str | None = None,
+        task: str | None = None,
+        sample: int = SAMPLE,
+        seed: int = 0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> NestReport:
+        """Fit a rotation that gives Matryoshka prefixes to a model that was not trained for them, and keep it.
+
+        On vectors that a full-size `collection` holds (nothing is embedded), or on `texts`, which are embedded at full
+        size with `task` (default: that of stored texts in retrieval). At most `sample` of them are taken, the same for
+        the same `seed`. The rotation is written into the artifacts' folder of the configuration; nothing uses it before
+        the configuration says so (see `NestReport.config`). `progress` hears how many vectors there are, and will be.
+
+        Raises `Unsupported` for a model that was trained for prefixes and for a collection that is truncated already,
+        and `InvalidInput` where the vectors do not suffice.
+        """
+        wanted = Nest.of(self.config, collection, texts, embedder, task)
+        stored_under = None
+        if collection is not None:
+            handle = self[collection]
+            rows = await handle._run(stored_sample(handle._binding, sample, seed, progress))
+            stored_under = await self._rotation(wanted.connection)
+        else:
+            chosen = await asyncio.to_thread(choose_texts, texts or (), sample, seed)
+            ports = replace(self._ports(None, wanted.connection.name), model=wanted.raw)
+            rows = await run(embedded_sample(wanted.raw, chosen, wanted.task, progress), ports)
+        return await asyncio.to_thread(wanted.keep, rows, stored_under)
+
     async def adapter(self, backend: str) -> AsyncAdapter | Adapter:
         """The opened adapter of a backend block: native, or the synchronous one."""
         opened: AsyncAdapter | Adapter = await self._opened(self._adapters, self.config.backends, backend)
@@ -169,11 +204,11 @@ class AsyncNestvec:
                 raise closed()
             if name not in opened:
                 plugin, options = connections[name].plugin, connections[name].options
-                cache = open_cache(connections[name], self._runtime)
+                wrap = await asyncio.to_thread(wrapping, connections[name], self._runtime)
                 with importing(plugin.name):
                     native = plugin.open_async(options) if plugin.open_async is not None else None
                     component = native or await asyncio.to_thread(plugin.open, options)
-                opened[name] = behind_cache(component, connections[name], cache)
+                opened[name] = wrap(component)
             return opened[name]
 
     @asynccontextmanager
@@ -186,6 +221,12 @@ class AsyncNestvec:
             async with self._given_back:
                 self._in_flight.give(keys)
                 self._given_back.notify_all()
+
+    async def _rotation(self, connection: Connection[Any]) -> FloatArray | None:
+        """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""
+        if connection.nesting is not None:
+            return await asyncio.to_thread(connection.nesting.artifact.load)
+        return (await self.embedder(connection.name)).rotation() if connection.declared.rotation else None
 
     def _ports(self, backend: str | None, embedder: str) -> AsyncPorts:
         return AsyncPorts(

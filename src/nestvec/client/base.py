@@ -6,7 +6,8 @@ import hashlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,17 +17,21 @@ from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event, Group
 from nestvec.drivers.pipeline import Batcher
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.encoding.matryoshka import check_dimensions
-from nestvec.encoding.tasks import check_task
+from nestvec.encoding.nested import nested
+from nestvec.encoding.tasks import check_task, pair_for
 from nestvec.errors import ConfigError, IngestFailed, InvalidInput, InvalidName, NestvecError, PluginBroken, PluginError
 from nestvec.flows.base import LEASE, Binding, Flow
+from nestvec.flows.nest import NestReport, check_nestable, fit
 from nestvec.flows.search import check_texts
 from nestvec.flows.upsert import Incoming
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
 from nestvec.specs import CollectionSpec
-from nestvec.types import Document, FailedDocument, Report
+from nestvec.types import Document, FailedDocument, Purpose, Report
 
 if TYPE_CHECKING:
     from nestvec.caching.cache import Cache
+    from nestvec.capabilities import ModelCapabilities
+    from nestvec.types import FloatArray
 
 OnFailure = Literal["raise", "report"]
 _CHARACTERS_A_CHUNK = 1000
@@ -76,7 +81,24 @@ def make_binding(config: Config, spec: CollectionSpec, runtime: Runtime) -> Bind
     return Binding(spec, capabilities, runtime.clock, runtime.lease)
 
 
-def open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
+def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[[Any], Any]:
+    """What the core puts around a component when it is opened: its cache, and around that the user's own rotation.
+
+    Made before it is opened, so that nothing is loaded in vain. Raises `ConfigError` where something that the block
+    asks for is missing or damaged.
+    """
+    cache = _open_cache(connection, runtime)
+    rotation = connection.nesting.artifact.load() if connection.nesting is not None else None
+
+    def wrap(component: Any) -> Any:
+        if cache is not None:
+            component = _behind_cache(component, connection, cache)
+        return component if rotation is None else nested(component, rotation)
+
+    return wrap
+
+
+def _open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
     """The cache that an embedder's block asks for; nothing is touched yet. Raises `ConfigError` without its library."""
     if connection.cache is None:
         return None
@@ -85,10 +107,7 @@ def open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
     return Cache(connection.cache.path, connection.cache.size, runtime.notify)
 
 
-def behind_cache(component: Any, connection: Connection[Any], cache: Cache | None) -> Any:
-    """The opened component as flows see it: an embedder of either form behind its cache, or itself."""
-    if cache is None:
-        return component
+def _behind_cache(component: Any, connection: Connection[Any], cache: Cache) -> Any:
     from nestvec.caching.embedder import AsyncCachedEmbedder, CachedEmbedder
 
     form = AsyncCachedEmbedder if isinstance(component, AsyncEmbedder) else CachedEmbedder
@@ -114,6 +133,58 @@ def embedder_named(config: Config, name: str | None) -> str:
     if chosen not in config.embedders:
         raise ConfigError(f"the configuration has no embedder {chosen!r}{did_you_mean(chosen, config.embedders)}")
     return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """What `nest` was asked for: an embedder of the configuration, and where its sample comes from."""
+
+    connection: Connection[Any]
+    collection: str | None
+    task: str | None
+    folder: Path
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        collection: str | None,
+        texts: Iterable[str] | None,
+        embedder: str | None,
+        task: str | None,
+    ) -> Nest:
+        """Raises `InvalidInput`, `InvalidName`, `ConfigError` or `Unsupported` for what can not be done."""
+        if (collection is None) == (texts is None):
+            raise InvalidInput("a rotation is fitted on a collection or on texts: give one of them")
+        if collection is not None and (embedder is not None or task is not None):
+            raise InvalidInput("a collection has its own embedder and task: leave embedder and task out")
+        name = embedder_named(config, embedder) if collection is None else spec_named(config, collection).embedder
+        connection = config.embedders[name]
+        check_nestable(connection.declared)
+        if task is None and connection.declared.tasks:
+            task = pair_for(connection.declared, Purpose.RETRIEVAL).index
+        return cls(connection, collection, check_task(connection.declared, task), config.artifacts)
+
+    @property
+    def raw(self) -> ModelCapabilities:
+        """The model without any rotation: its own full vectors."""
+        declared: ModelCapabilities = self.connection.declared
+        return replace(declared, rotation=None, min_dimensions=declared.dimensions)
+
+    def keep(self, sample: FloatArray, stored_under: FloatArray | None) -> NestReport:
+        """Fit on a sample that was stored under a rotation, or is the model's own, and write the artifact."""
+        from nestvec.artifacts import About, save
+        from nestvec.encoding.nesting import unnest
+
+        found = fit(sample if stored_under is None else unnest(sample, stored_under))
+        model, name = self.raw, self.connection.name
+        source = f"texts, task {self.task}" if self.collection is None else f"collection {self.collection}"
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        about = About(model.model, model.dimensions, source, found.vectors, created)
+        nesting = self.connection.nesting
+        kept = save(nesting.artifact.folder if nesting is not None else self.folder, found.rotation, about)
+        measured = (found.vectors, found.held_out, found.recall, found.warnings)
+        return NestReport(kept.fingerprint, kept.matrix, name, model.model, model.dimensions, *measured)
 
 
 def embed(

@@ -14,10 +14,10 @@ from nestvec.chunking import Splitter
 from nestvec.client.base import (
     InFlight,
     Intake,
+    Nest,
     OnFailure,
     Runtime,
     as_config,
-    behind_cache,
     check_on_failure,
     closed,
     default_values,
@@ -26,11 +26,11 @@ from nestvec.client.base import (
     embedder_named,
     importing,
     make_binding,
-    open_cache,
     spec_named,
     window,
+    wrapping,
 )
-from nestvec.config import Config, parse_config
+from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, Embedder
 from nestvec.drivers.pipeline import run_all
 from nestvec.drivers.sync import PairPorts, Ports, run
@@ -43,6 +43,7 @@ from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
+from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
 from nestvec.flows.scroll import Cursor, Matrix, Page
 from nestvec.flows.search import SearchOptions
 from nestvec.flows.upsert import Incoming, upsert
@@ -149,6 +150,35 @@ class Nestvec:
         model = self.config.embedders[name].capabilities
         return run(embed(model, texts, task, dimensions, fresh=fresh), self._ports(None, name))
 
+    def nest(
+        self,
+        collection: str | None = None,
+        *,
+        texts: Iterable[str] | None = None,
+        embedder: str | None = None,
+        task: str | None = None,
+        sample: int = SAMPLE,
+        seed: int = 0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> NestReport:
+        """Fit a rotation that gives Matryoshka prefixes to a model that was not trained for them, and keep it.
+
+        On vectors that a full-size `collection` holds (nothing is embedded), or on `texts`, which are embedded at full
+        size with `task` (default: that of stored texts in retrieval). At most `sample` of them are taken, the same for
+        the same `seed`. The rotation is written into the artifacts' folder of the configuration; nothing uses it before
+        the configuration says so (see `NestReport.config`). `progress` hears how many vectors there are, and will be.
+
+        Raises `Unsupported` for a model that was trained for prefixes and for a collection that is truncated already,
+        and `InvalidInput` where the vectors do not suffice.
+        """
+        wanted = Nest.of(self.config, collection, texts, embedder, task)
+        if collection is not None:
+            handle = self[collection]
+            rows = handle._run(stored_sample(handle._binding, sample, seed, progress))
+            return wanted.keep(rows, self._rotation(wanted.connection))
+        flow = embedded_sample(wanted.raw, choose_texts(texts or (), sample, seed), wanted.task, progress)
+        return wanted.keep(run(flow, replace(self._ports(None, wanted.connection.name), model=wanted.raw)), None)
+
     def adapter(self, backend: str) -> Adapter:
         """The opened adapter of a backend block."""
         opened: Adapter = self._opened(self._adapters, self.config.backends, backend)
@@ -175,10 +205,10 @@ class Nestvec:
                 raise closed()
             if name not in opened:
                 connection = connections[name]
-                cache = open_cache(connection, self._runtime)
+                wrap = wrapping(connection, self._runtime)
                 with importing(connection.plugin.name):
                     component = connection.plugin.open(connection.options)
-                opened[name] = behind_cache(component, connection, cache)
+                opened[name] = wrap(component)
             return opened[name]
 
     @contextmanager
@@ -191,6 +221,12 @@ class Nestvec:
             with self._given_back:
                 self._in_flight.give(keys)
                 self._given_back.notify_all()
+
+    def _rotation(self, connection: Connection[Any]) -> FloatArray | None:
+        """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""
+        if connection.nesting is not None:
+            return connection.nesting.artifact.load()
+        return self.embedder(connection.name).rotation() if connection.declared.rotation else None
 
     def _ports(self, backend: str | None, embedder: str) -> Ports:
         return Ports(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -17,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from nestvec.artifacts import DEFAULT_FOLDER, is_fingerprint
 from nestvec.chunking import Chunking
 from nestvec.contract import ForeignLayout
 from nestvec.filters.tree import check_name
@@ -68,10 +70,11 @@ class PluginBlock(Options):
 
 
 class EmbedderBlock(PluginBlock):
-    """`[embedders.NAME]`: the table `cache` is the core's, too."""
+    """`[embedders.NAME]`: `cache` and `nesting` are the core's, too."""
 
-    #: Checked together with the plugin's options (`CacheBlock`), so that a mistake here does not hide one there.
+    # Checked together with the plugin's options (`CacheBlock`, `NestingBlock`): a mistake here hides none there.
     cache: Any = None
+    nesting: Any = None
 
 
 _LEAST = 1_000_000
@@ -100,6 +103,31 @@ class CacheBlock(Options):
         validate_default=True,
         description='What it may grow to, such as "500 MB"; then what was not used for most days makes room.',
     )
+
+
+def _rotation(value: str) -> str:
+    if not is_fingerprint(value):
+        raise ValueError("expected the fingerprint of a rotation: 16 digits, as `nestvec nest` prints them")
+    return value
+
+
+class NestingBlock(Options):
+    """`[embedders.NAME.nesting]`, or `nesting = "FINGERPRINT"`: a rotation that was fitted by `nestvec nest`."""
+
+    rotation: Annotated[
+        str, AfterValidator(_rotation), WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{16}$"})
+    ] = Field(description="Fingerprint of the rotation.")
+    min_dimensions: StrictInt | None = Field(
+        default=None,
+        ge=1,
+        description="Shortest prefix to allow; default: a quarter of the full length, at most 32.",
+    )
+    path: LocalPath | None = Field(default=None, description="Folder of its files; default: that of `artifacts`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"rotation": value} if isinstance(value, str) else value
 
 
 class TasksBlock(Options):
@@ -231,6 +259,11 @@ class CollectionBlock(Options):
 class FileBlock(Options):
     """The whole file."""
 
+    artifacts: LocalPath = Field(
+        default=Path(DEFAULT_FOLDER),
+        validate_default=True,
+        description="Folder of the rotations that `nestvec nest` fits.",
+    )
     embedders: dict[str, EmbedderBlock] = Field(default_factory=dict)
     backends: dict[str, PluginBlock] = Field(default_factory=dict)
     collections: dict[str, CollectionBlock] = Field(default_factory=dict)

@@ -14,8 +14,10 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from nestvec.artifacts import DEFAULT_FOLDER
 from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
-from nestvec.config.blocks import CacheBlock, CollectionBlock, EmbedderBlock, FileBlock, PluginBlock
+from nestvec.config.blocks import CacheBlock, CollectionBlock, EmbedderBlock, FileBlock, NestingBlock, PluginBlock
+from nestvec.config.nesting import Nesting, find_nesting
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.encoding.matryoshka import check_dimensions
@@ -34,17 +36,26 @@ B = TypeVar("B", bound=Options)
 
 @dataclass(frozen=True, slots=True)
 class Connection(Generic[P]):
-    """A plugin with validated options: enough to describe it, and to open it. `cache` is for embedders only."""
+    """A plugin with validated options: enough to describe it, and to open it.
+
+    `cache` and `nesting` are for embedders only: the core puts them around what the plugin opens.
+    """
 
     name: str
     plugin: P
     options: Options
     cache: CacheBlock | None = None
+    nesting: Nesting | None = None
+
+    @property
+    def declared(self) -> Any:
+        """The plugin's own capabilities."""
+        return self.plugin.capabilities(self.options)
 
     @property
     def capabilities(self) -> Any:
-        """Declared capabilities."""
-        return self.plugin.capabilities(self.options)
+        """Declared capabilities, under the rotation that the block names."""
+        return self.declared if self.nesting is None else self.nesting.applied(self.declared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,8 @@ class Config:
     embedders: Mapping[str, Connection[EmbedderPlugin]] = field(default_factory=dict)
     collections: Mapping[str, CollectionSpec] = field(default_factory=dict)
     path: Path | None = None
+    #: Where rotations are kept.
+    artifacts: Path = Path(DEFAULT_FOLDER)
 
 
 def load_config(path: str | Path, registry: Registry | None = None) -> Config:
@@ -94,10 +107,10 @@ class _Reader:
         self._declared = {group: _names(data, group) for group in FileBlock.model_fields}
         blocks, broken = self._blocks(data)
         backends = self._connections("backends", blocks.backends, self._registry.backend)
-        embedders = self._cached(
-            self._connections("embedders", blocks.embedders, self._registry.embedder), blocks.embedders
-        )
-        config = Config(backends, embedders, {}, path)
+        embedders = self._connections("embedders", blocks.embedders, self._registry.embedder)
+        embedders = self._cached(embedders, blocks.embedders)
+        embedders = self._nested(embedders, blocks.embedders, blocks.artifacts)
+        config = Config(backends, embedders, {}, path, blocks.artifacts)
         specs: dict[str, CollectionSpec] = {}
         with self._noting("collections"):
             check_unambiguous(self._declared["collections"])
@@ -106,7 +119,7 @@ class _Reader:
                 spec = self._collection(name, block, config, broken=name in broken)
                 if spec is not None:
                     specs[name] = spec
-        return Config(backends, embedders, specs, path)
+        return replace(config, collections=specs)
 
     def _blocks(self, data: Mapping[str, Any]) -> tuple[FileBlock, set[str]]:
         """The blocks, and the names of broken collections, of which only the references are kept.
@@ -114,12 +127,15 @@ class _Reader:
         So that one mistake does not hide those in other blocks.
         """
         try:
-            return FileBlock.model_validate(dict(data)), set()
+            return self._file(data), set()
         except ValidationError as error:
             self.problems += sentences(error, FileBlock)
             places = {tuple(item["loc"][:2]) for item in error.errors(include_url=False, include_input=False)}
         broken = _broken_collections(data, places)
-        return FileBlock.model_validate(_sound(data, places, broken)), set(broken)
+        return self._file(_sound(data, places, broken)), set(broken)
+
+    def _file(self, data: Mapping[str, Any]) -> FileBlock:
+        return FileBlock.model_validate(dict(data), context={"folder": self._folder})
 
     @contextmanager
     def _noting(self, key: str) -> Iterator[None]:
@@ -157,6 +173,24 @@ class _Reader:
                     f"write the same in both, or another path"
                 )
         return {name: replace(connection, cache=caches.get(name)) for name, connection in connections.items()}
+
+    def _nested(
+        self,
+        connections: Mapping[str, Connection[EmbedderPlugin]],
+        blocks: Mapping[str, EmbedderBlock],
+        folder: Path,
+    ) -> dict[str, Connection[EmbedderPlugin]]:
+        """The embedders with their rotations. One whose rotation is not to be had can not be used."""
+        found = dict(connections)
+        for name, written in blocks.items():
+            if written.nesting is None:
+                continue
+            key, connection = f"embedders.{name}.nesting", found.pop(name, None)
+            block = self._options(NestingBlock, written.nesting, key)
+            if block is not None and connection is not None:
+                with self._noting(key):
+                    found[name] = replace(connection, nesting=find_nesting(block, folder, connection.declared))
+        return found
 
     def _options(self, model: type[B], values: Any, key: str) -> B | None:
         try:
@@ -251,7 +285,11 @@ def _sound(data: Mapping[str, Any], places: set[Any], broken: Mapping[str, Any])
     """The file without what stands in the places of mistakes."""
     kept: dict[str, Any] = {}
     for group, blocks in data.items():
-        if (group,) not in places:
+        if (group,) in places:
+            continue
+        if not isinstance(blocks, Mapping):
+            kept[group] = blocks
+        else:
             kept[group] = {name: block for name, block in blocks.items() if (group, name) not in places}
     if broken:
         kept["collections"] |= broken

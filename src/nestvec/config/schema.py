@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from nestvec.config.blocks import CacheBlock, CollectionBlock, EmbedderBlock, FileBlock
+from nestvec.config.blocks import CacheBlock, CollectionBlock, EmbedderBlock, FileBlock, NestingBlock
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.errors import PluginError
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
 
 P = TypeVar("P", BackendPlugin, EmbedderPlugin)
+
+#: The core's own keys in an embedder's block. A rotation may be written as its fingerprint alone.
+_FINGERPRINT = NestingBlock.model_json_schema()["properties"]["rotation"]
+_EMBEDDERS_OWN = {
+    "cache": {"$ref": f"#/$defs/{CacheBlock.__name__}"},
+    "nesting": {"anyOf": [_FINGERPRINT, {"$ref": f"#/$defs/{NestingBlock.__name__}"}]},
+}
 
 
 def json_schema(registry: Registry | None = None) -> dict[str, Any]:
@@ -23,6 +30,7 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
     definitions.pop("PluginBlock")
     definitions.pop(EmbedderBlock.__name__)
     definitions[CacheBlock.__name__] = CacheBlock.model_json_schema()
+    definitions[NestingBlock.__name__] = NestingBlock.model_json_schema()
     backends = _plugins(registry.names(BACKENDS), registry.backend)
     embedders = _plugins(registry.names(EMBEDDERS), registry.embedder)
     for group, plugins in (("backends", backends), ("embedders", embedders)):
@@ -59,7 +67,7 @@ def _block(group: str, name: str, plugin: Any, definitions: dict[str, Any]) -> d
     options: dict[str, Any] = {"type": "object"}
     if plugin is not None:
         options = _inline(plugin.options.model_json_schema(), definitions, key) | {"description": plugin.summary}
-    own = {"cache": {"$ref": f"#/$defs/{CacheBlock.__name__}"}} if group == "embedders" else {}
+    own = _EMBEDDERS_OWN if group == "embedders" else {}
     options["properties"] = {"use": {"const": name}, **options.get("properties", {}), **own}
     options["required"] = ["use", *options.get("required", [])]
     definitions[key] = options

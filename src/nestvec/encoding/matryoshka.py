@@ -55,7 +55,7 @@ def _whole(model: ModelCapabilities, wanted: int) -> str:
     only = f"{model.dimensions} only"
     if not 1 <= wanted < model.dimensions:
         return only
-    return f"{only}: it has no Matryoshka prefixes (nesting, a rotation fitted on a sample of vectors, would add some)"
+    return f"{only}: it has no Matryoshka prefixes (nesting would add some: `nestvec nest` fits a rotation)"
 
 
 def check_vectors(vectors: FloatArray, rows: int, dimensions: int, source: str) -> FloatArray:

@@ -1,0 +1,75 @@
+"""`nest`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from nestvec.cli.output import print_json, say, table, warn
+from nestvec.cli.progress import progress
+from nestvec.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from nestvec.flows.nest import NestReport
+
+_SAMPLE = 20_000
+
+
+@click.command("nest")
+@click.argument("sources", metavar="COLLECTION | FILE...", nargs=-1, required=True)
+@click.option("--embedder", metavar="NAME", help="Fit on the texts of files, embedded by this one.")
+@click.option("--task", metavar="TASK", help="What texts are embedded for. [default: stored texts, in retrieval]")
+@click.option("--sample", type=click.IntRange(1), default=_SAMPLE, show_default=True, help="Vectors to use at most.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another sample for another number.")
+@command
+def nest(
+    session: Session, sources: tuple[str, ...], embedder: str | None, task: str | None, sample: int, seed: int
+) -> None:
+    """Fit a rotation that makes prefixes of a model's vectors usable, though it was not trained for them.
+
+    Reads the vectors of a full-size COLLECTION, without embedding anything; or with --embedder embeds the texts of
+    FILES. Keeps the rotation as an artifact, and prints what it gains and the lines that put it to use.
+    """
+    if embedder is None and (len(sources) != 1 or task is not None):
+        raise click.UsageError("Name one COLLECTION, or --embedder NAME and FILES.")
+    with session.connect() as nv, progress(None, unit="vector") as shown:
+
+        def advance(done: int, _: int) -> None:
+            shown.advance(done, done)
+
+        collection, texts = (sources[0], None) if embedder is None else (None, _texts(sources))
+        report = nv.nest(
+            collection, texts=texts, embedder=embedder, task=task, sample=sample, seed=seed, progress=advance
+        )
+    if session.json:
+        print_json(report.to_dict())
+        return
+    _show(report)
+
+
+def _texts(paths: Sequence[str]) -> Iterator[str]:
+    """The chunks of all documents. Files that can not be read are named and passed over."""
+    from nestvec.chunking import Chunking, Splitter
+    from nestvec.readers import Mapping, ReadFailure, read
+
+    splitter = Splitter(Chunking())
+    for item in read(paths, Mapping()):
+        if isinstance(item, ReadFailure):
+            warn(f"left out: {item.error}")
+            continue
+        text = item.document.text
+        if text.strip():
+            yield from (text[start:end] for start, end in splitter.split(str(item.document.id), text))
+
+
+def _show(report: NestReport) -> None:
+    say(f"rotation {report.fingerprint} of {report.model}, fitted on {report.vectors:,} vectors: {report.path}")
+    if report.recall:
+        rows = [(each.dimensions, f"{each.plain:.3f}", f"{each.nested:.3f}") for each in report.recall]
+        say(f"\nrecall@10 against exact search at {report.dimensions}, of {report.held_out:,} vectors held out:\n")
+        say(table(("dimensions", "plain", "nested"), rows))
+    for warning in report.warnings:
+        warn(f"warning: {warning}")
+    say(f"\nTo use it, for new collections, write:\n\n{report.config}")
