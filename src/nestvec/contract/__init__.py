@@ -25,6 +25,7 @@ from nestvec.contract.collections import (
     Point,
     ReadNote,
     Resolve,
+    Unpoint,
     Update,
     WriteNote,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "Scroll",
     "SingleAdapter",
     "Tenants",
+    "Unpoint",
     "Update",
     "Write",
     "WriteNote",
