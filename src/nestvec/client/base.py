@@ -79,7 +79,7 @@ def spec_named(config: Config, name: str) -> CollectionSpec:
 def make_binding(config: Config, spec: CollectionSpec, runtime: Runtime) -> Binding:
     """A fresh binding of a handle to its collection."""
     capabilities = config.backends[spec.backend].capabilities
-    return Binding(spec, capabilities, runtime.clock, runtime.lease)
+    return Binding(spec, capabilities, runtime.clock, runtime.lease, runtime.wall)
 
 
 def open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
