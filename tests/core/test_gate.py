@@ -310,3 +310,21 @@ def test_no_interleaving_loses_a_write(moves: list[tuple[int, float]]) -> None:
     assert len(ids) == 8
     assert not world.late
     assert {each.id for each in found} == set(ids)
+
+
+def test_a_write_that_arrives_after_the_switch_is_repeated_in_the_new_generation() -> None:
+    """It was sent within the lease and took longer than everything else: what it did in the old one does not count."""
+    world = World()
+    world.start(lambda: world.writer(0))
+    world.start(world.migration)
+    writer, migration = world.actors
+    while not isinstance(writer.step.request, Write):
+        writer.advance()
+    while not migration.step.done:
+        migration.advance()
+        world.time.pass_(1.0)
+    while not writer.step.done:
+        if not writer.advance():
+            world.time.pass_(1.0)
+    assert set(world.acknowledged.values()) == {"docs_2"}
+    assert not world.late
