@@ -19,6 +19,8 @@
     ├── CollectionError
     │   ├── CollectionNotFound
     │   ├── CollectionConflict      it exists and differs; nothing was changed
+    │   ├── CollectionMoved         it was migrated, and is to be found elsewhere; says where
+    │   ├── MigrationInterrupted    (retryable) a migration was interrupted while it switched
     │   └── GenerationMoved         a writer was fenced: the pointer moved during its work
     ├── IngestFailed                some documents were not stored; carries the `Report`
     ├── EmbedderError
@@ -138,6 +140,16 @@ class CollectionNotFound(CollectionError):
 
 class CollectionConflict(CollectionError):
     """The collection exists and differs from what is wanted. Nothing was changed."""
+
+
+class CollectionMoved(CollectionError):
+    """The collection was migrated to another place, which the message names; nothing is read or written here."""
+
+
+class MigrationInterrupted(CollectionError):
+    """A migration was interrupted while it switched: writing goes on when it has been run to its end."""
+
+    retryable = True
 
 
 class GenerationMoved(CollectionError):

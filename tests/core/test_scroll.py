@@ -13,7 +13,7 @@ import pytest
 import nestvec
 from nestvec.client import Nestvec, aconnect
 from nestvec.client.base import Runtime
-from nestvec.contract import Batch, CollectionInfo, Count, Create, Describe, Fetch, Point, Resolve, Scroll
+from nestvec.contract import Batch, CollectionInfo, Count, Create, Describe, Fetch, Point, ReadNote, Resolve, Scroll
 from nestvec.errors import CollectionError, InvalidInput, SpaceMismatch
 from nestvec.filters import F
 from nestvec.flows.base import Binding
@@ -299,7 +299,7 @@ def answers(made: Binding, counted: int, pages: list[int]) -> dict[type, Any]:
             [same] * size, {DENSE: rows if size else np.zeros((0, 0), np.float32)}, str(number + 1) if left else None
         )
 
-    return {Resolve: "docs_1", Describe: info, Count: counted, Scroll: page}
+    return {Resolve: "docs_1", Describe: info, ReadNote: None, Count: counted, Scroll: page}
 
 
 def test_the_vectors_are_never_held_twice(open_docs: Open) -> None:

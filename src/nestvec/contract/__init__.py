@@ -25,6 +25,7 @@ from nestvec.contract.collections import (
     Point,
     ReadNote,
     Resolve,
+    Unpoint,
     Update,
     WriteNote,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "SingleAdapter",
     "Stage",
     "Tenants",
+    "Unpoint",
     "Update",
     "Write",
     "WriteNote",

@@ -14,6 +14,7 @@ from nestvec.contract.collections import (
     Point,
     ReadNote,
     Resolve,
+    Unpoint,
     Update,
     WriteNote,
 )
@@ -32,6 +33,7 @@ BackendRequest: TypeAlias = (
     | Update
     | Adopt
     | Point
+    | Unpoint
     | Drop
     | WriteNote
     | ReadNote
@@ -69,6 +71,8 @@ class Adapter(ABC):
     def update(self, request: Update) -> None: ...
     @abstractmethod
     def point(self, request: Point) -> None: ...
+    @abstractmethod
+    def unpoint(self, request: Unpoint) -> None: ...
     @abstractmethod
     def drop(self, request: Drop) -> None: ...
     @abstractmethod
@@ -115,6 +119,8 @@ class AsyncAdapter(ABC):
     async def update(self, request: Update) -> None: ...
     @abstractmethod
     async def point(self, request: Point) -> None: ...
+    @abstractmethod
+    async def unpoint(self, request: Unpoint) -> None: ...
     @abstractmethod
     async def drop(self, request: Drop) -> None: ...
     @abstractmethod

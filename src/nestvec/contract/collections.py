@@ -114,6 +114,17 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpoint:
+    """Delete the pointer `name`, atomically for readers; where it led stays. Answered with None.
+
+    Deleting one that is not there is no error. A physical collection of that name is left alone.
+    """
+
+    method: ClassVar[str] = "unpoint"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Delete a physical collection. Answered with None; dropping what is not there is no error."""
 

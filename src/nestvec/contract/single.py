@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Point,
         ReadNote,
         Resolve,
+        Unpoint,
         Update,
         WriteNote,
     )
@@ -60,6 +61,10 @@ class SingleAdapter(Adapter):
         self.perform(request)
 
     def point(self, request: Point) -> None:
+        """See `Adapter`."""
+        self.perform(request)
+
+    def unpoint(self, request: Unpoint) -> None:
         """See `Adapter`."""
         self.perform(request)
 
@@ -145,6 +150,10 @@ class AsyncSingleAdapter(AsyncAdapter):
         await self.perform(request)
 
     async def point(self, request: Point) -> None:
+        """See `Adapter`."""
+        await self.perform(request)
+
+    async def unpoint(self, request: Unpoint) -> None:
         """See `Adapter`."""
         await self.perform(request)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
@@ -28,6 +29,8 @@ from nestvec.errors import (
     Unsupported,
 )
 from nestvec.filters import Filter, to_foreign
+from nestvec.flows import gate as gates
+from nestvec.flows.gate import Gate, State
 from nestvec.spaces import require_same
 from nestvec.specs import CollectionSpec, StoredCollection
 from nestvec.types import Storage
@@ -58,7 +61,14 @@ class Alone:
     flow: Callable[[], Generator[Any, Any, Any]]
 
 
-Request: TypeAlias = BackendRequest | Encode | Emit | Alone
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Let seconds pass. Answered with None by the driver itself; an ingestion that is broken off does not wait on."""
+
+    seconds: float
+
+
+Request: TypeAlias = BackendRequest | Encode | Emit | Alone | Wait
 Flow: TypeAlias = Generator[Request, Any, T]
 
 
@@ -71,6 +81,8 @@ class Target:
     until: float
     #: How to read it, if somebody else made it.
     foreign: ForeignLayout | None = None
+    #: What holds writers up there; None: its gate is open.
+    gate: Gate | None = None
 
     @property
     def generation(self) -> int:
@@ -96,6 +108,8 @@ class Binding:
     capabilities: BackendCapabilities
     clock: Callable[[], float]
     lease: float = LEASE
+    #: The time of day, in seconds since 1970: see `nestvec.flows.gate`.
+    wall: Callable[[], float] = time.time
     target: Target | None = field(default=None, repr=False)
     standing: Standing | None = field(default=None, repr=False)
 
@@ -110,27 +124,80 @@ class Binding:
 
 
 def bind(binding: Binding) -> Flow[Target]:
-    """The current target: resolved once, and again when its lease has passed.
+    """The current target, for reading: resolved once, and again when its lease has passed.
 
-    Raises `CollectionNotFound`, `SpaceMismatch`, `SpaceUnknown` or `CollectionConflict`.
+    Raises `CollectionNotFound`, `CollectionMoved`, `SpaceMismatch`, `SpaceUnknown` or `CollectionConflict`.
     """
     target = binding.target
     if target is not None and binding.clock() < target.until:
         return target
-    asked_at = binding.clock()
+    return (yield from renew(binding))
+
+
+def bind_to_write(binding: Binding) -> Flow[Target]:
+    """The current target, within its lease and with an open gate: waits where a migration holds writers up.
+
+    Raises as `bind` does; `MigrationInterrupted` where a switch does not come to an end; and `BackendUnavailable` where
+    the backend takes longer than a lease to say where the collection is.
+    """
+    late, switching = 0, None
+    while True:
+        target = yield from bind(binding)
+        if target.gate is None:
+            if binding.clock() < target.until:
+                return target
+            late += 1
+            if late == _FENCES:
+                raise _too_slow(binding)
+            continue
+        if target.gate.state is not State.SWITCHING:
+            switching = None
+        elif switching is None:
+            switching = binding.clock()
+        elif binding.clock() - switching >= gates.PATIENCE:
+            raise gates.interrupted(binding.spec.name, target.physical, target.gate)
+        yield Wait(gates.POLL)
+        if binding.target is target:  # of several that wait, one looks for all
+            yield from renew(binding)
+
+
+def _too_slow(binding: Binding) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"backend {binding.spec.backend!r} takes longer than {binding.lease:g} seconds to say where collection "
+        f"{binding.spec.name!r} is; nothing was written, try again"
+    )
+
+
+def renew(binding: Binding) -> Flow[Target]:
+    """Look the target up, whatever is known of it. Raises as `bind` does."""
+    known = binding.target
+    fresh = yield from _look(binding)
+    if fresh.gate is not None and fresh.gate.state is State.MOVED:
+        # The pointer may have been read just before it moved. If it still leads here, then the way out is elsewhere.
+        fresh, left = (yield from _look(binding)), fresh
+        if fresh.gate is not None and fresh.gate.state is State.MOVED:
+            raise gates.moved(binding.spec.name, left.physical, fresh.gate)
+    if known is not None and known.physical != fresh.physical:
+        yield Emit(Event("pointer_moved", binding.spec.name, {"from": known.physical, "to": fresh.physical}))
+    binding.target = fresh
+    return fresh
+
+
+def _look(binding: Binding) -> Flow[Target]:
+    # The lease counts from before the question, so that it never outlives the answer; so does the fence's end.
+    asked_at, wall = binding.clock(), binding.wall()
+    spec = binding.spec
     physical, info = yield from locate(binding)
     if info is None or physical is None:
         raise CollectionNotFound(
-            f"collection {binding.spec.name!r} does not exist on backend {binding.spec.backend!r}; "
+            f"collection {spec.name!r} does not exist on backend {spec.backend!r}; "
             f"create it with `nestvec apply` or apply()"
         )
-    # The lease counts from before the question, so that it never outlives the answer.
-    stored = vouch(binding.spec, info, binding.capabilities)
-    fresh = Target(physical, stored, asked_at + binding.lease, binding.spec.foreign)
-    if target is not None and target.physical != fresh.physical:
-        yield Emit(Event("pointer_moved", binding.spec.name, {"from": target.physical, "to": fresh.physical}))
-    binding.target = fresh
-    return fresh
+    stored = vouch(spec, info, binding.capabilities)
+    # An adopted collection has no gate: nothing of it is altered. The gate is read after the pointer, never before.
+    gate = (yield from gates.read_gate(physical)) if spec.foreign is None else None
+    held = gate if gate is not None and gate.holds_up(wall) else None
+    return Target(physical, stored, asked_at + binding.lease, spec.foreign, held)
 
 
 def locate(binding: Binding) -> Flow[tuple[str | None, CollectionInfo | None]]:
@@ -156,8 +223,11 @@ def foreign_filter(target: Target, where: Filter | None) -> Filter | None:
 
 
 def fence(binding: Binding, target: Target) -> Flow[Target]:
-    """Before a write: renew the target's lease if it has passed. Raises `GenerationMoved` if the pointer moved."""
-    current = yield from bind(binding)
+    """Before a write: renew the target's lease if it has passed, and wait while a migration holds writers up.
+
+    Raises `GenerationMoved` if the pointer moved.
+    """
+    current = yield from bind_to_write(binding)
     if current.physical != target.physical:
         raise GenerationMoved(
             f"collection {binding.spec.name!r} moved from {target.physical!r} to {current.physical!r} while it "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nestvec.contract import Batch, Fetch, Remove
 from nestvec.errors import GenerationMoved
-from nestvec.flows.base import Binding, Flow, T, Target, bind, send_fenced
+from nestvec.flows.base import Binding, Flow, T, Target, bind_to_write, fence, send_fenced
 from nestvec.flows.layout import REVISIONS, Head, chunk_ids, head_id, marker_id
 from nestvec.types import Record
 
@@ -85,10 +85,17 @@ def _run(target: Target, key: str, revision: int, tenant: str | None) -> Flow[li
 
 
 def on_current(binding: Binding, work: Callable[[Target], Flow[T]]) -> Flow[T]:
-    """Run a writing flow on the current target; if the pointer moves meanwhile, run it again on the new one."""
+    """Run a writing flow on the current target; if the pointer moves meanwhile, run it again on the new one.
+
+    What it read and wrote counts if the target is still the current one when it is done: an answer that came after
+    the lease may be of a collection that somebody else has left already.
+    """
     while True:
-        target = yield from bind(binding)
+        target = yield from bind_to_write(binding)
         try:
-            return (yield from work(target))
+            result = yield from work(target)
+            yield from fence(binding, target)
         except GenerationMoved:
             continue
+        else:
+            return result

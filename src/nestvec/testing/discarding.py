@@ -25,6 +25,7 @@ from nestvec.contract import (
     Resolve,
     Scroll,
     Tenants,
+    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -83,6 +84,10 @@ class DiscardingAdapter(Adapter):
     def point(self, request: Point) -> None:
         """See `Adapter`."""
         self._names.point(request)
+
+    def unpoint(self, request: Unpoint) -> None:
+        """See `Adapter`."""
+        self._names.unpoint(request)
 
     def drop(self, request: Drop) -> None:
         """See `Adapter`."""

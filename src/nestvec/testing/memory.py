@@ -33,6 +33,7 @@ from nestvec.contract import (
     Scroll,
     Stage,
     Tenants,
+    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -148,6 +149,11 @@ class MemoryAdapter(Adapter):
                 raise BackendRefused(f"pointer {request.name!r} would hide a collection of that name")
             self._collection(request.physical)
             self._pointers[request.name] = request.physical
+
+    def unpoint(self, request: Unpoint) -> None:
+        """See `Adapter`."""
+        with self._lock:
+            self._pointers.pop(request.name, None)
 
     def drop(self, request: Drop) -> None:
         """See `Adapter`."""

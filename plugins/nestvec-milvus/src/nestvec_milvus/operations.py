@@ -30,6 +30,7 @@ from nestvec.contract import (
     Resolve,
     Scroll,
     Tenants,
+    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -157,6 +158,11 @@ class Operations:
             raise self._missing(request.physical)
         method = "CreateAlias" if current is None else "AlterAlias"
         yield call(method, collection_name=request.physical, alias=request.name)
+
+    def unpoint(self, request: Unpoint) -> Operation[None]:
+        """Delete the alias. It is looked up first: what there is of that name may be a collection, or nothing."""
+        if (yield from self.resolve(Resolve(request.name))) is not None:
+            yield call("DropAlias", alias=request.name)
 
     def drop(self, request: Drop) -> Operation[None]:
         """Delete a collection, and the aliases that lead to it: Milvus would keep it for their sake."""

@@ -128,6 +128,15 @@ class IndexCatalog:
             if model.name != request.physical and key in (model.tags or {}):
                 yield control("indexes.configure", name=model.name, tags={key: ""})
 
+    def unpoint(self, name: str) -> Operation[None]:
+        """Take its number away from every index, from the leader last: until then no other one leads."""
+        models = yield from self._models()
+        key = tags.pointer(name)
+        for model in sorted(models, key=lambda each: tags.rank(each.tags or {}, name)):
+            if key in (model.tags or {}):
+                yield control("indexes.configure", name=model.name, tags={key: ""})
+                yield from self._seen(model.name, lambda new: not new.get(key))
+
     def drop(self, physical: str) -> Operation[None]:
         """Delete the index; returns when it is gone."""
         try:

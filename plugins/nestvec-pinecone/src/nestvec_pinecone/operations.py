@@ -34,6 +34,7 @@ from nestvec.contract import (
     Resolve,
     Scroll,
     Tenants,
+    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -135,6 +136,10 @@ class Operations:
     def point(self, request: Point) -> Operation[None]:
         """See `Catalog`."""
         return self.catalog.point(request)
+
+    def unpoint(self, request: Unpoint) -> Operation[None]:
+        """See `Catalog`."""
+        return self.catalog.unpoint(request.name)
 
     def drop(self, request: Drop) -> Operation[None]:
         """See `Catalog`."""

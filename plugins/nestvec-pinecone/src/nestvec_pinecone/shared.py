@@ -107,6 +107,13 @@ class NamespaceCatalog:
             raise BackendRefused(f"pointer {request.name!r} would hide a collection of that name; choose another name")
         yield from self._put(_POINTER + request.name, {"physical": request.physical})
 
+    def unpoint(self, name: str) -> Operation[None]:
+        """Delete the pointer's record."""
+        found = yield from self._read(_POINTER + name)
+        if found is not None:
+            stats = yield from self.stats()
+            yield from self._reserved.delete([_POINTER + name], int(stats.dimension))
+
     def drop(self, physical: str) -> Operation[None]:
         """Empty the collection's namespaces, then forget it: broken off, it is still known and can be dropped again."""
         found = yield from self._read(_COLLECTION + physical)

@@ -32,6 +32,7 @@ from nestvec.contract import (
     Resolve,
     Scroll,
     Tenants,
+    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -178,10 +179,15 @@ class Operations:
             return
         actions: list[models.AliasOperations] = []
         if current is not None:
-            actions.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=request.name)))
+            actions.append(_without_alias(request.name))
         target = models.CreateAlias(collection_name=request.physical, alias_name=request.name)
         actions.append(models.CreateAliasOperation(create_alias=target))
         yield call("update_collection_aliases", change_aliases_operations=actions)
+
+    def unpoint(self, request: Unpoint) -> Operation[None]:
+        """Delete the alias. An engine may refuse one that is not there, so it is looked up first."""
+        if (yield from self.resolve(Resolve(request.name))) is not None:
+            yield call("update_collection_aliases", change_aliases_operations=[_without_alias(request.name)])
 
     def drop(self, request: Drop) -> Operation[None]:
         """Delete a collection."""
@@ -350,6 +356,10 @@ class Operations:
         if key not in self._meant and (yield from self.describe(Describe(request.physical, request.foreign))) is None:
             raise CollectionNotFound(f"{self.place} has no collection {request.physical!r}; is its name right?")
         return self._meant[key]
+
+
+def _without_alias(name: str) -> models.DeleteAliasOperation:
+    return models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=name))
 
 
 def _content(request: Fetch | Scroll) -> bool | list[str]:

@@ -21,6 +21,7 @@ from nestvec.contract import (
     Resolve,
     Scroll,
     Tenants,
+    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -156,6 +157,28 @@ class CollectionChecks(AdapterKit):
         )
         bench.raw(Point(twin, second.physical))
         assert bench.raw(Resolve(pointer)) == first.physical, "moving one pointer leaves the others alone"
+
+    def test_pointers_are_deleted(self, bench: Bench) -> None:
+        """A deleted pointer leads nowhere, its collection and other pointers stay, and it can be pointed again."""
+        rules = bench.capabilities.names
+        first, second = Table(bench, suffix="p"), Table(bench, suffix="q")
+        first.fill(2)
+        pointer, other = rules.encode(f"{bench.name}-gone"), rules.encode(f"{bench.name}-kept")
+        bench.raw(Unpoint(pointer))  # one that is not there is no error
+        for table in (second, first):
+            bench.raw(Point(pointer, table.physical))
+        bench.raw(Point(other, first.physical))
+        for _ in range(2):
+            bench.raw(Unpoint(pointer))
+            found = bench.raw(Resolve(pointer))
+            assert found is None, f"a deleted pointer leads nowhere, but this one leads to {found!r}"
+        kept = bench.raw(Resolve(other))
+        assert kept == first.physical, f"deleting one pointer leaves the others alone, but one leads to {kept!r}"
+        bench.raw(Unpoint(first.physical))
+        assert first.count() == 2, f"deleting a pointer leaves collections alone: 2 records became {first.count()}"
+        bench.raw(Point(pointer, second.physical))
+        found = bench.raw(Resolve(pointer))
+        assert found == second.physical, f"a deleted pointer can be pointed again: {second.physical!r}, not {found!r}"
 
     def test_pointing_does_not_hide_a_collection(self, bench: Bench) -> None:
         """A pointer with the name of a physical collection is refused, and changes nothing."""

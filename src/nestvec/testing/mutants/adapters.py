@@ -22,6 +22,7 @@ from nestvec.contract import (
     Resolve,
     Scroll,
     Tenants,
+    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -123,6 +124,45 @@ class HidesCollections(MemoryAdapter):
 
     def point(self, request: Point) -> None:
         self._pointers[request.name] = request.physical
+
+
+@mutant("test_pointers_are_deleted", "a deleted pointer leads nowhere")
+class PointersComeBack(MemoryAdapter):
+    """Remembers where a pointer led before, and falls back on it."""
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self._before: dict[str, str] = {}
+
+    def point(self, request: Point) -> None:
+        if request.name in self._pointers:
+            self._before[request.name] = self._pointers[request.name]
+        super().point(request)
+
+    def unpoint(self, request: Unpoint) -> None:
+        super().unpoint(request)
+        if request.name in self._before:
+            self._pointers[request.name] = self._before.pop(request.name)
+
+
+@mutant("test_pointers_are_deleted", "leaves the others alone")
+class UnpointsAllOfACollection(MemoryAdapter):
+    """Deletes every pointer to where this one led."""
+
+    def unpoint(self, request: Unpoint) -> None:
+        led = self.resolve(Resolve(request.name))
+        for name in [name for name, physical in self._pointers.items() if physical == led]:
+            super().unpoint(Unpoint(name))
+
+
+@mutant("test_pointers_are_deleted", "leaves collections alone")
+class UnpointDrops(MemoryAdapter):
+    """Takes a collection's own name for a pointer."""
+
+    def unpoint(self, request: Unpoint) -> None:
+        super().unpoint(request)
+        if request.name in self._collections:
+            self._collections[request.name].points.clear()
 
 
 @mutant("test_missing_collection_is_not_found", "a vendor exception escapes")

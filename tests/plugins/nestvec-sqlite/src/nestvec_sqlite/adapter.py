@@ -30,6 +30,7 @@ from nestvec.contract import (
     Resolve,
     Scroll,
     Tenants,
+    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -100,6 +101,11 @@ class SqliteAdapter(Adapter):
             if _find(db, request.name) is not None:
                 raise BackendRefused(f"pointer {request.name!r} would hide the collection of that name")
             db.execute("INSERT OR REPLACE INTO pointers VALUES (?, ?)", (request.name, request.physical))
+
+    def unpoint(self, request: Unpoint) -> None:
+        """See `Adapter`."""
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM pointers WHERE name = ?", (request.name,))
 
     def drop(self, request: Drop) -> None:
         """See `Adapter`. Its records, notes and pointers go with it."""

@@ -1,0 +1,330 @@
+"""The gate: who waits for a migration and how long, and that no interleaving loses a write or mixes generations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nestvec.client import Nestvec, connect
+from nestvec.client.base import Runtime
+from nestvec.contract import Create, Fetch, Point, ReadNote, Resolve, Scroll, Write, WriteNote
+from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved, MigrationInterrupted
+from nestvec.flows import gate
+from nestvec.flows.base import Binding, Flow, Wait, bind, bind_to_write, send_fenced
+from nestvec.flows.gate import Gate, Place, State
+from nestvec.flows.state import on_current
+from nestvec.testing.data import record, vectors
+from nestvec.testing.registry import test_registry
+from nestvec.testing.stepping import Stepper
+from nestvec.types import DENSE, Document
+
+TO = Place("store", "docs_2")
+FENCE = Gate(State.FENCED, "m", 2000.0)
+
+
+class Time:
+    """Both clocks, moved by hand: `wall` is 500 seconds behind."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now - 500
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def client(time: Time) -> Any:
+    values = {
+        "backends": {"store": {"use": "memory"}},
+        "embedders": {"model": {"use": "recording"}},
+        "collections": {"docs": {"dimensions": 8}},
+    }
+    runtime = Runtime(test_registry(), clock=time.clock, wall=time.wall, pause=time.pass_)
+    with connect(values, runtime) as opened:
+        opened.apply()
+        yield opened
+
+
+def note(client: Nestvec, held: Gate | None, physical: str = "docs_1") -> None:
+    client.adapter("store").write_note(WriteNote(physical, gate.NOTE, held.to_text() if held else None))
+
+
+def second_generation(adapter: Any, spec: Any) -> None:
+    adapter.create(Create("docs_2", spec.vectors, spec.metric, spec.fields, spec.record(2)))
+
+
+def perform(adapter: Any, flow: Flow[Any]) -> Any:
+    step = Stepper(flow)
+    while step.request is not None:
+        step.answer(getattr(adapter, step.request.method)(step.request))
+    return step.result
+
+
+@pytest.mark.parametrize(
+    "each", [FENCE, Gate(State.SWITCHING, "m", to=TO), Gate(State.MOVED, to=TO)], ids=lambda each: each.state
+)
+def test_a_gate_comes_back_as_it_was_written(each: Gate) -> None:
+    assert Gate.from_text(each.to_text(), "docs_1") == each
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": "ajar"}', '{"state": "moved", "to": {"x": 1}}'])
+def test_a_note_that_is_no_gate_is_named(text: str) -> None:
+    with pytest.raises(CollectionError, match="'gate' of collection 'docs_1'"):
+        Gate.from_text(text, "docs_1")
+
+
+def test_writers_wait_at_a_fence_until_it_has_run_out_and_readers_do_not(client: Nestvec, time: Time) -> None:
+    note(client, Gate(State.FENCED, "m", time.wall() + 100))
+    started = time.now
+    assert client["docs"].count() == 0
+    assert time.now == started
+    assert client["docs"].upsert([Document("a", "one")]).documents == 1
+    assert 100 + gate.SKEW < time.now - started <= 100 + gate.SKEW + 2 * gate.POLL
+
+
+def test_writers_go_on_as_soon_as_the_fence_is_lifted(client: Nestvec, time: Time) -> None:
+    note(client, Gate(State.FENCED, "m", time.wall() + 100))
+    step = Stepper(bind_to_write(client["docs"]._binding))
+    adapter: Any = client.adapter("store")
+    while not isinstance(step.request, Wait):
+        step.answer(getattr(adapter, step.request.method)(step.request))  # type: ignore[union-attr]
+    perform(adapter, gate.lift("docs_1", "somebody else"))
+    assert adapter.read_note(ReadNote("docs_1", gate.NOTE)) is not None
+    perform(adapter, gate.lift("docs_1", "m"))
+    step.answer()
+    while step.request is not None:
+        assert not isinstance(step.request, Wait)
+        step.answer(getattr(adapter, step.request.method)(step.request))
+    assert step.result.physical == "docs_1"
+
+
+def test_an_expired_fence_is_judged_by_the_time_before_it_was_read(client: Nestvec, time: Time) -> None:
+    """It ran out while it was read: what was read may be of before the switch."""
+    held = Gate(State.FENCED, "m", time.wall())
+    step = Stepper(bind_to_write(client["docs"]._binding))
+    adapter: Any = client.adapter("store")
+    while not isinstance(step.request, ReadNote):
+        step.answer(getattr(adapter, step.request.method)(step.request))  # type: ignore[union-attr]
+    time.pass_(10)
+    assert isinstance(step.answer(held.to_text()), Wait)
+
+
+def test_writers_follow_a_pointer_that_moves_while_they_wait(client: Nestvec, time: Time) -> None:
+    adapter: Any = client.adapter("store")
+    second_generation(adapter, client["docs"].spec)
+    note(client, Gate(State.SWITCHING, "m", to=TO))
+    step = Stepper(bind_to_write(client["docs"]._binding))
+    while not isinstance(step.request, Wait):
+        step.answer(getattr(adapter, step.request.method)(step.request))  # type: ignore[union-attr]
+    adapter.point(Point("docs", "docs_2"))
+    step.answer()
+    while step.request is not None:
+        step.answer(getattr(adapter, step.request.method)(step.request))
+    assert step.result.physical == "docs_2"
+    assert [event.name for event in step.events] == ["pointer_moved"]
+
+
+def test_a_switch_that_does_not_end_is_a_retryable_error(client: Nestvec, time: Time) -> None:
+    note(client, Gate(State.SWITCHING, "m", to=TO))
+    started = time.now
+    with pytest.raises(MigrationInterrupted, match=r"'docs'.*'docs_2' on backend .*migrate docs") as caught:
+        client["docs"].delete(["a"])
+    assert caught.value.retryable
+    assert gate.PATIENCE <= time.now - started <= gate.PATIENCE + gate.POLL
+    assert client["docs"].count() == 0
+
+
+def test_a_collection_that_moved_is_neither_read_nor_written(client: Nestvec) -> None:
+    note(client, Gate(State.MOVED, to=Place("other", "docs_1")))
+    for use in (client["docs"].count, lambda: client["docs"].upsert([Document("a", "one")])):
+        with pytest.raises(CollectionMoved, match="'docs_1' on backend 'other'"):
+            use()
+
+
+def test_a_pointer_read_just_before_it_moved_is_read_again(client: Nestvec) -> None:
+    adapter: Any = client.adapter("store")
+    second_generation(adapter, client["docs"].spec)
+    step = Stepper(bind(client["docs"]._binding))
+    assert step.request == Resolve("docs")
+    adapter.point(Point("docs", "docs_2"))
+    perform(adapter, gate.mark_moved("docs_1", TO))
+    step.answer("docs_1")
+    while step.request is not None:
+        step.answer(getattr(adapter, step.request.method)(step.request))
+    assert step.result.physical == "docs_2"
+
+
+def test_a_fence_of_another_migration_is_respected_until_it_runs_out(client: Nestvec, time: Time) -> None:
+    adapter: Any = client.adapter("store")
+    perform(adapter, gate.raise_fence(time.wall, "docs_1", "first", 60))
+    with pytest.raises(CollectionConflict, match="'first'"):
+        perform(adapter, gate.raise_fence(time.wall, "docs_1", "second", 60))
+    assert perform(adapter, gate.raise_fence(time.wall, "docs_1", "first", 60)).by == "first"
+    time.pass_(60 + gate.SKEW + 1)
+    assert perform(adapter, gate.raise_fence(time.wall, "docs_1", "second", 60)).by == "second"
+
+
+@pytest.mark.parametrize("late", ["before", "during", None])
+def test_a_switch_must_be_confirmed_in_time(client: Nestvec, time: Time, late: str | None) -> None:
+    adapter: Any = client.adapter("store")
+    fence = perform(adapter, gate.raise_fence(time.wall, "docs_1", "m", 60))
+    time.pass_(60 if late == "before" else 10)
+    step = Stepper(gate.to_switching(time.wall, "docs_1", fence, TO))
+    while step.request is not None:
+        answer = getattr(adapter, step.request.method)(step.request)
+        time.pass_(60 if late == "during" and isinstance(step.request, WriteNote) else 0)
+        step.answer(answer)
+    assert step.result is (late is None)
+
+
+def test_a_switch_needs_the_fence_that_was_raised(client: Nestvec, time: Time) -> None:
+    adapter: Any = client.adapter("store")
+    fence = perform(adapter, gate.raise_fence(time.wall, "docs_1", "m", 60))
+    note(client, replace(fence, by="other"))
+    with pytest.raises(CollectionConflict, match="'other'"):
+        perform(adapter, gate.to_switching(time.wall, "docs_1", fence, TO))
+
+
+# ---------------------------------------------------------------- all interleavings
+
+
+class World:
+    """Writers, a reader and a migration on one memory adapter, advanced one request at a time."""
+
+    def __init__(self) -> None:
+        self.time = Time()
+        values = {
+            "backends": {"store": {"use": "memory"}},
+            "embedders": {"model": {"use": "recording"}},
+            "collections": {"docs": {"dimensions": 8}},
+        }
+        self.client = connect(values, Runtime(test_registry(), clock=self.time.clock, wall=self.time.wall))
+        self.client.apply()
+        self.adapter: Any = self.client.adapter("store")
+        self.spec = self.client["docs"].spec
+        second_generation(self.adapter, self.spec)
+        self.acknowledged: dict[str, str] = {}
+        self.last_pass = False
+        #: Acknowledged in the old generation after the last pass had begun.
+        self.late: list[str] = []
+        self.actors: list[Actor] = []
+
+    def binding(self) -> Binding:
+        return replace(self.client["docs"]._binding, target=None)
+
+    def start(self, make: Callable[[], Flow[Any]]) -> None:
+        self.actors.append(Actor(self, make()))
+
+    def writer(self, number: int) -> Flow[None]:
+        binding = self.binding()
+        for turn in range(4):
+            name = f"w{number}-{turn}"
+            physical = yield from on_current(binding, lambda target, name=name: self.write(binding, target, name))
+            self.acknowledged[name] = physical
+            if self.last_pass and physical == "docs_1":
+                self.late.append(name)
+
+    def write(self, binding: Binding, target: Any, name: str) -> Flow[str]:
+        rows = {DENSE: vectors(1, 8, unit=True)}
+        yield from send_fenced(binding, target, Write(target.physical, [record(name)], rows))
+        return str(target.physical)
+
+    def migration(self) -> Flow[None]:
+        yield from self.copy()
+        while True:
+            fence = yield from gate.raise_fence(self.time.wall, "docs_1", "m", 90)
+            yield Wait(gate.drain(30))
+            self.last_pass = True
+            yield from self.copy()
+            if (yield from gate.to_switching(self.time.wall, "docs_1", fence, TO)):
+                break
+            self.last_pass = False  # it took longer than the fence held: there will be another one
+            self.late.clear()
+        yield Point("docs", "docs_2")
+        yield from gate.mark_moved("docs_1", TO)
+
+    def copy(self) -> Flow[None]:
+        batch = yield Scroll("docs_1", None, 1000, vectors=True)
+        if batch.records:
+            yield Write("docs_2", batch.records, batch.vectors)
+
+
+class Actor:
+    """A flow; what waits goes on when its time has come."""
+
+    def __init__(self, world: World, flow: Flow[Any]) -> None:
+        self.world, self.step, self.until = world, Stepper(flow), 0.0
+        self._arm()
+
+    def advance(self) -> bool:
+        """One request, if it may; returns whether it did."""
+        request = self.step.request
+        if request is None or self.world.time.now < self.until:
+            return False
+        if isinstance(request, Wait):
+            self.step.answer()
+        else:
+            self.step.answer(getattr(self.world.adapter, request.method)(request))  # type: ignore[union-attr]
+        self._arm()
+        return True
+
+    def _arm(self) -> None:
+        request = self.step.request
+        self.until = self.world.time.now + request.seconds if isinstance(request, Wait) else 0.0
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from([0.0, 0.0, 0.0, 2.0, 9.0, 33.0])), max_size=120))
+def test_no_interleaving_loses_a_write(moves: list[tuple[int, float]]) -> None:
+    """Every acknowledged write is in the new generation after the switch, and none comes to the old one too late."""
+    world = World()
+    for make in (lambda: world.writer(0), lambda: world.writer(1), world.migration):
+        world.start(make)
+    for number, seconds in moves:
+        world.time.pass_(seconds)
+        world.actors[number].advance()
+    for _ in range(5000):
+        if all(actor.step.done for actor in world.actors):
+            break
+        if not sum(actor.advance() for actor in world.actors):
+            world.time.pass_(0.5)
+    assert all(actor.step.done for actor in world.actors)
+    ids = [record(name).id for name in world.acknowledged]
+    found = world.adapter.fetch(Fetch("docs_2", ids)).records
+    assert len(ids) == 8
+    assert not world.late
+    assert {each.id for each in found} == set(ids)
+
+
+def test_a_write_that_arrives_after_the_switch_is_repeated_in_the_new_generation() -> None:
+    """It was sent within the lease and took longer than everything else: what it did in the old one does not count."""
+    world = World()
+    world.start(lambda: world.writer(0))
+    world.start(world.migration)
+    writer, migration = world.actors
+    while not isinstance(writer.step.request, Write):
+        writer.advance()
+    while not migration.step.done:
+        migration.advance()
+        world.time.pass_(1.0)
+    while not writer.step.done:
+        if not writer.advance():
+            world.time.pass_(1.0)
+    assert set(world.acknowledged.values()) == {"docs_2"}
+    assert not world.late
