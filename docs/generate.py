@@ -156,6 +156,8 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(value)
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {item}" for key, item in value.items())
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -46,13 +46,19 @@ class BackendCapabilities:
     adopts: bool = False
     #: How many vectors a record may have, under different names.
     max_vectors: int | None = 1
-    #: Vector storage kinds: float32, float16, int8, binary.
+    #: Vector storage kinds (`nestvec.types.Storage`): float32, float16, int8, binary.
     storage: frozenset[str] = frozenset({"float32"})
+    #: Which kinds turn into which in place, as (from, to); every other change needs the collection to be built anew.
+    storage_updates: frozenset[tuple[str, str]] = frozenset()
+    #: Searches coarse to fine (`Query.stages`).
+    funnels: bool = False
     max_write_records: int | None = None
     max_write_bytes: int | None = None
     max_fetch_ids: int | None = None
     max_limit: int | None = None
     max_metadata_bytes: int | None = None
+    #: Why it lacks something, by capability: a sentence for people, such as "an embedded store has no quantisation".
+    why_not: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from nestvec.chunking import Chunking
 from nestvec.contract import ForeignLayout
 from nestvec.errors import SpaceUnknown
 from nestvec.spaces import EmbeddingSpace
-from nestvec.types import DENSE, Field, Metric
+from nestvec.types import DENSE, Field, Metric, Storage, prefix_name
 
 if TYPE_CHECKING:
     from nestvec.capabilities import ModelCapabilities
@@ -38,11 +38,16 @@ class CollectionSpec:
     foreign: ForeignLayout | None = None
     #: Whether adopting it compares some of its vectors with what the model gives for their texts.
     verify: bool = True
+    storage: Storage = Storage.FLOAT32
+    #: Lengths of the prefixes by which a search chooses its candidates, shortest first.
+    funnel: tuple[int, ...] = ()
+    #: How many times as many candidates as it needs a search takes, of a quantised index or in each stage.
+    oversampling: float = 1.0
 
     @property
     def vectors(self) -> dict[str, int]:
         """Vector names and their dimensions."""
-        return {DENSE: self.space.dimensions}
+        return {**{prefix_name(size): size for size in self.funnel}, DENSE: self.space.dimensions}
 
     @property
     def layout(self) -> str:
@@ -55,6 +60,9 @@ class CollectionSpec:
         `retired` are fields that were declared once: their values are still there, in their type.
         """
         adopted = {"foreign": self.foreign.to_dict()} if self.foreign is not None else {}
+        # Only where they are not the default: the records of collections without them stay what they are.
+        stored = {"storage": self.storage.value} if self.storage is not Storage.FLOAT32 else {}
+        funnel = {"funnel": list(self.funnel)} if self.funnel else {}
         return {
             "nestvec": RECORD_VERSION,
             "name": self.name,
@@ -67,6 +75,8 @@ class CollectionSpec:
             "namespaces": self.namespaces,
             "store_text": self.store_text,
             **adopted,
+            **stored,
+            **funnel,
         }
 
 
@@ -84,6 +94,8 @@ class StoredCollection:
     namespaces: bool
     store_text: bool
     foreign: ForeignLayout | None = None
+    storage: Storage = Storage.FLOAT32
+    funnel: tuple[int, ...] = ()
 
     @property
     def known_fields(self) -> dict[str, Field]:
@@ -121,4 +133,6 @@ class StoredCollection:
             namespaces=bool(record["namespaces"]),
             store_text=bool(record["store_text"]),
             foreign=ForeignLayout.from_dict(record["foreign"]) if "foreign" in record else None,
+            storage=Storage(record.get("storage", Storage.FLOAT32)),
+            funnel=tuple(int(size) for size in record.get("funnel", ())),
         )

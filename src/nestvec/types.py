@@ -26,6 +26,11 @@ Metadata: TypeAlias = Mapping[str, MetadataValue]
 DENSE = "dense"
 
 
+def prefix_name(dimensions: int) -> str:
+    """The name of the vector that holds a record's first `dimensions` dimensions, for searching coarse to fine."""
+    return f"{DENSE}_{dimensions}"
+
+
 class FieldType(StrEnum):
     """What a declared metadata field holds."""
 
@@ -62,6 +67,24 @@ class Metric(StrEnum):
     COSINE = "cosine"
     DOT = "dot"
     EUCLIDEAN = "euclidean"
+
+
+class Storage(StrEnum):
+    """How a database keeps vectors.
+
+    `float32` and `float16` are the numbers that are stored, and compared. `int8` and `binary` quantise what a search
+    runs through; the vectors themselves stay float32, and give the final order and scores of the best candidates.
+    """
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+    BINARY = "binary"
+
+    @property
+    def quantised(self) -> bool:
+        """Whether a search finds candidates by approximations, and rescores them."""
+        return self in (Storage.INT8, Storage.BINARY)
 
 
 class Purpose(StrEnum):

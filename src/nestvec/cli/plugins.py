@@ -101,9 +101,13 @@ def _capabilities(plugin: BackendPlugin, form: str, options: Mapping[str, Any]) 
 def _plain(capabilities: BackendCapabilities) -> dict[str, Any]:
     values = asdict(capabilities)
     return {
-        name: sorted(str(item) for item in value) if isinstance(value, frozenset) else value
+        name: sorted(map(_item, value)) if isinstance(value, frozenset) else value
         for name, value in ((item.name, values[item.name]) for item in fields(capabilities))
     }
+
+
+def _item(value: object) -> str:
+    return " to ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _row(

@@ -22,7 +22,7 @@ from nestvec.contract import ForeignLayout
 from nestvec.filters.tree import check_name
 from nestvec.options import LocalPath, Options
 from nestvec.types import Field as MetadataField
-from nestvec.types import Metric, Purpose
+from nestvec.types import Metric, Purpose, Storage
 
 FIELD_KINDS = ("keyword", "integer", "float", "boolean", "datetime")
 _RESERVED = frozenset({"nestvec"})
@@ -145,6 +145,11 @@ class ForeignBlock(Options):
     verify: StrictBool = Field(default=True, description="Embed a few of its texts and compare, on adopting it.")
 
 
+#: How many candidates a search takes for each result, where the configuration does not say.
+_OVERSAMPLING = {Storage.FLOAT32: 1.0, Storage.FLOAT16: 1.0, Storage.INT8: 2.0, Storage.BINARY: 4.0}
+_FUNNEL_OVERSAMPLING = 4.0
+
+
 class CollectionBlock(Options):
     """`[collections.NAME]`."""
 
@@ -163,6 +168,17 @@ class CollectionBlock(Options):
         default=None, description="Length of the stored vectors; default: the model's full length."
     )
     metric: Metric = Metric.COSINE
+    storage: Storage = Field(default=Storage.FLOAT32, description="How the database keeps and compares vectors.")
+    funnel: tuple[StrictInt, ...] = Field(
+        default=(), description="Lengths of prefixes that choose a search's candidates, ascending, as in [64, 256]."
+    )
+    oversampling: float | None = Field(
+        default=None,
+        ge=1,
+        allow_inf_nan=False,
+        description="Candidates for each result that is wanted; default: 4 with a funnel or binary, 2 with int8. "
+        "Without any of them it has no effect.",
+    )
     late_chunking: StrictBool = Field(default=False, description="Embed each chunk in the context of its document.")
     namespaces: StrictBool = Field(default=False, description="Keep tenants apart; every call then names one.")
     store_text: StrictBool = Field(default=True, description="Keep the chunks' texts in the database.")
@@ -178,6 +194,8 @@ class CollectionBlock(Options):
             reasons.append("set purpose or tasks, not both")
         if self.late_chunking and self.chunking.overlap:
             reasons.append("chunking.overlap must be 0 under late chunking: chunks see their neighbours anyway")
+        if list(self.funnel) != sorted(set(self.funnel)) or any(size < 1 for size in self.funnel):
+            reasons.append(f"funnel: write lengths of at least 1, each once and ascending, not {list(self.funnel)}")
         reasons += self._adoption()
         if reasons:
             raise ValueError("; ".join(reasons))
@@ -187,12 +205,19 @@ class CollectionBlock(Options):
         if not self.adopt:
             return ["foreign is for adopted collections: set adopt = true, or leave it out"] if self.foreign else []
         reasons = []
+        if self.storage is not Storage.FLOAT32 or self.funnel:
+            reasons.append("an adopted collection is read as it is; leave storage and funnel out")
         if self.namespaces:
             reasons.append("an adopted collection has no namespaces of nestvec's; leave namespaces out")
         unknown = sorted(set(self.foreign.fields if self.foreign else ()) - set(self.fields))
         if unknown:
             reasons.append(f"foreign.fields names {', '.join(unknown)}, which fields does not: declare its type")
         return reasons
+
+    def candidates(self) -> float:
+        """How many candidates a search takes for each result that is wanted."""
+        usual = max(_FUNNEL_OVERSAMPLING if self.funnel else 1.0, _OVERSAMPLING[self.storage])
+        return usual if self.oversampling is None else self.oversampling
 
     def layout(self, name: str) -> ForeignLayout | None:
         """How to read the collection, if it is adopted."""

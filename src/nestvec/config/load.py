@@ -6,7 +6,7 @@ No secret is read and no SDK imported here; plugins are loaded by the names that
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -235,6 +235,9 @@ class _Reader:
             options=options,
             foreign=block.layout(name),
             verify=block.foreign is None or block.foreign.verify,
+            storage=block.storage,
+            funnel=block.funnel,
+            oversampling=block.candidates(),
         )
 
 
@@ -292,3 +295,42 @@ def _impossible(
         yield f"adopt: backend {backend!r} reads only what nestvec made; leave adopt out"
     if block.namespaces and not can.tenants:
         yield f"namespaces: backend {backend!r} has none; set namespaces = false"
+    if block.storage not in can.storage:
+        yield (
+            f"storage: backend {backend!r} has no {block.storage.value!r}; it has {', '.join(sorted(can.storage))}"
+            f"{_because(can, 'storage')}"
+        )
+    if block.funnel:
+        yield from _no_funnel(block.funnel, dimensions, model, backend, can)
+
+
+def _no_funnel(
+    funnel: Sequence[int],
+    dimensions: int | None,
+    model: ModelCapabilities,
+    backend: str,
+    can: BackendCapabilities,
+) -> Iterator[str]:
+    """Why this model and this backend can not search coarse to fine."""
+    if not can.funnels:
+        yield f"funnel: backend {backend!r} can not search coarse to fine; leave funnel out{_because(can, 'funnels')}"
+    elif can.max_vectors is not None and len(funnel) >= can.max_vectors:
+        yield (
+            f"funnel: backend {backend!r} keeps at most {can.max_vectors} vectors a record; give the funnel at most "
+            f"{can.max_vectors - 1} lengths{_because(can, 'max_vectors')}"
+        )
+    if not model.matryoshka:
+        yield f"funnel: {model.model} has no Matryoshka prefixes, by which candidates are chosen; leave funnel out"
+        return
+    full = model.dimensions if dimensions is None else dimensions
+    wrong = [size for size in funnel if not model.min_dimensions <= size < full]
+    if wrong:
+        yield (
+            f"funnel: {', '.join(map(str, wrong))} can not be used; {model.model} gives prefixes of at least "
+            f"{model.min_dimensions} dimensions, and they are shorter than the collection's {full}"
+        )
+
+
+def _because(can: BackendCapabilities, what: str) -> str:
+    reason = can.why_not.get(what)
+    return f" ({reason})" if reason else ""

@@ -51,6 +51,7 @@ from nestvec.contract.records import (
     Query,
     Remove,
     Scroll,
+    Stage,
     Tenants,
     Write,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "Resolve",
     "Scroll",
     "SingleAdapter",
+    "Stage",
     "Tenants",
     "Unpoint",
     "Update",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nestvec.contract.foreign import ForeignLayout
 from nestvec.errors import InvalidInput, InvalidName
-from nestvec.types import Field, FieldType, Metric
+from nestvec.types import Field, FieldType, Metric, Storage
 
 if TYPE_CHECKING:
     from nestvec.options import Options
@@ -28,6 +28,7 @@ class CollectionInfo:
 
     `record` is what nestvec stored on it, or None for a foreign collection. `fields` are the indexed
     metadata fields, or None where the engine can not tell (whether a field holds lists need not be known).
+    `storage` is how the engine keeps the vectors, or None where it can not tell or the collection is foreign.
     """
 
     physical: str
@@ -35,6 +36,7 @@ class CollectionInfo:
     metric: Metric
     record: Mapping[str, Any] | None
     fields: Mapping[str, Field] | None = None
+    storage: Storage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,10 @@ class ListCollections:
 class Create:
     """Create a physical collection, its indexes and its record. Answered with None.
 
-    `vectors` maps vector names to dimensions. Repeating the same request after an interruption completes it.
+    `vectors` maps vector names to dimensions: `DENSE`, and with a funnel its prefixes (`nestvec.types.prefix_name`),
+    shortest first. Searches begin with the shortest; `DENSE` then only rescores, and may be kept where reading is slow.
+    Raises `Unsupported` for a `storage` that the backend lacks, before anything is created. Repeating the same request
+    after an interruption completes it.
     """
 
     method: ClassVar[str] = "create"
@@ -81,16 +86,22 @@ class Create:
     record: Mapping[str, Any]
     tenants: bool = False
     options: Options | None = None
+    storage: Storage = Storage.FLOAT32
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Replace the record and add indexes for `fields`. Never touches vectors. Answered with None."""
+    """Replace the record and add indexes for `fields`. Answered with None. Records are never touched.
+
+    With `storage`, the collection's vectors are kept so from now on; only changes of
+    `BackendCapabilities.storage_updates` are asked for, and they need nothing to be written again.
+    """
 
     method: ClassVar[str] = "update"
     physical: str
     fields: Mapping[str, Field]
     record: Mapping[str, Any]
+    storage: Storage | None = None
 
 
 @dataclass(frozen=True, slots=True)

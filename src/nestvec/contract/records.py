@@ -118,11 +118,28 @@ class Tenants:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a search from coarse to fine: the best `limit` candidates by the vector of this name."""
+
+    vector: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """Search with each row of `vectors[name]`, shape (questions, dimensions).
 
     Answered with one list of `Found` for each question, best first: those after the first `offset`, at
     most `limit`, none with a score below `threshold`. Scores are higher-is-better (see `Metric`).
+
+    Without `stages` the search goes by the vector `DENSE` alone. With them, the first stage's vector chooses
+    candidates of all records that match, each following stage some of those before, and `DENSE` gives the final order,
+    the scores, and what `threshold`, `limit` and `offset` count. All names are in `vectors`; no stage's limit is below
+    `limit + offset`, nor above that of the stage before it.
+
+    On a collection with quantised storage, `rescore` is how many candidates of the quantised index are compared once
+    more by the vectors as stored, whose scores are answered: never fewer than `limit + offset`. With stages it is None:
+    the first stage may choose by quantised vectors, and the next ones compare stored vectors anyway.
     """
 
     method: ClassVar[str] = "query"
@@ -135,6 +152,8 @@ class Query:
     where: Filter | None = None
     tenant: str | None = None
     foreign: ForeignLayout | None = None
+    stages: tuple[Stage, ...] = ()
+    rescore: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from nestvec.contract import (
     Remove,
     Resolve,
     Scroll,
+    Stage,
     Tenants,
     Unpoint,
     Update,
@@ -42,12 +44,24 @@ from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFoun
 from nestvec.filters import Filter, matches
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Options
-from nestvec.types import DENSE, Metric, Record
+from nestvec.testing.quantised import approximated, kept
+from nestvec.types import DENSE, Metric, Record, Storage
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
-CAPABILITIES = BackendCapabilities(embedded=True, exact=True, stores_exact=True, adopts=True, max_vectors=None)
+#: Kinds of storage that turn into each other in place: they differ in the index, not in what is stored.
+_INDEXES = ("float32", "int8", "binary")
+CAPABILITIES = BackendCapabilities(
+    embedded=True,
+    exact=True,
+    stores_exact=True,
+    adopts=True,
+    max_vectors=None,
+    storage=frozenset(Storage),
+    storage_updates=frozenset(permutations(_INDEXES, 2)),
+    funnels=True,
+)
 
 
 @dataclass(slots=True)
@@ -103,7 +117,7 @@ class MemoryAdapter(Adapter):
         if found is None or request.foreign is None:
             return found.info if found else None
         name = _vector(found.info, request.foreign)
-        return replace(found.info, vectors={DENSE: found.info.vectors[name]}, fields=None)
+        return replace(found.info, vectors={DENSE: found.info.vectors[name]}, fields=None, storage=None)
 
     def list_collections(self, request: ListCollections) -> list[str]:
         """See `Adapter`."""
@@ -111,14 +125,17 @@ class MemoryAdapter(Adapter):
 
     def create(self, request: Create) -> None:
         """See `Adapter`."""
-        info = CollectionInfo(request.physical, request.vectors, request.metric, request.record, request.fields)
+        info = CollectionInfo(
+            request.physical, request.vectors, request.metric, request.record, request.fields, request.storage
+        )
         with self._lock:
             self._collections.setdefault(request.physical, _Collection(info))
 
     def update(self, request: Update) -> None:
         """See `Adapter`."""
         found = self._collection(request.physical)
-        found.info = replace(found.info, record=request.record, fields=request.fields)
+        storage = found.info.storage if request.storage is None else request.storage
+        found.info = replace(found.info, record=request.record, fields=request.fields, storage=storage)
 
     def adopt(self, request: Adopt) -> None:
         """See `Adapter`."""
@@ -160,8 +177,9 @@ class MemoryAdapter(Adapter):
         with self._lock:
             found = self._collection(request.physical)
             self._check(found.info, request.vectors)
+            stored = {name: kept(rows, _storage(found.info)) for name, rows in request.vectors.items()}
             for row, record in enumerate(request.records):
-                vectors = {name: rows[row].copy() for name, rows in request.vectors.items()}
+                vectors = {name: rows[row].copy() for name, rows in stored.items()}
                 found.points[record.id] = _Stored(record, vectors, request.tenant)
 
     def remove(self, request: Remove) -> None:
@@ -205,13 +223,31 @@ class MemoryAdapter(Adapter):
             stored = self._matching(request)
         if request.foreign is None:
             self._check(info, request.vectors)
-        matrix = _stack(info, stored)[_vector(info, request.foreign) if request.foreign else DENSE]
-        return [self._rank(request, stored, scores(matrix, row, info.metric)) for row in request.vectors[DENSE]]
+        matrices = _stack(info, stored)
+        if request.foreign is not None:
+            matrices = {DENSE: matrices[_vector(info, request.foreign)]}
+        return [self._rank(request, stored, info, matrices, i) for i in range(len(request.vectors[DENSE]))]
 
-    def _rank(self, request: Query, stored: Sequence[_Stored], row: FloatArray) -> list[Found]:
-        order = np.argsort(-row, kind="stable")[request.offset : request.offset + request.limit]
+    def _rank(
+        self,
+        request: Query,
+        stored: Sequence[_Stored],
+        info: CollectionInfo,
+        matrices: Mapping[str, FloatArray],
+        question: int,
+    ) -> list[Found]:
+        """The answer to one question, step by step: the index answers first, then what is stored is compared."""
+        chosen = np.arange(len(stored))
+        ranked = np.zeros(0, np.float32)
+        for number, step in enumerate(_steps(request, info)):
+            matrix = matrices[step.vector][chosen]
+            seen = matrix if number else approximated(matrix, _storage(info))
+            ranked = scores(seen, request.vectors[step.vector][question], info.metric)
+            order = np.argsort(-ranked, kind="stable")[: step.limit]
+            chosen, ranked = chosen[order], ranked[order]
         least = -np.inf if request.threshold is None else request.threshold
-        return [Found(_seen(stored[i], request.foreign), float(row[i])) for i in order if row[i] >= least]
+        found = [(int(i), float(score)) for i, score in zip(chosen, ranked, strict=True)][request.offset :]
+        return [Found(_seen(stored[i], request.foreign), score) for i, score in found if score >= least]
 
     def _collection(self, physical: str) -> _Collection:
         try:
@@ -265,6 +301,17 @@ def _vector(info: CollectionInfo, foreign: ForeignLayout) -> str:
         f"collection {info.physical!r} has the vectors {', '.join(map(repr, info.vectors))}; say with foreign.vector "
         f"which one to search"
     )
+
+
+def _storage(info: CollectionInfo) -> Storage:
+    return info.storage or Storage.FLOAT32
+
+
+def _steps(request: Query, info: CollectionInfo) -> list[Stage]:
+    """Rescoring is a step of its own, by the same vector."""
+    again = request.rescore is not None and _storage(info).quantised
+    first = (Stage(DENSE, request.rescore or 0),) if again else ()
+    return [*(request.stages or first), Stage(DENSE, request.offset + request.limit)]
 
 
 def _seen(item: _Stored, foreign: ForeignLayout | None) -> Record:
