@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from corpus import SOURCES, Source, Text, sample
 
-from nestvec_e5.rotation import DIMENSIONS, fingerprint
+from nestvec.encoding.nesting import fingerprint
+from nestvec_e5.rotation import DIMENSIONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

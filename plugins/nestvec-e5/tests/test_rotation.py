@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nestvec.encoding.nesting import fingerprint
 from nestvec.errors import PluginBroken, Unsupported
 from nestvec_e5 import rotation as module
-from nestvec_e5.rotation import DIMENSIONS, FINGERPRINTS, fingerprint, load_rotation
+from nestvec_e5.rotation import DIMENSIONS, FINGERPRINTS, load_rotation
 
 MODEL = "multilingual-e5-small"
 VARIANTS = {MODEL: "original", "portuguese-multilingual-e5-small": "enpt"}

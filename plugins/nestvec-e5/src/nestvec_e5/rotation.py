@@ -12,7 +12,6 @@ Convention: vectors are rows and `rotated = vectors @ rotation`; a prefix of len
 
 from __future__ import annotations
 
-import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -36,11 +35,6 @@ FINGERPRINTS: dict[str, str] = {
 _DATA = files("nestvec_e5") / "data"
 
 
-def fingerprint(rotation: NDArray[np.float32]) -> str:
-    """The first 16 hex digits of the SHA-256 of the matrix as little-endian float32 in C order."""
-    return hashlib.sha256(rotation.astype("<f4").tobytes(order="C")).hexdigest()[:16]
-
-
 def load_rotation(model: str) -> NDArray[np.float32]:
     """Return the rotation of `model`: read-only float32 of shape (384, 384), for `vectors @ rotation`.
 
@@ -48,6 +42,8 @@ def load_rotation(model: str) -> NDArray[np.float32]:
     shared by any number of threads. Raises `Unsupported` for a model without a rotation, and `PluginBroken`
     when the file is missing, damaged or not the pinned one.
     """
+    from nestvec.encoding.nesting import fingerprint
+
     if model not in FINGERPRINTS:
         known = ", ".join(sorted(FINGERPRINTS))
         raise Unsupported(f"nestvec-e5 has no nesting rotation for the model {model!r}; it has one for: {known}")
