@@ -22,6 +22,7 @@ from nestvec.errors import (
     IngestFailed,
     NestvecError,
 )
+from nestvec.flows.base import Wait
 from nestvec.testing.memory import MemoryAdapter
 from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
 from nestvec.types import Document
@@ -49,9 +50,9 @@ def counting() -> Any:
     return (yield Count("docs_1"))
 
 
-def drive(adapter: MemoryAdapter, flow: Any, events: list[Any], *, native: bool) -> Any:
+def drive(adapter: MemoryAdapter, flow: Any, events: list[Any], *, native: bool, pause: Any = None) -> Any:
     if native:
-        ports = sync.Ports(RecordingEmbedder, lambda: adapter, MODEL, events.append, AT_ONCE)
+        ports = sync.Ports(RecordingEmbedder, lambda: adapter, MODEL, events.append, AT_ONCE, pause=pause)
         return sync.run(flow, ports)
 
     async def embedder() -> RecordingEmbedder:
@@ -60,7 +61,8 @@ def drive(adapter: MemoryAdapter, flow: Any, events: list[Any], *, native: bool)
     async def opened() -> MemoryAdapter:
         return adapter
 
-    return asyncio.run(asynchronous.run(flow, asynchronous.AsyncPorts(embedder, opened, MODEL, events.append, AT_ONCE)))
+    places = asynchronous.AsyncPorts(embedder, opened, MODEL, events.append, AT_ONCE, pause=pause)
+    return asyncio.run(asynchronous.run(flow, places))
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -250,3 +252,27 @@ async def test_documents_may_arrive_asynchronously(runtime: Runtime) -> None:
         await client.apply()
         assert (await client["docs"].upsert(documents())).documents == 10
         assert [len(page.records) async for page in client["docs"].scroll(page=4)] == [4, 4, 2]
+
+
+def waiting() -> Any:
+    yield Wait(7.5)
+    return "went on"
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_seconds_pass_as_the_runtime_says(native: bool) -> None:
+    passed: list[float] = []
+    assert drive(Flaky(), waiting(), [], native=native, pause=passed.append) == "went on"
+    assert passed == [7.5]
+
+
+def test_an_ingestion_that_is_broken_off_does_not_wait_on() -> None:
+    cancelled = threading.Event()
+    ports = sync.Ports(RecordingEmbedder, Flaky, MODEL, lambda _: None, cancelled=cancelled)
+    threading.Timer(0.05, cancelled.set).start()
+    with pytest.raises(sync.Cancelled):
+        sync.run(iter_wait(600), ports)
+
+
+def iter_wait(seconds: float) -> Any:
+    yield Wait(seconds)

@@ -195,6 +195,7 @@ class AsyncNestvec:
             notify=self._runtime.notify,
             retry=self._runtime.retry,
             clock=self._runtime.clock,
+            pause=self._runtime.pause,
         )
 
 

@@ -34,12 +34,18 @@ _CHARACTERS_A_CHUNK = 1000
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """How a client behaves: its clock (seconds), lease, retries and plugins."""
+    """How a client behaves: its clock (seconds), lease, retries and plugins.
+
+    `wall` is the time of day in seconds since 1970, by which processes agree how long a migration may hold writers up.
+    `pause` is for tests: called with the seconds that a flow wants to pass, instead of letting them pass.
+    """
 
     registry: Registry = field(default_factory=default_registry)
     clock: Callable[[], float] = time.monotonic
     lease: float = LEASE
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    wall: Callable[[], float] = time.time
+    pause: Callable[[float], object] | None = None
 
     def notify(self, event: Event) -> None:
         """Tell every listener."""

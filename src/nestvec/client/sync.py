@@ -200,6 +200,7 @@ class Nestvec:
             notify=self._runtime.notify,
             retry=self._runtime.retry,
             clock=self._runtime.clock,
+            pause=self._runtime.pause,
         )
 
 

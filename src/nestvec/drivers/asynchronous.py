@@ -15,7 +15,7 @@ from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder, Enc
 from nestvec.drivers.retry import RetryPolicy, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
-from nestvec.flows.base import Alone, Emit, Request, T
+from nestvec.flows.base import Alone, Emit, Request, T, Wait
 from nestvec.flows.copy import At
 
 R = TypeVar("R")
@@ -34,6 +34,8 @@ class AsyncPorts:
     clock: Callable[[], float] = time.monotonic
     #: Held while a flow runs `Alone`. One for each handle.
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Called with the seconds of a `Wait`, for tests: instead of letting them pass.
+    pause: Callable[[float], object] | None = None
 
     async def answer(self, request: Request) -> Any:
         """Perform one request."""
@@ -42,11 +44,20 @@ class AsyncPorts:
         if isinstance(request, Alone):
             async with self.alone:
                 return await run(request.flow(), self)
+        if isinstance(request, Wait):
+            return await self._wait(request.seconds)
         if isinstance(request, Encode):
             return await self._encode(request)
         adapter = await self.adapter()
         retrying = tenacity.AsyncRetrying(**self.retry.controllers(self.notify, request, self.clock))  # type: ignore[arg-type]
         return await retrying(call, adapter, request.method, request)
+
+    async def _wait(self, seconds: float) -> None:
+        if self.pause is None:
+            await asyncio.sleep(seconds)
+            return
+        self.pause(seconds)
+        await asyncio.sleep(0)
 
     async def _encode(self, request: Encode) -> Encoded:
         asked = widen(request, self.model)

@@ -16,7 +16,7 @@ from nestvec.contract import Adapter, Embedder, Encode, Encoded, Event
 from nestvec.drivers.retry import RetryPolicy, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
-from nestvec.flows.base import Alone, Emit, Request, T
+from nestvec.flows.base import Alone, Emit, Request, T, Wait
 from nestvec.flows.copy import At
 
 R = TypeVar("R")
@@ -43,6 +43,8 @@ class Ports:
     turn: AbstractContextManager[object] = field(default_factory=nullcontext)
     #: Held while a flow runs `Alone`. One for each handle.
     alone: AbstractContextManager[object] = field(default_factory=threading.Lock)
+    #: Called with the seconds of a `Wait`, for tests: instead of letting them pass.
+    pause: Callable[[float], object] | None = None
 
     def answer(self, request: Request) -> Any:
         """Perform one request."""
@@ -53,11 +55,21 @@ class Ports:
         if isinstance(request, Alone):
             with self.alone:
                 return run(request.flow(), self)
+        if isinstance(request, Wait):
+            return self._wait(request.seconds)
         if isinstance(request, Encode):
             return self._encode(request)
         method = getattr(self.adapter(), request.method)
         retrying = tenacity.Retrying(**self.retry.controllers(self.notify, request, self.clock))  # type: ignore[arg-type]
         return retrying(method, request)
+
+    def _wait(self, seconds: float) -> None:
+        if self.pause is not None:
+            self.pause(seconds)
+        elif self.cancelled is None:
+            time.sleep(seconds)
+        elif self.cancelled.wait(seconds):
+            raise Cancelled
 
     def _encode(self, request: Encode) -> Encoded:
         stop = self.cancelled.is_set if self.cancelled is not None else None

@@ -57,7 +57,14 @@ class Alone:
     flow: Callable[[], Generator[Any, Any, Any]]
 
 
-Request: TypeAlias = BackendRequest | Encode | Emit | Alone
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Let seconds pass. Answered with None by the driver itself; an ingestion that is broken off does not wait on."""
+
+    seconds: float
+
+
+Request: TypeAlias = BackendRequest | Encode | Emit | Alone | Wait
 Flow: TypeAlias = Generator[Request, Any, T]
 
 
