@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from nestvec.flows import base, search, upsert
+from nestvec.encoding.matryoshka import truncate
+from nestvec.flows import base, funnel, search, upsert
 from nestvec.testing import BackendUnderTest, EmbedderUnderTest
 from nestvec.testing.mutants import ADAPTERS, EMBEDDERS, MUTANTS, run_check
 
@@ -59,6 +60,11 @@ CORE = {
         [(base, "fence", trusting)],
         "test_writers_are_fenced",
         "after the pointer moved",
+    ),
+    "prefixes not renormalised": (
+        [(funnel, "truncate", lambda rows, size, **_: truncate(rows, size, normalized=False))],
+        "test_funnels_are_offered_or_refused",
+        "a prefix is renormalised",
     ),
     "leftovers not swept": (
         [(upsert, "sweep", lambda *_: iter_nothing())],

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from nestvec.capabilities import TaskPair
+from nestvec.capabilities import BackendCapabilities, TaskPair
 from nestvec.contract import (
     Adopt,
     CollectionInfo,
@@ -26,10 +26,10 @@ from nestvec.contract import (
 from nestvec.errors import CollectionConflict, SpaceError
 from nestvec.filters import system
 from nestvec.flows import adopt as adoption
-from nestvec.flows.base import Binding, Emit, Flow, disagreements, locate, require_origin
+from nestvec.flows.base import Binding, Emit, Flow, disagreements, locate, require_origin, storage_change, way_out
 from nestvec.flows.documents import heads_only
 from nestvec.specs import CollectionSpec, StoredCollection
-from nestvec.types import FieldType
+from nestvec.types import FieldType, Storage
 
 Action: TypeAlias = Literal["create", "update", "adopt", "conflict", "none"]
 
@@ -131,7 +131,7 @@ def _compare(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:
         require_origin(spec, stored)
     except (SpaceError, CollectionConflict) as error:
         return Change(spec.name, "conflict", (str(error),)), info
-    conflicts = _conflicts(spec, info, stored)
+    conflicts = _conflicts(spec, info, stored, binding.capabilities)
     if conflicts:
         return Change(spec.name, "conflict", conflicts), info
     updates = _updates(spec, info, stored)
@@ -151,7 +151,7 @@ def _compare_foreign(binding: Binding) -> Flow[tuple[Change, CollectionInfo | No
         require_origin(spec, stored)
     except (SpaceError, CollectionConflict) as error:
         return Change(spec.name, "conflict", (str(error),)), None
-    conflicts = _conflicts(spec, info, stored)
+    conflicts = _conflicts(spec, info, stored, binding.capabilities)
     if conflicts:
         return Change(spec.name, "conflict", conflicts), info
     changed = info.record != spec.record(1)
@@ -165,7 +165,9 @@ def _update(spec: CollectionSpec, info: CollectionInfo) -> Flow[None]:
         yield Adopt(info.physical, spec.foreign, spec.record(1))
         return
     stored = StoredCollection.read(info.record, info.physical)
-    yield Update(info.physical, spec.fields, spec.record(stored.generation, stored.known_fields))
+    change = storage_change(spec, info, stored)
+    record = spec.record(stored.generation, stored.known_fields)
+    yield Update(info.physical, spec.fields, record, spec.storage if change is not None else None)
 
 
 def _description(spec: CollectionSpec) -> tuple[str, ...]:
@@ -176,8 +178,14 @@ def _description(spec: CollectionSpec) -> tuple[str, ...]:
     return (
         f"{space.dimensions} dimensions, {spec.metric.value}, {space.model}, {tasks}",
         f"fields: {fields}",
+        *([f"storage: {spec.storage}"] if spec.storage is not Storage.FLOAT32 else []),
+        *([f"funnel: candidates by prefixes of {_listed(spec.funnel)} dimensions"] if spec.funnel else []),
         *([cost] if cost else []),
     )
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    return ", ".join(map(str, sizes))
 
 
 def late_cost(spec: CollectionSpec) -> str | None:
@@ -198,14 +206,16 @@ def _foreign(spec: CollectionSpec, pointer: str) -> str:
     )
 
 
-def _conflicts(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection) -> tuple[str, ...]:
+def _conflicts(
+    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
+) -> tuple[str, ...]:
     space = [
         f"{name}: stored {was!r}, configured {now!r}"
         for name, (was, now) in stored.space.differences(spec.space).items()
     ]
     other = [
-        f"{what}: stored {was}, configured {now}"
-        for what, was, now in disagreements(spec, info, stored)
+        f"{what}: stored {was}, configured {now}{way_out(spec, what)}"
+        for what, was, now in disagreements(spec, info, stored, can)
         if what != "vectors" or not space
     ]
     fields = [
@@ -227,6 +237,11 @@ def _updates(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollectio
     ]
     gone = [f"no longer declare field {name!r} (its values stay)" for name in stored.fields if name not in spec.fields]
     settings = []
+    change = storage_change(spec, info, stored)
+    if change is not None:
+        settings.append(f"storage: {change[0]} becomes {change[1]}, in place: no record is written again")
+    elif spec.storage is not stored.storage:
+        settings.append(f"storage: note that it is {spec.storage} now")
     if spec.chunking != stored.chunking:
         settings.append("chunking changed: it holds for what is ingested next")
     if spec.store_text != stored.store_text:
@@ -251,6 +266,7 @@ def _create(binding: Binding) -> Flow[None]:
         spec.record(generation),
         spec.namespaces,
         spec.options,
+        spec.storage,
     )
     yield Point(binding.pointer, physical)
     yield Emit(Event("collection_created", spec.name, {"physical": physical}))

@@ -30,6 +30,7 @@ from nestvec.errors import (
 from nestvec.filters import Filter, to_foreign
 from nestvec.spaces import require_same
 from nestvec.specs import CollectionSpec, StoredCollection
+from nestvec.types import Storage
 from nestvec.values import is_unicode
 
 T = TypeVar("T")
@@ -131,7 +132,8 @@ def bind(binding: Binding) -> Flow[Target]:
             f"create it with `nestvec apply` or apply()"
         )
     # The lease counts from before the question, so that it never outlives the answer.
-    fresh = Target(physical, vouch(binding.spec, info), asked_at + binding.lease, binding.spec.foreign)
+    stored = vouch(binding.spec, info, binding.capabilities)
+    fresh = Target(physical, stored, asked_at + binding.lease, binding.spec.foreign)
     if target is not None and target.physical != fresh.physical:
         yield Emit(Event("pointer_moved", binding.spec.name, {"from": target.physical, "to": fresh.physical}))
     binding.target = fresh
@@ -189,13 +191,15 @@ def send_fenced(binding: Binding, target: Target, request: Write | Remove) -> Fl
     raise failure
 
 
-def vouch(spec: CollectionSpec, info: CollectionInfo) -> StoredCollection:
+def vouch(spec: CollectionSpec, info: CollectionInfo, can: BackendCapabilities) -> StoredCollection:
     """Check that a physical collection is what the spec says. Raises a `SpaceError` or `CollectionConflict`."""
     stored = StoredCollection.read(info.record, info.physical)
     require_origin(spec, stored)
     require_same(stored.space, spec.space, spec.name)
-    for what, was, now in disagreements(spec, info, stored):
-        raise CollectionConflict(f"collection {spec.name!r} has {what} {was}, but {now} is wanted; nothing was changed")
+    for what, was, now in disagreements(spec, info, stored, can):
+        raise CollectionConflict(
+            f"collection {spec.name!r} has {what} {was}, but {now} is wanted; nothing was changed{way_out(spec, what)}"
+        )
     return stored
 
 
@@ -206,14 +210,35 @@ def require_origin(spec: CollectionSpec, stored: StoredCollection) -> None:
         raise CollectionConflict(f"collection {spec.name!r} is {made}; nothing was changed")
 
 
-def disagreements(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection) -> list[tuple[str, Any, Any]]:
+def disagreements(
+    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
+) -> list[tuple[str, Any, Any]]:
     """What can not be changed in place and differs, as (what, stored, wanted). The space is compared elsewhere."""
+    vectors: tuple[str, Any, Any] = ("vectors", dict(info.vectors), spec.vectors)
+    if stored.funnel != spec.funnel:
+        vectors = ("funnel", list(stored.funnel), list(spec.funnel))
     pairs = [
-        ("vectors", dict(info.vectors), spec.vectors),
+        vectors,
         ("metric", str(info.metric), str(spec.metric)),
         ("namespaces", stored.namespaces, spec.namespaces),
     ]
+    change = storage_change(spec, info, stored)
+    if change is not None and change not in can.storage_updates:
+        pairs.append(("storage", str(change[0]), str(change[1])))
     return [(what, was, now) for what, was, now in pairs if was != now]
+
+
+def storage_change(
+    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection
+) -> tuple[Storage, Storage] | None:
+    """From what to what the vectors' storage has to change, if at all: what the engine says counts, else the record."""
+    was = stored.storage if info.storage is None else info.storage
+    return None if spec.foreign is not None or was is spec.storage else (was, spec.storage)
+
+
+def way_out(spec: CollectionSpec, what: str) -> str:
+    """What helps where the same vectors have to be stored anew, as the end of a sentence."""
+    return f"; needs a rebuild: nestvec migrate {spec.name}" if what in ("storage", "funnel") else ""
 
 
 def with_target(binding: Binding, use: Callable[[Target], Flow[T]]) -> Flow[T]:

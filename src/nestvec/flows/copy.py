@@ -16,13 +16,14 @@ from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput, Unsupported
 from nestvec.flows.base import Binding, Emit, Flow, Request, T, Target, bind, check_tenant, require_own, send_fenced
 from nestvec.flows.documents import tenants as tenants_of
+from nestvec.flows.funnel import named
 from nestvec.flows.layout import Head, hash_text, make_record, restored
 from nestvec.flows.parity import canaries_to_keep, mismatch, read_canaries
 from nestvec.metadata import hash_metadata
 from nestvec.parity.agreement import Comparison, compare
 from nestvec.parity.note import NOTE, Canaries
 from nestvec.spaces import require_same
-from nestvec.types import DENSE, Metric, Record
+from nestvec.types import DENSE, Metric, Record, Storage
 
 if TYPE_CHECKING:
     from nestvec.specs import CollectionSpec
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 Side: TypeAlias = Literal["source", "target"]
 #: Vectors of one space may differ this much after a journey through engines that renormalise.
 TOLERANCE = 1e-6
+#: Where the target keeps float16: 11 bits of each number, and what renormalising makes of them.
+FLOAT16_TOLERANCE = 2.0**-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +274,8 @@ def _write(target: Binding, place: Target, batch: Batch, missing: Sequence[int],
     assert batch.vectors is not None  # noqa: S101 - asked for
     # Engines keep some types in forms of their own; the other engine gets the declared ones.
     records = [restored(batch.records[i], target.spec.fields) for i in missing]
-    rows = {name: matrix[list(missing)] for name, matrix in batch.vectors.items()}
+    # Prefixes are made of the full vectors: the source may have others, or none.
+    rows = named(target.spec, batch.vectors[DENSE][list(missing)])
     yield from send_fenced(target, place, Write(place.physical, records, rows, tenant=tenant))
 
 
@@ -307,17 +311,23 @@ def _compare(spec: CollectionSpec, page: Batch, copied: Batch, *, exact: bool) -
     assert page.vectors is not None  # noqa: S101 - asked for
     assert copied.vectors is not None  # noqa: S101
     rows = {record.id: i for i, record in enumerate(copied.records)}
+    vectors = named(spec, page.vectors[DENSE])
     for i, record in enumerate(page.records):
         other = copied.records[rows[record.id]] if record.id in rows else None
         subject = f"record {record.id} of {record.document_id!r:.80}"
         if other is None or restored(other, spec.fields) != restored(record, spec.fields):
             raise CollectionError(f"{subject} differs in its copy in {spec.name!r}; copy again, and report it")
-        one, two = page.vectors[DENSE][i], copied.vectors[DENSE][rows[record.id]]
-        if exact and not np.array_equal(one, two):
-            raise CollectionError(f"the vector of {subject} is not bit for bit the same in its copy in {spec.name!r}")
-        off = _distance(one, two, spec.metric)
-        if off > TOLERANCE:
-            raise CollectionError(f"the vector of {subject} is off by {off:.2g} in its copy in {spec.name!r}")
+        for name, matrix in vectors.items():
+            _compare_vectors(spec, subject, matrix[i], copied.vectors[name][rows[record.id]], exact=exact)
+
+
+def _compare_vectors(spec: CollectionSpec, subject: str, one: FloatArray, two: FloatArray, *, exact: bool) -> None:
+    halved = spec.storage is Storage.FLOAT16
+    if exact and not halved and not np.array_equal(one, two):
+        raise CollectionError(f"the vector of {subject} is not bit for bit the same in its copy in {spec.name!r}")
+    off = _distance(one, two, spec.metric)
+    if off > (FLOAT16_TOLERANCE * max(1.0, float(np.abs(one).max())) if halved else TOLERANCE):
+        raise CollectionError(f"the vector of {subject} is off by {off:.2g} in its copy in {spec.name!r}")
 
 
 def _distance(one: FloatArray, two: FloatArray, metric: Metric) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +13,11 @@ from nestvec.contract import Encode, Encoded, Event, Found, Group, Query
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve
 from nestvec.flows.base import Binding, Emit, Flow, Target, bind, check_tenant, foreign_filter, with_target
+from nestvec.flows.funnel import aimed, named
 from nestvec.flows.layout import span_of
 from nestvec.flows.parity import admit
 from nestvec.metadata import restore_metadata
-from nestvec.types import DENSE, Hit
+from nestvec.types import Hit
 
 if TYPE_CHECKING:
     from nestvec.specs import CollectionSpec
@@ -136,7 +137,7 @@ def _search(
     def use(target: Target) -> Flow[list[list[Found]]]:
         query = Query(
             target.physical,
-            {DENSE: vectors},
+            named(spec, vectors),
             spec.metric,
             options.limit,
             options.offset,
@@ -146,8 +147,8 @@ def _search(
             target.foreign,
         )
         if options.group_by_document:
-            return (yield from _grouped(binding, query))
-        answers: list[list[Found]] = yield query
+            return (yield from _grouped(binding, target, query))
+        answers: list[list[Found]] = yield aimed(binding, target, query, query.limit, query.offset)
         return answers
 
     found = yield from with_target(binding, use)
@@ -156,7 +157,7 @@ def _search(
     return hits
 
 
-def _grouped(binding: Binding, query: Query) -> Flow[list[list[Found]]]:
+def _grouped(binding: Binding, target: Target, query: Query) -> Flow[list[list[Found]]]:
     """The best hit of each document: ask for more and more chunks until there are enough documents.
 
     The same on every backend: hits come best first, so a document's first is its best. Where a backend returns a
@@ -167,7 +168,7 @@ def _grouped(binding: Binding, query: Query) -> Flow[list[list[Found]]]:
     ask = wanted * 4
     while True:
         ask = min(ask, most) if most else ask
-        answers: list[list[Found]] = yield replace(query, limit=ask, offset=0)
+        answers: list[list[Found]] = yield aimed(binding, target, query, ask)
         best = [_first_by_document(answer) for answer in answers]
         exhausted = all(len(answer) < ask for answer in answers) or ask == most
         if exhausted or all(

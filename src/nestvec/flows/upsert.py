@@ -13,6 +13,7 @@ from nestvec.chunking import Splitter
 from nestvec.contract import Batch, Encode, Encoded, Event, Fetch, Group, Remove, Write
 from nestvec.errors import BackendRefused, InvalidDocument
 from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, require_own, send_fenced
+from nestvec.flows.funnel import named
 from nestvec.flows.layout import Head, chunk_ids, hash_text, make_record
 from nestvec.flows.parity import admit
 from nestvec.flows.state import on_current, read_states, sweep
@@ -300,7 +301,8 @@ def _write(binding: Binding, target: Target, ready: Sequence[Work], tenant: str 
         if part:
             records = [_record(binding.spec, item, i, tenant) for item, i in part]
             rows = np.stack([item.vectors[item.keys(late=late)[i]] for item, i in part])
-            yield from send_fenced(binding, target, Write(target.physical, records, {DENSE: rows}, tenant=tenant))
+            vectors = named(binding.spec, rows)
+            yield from send_fenced(binding, target, Write(target.physical, records, vectors, tenant=tenant))
     stale = [
         identity
         for item in ready

@@ -11,6 +11,7 @@ from nestvec.contract import CollectionInfo, ForeignLayout
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 from nestvec_qdrant import schema
+from nestvec_qdrant.keeping import vectors_of
 from nestvec_qdrant.paths import foreign_path, is_bare, keys_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def check_layout(foreign: ForeignLayout) -> None:
 
 def meant(physical: str, info: models.CollectionInfo, foreign: ForeignLayout) -> str:
     """The name of the vector to read, empty for an unnamed one. Raises `CollectionConflict` unless there is one."""
-    there = schema.vectors_of(info)
+    there = vectors_of(info)
     dense = [name for name, params in there.items() if params.multivector_config is None]
     if foreign.vector in dense:
         return str(foreign.vector)
@@ -57,7 +58,7 @@ def described(
     physical: str, info: models.CollectionInfo, foreign: ForeignLayout, name: str, *, embedded: bool
 ) -> CollectionInfo:
     """The collection as nestvec reads it: with its vector `name` alone. An embedded store has no indexes."""
-    params = schema.vectors_of(info)[name]
+    params = vectors_of(info)[name]
     return CollectionInfo(
         physical=physical,
         vectors={DENSE: params.size},

@@ -37,11 +37,12 @@ from nestvec.contract import (
     Write,
     WriteNote,
 )
-from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
-from nestvec.types import DENSE, Metric
+from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound, Unsupported
+from nestvec.types import DENSE, Metric, Storage
 from nestvec_qdrant import schema
 from nestvec_qdrant.filters import compile_filter
 from nestvec_qdrant.foreign import check_layout, described, meant, native_ids, selection
+from nestvec_qdrant.keeping import changed, questions
 from nestvec_qdrant.paths import RECORD, TENANT, check_fields, note_key
 from nestvec_qdrant.records import ESSENTIAL, batch_of, of_tenant, record_of
 from nestvec_qdrant.writes import chunked, grpc_batches, local_points, rest_bodies
@@ -143,8 +144,22 @@ class Operations:
     def update(self, request: Update) -> Operation[None]:
         """Replace the record, leaving other metadata of the collection alone, and add indexes."""
         check_fields(request.fields, request.physical)
-        yield self._recording(request)
+        recording = self._recording(request)
+        if request.storage is not None:
+            self._check_storage(request.physical, request.storage)
+            info = yield call("get_collection", collection_name=request.physical)
+            recording = Call(
+                recording.method, {**recording.arguments, "vectors_config": changed(info, request.storage)}
+            )
+        yield recording
         yield from self._index(request.physical, schema.indexes(request.fields, tenants=False))
+
+    def _check_storage(self, physical: str, storage: Storage) -> None:
+        if not any(now == storage for _, now in self.declared.storage_updates):
+            raise Unsupported(
+                f"collection {physical!r}: {self.place} can not change how it keeps vectors to {storage}; it has to be "
+                f"built anew"
+            )
 
     def adopt(self, request: Adopt) -> Operation[None]:
         """Keep the record in the collection's metadata. Raises `CollectionNotFound`, `Unsupported`."""
@@ -321,13 +336,14 @@ class Operations:
 
     def query(self, request: Query) -> Operation[list[list[Found]]]:
         """Search with all questions, some at a time."""
-        ((name, rows),) = request.vectors.items()
         if request.limit < 1:
-            return [[] for _ in rows]
-        if request.foreign is not None:
-            name = yield from self._vector(request)
+            return [[] for _ in request.vectors[DENSE]]
+        name = yield from self._vector(request)
+        where = compile_filter(request.where, request.tenant)
+        payload = True if request.foreign is None else selection(request.foreign, content=True)
+        asked = questions(request, name, where, _threshold(request), payload)
         answers: list[list[Found]] = []
-        for part in chunked(_questions(request, name, rows), _QUESTIONS):
+        for part in chunked(asked, _QUESTIONS):
             replies = yield call("query_batch_points", collection_name=request.physical, requests=part)
             answers.extend(_ranked(request, reply.points) for reply in replies)
         return answers
@@ -364,24 +380,6 @@ def _matching(request: Scroll | Count, name: str) -> models.Filter | None:
         return where
     there = models.HasVectorCondition(has_vector=name)
     return models.Filter(must=[there] if where is None else [there, where])
-
-
-def _questions(request: Query, name: str, rows: Any) -> list[models.QueryRequest]:
-    where = compile_filter(request.where, request.tenant)
-    threshold = _threshold(request)
-    payload = True if request.foreign is None else selection(request.foreign, content=True)
-    return [
-        models.QueryRequest(
-            query=row.tolist(),
-            using=name or None,
-            filter=where,
-            limit=request.limit,
-            offset=request.offset,
-            score_threshold=threshold,
-            with_payload=payload,
-        )
-        for row in rows
-    ]
 
 
 def _threshold(request: Query) -> float | None:

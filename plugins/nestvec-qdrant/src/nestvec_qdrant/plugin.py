@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 from nestvec.capabilities import BackendCapabilities
@@ -27,7 +28,13 @@ def capabilities(options: QdrantOptions) -> BackendCapabilities:
     """Declared capabilities."""
     if options.embedded:
         return BackendCapabilities(
-            embedded=True, exact=True, adopts=True, max_dimensions=_MAX_DIMENSIONS, max_vectors=None
+            embedded=True,
+            exact=True,
+            adopts=True,
+            max_dimensions=_MAX_DIMENSIONS,
+            max_vectors=None,
+            funnels=True,
+            why_not={"storage": "an embedded store has no quantisation and keeps float32: use a server"},
         )
     return BackendCapabilities(
         native_async=True,
@@ -35,6 +42,8 @@ def capabilities(options: QdrantOptions) -> BackendCapabilities:
         max_dimensions=_MAX_DIMENSIONS,
         max_vectors=None,
         storage=frozenset({"float32", "float16", "int8", "binary"}),
+        storage_updates=frozenset(permutations(("float32", "int8", "binary"), 2)),
+        funnels=True,
         max_write_bytes=MAX_REQUEST_BYTES,
     )
 

@@ -10,16 +10,12 @@ from qdrant_client import models
 
 from nestvec.contract import SYSTEM_FIELDS, CollectionInfo, Create
 from nestvec.errors import CollectionConflict, Unsupported
-from nestvec.types import DENSE, Field, FieldType, Metric
+from nestvec.types import DENSE, Field, FieldType, Metric, Storage
+from nestvec_qdrant.keeping import DISTANCE, placed, storage_of, vectors_of
 from nestvec_qdrant.options import QdrantCollectionOptions
 from nestvec_qdrant.paths import RECORD, TENANT, field_at, field_path, note_key, system_path
 
-_DISTANCE = {
-    Metric.COSINE: models.Distance.COSINE,
-    Metric.DOT: models.Distance.DOT,
-    Metric.EUCLIDEAN: models.Distance.EUCLID,
-}
-METRICS = {distance: metric for metric, distance in _DISTANCE.items()}
+METRICS = {distance: metric for metric, distance in DISTANCE.items()}
 _INDEX = {
     FieldType.KEYWORD: models.PayloadSchemaType.KEYWORD,
     FieldType.INTEGER: models.PayloadSchemaType.INTEGER,
@@ -36,10 +32,7 @@ def creation(request: Create) -> dict[str, Any]:
     """Arguments for `create_collection`."""
     given = request.options
     options = given if isinstance(given, QdrantCollectionOptions) else QdrantCollectionOptions.model_validate({})
-    vectors = {
-        name: models.VectorParams(size=size, distance=_DISTANCE[request.metric], on_disk=options.on_disk)
-        for name, size in request.vectors.items()
-    }
+    vectors = {name: placed(request, name, size, options.on_disk) for name, size in request.vectors.items()}
     tuned = options.hnsw_m is not None or options.hnsw_ef_construct is not None
     graph = models.HnswConfigDiff(m=options.hnsw_m, ef_construct=options.hnsw_ef_construct)
     settings = {
@@ -58,6 +51,11 @@ def creation(request: Create) -> dict[str, Any]:
 
 def check_embedded(request: Create) -> None:
     """Raise `Unsupported` for options that an embedded store could only ignore."""
+    if request.storage is not Storage.FLOAT32:
+        raise Unsupported(
+            f"collection {request.physical!r}: an embedded Qdrant store keeps float32 and has no {request.storage} "
+            f"storage; leave storage out, or use a server"
+        )
     given = sorted(request.options.model_fields_set) if request.options is not None else []
     if given:
         raise Unsupported(
@@ -68,8 +66,8 @@ def check_embedded(request: Create) -> None:
 
 def check_same(request: Create, found: CollectionInfo) -> None:
     """Raise `CollectionConflict` where a collection to complete is not the one that was begun."""
-    wanted = (dict(request.vectors), request.metric, dict(request.record))
-    if (dict(found.vectors), found.metric, found.record) != wanted:
+    wanted = (dict(request.vectors), request.metric, dict(request.record), request.storage)
+    if (dict(found.vectors), found.metric, found.record, found.storage) != wanted:
         raise CollectionConflict(
             f"collection {request.physical!r} exists already and is another one: it has vectors {dict(found.vectors)} "
             f"({found.metric}) and {'another' if found.record else 'no'} nestvec record; nothing was changed"
@@ -101,6 +99,7 @@ def described(physical: str, info: models.CollectionInfo, *, embedded: bool) -> 
         metric=_metric(physical, vectors),
         record=record,
         fields=None if embedded else _fields(info, record),
+        storage=Storage.FLOAT32 if embedded else storage_of(info),
     )
 
 
@@ -114,14 +113,6 @@ def note_at(info: models.CollectionInfo, name: str) -> str | None:
     """The text of a note on the collection."""
     text: str | None = (info.config.metadata or {}).get(note_key(name))
     return text
-
-
-def vectors_of(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
-    """Its dense vectors by name; an unnamed one has the empty name."""
-    vectors = info.config.params.vectors
-    if vectors is None:
-        return {}
-    return dict(vectors) if isinstance(vectors, dict) else {"": vectors}
 
 
 def check_version(version: str, place: str) -> None:

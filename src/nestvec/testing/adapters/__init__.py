@@ -6,10 +6,12 @@ from nestvec.testing.adapters.adoption import AdoptionChecks
 from nestvec.testing.adapters.collections import ApplyChecks, CollectionChecks
 from nestvec.testing.adapters.documents import DocumentChecks, InterruptionChecks, ServiceChecks
 from nestvec.testing.adapters.filters import FilterChecks
+from nestvec.testing.adapters.funnels import FunnelChecks
 from nestvec.testing.adapters.notes import NoteChecks
 from nestvec.testing.adapters.records import FidelityChecks, RecordChecks
 from nestvec.testing.adapters.search import SearchChecks
 from nestvec.testing.adapters.spaces import SpaceChecks, SwitchChecks
+from nestvec.testing.adapters.storage import StorageChecks
 from nestvec.testing.adapters.tenants import TenantChecks
 
 #: At least one check of every theme, for places where the whole kit would take too long.
@@ -24,6 +26,8 @@ SAMPLE = frozenset(
         "test_metadata_keep_their_types",
         "test_vectors_of_another_size_are_refused",
         "test_searching_with_a_filter",
+        "test_funnels_are_offered_or_refused",
+        "test_storage_is_offered_or_refused",
         "test_missing_fields",
         "test_replacing_a_document",
         "test_interrupted_deletes_are_mended",
@@ -42,6 +46,8 @@ class AdapterConformance(
     RecordChecks,
     FidelityChecks,
     SearchChecks,
+    FunnelChecks,
+    StorageChecks,
     FilterChecks,
     DocumentChecks,
     InterruptionChecks,

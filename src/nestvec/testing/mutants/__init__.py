@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from nestvec.testing.mutants.adapters import STORING
 from nestvec.testing.mutants.base import Mutant, run_check
+from nestvec.testing.mutants.coarse import COARSE
 from nestvec.testing.mutants.embedders import EMBEDDERS
 from nestvec.testing.mutants.search import SEARCHING
 
-ADAPTERS: tuple[Mutant, ...] = (*STORING, *SEARCHING)
+ADAPTERS: tuple[Mutant, ...] = (*STORING, *SEARCHING, *COARSE)
 MUTANTS: tuple[Mutant, ...] = (*ADAPTERS, *EMBEDDERS)
 
 __all__ = ["ADAPTERS", "EMBEDDERS", "MUTANTS", "Mutant", "run_check"]

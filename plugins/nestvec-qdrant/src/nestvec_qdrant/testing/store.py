@@ -44,6 +44,7 @@ class _Remembered:
     params: dict[str, Any] = field(default_factory=dict)
     strict_mode: dict[str, Any] = field(default_factory=dict)
     quantization: Any = None
+    vectors: dict[str, dict[str, Any]] = field(default_factory=dict)
     operations: Iterator[int] = field(default_factory=itertools.count)
 
     def update(self, body: m.CreateCollection | m.UpdateCollection) -> None:
@@ -58,6 +59,9 @@ class _Remembered:
         for name in _PARAMS:
             if (value := getattr(body, name, None)) is not None:
                 self.params[name] = value
+        if isinstance(body, m.UpdateCollection):
+            for name, diff in (body.vectors or {}).items():
+                self.vectors.setdefault(name, {}).update(_settings(diff))
         if body.quantization_config is not None:
             switched_off = isinstance(body.quantization_config, m.Disabled)
             self.quantization = None if switched_off else body.quantization_config
@@ -69,11 +73,24 @@ class _Remembered:
             update={
                 "hnsw_config": config.hnsw_config.model_copy(update=self.hnsw),
                 "optimizer_config": config.optimizer_config.model_copy(update=self.optimizer),
-                "params": config.params.model_copy(update=self.params),
+                "params": config.params.model_copy(update=self.params | {"vectors": self._vectors(config)}),
                 "quantization_config": self.quantization,
                 "strict_mode_config": strict or None,
             }
         )
+
+    def _vectors(self, config: m.CollectionConfig) -> Any:
+        """The vectors' parameters, as they were changed."""
+        given = config.params.vectors
+        if not isinstance(given, dict):
+            return given and given.model_copy(update=self.vectors.get("", {}))
+        return {name: params.model_copy(update=self.vectors.get(name, {})) for name, params in given.items()}
+
+
+def _settings(diff: m.VectorParamsDiff) -> dict[str, Any]:
+    """What a diff sets: what it leaves out stays, and `Disabled` removes a quantisation."""
+    given = {name: getattr(diff, name) for name in m.VectorParamsDiff.model_fields}
+    return {name: None if value is m.Disabled.DISABLED else value for name, value in given.items() if value is not None}
 
 
 class Store:
