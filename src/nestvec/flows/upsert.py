@@ -116,10 +116,15 @@ def upsert(
     check_tenant(binding.spec, tenant)
     require_own(binding.spec, "store documents in it")
     prepared, failed = prepare(binding.spec, splitter, incoming)
-    report = yield from on_current(binding, lambda target: _store(binding, target, prepared, tenant))
+    report = yield from store(binding, prepared, tenant)
     for failure in failed:
         yield Emit(Event("document_failed", binding.spec.name, {"document_id": failure.document_id}))
     return report + Report(failed=tuple(failed))
+
+
+def store(binding: Binding, prepared: Sequence[Prepared], tenant: str | None = None) -> Flow[Report]:
+    """Store documents that were prepared; repeated on the new generation if the pointer moves meanwhile."""
+    return (yield from on_current(binding, lambda target: _store(binding, target, prepared, tenant)))
 
 
 def prepare(
