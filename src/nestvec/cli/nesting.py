@@ -50,15 +50,15 @@ def nest(
 
 
 def _texts(paths: Sequence[str]) -> Iterator[str]:
-    """The chunks of all documents. Files that can not be read are named and passed over."""
+    """The chunks of all documents. Raises `InvalidInput` for what can not be read: nothing of the sample is lost."""
     from nestvec.chunking import Chunking, Splitter
+    from nestvec.errors import InvalidInput
     from nestvec.readers import Mapping, ReadFailure, read
 
     splitter = Splitter(Chunking())
     for item in read(paths, Mapping()):
         if isinstance(item, ReadFailure):
-            warn(f"left out: {item.error}")
-            continue
+            raise InvalidInput(f"{item.error}; mend it or leave that file out. No rotation was kept.")
         text = item.document.text
         if text.strip():
             yield from (text[start:end] for start, end in splitter.split(str(item.document.id), text))
@@ -68,7 +68,9 @@ def _show(report: NestReport) -> None:
     say(f"rotation {report.fingerprint} of {report.model}, fitted on {report.vectors:,} vectors: {report.path}")
     if report.recall:
         rows = [(each.dimensions, f"{each.plain:.3f}", f"{each.nested:.3f}") for each in report.recall]
-        say(f"\nrecall@10 against exact search at {report.dimensions}, of {report.held_out:,} vectors held out:\n")
+        questions = f"{report.held_out:,} vectors held out as questions"
+        say(f"\nrecall@10 against exact search at {report.dimensions}, with {questions};")
+        say("what they search is what the rotation was fitted on, so other texts gain less:\n")
         say(table(("dimensions", "plain", "nested"), rows))
     for warning in report.warnings:
         warn(f"warning: {warning}")
