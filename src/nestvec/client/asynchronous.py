@@ -30,6 +30,7 @@ from nestvec.client.base import (
     window,
     wrapping,
 )
+from nestvec.client.generations import asked_of, at_hand, backends_of, own_names, sides_of
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
 from nestvec.drivers.asynchronous import AsyncPairPorts, AsyncPorts, call, run
@@ -43,6 +44,10 @@ from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
+from nestvec.flows.migrate.estimate import estimate
+from nestvec.flows.migrate.report import MigrationPlan
+from nestvec.flows.migrate.scenes import Sides
+from nestvec.flows.migrate.tidy import GenerationStatus, Removal, cleanup, statuses
 from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
 from nestvec.flows.scroll import Cursor, Matrix, Page
 from nestvec.flows.search import SearchOptions
@@ -179,6 +184,38 @@ class AsyncNestvec:
             rows = await run(embedded_sample(wanted.raw, chosen, wanted.task, progress), ports)
         return await asyncio.to_thread(wanted.keep, rows, stored_under)
 
+    async def plan_migration(self, name: str, *, documents: Iterable[Document] = ()) -> MigrationPlan:
+        """What a migration of a collection to what the configuration says would do and cost. Nothing is changed.
+
+        Reads a sample of the stored texts to estimate tokens; no embedder is asked for vectors. `documents` have the
+        texts where they are not stored. Raises `CollectionNotFound` where there is nothing to migrate, and
+        `CollectionConflict` where namespaces would come or go.
+        """
+        sides = sides_of(self.config, name, self._runtime)
+        embedder = sides.wanted.spec.embedder
+        opened = await self.embedder(embedder) if at_hand(self.config.embedders[embedder]) else None
+        asked = await asyncio.to_thread(asked_of, self.config, sides, opened, documents)
+        return await run(estimate(asked), self._pair(sides))
+
+    async def generations(self, *names: str) -> list[GenerationStatus]:
+        """All generations of the collections (or the named ones): on their backends, and on those where they were."""
+        every = [sides_of(self.config, name, self._runtime) for name in own_names(self.config, names)]
+        return [each for sides in every for each in await run(statuses(sides), self._pair(sides))]
+
+    async def cleanup(self, name: str, *, generation: int | None = None, dry: bool = False) -> list[Removal]:
+        """Remove what migrations left of a collection: generations that are retired, and what was broken off.
+
+        With `generation`, that one alone, even if a migration would go on with it. With `dry`, nothing is removed.
+        Afterwards there is no way back to a generation that is gone. The live one is never removed, nor one that was
+        left less than a lease ago: it is named with the reason.
+
+        Raises `CollectionNotFound` where no generation is live, `InvalidInput` for a generation that there is not, and
+        `CollectionConflict` for the live one, or while a migration switches.
+        """
+        sides = sides_of(self.config, name, self._runtime)
+        flow = cleanup(sides, self._runtime.wall, number=generation, dry=dry)
+        return await run(flow, self._pair(sides))
+
     async def adapter(self, backend: str) -> AsyncAdapter | Adapter:
         """The opened adapter of a backend block: native, or the synchronous one."""
         opened: AsyncAdapter | Adapter = await self._opened(self._adapters, self.config.backends, backend)
@@ -227,6 +264,10 @@ class AsyncNestvec:
         if connection.nesting is not None:
             return await asyncio.to_thread(connection.nesting.artifact.load)
         return (await self.embedder(connection.name)).rotation() if connection.declared.rotation else None
+
+    def _pair(self, sides: Sides) -> AsyncPairPorts:
+        source, target = (self._ports(backend, sides.wanted.spec.embedder) for backend in backends_of(sides))
+        return AsyncPairPorts(source, target)
 
     def _ports(self, backend: str | None, embedder: str) -> AsyncPorts:
         return AsyncPorts(

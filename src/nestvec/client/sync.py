@@ -30,6 +30,7 @@ from nestvec.client.base import (
     window,
     wrapping,
 )
+from nestvec.client.generations import asked_of, at_hand, backends_of, own_names, sides_of
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, Embedder
 from nestvec.drivers.pipeline import run_all
@@ -43,6 +44,10 @@ from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
+from nestvec.flows.migrate.estimate import estimate
+from nestvec.flows.migrate.report import MigrationPlan
+from nestvec.flows.migrate.scenes import Sides
+from nestvec.flows.migrate.tidy import GenerationStatus, Removal, cleanup, statuses
 from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
 from nestvec.flows.scroll import Cursor, Matrix, Page
 from nestvec.flows.search import SearchOptions
@@ -179,6 +184,38 @@ class Nestvec:
         flow = embedded_sample(wanted.raw, choose_texts(texts or (), sample, seed), wanted.task, progress)
         return wanted.keep(run(flow, replace(self._ports(None, wanted.connection.name), model=wanted.raw)), None)
 
+    def plan_migration(self, name: str, *, documents: Iterable[Document] = ()) -> MigrationPlan:
+        """What a migration of a collection to what the configuration says would do and cost. Nothing is changed.
+
+        Reads a sample of the stored texts to estimate tokens; no embedder is asked for vectors. `documents` have the
+        texts where they are not stored. Raises `CollectionNotFound` where there is nothing to migrate, and
+        `CollectionConflict` where namespaces would come or go.
+        """
+        sides = sides_of(self.config, name, self._runtime)
+        embedder = sides.wanted.spec.embedder
+        opened = self.embedder(embedder) if at_hand(self.config.embedders[embedder]) else None
+        asked = asked_of(self.config, sides, opened, documents)
+        return run(estimate(asked), self._pair(sides))
+
+    def generations(self, *names: str) -> list[GenerationStatus]:
+        """All generations of the collections (or the named ones): on their backends, and on those where they were."""
+        every = [sides_of(self.config, name, self._runtime) for name in own_names(self.config, names)]
+        return [each for sides in every for each in run(statuses(sides), self._pair(sides))]
+
+    def cleanup(self, name: str, *, generation: int | None = None, dry: bool = False) -> list[Removal]:
+        """Remove what migrations left of a collection: generations that are retired, and what was broken off.
+
+        With `generation`, that one alone, even if a migration would go on with it. With `dry`, nothing is removed.
+        Afterwards there is no way back to a generation that is gone. The live one is never removed, nor one that was
+        left less than a lease ago: it is named with the reason.
+
+        Raises `CollectionNotFound` where no generation is live, `InvalidInput` for a generation that there is not, and
+        `CollectionConflict` for the live one, or while a migration switches.
+        """
+        sides = sides_of(self.config, name, self._runtime)
+        flow = cleanup(sides, self._runtime.wall, number=generation, dry=dry)
+        return run(flow, self._pair(sides))
+
     def adapter(self, backend: str) -> Adapter:
         """The opened adapter of a backend block."""
         opened: Adapter = self._opened(self._adapters, self.config.backends, backend)
@@ -227,6 +264,10 @@ class Nestvec:
         if connection.nesting is not None:
             return connection.nesting.artifact.load()
         return self.embedder(connection.name).rotation() if connection.declared.rotation else None
+
+    def _pair(self, sides: Sides) -> PairPorts:
+        source, target = (self._ports(backend, sides.wanted.spec.embedder) for backend in backends_of(sides))
+        return PairPorts(source, target)
 
     def _ports(self, backend: str | None, embedder: str) -> Ports:
         return Ports(
