@@ -11,6 +11,7 @@ from nestvec.encoding.estimate import counter
 from nestvec.flows.layout import hash_text
 from nestvec.flows.migrate.estimate import Asked
 from nestvec.flows.migrate.scenes import Sides
+from nestvec.options import Secret
 
 if TYPE_CHECKING:
     from nestvec.config import Config, Connection
@@ -35,11 +36,12 @@ def own_names(config: Config, names: Iterable[str]) -> list[str]:
 
 
 def at_hand(connection: Connection[Any]) -> bool:
-    """Whether an embedder opens without a key, a server or a download."""
-    embedded = connection.plugin.embedded
-    if embedded is None:
+    """Whether an embedder opens without a key, a server or a download: its plugin says how, and it is set so."""
+    embedded, options = connection.plugin.embedded, connection.options
+    if embedded is None or any(isinstance(value, Secret) for _, value in options):
         return False
-    return bool(connection.options == connection.plugin.options.model_validate(dict(embedded)))
+    usual = connection.plugin.options.model_validate(dict(embedded))
+    return all(getattr(options, name) == getattr(usual, name) for name in embedded)
 
 
 def asked_of(

@@ -13,7 +13,6 @@ from nestvec.flows import gate as gates
 from nestvec.flows.base import Emit
 from nestvec.flows.copy import At, PairFlow, Side, at
 from nestvec.flows.gate import Place, State
-from nestvec.flows.migrate.estimate import resumable
 from nestvec.flows.migrate.places import Generation, Standing, generation
 from nestvec.flows.migrate.report import Stage
 from nestvec.flows.migrate.scenes import Scene, Sides, look, nothing_live
@@ -69,11 +68,11 @@ def statuses(sides: Sides) -> PairFlow[list[GenerationStatus]]:
 def cleanup(
     sides: Sides, wall: Callable[[], float], *, number: int | None = None, dry: bool = False
 ) -> PairFlow[list[Removal]]:
-    """Remove retired generations, and shadows that no migration to what is wanted would go on with.
+    """Remove retired generations, and shadows of migrations that can not go on: the live one is another by now.
 
-    With `number`, that generation alone, whichever of the two it is. `dry`: say what would be removed. The live one is
-    never removed, and none without a live one. One that was left less than a lease ago stays, for readers may still be
-    on it. Raises `CollectionNotFound` without a live one, `InvalidInput` for a number that there is not,
+    With `number`, that generation alone, also if a migration to it has begun. `dry`: say what would be removed. The
+    live one is never removed, and none without a live one. One that was left less than a lease ago stays, for readers
+    may still be on it. Raises `CollectionNotFound` without a live one, `InvalidInput` for a number that there is not,
     `CollectionConflict` for that of the live one, and where a migration holds a gate.
     """
     scene = yield from look(sides)
@@ -119,20 +118,27 @@ class _Verdict:
 def _verdict(sides: Sides, scene: Scene, each: Generation, wall: float, *, named: bool) -> _Verdict:
     """Whether a generation that is not live may go."""
     _require_no_switch(sides, scene, wall)
-    assert scene.live is not None  # noqa: S101 - checked before
-    if each.standing is Standing.SHADOW:
-        if named or not resumable(sides, each, scene.live[1].place):
-            return _Verdict(removed=True, reason="a migration was broken off, and none goes on with it")
+    if _under_way(scene, each) and not named:
         return _Verdict(
             removed=False,
-            reason=f"`nestvec migrate {sides.wanted.spec.name}` goes on with it; to remove it, name it: "
-            f"--generation {each.number}",
+            reason="a migration to it is under way, or was interrupted and goes on with it when it is run again; to "
+            f"remove it, name it: --generation {each.number}",
         )
+    if each.standing is Standing.SHADOW:
+        return _Verdict(removed=True, reason="a migration was broken off here")
     free = _free(sides, scene, each)
     if free is not None and wall < free:
         until = _moment(free).isoformat(timespec="seconds")
         return _Verdict(removed=False, reason=f"readers may still be on it until {until}")
     return _Verdict(removed=True, reason="retired: going back to it is not possible afterwards")
+
+
+def _under_way(scene: Scene, each: Generation) -> bool:
+    """Whether a migration of the live generation to this one, or back to it, has begun."""
+    journal, live = each.journal, scene.live
+    if journal is None or live is None:
+        return False
+    return journal.stage is not Stage.DONE and journal.source == live[1].place
 
 
 def _free(sides: Sides, scene: Scene, each: Generation) -> float | None:
