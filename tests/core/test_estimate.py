@@ -18,11 +18,14 @@ from nestvec.client.base import Runtime
 from nestvec.contract import Create, Fetch, WriteNote
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import CollectionConflict, CollectionNotFound, InvalidName, Unsupported
-from nestvec.flows.gate import POLL, SKEW, Place
+from nestvec.flows.gate import NOTE as GATE
+from nestvec.flows.gate import POLL, SKEW, Gate, Place, State
 from nestvec.flows.migrate.measure import SAMPLE, Effort, bill
 from nestvec.flows.migrate.places import NOTE, Journal
 from nestvec.flows.migrate.report import MigrationPlan, Stage
 from nestvec.flows.migrate.routes import Way
+from nestvec.flows.shrunk import NOTE as SUPERSEDES
+from nestvec.flows.shrunk import Supersedes
 from nestvec.testing.memory import _STORES
 from nestvec.testing.registry import test_registry
 from nestvec.types import Document
@@ -179,6 +182,15 @@ def test_late_chunking_counts_the_windows_of_long_documents(bench: Any) -> None:
     assert late.tokens > once.tokens, "windows overlap, so some chunks are embedded twice"
 
 
+def test_marks_are_counted_once_a_window(bench: Any) -> None:
+    docs = bench()
+    docs.docs.upsert(corpus())
+    assert docs.docs.count(chunks=True) > 60
+    plan = docs.plan(embedder="new", late_chunking=True)
+    assert plan.tokens == sum(len(each.text.split()) + 2 for each in corpus())
+    assert plan.requests == 30
+
+
 def test_a_chunk_that_no_window_holds_is_named(bench: Any) -> None:
     docs = bench(chunking={"size": 1000})
     docs.docs.upsert([Document("long", "lorem ipsum " * 4000), Document("short", "lorem ipsum")])
@@ -223,16 +235,16 @@ def test_of_a_large_collection_a_sample_is_read_from_all_over(bench: Any, monkey
 
 
 def test_namespaces_are_counted_together(bench: Any) -> None:
-    docs = bench(namespaces=True)
-    for tenant in ("acme", "zeta"):
-        docs.docs.namespace(tenant).upsert(corpus(10))
-    plan = docs.plan(embedder="new", chunking={"size": 1000})
+    docs = bench(namespaces=True, chunking={"size": 1000})
+    docs.docs.namespace("acme").upsert(document(i, 2) for i in range(10))
+    docs.docs.namespace("zeta").upsert(document(i, 9) for i in range(10))
+    plan = docs.plan(embedder="new")
     assert plan.documents == 20
-    assert plan.tokens == 2 * sum(len(each.text.split()) + 2 for each in corpus(10))
+    assert plan.tokens == 10 * (2 + 2) + 10 * (9 + 2)
 
 
 def test_namespaces_do_not_come_by_migrating(bench: Any) -> None:
-    with pytest.raises(CollectionConflict, match="set namespaces = false"):
+    with pytest.raises(CollectionConflict, match="has namespaces = false"):
         bench().plan(namespaces=True)
 
 
@@ -261,7 +273,7 @@ def test_nothing_to_do(bench: Any) -> None:
 def test_what_apply_does_needs_no_migration(bench: Any, wanted: Any) -> None:
     plan = bench().plan(**wanted)
     assert plan.way is None
-    assert "`nestvec apply docs` suffices" in plan.advice[0]
+    assert "`nestvec apply docs` does it" in plan.advice[0]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +323,7 @@ def test_an_unfinished_migration_goes_on_and_costs_what_is_left(bench: Any) -> N
     adapter._pointers["docs"] = "docs_1"
     plan = docs.plan(embedder="new")
     assert plan.target == Place("here", "docs_7")
-    assert "(stage: copying): 5 of 20 documents are there" in plan.advice[-1]
+    assert "(stage: copying): it has 5 of 20 documents" in plan.advice[-1]
     assert plan.documents == 20
     assert plan.tokens == whole.tokens * 15 // 20
 
@@ -321,6 +333,39 @@ def test_a_shadow_of_something_else_is_not_gone_on_with(bench: Any) -> None:
     docs.shadow(7, embedder="free")
     docs.shadow(8, embedder="new", source="docs_3")
     assert docs.plan(embedder="new").target == Place("here", "docs_9")
+
+
+def test_going_back_to_what_it_was_uses_what_is_there(bench: Any) -> None:
+    docs = bench(chunking={"size": 1000})
+    docs.docs.upsert(document(i, 10) for i in range(20))
+    docs.shadow(2, embedder="new")
+    docs.client.adapter("here")._pointers["docs"] = "docs_2"
+    moved = Gate(State.MOVED, to=Place("here", "docs_2"))
+    docs.client.adapter("here").write_note(WriteNote("docs_1", GATE, moved.to_text()))
+    plan = docs.plan()
+    assert plan.target == Place("here", "docs_1")
+    assert "'docs_1' was this before" in plan.advice[-1]
+
+
+def test_a_switch_that_is_not_complete_is_completed_first(bench: Any) -> None:
+    docs = bench()
+    docs.shadow(2, embedder="new")
+    docs.client.adapter("here")._pointers["docs"] = "docs_2"
+    plan = docs.plan(embedder="new")
+    assert plan.way is None
+    assert "to its end first" in plan.advice[0]
+
+
+def test_a_shrunk_collection_needs_only_its_size_written_down(bench: Any) -> None:
+    docs = bench()
+    docs.docs.upsert(corpus(5))
+    small = docs.shadow(2, dimensions=8)
+    adapter = small.adapter("here")
+    adapter._pointers["docs"] = "docs_2"
+    adapter.write_note(WriteNote("docs_2", SUPERSEDES, Supersedes(32).to_text()))
+    plan = docs.plan()
+    assert plan.way is None
+    assert plan.reason == "it was shrunk to 8 dimensions: write dimensions = 8"
 
 
 def test_what_is_not_there_is_said(bench: Any) -> None:

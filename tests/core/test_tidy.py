@@ -208,6 +208,14 @@ def test_a_migration_that_has_begun_is_left_alone_unless_it_is_named(world: Worl
     assert world.there() == ["docs_2"]
 
 
+def test_what_was_gone_back_from_goes(world: World) -> None:
+    """Each of the two came from the other; neither of the migrations runs any more."""
+    world.make(1, live=True, source=Place("here", "docs_2"))
+    world.make(2, source=Place("here", "docs_1"), gate=Gate(State.MOVED, to=Place("here", "docs_1")))
+    assert [each.removed for each in world.client.cleanup("docs")] == [True]
+    assert world.there() == ["docs_1"]
+
+
 def test_a_shadow_of_a_generation_that_is_no_longer_live_goes(world: World) -> None:
     world.migrated()
     world.make(3, shadow=True, source=Place("here", "docs_1"), stage=Stage.COPYING, left=None)

@@ -69,7 +69,7 @@ def show_report(report: MigrationReport, *, shrunk: int | None = None, back: boo
         _show_failed(report)
         return
     if not report.switched:
-        say(f"{clean(report.collection)}: nothing to do: {report.reason or 'it is all that already'}")
+        say(f"{clean(report.collection)}: {report.reason}")
         return
     say(f"{clean(report.collection)} is {'back ' if back else ''}at {report.target} now:")
     for line in _report_lines(report):
@@ -85,8 +85,12 @@ def show_report(report: MigrationReport, *, shrunk: int | None = None, back: boo
 
 
 def _report_lines(report: MigrationReport) -> Iterator[str]:
+    size = f"{amount(report.documents, 'document')}, {amount(report.chunks, 'chunk')}"
+    if report.way is None:
+        yield f"{size}: {report.reason}"
+        return
     why = f" ({report.reason})" if report.reason else ""
-    yield f"{amount(report.documents, 'document')}, {amount(report.chunks, 'chunk')}: {_DID[report.way]}{why}"
+    yield f"{size}: {_DID[report.way]}{why}"
     yield (
         f"{report.brought:,} brought over by this run, {report.changed:,} of them because they changed meanwhile, "
         f"{report.deleted:,} deleted"

@@ -31,6 +31,8 @@ from nestvec.client.base import (
     wrapping,
 )
 from nestvec.client.generations import asked_of, at_hand, backends_of, own_names, sides_of
+from nestvec.client.lifecycle import Lifecycle, Steps
+from nestvec.client.steps import SyncSteps
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, Embedder
 from nestvec.drivers.pipeline import run_all
@@ -45,7 +47,7 @@ from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
 from nestvec.flows.migrate.estimate import estimate
-from nestvec.flows.migrate.report import MigrationPlan
+from nestvec.flows.migrate.report import MigrationPlan, MigrationReport, ProgressCallback
 from nestvec.flows.migrate.scenes import Sides
 from nestvec.flows.migrate.tidy import GenerationStatus, Removal, cleanup, statuses
 from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
@@ -216,6 +218,58 @@ class Nestvec:
         flow = cleanup(sides, self._runtime.wall, number=generation, dry=dry)
         return run(flow, self._pair(sides))
 
+    def migrate(
+        self,
+        name: str,
+        *,
+        questions: Sequence[str] = (),
+        documents: Iterable[Document] = (),
+        progress: ProgressCallback | None = None,
+    ) -> MigrationReport:
+        """Bring a collection from what it is to what the configuration says, without a pause for readers.
+
+        Another model, task, size, metric, storage, chunking or backend: what is stored is copied, computed or embedded
+        anew (see `Way`) into a new generation, which takes the collection's name when it is complete and verified; for
+        that, writers wait a lease and the time of a last pass. Run it again after an interruption: it goes on. From
+        another backend, or to keep open handles working, the configuration describes what the collection was in
+        `[collections.NAME.previous]`.
+
+        `questions` are asked before and after, to compare what is found; without them, stored documents ask.
+        `documents` give texts where they are not stored; they are all kept in memory. `progress` hears each stage.
+        Documents that can not be brought over are in the report, and then nothing was switched.
+
+        Raises `CollectionNotFound` where there is nothing to migrate, `Unsupported` for an adopted collection and for
+        missing texts, `CollectionConflict` while another migration runs, and `CollectionError` where what was brought
+        over is not what it should be; nothing was switched then.
+        """
+        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
+        return self._live(name, lifecycle.migrate(questions, documents))
+
+    def shrink(
+        self, name: str, dimensions: int, *, questions: Sequence[str] = (), progress: ProgressCallback | None = None
+    ) -> MigrationReport:
+        """Bring a collection to fewer dimensions, from the stored vectors alone: nothing is embedded.
+
+        Otherwise as `migrate`, with the configuration's other settings. Handles whose configuration still says the
+        longer vectors follow; write the new size into it afterwards. Raises `Unsupported` for a size that the model
+        has no prefixes of, and where more than the size differs so that texts would have to be embedded.
+        """
+        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
+        return self._live(name, lifecycle.shrink(dimensions, questions))
+
+    def rollback(
+        self, name: str, *, discard: bool = False, progress: ProgressCallback | None = None
+    ) -> MigrationReport:
+        """Go back to the generation that the collection was migrated or shrunk from.
+
+        What was written, changed and deleted since is brought over, embedded where the vectors differ; with `discard`
+        it is left behind. Going back twice is going forward again, and so is `migrate`. Raises `Unsupported` where no
+        migration made the collection, or where an embedder for what was written since is not in the configuration, and
+        `CollectionNotFound` where the earlier generation was cleaned up.
+        """
+        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
+        return self._live(name, lifecycle.rollback(discard=discard))
+
     def adapter(self, backend: str) -> Adapter:
         """The opened adapter of a backend block."""
         opened: Adapter = self._opened(self._adapters, self.config.backends, backend)
@@ -258,6 +312,14 @@ class Nestvec:
             with self._given_back:
                 self._in_flight.give(keys)
                 self._given_back.notify_all()
+
+    def _live(self, name: str, steps: Steps) -> MigrationReport:
+        """Take the steps of a migration; afterwards, this client's handles look again where their collections are."""
+        try:
+            return run(steps, SyncSteps(self))
+        finally:
+            if name in self._collections:
+                self._collections[name]._binding.forget()
 
     def _rotation(self, connection: Connection[Any]) -> FloatArray | None:
         """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""

@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nestvec.encoding.models import MODELS
-from nestvec.errors import CollectionConflict
 from nestvec.flows.migrate.routes import Way
 
 if TYPE_CHECKING:
     from nestvec.capabilities import ModelCapabilities
     from nestvec.chunking import Chunking
-    from nestvec.contract import CollectionInfo
     from nestvec.flows.migrate.routes import Route
-    from nestvec.specs import CollectionSpec, StoredCollection
-
-
-def as_stored(wanted: CollectionSpec, backend: str, info: CollectionInfo, stored: StoredCollection) -> CollectionSpec:
-    """The spec of what is stored, as far as its record tells; the rest is the wanted one's."""
-    return replace(
-        wanted,
-        backend=backend,
-        space=stored.space,
-        metric=stored.metric,
-        fields=stored.known_fields,
-        chunking=stored.chunking,
-        namespaces=stored.namespaces,
-        store_text=stored.store_text,
-        storage=stored.storage if info.storage is None else info.storage,
-        funnel=stored.funnel,
-    )
-
-
-def require_namespaces(was: CollectionSpec, now: CollectionSpec) -> None:
-    """Raise `CollectionConflict` where namespaces would come or go."""
-    if was.namespaces is not now.namespaces:
-        has = "has namespaces" if was.namespaces else "has no namespaces"
-        raise CollectionConflict(
-            f"collection {now.name!r} {has}, and a migration does not change that: set namespaces = "
-            f"{str(was.namespaces).lower()}, or ingest into a collection of another name"
-        )
+    from nestvec.specs import CollectionSpec
 
 
 def changes(was: CollectionSpec, now: CollectionSpec, way: Way) -> tuple[str, ...]:

@@ -12,21 +12,21 @@ from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Count, ListCollections
 from nestvec.flows import apply as apply_flows
 from nestvec.flows import gate as gates
-from nestvec.flows.base import Target, disagreements
+from nestvec.flows import shrunk
+from nestvec.flows.base import Target
 from nestvec.flows.copy import At, PairFlow, Side, at
 from nestvec.flows.documents import heads_only
 from nestvec.flows.gate import Place
-from nestvec.flows.migrate.differences import advice, as_stored, changes, require_namespaces
-from nestvec.flows.migrate.measure import Bill, Effort, Measure, bill, sample
+from nestvec.flows.migrate import find
+from nestvec.flows.migrate.differences import advice, changes
+from nestvec.flows.migrate.measure import Effort, Measure, bill, sample
 from nestvec.flows.migrate.places import Generation, Standing
-from nestvec.flows.migrate.report import MigrationPlan, Stage
+from nestvec.flows.migrate.report import MigrationPlan
 from nestvec.flows.migrate.routes import Way, route
-from nestvec.flows.migrate.scenes import Scene, Sides, look, nothing_live
-from nestvec.specs import StoredCollection
+from nestvec.flows.migrate.scenes import Scene, Sides, look
 
 if TYPE_CHECKING:
-    from nestvec.flows.apply import Change
-    from nestvec.flows.migrate.routes import Route
+    from nestvec.flows.migrate.measure import Bill
     from nestvec.specs import CollectionSpec
 
 
@@ -55,82 +55,88 @@ def estimate(asked: Asked) -> PairFlow[MigrationPlan]:
     """What a migration from what is stored to what is wanted would do and cost.
 
     Raises `CollectionNotFound` where no generation is live, `SpaceUnknown` where its record can not be read, and
-    `CollectionConflict` where namespaces would come or go.
+    `CollectionConflict` where two are live, or where namespaces would come or go.
     """
     scene = yield from look(asked.sides)
-    if scene.live is None:
-        raise nothing_live(asked.sides)
-    side, live = scene.live
-    was = as_stored(asked.wanted, live.place.backend, live.info, _stored(live))
-    require_namespaces(was, asked.wanted)
-    if side == "target":
+    half = find.half_done(scene.listed)
+    live = half or find.the_live(asked.wanted, scene.listed)
+    differing = find.differences(asked.wanted, live, asked.sides.wanted.capabilities)
+    said = (yield from _nothing_needed(asked, live)) if _on_target(asked, live) else None
+    if not differing.rebuild or said is not None:
+        plan = yield from _nothing(asked, live, said, in_place=differing.in_place)
+    else:
+        plan = yield from _something(asked, scene, live)
+    return plan if half is None else replace(plan, advice=(_TO_BE_ENDED, *plan.advice))
+
+
+_TO_BE_ENDED = "a switch was interrupted after the name had moved: migrating brings it to its end first"
+
+
+def _on_target(asked: Asked, live: Generation) -> bool:
+    return live.place.backend == asked.wanted.backend
+
+
+def _nothing_needed(asked: Asked, live: Generation) -> PairFlow[str | None]:
+    """What to write into the configuration, where the collection was shrunk and the configuration is of before."""
+    if asked.sides.previous is not None:
+        return None
+    stored = find.stored_of(live)
+    spec = yield from at("target", shrunk.shrunk_spec(asked.wanted, stored, live.place.physical))
+    return None if spec is None else f"it {shrunk.advice(asked.wanted, stored)}"
+
+
+def _nothing(asked: Asked, live: Generation, said: str | None, *, in_place: bool) -> PairFlow[MigrationPlan]:
+    reason, tips = said or "the database holds what the configuration says", []
+    if said is None and in_place:
         change = yield from at("target", apply_flows.plan(asked.sides.wanted))
-        if change.action != "conflict":
-            return (yield from _nothing(asked, live, change))
+        if change.action == "update":
+            reason = "apply suffices"
+            tips.append(f"`nestvec apply {asked.wanted.name}` does it: {'; '.join(change.details)}")
+    counted = yield from _counted(asked, live, live.place)
+    return replace(counted, way=None, reason=reason, writers_wait=0.0, advice=tuple(tips))
+
+
+def _something(asked: Asked, scene: Scene, live: Generation) -> PairFlow[MigrationPlan]:
+    was = find.spec_of(live, asked.wanted)
     found = route(was, asked.wanted)
-    target, begun = yield from _target(asked, scene, live)
-    plan = yield from _counted(asked, side, live, found, target)
-    tips, left = [*advice(was, asked.wanted, found, asked.models)], plan.documents
+    begun = find.resting_place(asked.wanted, live, scene.listed)
+    target = begun.place if begun is not None else (yield from _next(asked))
+    counted = yield from _counted(asked, live, target)
+    tips, left = [*advice(was, asked.wanted, found, asked.models)], counted.documents
     if begun is not None:
         done: int = yield At("target", Count(begun.place.physical, heads_only(None)))
-        tips.append(_goes_on(begun, done, plan.documents))
-        left = max(0, plan.documents - done)
-    plan = replace(plan, changes=changes(was, asked.wanted, found.way))
+        tips.append(_goes_on(begun, done, counted.documents))
+        left = max(0, counted.documents - done)
+    plan = replace(counted, way=found.way, reason=found.reason, changes=changes(was, asked.wanted, found.way))
     if found.way is Way.EMBED:
-        plan, remarks = yield from _with_costs(asked, side, live, plan, left)
+        plan, remarks = yield from _with_costs(asked, live, plan, left)
         tips += remarks
     return replace(plan, advice=tuple(tips))
 
 
-def _stored(live: Generation) -> StoredCollection:
-    return StoredCollection.read(live.info.record, live.place.physical) if live.stored is None else live.stored
-
-
-def _nothing(asked: Asked, live: Generation, change: Change) -> PairFlow[MigrationPlan]:
-    tips: tuple[str, ...] = ()
-    if change.action == "update":
-        tips = (f"`nestvec apply {asked.wanted.name}` suffices: {'; '.join(change.details)}",)
-    reason = "the database holds what the configuration says" if change.action == "none" else "apply suffices"
-    documents: int = yield At("target", Count(live.place.physical, heads_only(None)))
-    chunks: int = yield At("target", Count(live.place.physical))
-    return MigrationPlan(asked.wanted.name, None, reason, live.place, live.place, documents, chunks, advice=tips)
-
-
-def _target(asked: Asked, scene: Scene, live: Generation) -> PairFlow[tuple[Place, Generation | None]]:
-    """Where it would go; and the shadow with which it would go on, if there is one."""
-    wanted = asked.sides.wanted
-    for side, each in reversed(scene.generations):
-        if side == "target" and resumable(asked.sides, each, live.place):
-            return each.place, each
-    rules = wanted.capabilities.names
+def _next(asked: Asked) -> PairFlow[Place]:
+    """The place of a new generation."""
+    binding = asked.sides.wanted
+    rules, name = binding.capabilities.names, binding.spec.name
     names: Sequence[str] = yield At("target", ListCollections())
-    taken = [number for name in names if (number := rules.generation(wanted.spec.name, name)) is not None]
-    return Place(wanted.spec.backend, rules.physical(wanted.spec.name, max(taken, default=0) + 1)), None
+    taken = [number for each in names if (number := rules.generation(name, each)) is not None]
+    return Place(binding.spec.backend, rules.physical(name, max(taken, default=0) + 1))
 
 
-def resumable(sides: Sides, each: Generation, live: Place) -> bool:
-    """Whether a migration to what is wanted would go on with this generation."""
-    journal, stored, binding = each.journal, each.stored, sides.wanted
-    if each.standing is not Standing.SHADOW or journal is None or stored is None:
-        return False
-    if journal.stage is Stage.DONE or journal.source != live or stored.space != binding.spec.space:
-        return False
-    return not disagreements(binding.spec, each.info, stored, binding.capabilities)
-
-
-def _counted(asked: Asked, side: Side, live: Generation, found: Route, target: Place) -> PairFlow[MigrationPlan]:
+def _counted(asked: Asked, live: Generation, target: Place) -> PairFlow[MigrationPlan]:
+    side: Side = "target" if _on_target(asked, live) else "source"
     documents: int = yield At(side, Count(live.place.physical, heads_only(None)))
     chunks: int = yield At(side, Count(live.place.physical))
     wait = gates.drain(asked.sides.wanted.lease) + gates.POLL
-    name, reason = asked.wanted.name, found.reason
-    return MigrationPlan(name, found.way, reason, live.place, target, documents, chunks, writers_wait=wait)
+    return MigrationPlan(asked.wanted.name, None, "", live.place, target, documents, chunks, writers_wait=wait)
 
 
 def _with_costs(
-    asked: Asked, side: Side, live: Generation, plan: MigrationPlan, left: int
+    asked: Asked, live: Generation, plan: MigrationPlan, left: int
 ) -> PairFlow[tuple[MigrationPlan, list[str]]]:
     """With what embedding the documents that are left takes, and what is to be said about that."""
-    spec, stored = asked.wanted, _stored(live)
+    spec, stored = asked.wanted, find.stored_of(live)
+    side: Side = "target" if _on_target(asked, live) else "source"
     measure = Measure(spec, asked.count, asked.folder)
     effort = Effort()
     if left:
@@ -169,8 +175,11 @@ def _remarks(asked: Asked, measure: Measure, effort: Effort, costs: Bill) -> lis
 
 
 def _goes_on(begun: Generation, done: int, documents: int) -> str:
-    stage = begun.journal.stage.value if begun.journal is not None else ""
-    return (
-        f"an unfinished migration goes on with {begun.place.physical!r} (stage: {stage}): {done:,} of {documents:,} "
-        f"documents are there; tokens, requests, money and time are those of the rest"
-    )
+    rest = "tokens, requests, money and time are of the rest"
+    if begun.standing is Standing.SHADOW:
+        stage = begun.journal.stage.value if begun.journal is not None else "created"
+        first = f"an unfinished migration goes on with {begun.place.physical!r} (stage: {stage})"
+    else:
+        first = f"{begun.place.physical!r} was this before, and is used again"
+        rest += ", at least: those that changed since come on top"
+    return f"{first}: it has {done:,} of {documents:,} documents; {rest}"

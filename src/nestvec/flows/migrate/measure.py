@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nestvec.specs import CollectionSpec
     from nestvec.types import Record
 
-#: Records whose texts are read at most; documents among which they are chosen; namespaces that are looked into.
+#: About how many records' texts are read; documents among which they are chosen; namespaces that are looked into.
 SAMPLE, CANDIDATES, NAMESPACES = 1000, 10_000, 50
 _PAGE = 1000
 
@@ -105,8 +105,6 @@ def sample(
     effort = Effort()
     for tenant, keys in chosen.items():
         for start in range(0, len(keys), BLOCK):
-            if effort.stored >= SAMPLE:
-                return effort
             found = yield from whole(target, keys[start : start + BLOCK], tenant)
             for key, parts in found.items():
                 effort += _one(key, [record for record, _ in parts], texts, measure)
@@ -178,7 +176,7 @@ def bill(effort: Effort, spec: CollectionSpec, documents: int, chunks: int, pric
 def _requests(effort: Effort, spec: CollectionSpec, documents: int, chunks: int) -> int:
     """How many requests there are at least: what is brought over together goes to the embedder together."""
     if spec.space.late_chunking:
-        return max(documents, math.ceil(effort.requests * documents / effort.documents))
+        return math.ceil(effort.requests * documents / effort.documents)
     blocks = math.ceil(documents / BLOCK)
     each = effort.chunks * chunks / effort.stored / blocks
     return blocks * max(1, math.ceil(each / spec.model.batch))

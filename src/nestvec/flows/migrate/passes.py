@@ -61,6 +61,8 @@ class Crossing:
     progress: Callable[[Progress], object] | None = None
     #: Bring nothing over; only count what differs.
     dry: bool = False
+    #: The target was in use before: what it holds in other chunks than it would get now is left as it is.
+    used: bool = False
 
 
 Picked: TypeAlias = tuple[str, str | None, str]
@@ -165,6 +167,8 @@ def _same(job: Crossing, head: Head, state: State) -> bool:
     there = state.sound
     if there is None:
         return False
+    if job.used:
+        return (head.document_hash, head.metadata_hash) == (there.document_hash, there.metadata_hash)
     if job.way is not Way.EMBED:
         return there.version == head.version
     known = (head.document_hash, head.metadata_hash, job.target.spec.layout)
@@ -188,15 +192,15 @@ def _bring(job: Crossing, keys: Sequence[str], tenant: str | None) -> PairFlow[T
         first = yield from _bring(job, keys[:half], tenant)
         return first + (yield from _bring(job, keys[half:], tenant))
     bring = _embed if job.way is Way.EMBED else _place
-    return (yield from at("target", _quietly(bring(job, found, tenant))))
+    return (yield from at("target", quietly(bring(job, found, tenant))))
 
 
-def _quietly(flow: Flow[T]) -> Flow[T]:
-    """Without the events of single documents: to listeners, nothing was written to or deleted from the collection."""
+def quietly(flow: Flow[T]) -> Flow[T]:
+    """Without the events of single documents and searches: to listeners, nothing was done to the collection."""
     try:
         request = next(flow)
         while True:
-            if isinstance(request, Emit) and request.event.name.startswith("document_"):
+            if isinstance(request, Emit) and request.event.name.startswith(("document_", "search_")):
                 request = flow.send(None)
                 continue
             try:
@@ -334,7 +338,7 @@ def _backward(job: Crossing, tenant: str | None) -> PairFlow[Tally]:
         reason = "it was deleted, and the other generation still has it"
         return Tally(failed=tuple(FailedDocument(key, f"document {key!r:.80}: {reason}") for key in gone))
     for block in _blocks(gone, BLOCK):
-        yield from at("target", _quietly(delete(job.target, block, tenant)))
+        yield from at("target", quietly(delete(job.target, block, tenant)))
     return Tally(deleted=len(gone))
 
 

@@ -37,6 +37,12 @@ class Scene:
     generations: tuple[tuple[Side, Generation], ...]
 
     @property
+    def listed(self) -> list[Generation]:
+        """The generations, those where it is wanted first."""
+        first = [each for side, each in self.generations if side == "target"]
+        return first + [each for side, each in self.generations if side == "source"]
+
+    @property
     def live(self) -> tuple[Side, Generation] | None:
         """The one that is read and written; where it is wanted, if there are two while a switch comes to its end."""
         found = [(side, each) for side, each in self.generations if each.standing is Standing.LIVE]

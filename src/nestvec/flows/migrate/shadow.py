@@ -1,0 +1,95 @@
+"""The generation that a migration fills: made, found again, or one that was gone back from."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nestvec.contract import Create, ListCollections, WriteNote
+from nestvec.flows.base import Binding, Flow, Target
+from nestvec.flows.gate import Place, State
+from nestvec.flows.migrate.places import SHADOW, Generation, Journal, Standing, write_journal
+from nestvec.flows.migrate.report import Stage
+from nestvec.specs import StoredCollection
+
+if TYPE_CHECKING:
+    from nestvec.specs import CollectionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """Where a migration goes. `used`: it was live once. `closed`: its gate says that it moved."""
+
+    place: Place
+    binding: Binding
+    journal: Journal
+    used: bool = False
+    closed: bool = False
+
+    @property
+    def physical(self) -> str:
+        """Its name on its backend."""
+        return self.place.physical
+
+
+def pinned(binding: Binding, physical: str, stored: StoredCollection) -> Binding:
+    """A binding that never asks where its pointer leads, nor whether a gate is open: for whoever migrates."""
+    return replace(binding, target=Target(physical, stored, math.inf), standing=None)
+
+
+def prepare(
+    wanted: Binding, source: Place, stored: StoredCollection, chosen: Generation | None, notes: Mapping[str, str]
+) -> Flow[Shadow]:
+    """Make the next generation, or go on with the one that was chosen. `stored` is what the source's record says."""
+    if chosen is None or chosen.standing is Standing.SHADOW:
+        number = chosen.number if chosen is not None else (yield from _next(wanted))
+        shadow = yield from _make(wanted, number, source, stored, chosen.journal if chosen is not None else None)
+    else:
+        shadow = yield from _reuse(wanted, source, chosen)
+    for name, text in notes.items():
+        yield WriteNote(shadow.physical, name, text)
+    return shadow
+
+
+def _next(wanted: Binding) -> Flow[int]:
+    """A number that no collection has, whoever made it."""
+    spec, rules = wanted.spec, wanted.capabilities.names
+    existing: Sequence[str] = yield ListCollections()
+    return (
+        max((number for name in existing if (number := rules.generation(spec.name, name)) is not None), default=0) + 1
+    )
+
+
+def _make(
+    wanted: Binding, number: int, source: Place, stored: StoredCollection, journal: Journal | None
+) -> Flow[Shadow]:
+    """Create it, or complete what an interrupted run created: `Create` may be repeated."""
+    spec = wanted.spec
+    physical = wanted.capabilities.names.physical(spec.name, number)
+    record = spec.record(number, stored.known_fields) | {SHADOW: True}
+    yield _creation(spec, physical, record)
+    if journal is None:
+        journal = yield from _begin(wanted, physical, source)
+    binding = pinned(wanted, physical, StoredCollection.read(record, physical))
+    return Shadow(Place(spec.backend, physical), binding, journal)
+
+
+def _creation(spec: CollectionSpec, physical: str, record: dict[str, object]) -> Create:
+    return Create(physical, spec.vectors, spec.metric, spec.fields, record, spec.namespaces, spec.options, spec.storage)
+
+
+def _reuse(wanted: Binding, source: Place, chosen: Generation) -> Flow[Shadow]:
+    """One that was live before: a pass brings what it lacks. Its journal now leads to where the pointer is."""
+    physical, journal = chosen.place.physical, chosen.journal
+    if journal is None or journal.source != source or journal.stage is Stage.DONE:
+        journal = yield from _begin(wanted, physical, source)
+    stored = StoredCollection.read(chosen.info.record, physical)
+    closed = chosen.gate is not None and chosen.gate.state is State.MOVED
+    return Shadow(chosen.place, pinned(wanted, physical, stored), journal, used=True, closed=closed)
+
+
+def _begin(wanted: Binding, physical: str, source: Place) -> Flow[Journal]:
+    return (yield from write_journal(physical, Journal(uuid.uuid4().hex, source, started=wanted.wall())))
