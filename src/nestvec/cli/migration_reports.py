@@ -90,7 +90,7 @@ def _report_lines(report: MigrationReport) -> Iterator[str]:
         yield f"{size}: {report.reason}"
         return
     why = f" ({report.reason})" if report.reason else ""
-    yield f"{size}: {_DID[report.way]}{why}"
+    yield f"{size}: {_DID[report.way]}{why}" if report.brought else size
     yield (
         f"{report.brought:,} brought over by this run, {report.changed:,} of them because they changed meanwhile, "
         f"{report.deleted:,} deleted"
@@ -129,7 +129,10 @@ def interruption(collection: str, stage: Stage | None) -> str:
         return f"interrupted after {clean(collection)} was switched; run the same command again to complete it"
     again = "run the same command again to go on, nothing is done twice"
     if stage is Stage.SWITCHING:
-        return f"interrupted while it switched: writers wait until you {again}"
+        return (
+            f"interrupted while it switched: the name may lead to the new generation already (`nestvec generations "
+            f"{clean(collection)}` tells); run the same command again to bring it to its end"
+        )
     if stage is Stage.DRAINING:
         return f"interrupted: nothing was switched, and writers go on after a moment; {again}"
     return f"interrupted: nothing was switched; {again}"

@@ -92,7 +92,7 @@ def _show(removals: Sequence[Removal], word: str) -> None:
         say("nothing to remove: there is only the live generation")
     for each in removals:
         what = each.generation
-        done = word if each.removed else "stays"
-        place = f"{what.physical} on backend {what.backend}"
         size = amount(what.chunks, "chunk")
-        say(f"{'-' if each.removed else '='} {place} ({what.standing.value}, {size}): {done}: {each.reason}")
+        why = "" if each.reason == what.standing.value else f": {each.reason}"
+        mark, done = ("-", word) if each.removed else ("=", "stays")
+        say(f"{mark} {what.physical} on backend {what.backend} ({what.standing.value}, {size}) {done}{why}")

@@ -130,7 +130,7 @@ def _verdict(sides: Sides, scene: Scene, each: Generation, wall: float, *, named
     if free is not None and wall < free:
         until = _moment(free).isoformat(timespec="seconds")
         return _Verdict(removed=False, reason=f"readers may still be on it until {until}")
-    return _Verdict(removed=True, reason="retired: going back to it is not possible afterwards")
+    return _Verdict(removed=True, reason="retired")
 
 
 def _under_way(scene: Scene, each: Generation) -> bool:
