@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from nestvec.errors import (
     CollectionError,
     CollectionNotFound,
     InvalidInput,
+    SpaceError,
     Unsupported,
 )
 from nestvec.flows import gate
@@ -39,6 +41,7 @@ MATCHING = {"purpose": "matching"}
 METRIC = {"metric": "dot"}
 ELSEWHERE = {"backend": "other"}
 USUAL = {"purpose": "retrieval", "metric": "cosine", "late_chunking": False, "storage": "float32", "store_text": True}
+REGISTRY = test_registry()
 _STORES = itertools.count()
 
 
@@ -85,7 +88,7 @@ class World:
         }
         policy = RetryPolicy(attempts=1)
         runtime = Runtime(
-            test_registry(), self.time.clock, retry=policy, wall=self.time.wall, pause=self.time.pass_, lease=30.0
+            REGISTRY, self.time.clock, retry=policy, wall=self.time.wall, pause=self.time.pass_, lease=30.0
         )
         self.opened.append(connect(values, runtime))
         return self.opened[-1]
@@ -182,3 +185,183 @@ def test_everything_arrives(world: Any, case: str) -> None:
     again = client.migrate("docs")
     assert (again.way, again.switched) == (None, False)
     assert "nothing to do" in again.reason
+
+
+def write(client: Nestvec) -> list[Document]:
+    """Replace, change, add and delete documents of the corpus; returns what there is then."""
+    docs = client["docs"]
+    changed = [document("d3", 1, "other"), document("d4", 6, year=1999), document("new", 9)]
+    docs.upsert(changed)
+    docs.delete(["d5", "d6"])
+    kept = {each.id: each for each in [*corpus(), *changed]}
+    return [each for key, each in kept.items() if key not in ("d5", "d6")]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_going_back_brings_what_was_written_since_and_touches_nothing_else(world: Any, case: str) -> None:
+    wanted, _ = CASES[case]
+    there = world()
+    filled(there)
+    client = there.open(wanted)
+    client.migrate("docs")
+    documents = write(client)
+    report = client.rollback("docs")
+    assert (report.switched, report.brought, report.deleted, report.failed) == (True, 3, 2, ())
+    assert report.source.backend == client["docs"].spec.backend
+    assert report.target == Place("store", "docs_1")
+    assert report.documents == len(documents)
+    whole(there.open(), documents)
+    settled(there, documents, {})
+
+
+def test_going_forward_again_uses_what_was_gone_back_from(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(MATCHING)
+    client.migrate("docs")
+    client.rollback("docs")
+    documents = write(there.open())
+    recorded: Any = client.embedder("model")
+    recorded.requests.clear()
+    report = client.migrate("docs")
+    assert (report.switched, report.brought, report.deleted, report.target.physical) == (True, 3, 2, "docs_2")
+    assert {group.key for request in recorded.requests for group in request.groups} == {"d3", "new"}
+    settled(there, documents, MATCHING)
+    assert client.rollback("docs").brought == 0
+    settled(there, documents, {})
+
+
+def test_going_back_without_what_was_written_since(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(MATCHING)
+    client.migrate("docs")
+    write(client)
+    report = client.rollback("docs", discard=True)
+    assert (report.way, report.switched, report.brought, report.documents) == (None, True, 0, 12)
+    assert "left behind" in report.reason
+    settled(there, corpus(), {})
+
+
+def test_going_back_needs_the_old_embedder_only_for_what_changed(world: Any) -> None:
+    there = world(embedder="old")
+    there.embedders = {"old": {"use": "recording", "model": "old"}}
+    filled(there)
+    there.embedders["new"] = {"use": "recording", "model": "new"}
+    client = there.open({"embedder": "new"})
+    client.migrate("docs")
+    del there.embedders["old"]
+    alone = there.open({"embedder": "new"}, previous=False)
+    back = alone.rollback("docs")
+    assert (back.switched, back.brought) == (True, 0)
+    assert alone.migrate("docs").switched
+    write(alone)
+    with pytest.raises(Unsupported, match=r"5 documents changed since.*\[collections.docs.previous\].*--discard"):
+        alone.rollback("docs")
+    assert len(contents(alone)) == 11
+    alone["docs"].upsert([document("more")])
+    assert alone.rollback("docs", discard=True).switched
+    there.embedders = {"old": {"use": "recording", "model": "old"}}
+    settled(there, corpus(), {})
+
+
+def test_nothing_to_go_back_to(world: Any) -> None:
+    there = world()
+    client = filled(there)
+    with pytest.raises(Unsupported, match="not made by a migration"):
+        client.rollback("docs")
+    client = there.open(SHORTER)
+    client.migrate("docs")
+    client.adapter("store").drop(Drop("docs_1"))
+    with pytest.raises(CollectionNotFound, match="no longer there"):
+        client.rollback("docs")
+
+
+# ---------------------------------------------------------------- dying anywhere
+
+METHODS = (
+    *("resolve", "describe", "list_collections", "create", "update", "point", "unpoint", "drop", "write_note"),
+    *("read_note", "write", "remove", "fetch", "scroll", "count", "tenants", "query"),
+)
+
+
+class Killed(BaseException):
+    """As a process ends: nothing can be done about it, and nothing is answered any more."""
+
+
+class Death:
+    """Comes at the n-th call to a backend or embedder: before it had any effect, or after that."""
+
+    def __init__(self, client: Nestvec, left: int, *, after: bool) -> None:
+        self.left, self.after, self.calls = left, after, 0
+        for plugin, methods in [
+            *((client.adapter(name), METHODS) for name in client.config.backends),
+            *((client.embedder(name), ("encode",)) for name in client.config.embedders),
+        ]:
+            for method in methods:
+                setattr(plugin, method, self._mortal(getattr(plugin, method)))
+
+    def _mortal(self, method: Any) -> Any:
+        def call(request: Any) -> Any:
+            self.calls += 1
+            if self.calls > self.left + 1 or (self.calls == self.left + 1 and not self.after):
+                raise Killed
+            answer = method(request)
+            if self.calls == self.left + 1:
+                raise Killed
+            return answer
+
+        return call
+
+
+def answers(world: World, wanted: dict[str, Any]) -> list[dict[str, tuple[str, Any]]]:
+    """What handles of the one and of the other configuration read, where they read anything."""
+    found = []
+    for client in (world.open(), world.open(wanted)):
+        with contextlib.suppress(CollectionError, SpaceError):
+            found.append(contents(client))
+    return found
+
+
+def settled(world: World, documents: list[Document], wanted: dict[str, Any]) -> None:
+    """Nothing of the migration is left but its journal."""
+    client = world.open(wanted or None)
+    whole(client, documents)
+    backend = client["docs"].spec.backend
+    physical = client.adapter(backend)._pointers["docs"]  # type: ignore[attr-defined]
+    made = [(name, each) for name in world.stores for each in client.adapter(name)._collections]  # type: ignore[attr-defined]
+    assert len(made) == 2, "there is another shadow"
+    assert "shadow" not in client.adapter(backend)._collections[physical].info.record  # type: ignore[attr-defined]
+    journal = Journal.from_text(client.adapter(backend).read_note(ReadNote(physical, NOTE)), physical)  # type: ignore[arg-type]
+    assert journal.stage is Stage.DONE
+    assert journal.left is not None
+    held = client.adapter(journal.source.backend).read_note(ReadNote(journal.source.physical, gate.NOTE))
+    assert Gate.from_text(held or "", "docs_1") == Gate(State.MOVED, to=Place(backend, physical))
+    assert client.adapter(backend).read_note(ReadNote(physical, gate.NOTE)) is None
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it", "after it"])
+@pytest.mark.parametrize("case", CASES)
+def test_it_may_die_at_any_request_and_goes_on(case: str, after: bool) -> None:
+    wanted, way = CASES[case]
+    for death in itertools.count():
+        world = World()
+        documents = corpus(3)
+        filled(world, documents)
+        client = world.open(wanted)
+        mortal = Death(client, death, after=after)
+        try:
+            report = client.migrate("docs")
+        except Killed:
+            report = None
+        if report is not None:
+            assert death > 30, "it was never killed"
+            break
+        assert expected(documents) in answers(world, wanted), f"nobody answers after death {death}"
+        rerun = world.open(wanted)
+        report = rerun.migrate("docs")
+        assert report.switched or "nothing to do" in report.reason, death
+        assert report.way in (way, None)
+        settled(world, documents, wanted)
+        world.close()
+    world.close()
