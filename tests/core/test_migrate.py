@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nestvec.artifacts import About, save
-from nestvec.client import Nestvec, connect
+from nestvec.client import Collection, Nestvec, connect
 from nestvec.client.base import Runtime
 from nestvec.contract import Drop, ReadNote, WriteNote
 from nestvec.drivers.retry import RetryPolicy
@@ -31,7 +31,7 @@ from nestvec.errors import (
 from nestvec.flows import gate
 from nestvec.flows.gate import Gate, Place, State
 from nestvec.flows.migrate.places import NOTE, Journal
-from nestvec.flows.migrate.report import Stage
+from nestvec.flows.migrate.report import MigrationReport, Stage
 from nestvec.flows.migrate.routes import Way
 from nestvec.testing.registry import test_registry
 from nestvec.types import DENSE, Document
@@ -122,16 +122,21 @@ def corpus(count: int = 12) -> list[Document]:
     return [document(f"d{i}", 2 + i) for i in range(count)]
 
 
+def handle(client: Nestvec) -> Collection:
+    docs = client["docs"]
+    return docs.namespace("acme") if docs.spec.namespaces else docs
+
+
 def filled(world: World, documents: list[Document] | None = None) -> Nestvec:
     client = world.open()
     client.apply()
-    client["docs"].upsert(documents or corpus())
+    handle(client).upsert(documents or corpus())
     return client
 
 
 def contents(client: Nestvec) -> dict[str, tuple[str, Any]]:
     """Every document that can be read by the collection's name."""
-    pages = list(client["docs"].scroll(group_by_document=True))
+    pages = list(handle(client).scroll(group_by_document=True))
     return {record.document_id: (record.text, record.metadata) for page in pages for record in page.records}
 
 
@@ -142,7 +147,7 @@ def expected(documents: list[Document]) -> dict[str, tuple[str, Any]]:
 def whole(client: Nestvec, documents: list[Document]) -> None:
     """The collection holds exactly these documents, no chunk twice, and each is found by its own text."""
     assert contents(client) == expected(documents)
-    docs = client["docs"]
+    docs = handle(client)
     spec = docs.spec
     physical = client.adapter(spec.backend)._pointers["docs"]  # type: ignore[attr-defined]
     points = client.adapter(spec.backend)._collections[physical].points.values()  # type: ignore[attr-defined]
@@ -269,6 +274,9 @@ def test_going_forward_again_uses_what_was_gone_back_from(world: Any) -> None:
     assert {group.key for request in recorded.requests for group in request.groups} == {"d3", "new"}
     settled(there, documents, MATCHING)
     assert client.rollback("docs").brought == 0
+    again = client.rollback("docs")
+    assert (again.way, again.switched) == (None, False)
+    assert "gone back to already, from 'docs_2'" in again.reason
     settled(there, documents, {})
 
 
@@ -659,28 +667,93 @@ def settled(world: World, documents: list[Document], wanted: dict[str, Any]) -> 
     assert client.adapter(backend).read_note(ReadNote(physical, gate.NOTE)) is None
 
 
+class Act:
+    """What may die: how it begins, what is run, and what the collection is afterwards."""
+
+    def __init__(
+        self, before: dict[str, Any], wanted: dict[str, Any], run: Callable[[Nestvec], MigrationReport]
+    ) -> None:
+        self.before, self.wanted, self.run = before, wanted, run
+
+    def begin(self, world: World) -> None:
+        filled(world, corpus(3))
+
+    @property
+    def after(self) -> dict[str, Any]:
+        return self.wanted
+
+
+class Back(Act):
+    """Going back, after something was written."""
+
+    def begin(self, world: World) -> None:
+        filled(world, corpus(3))
+        client = world.open(self.wanted)
+        client.migrate("docs")
+        client["docs"].upsert([document("d1", 5, "second")])
+        client["docs"].upsert(corpus(3))
+
+    @property
+    def after(self) -> dict[str, Any]:
+        return {}
+
+
+class Again(Back):
+    """Going forward after having gone back."""
+
+    def begin(self, world: World) -> None:
+        super().begin(world)
+        world.open(self.wanted).rollback("docs")
+
+    @property
+    def after(self) -> dict[str, Any]:
+        return self.wanted
+
+
+def migrating(client: Nestvec) -> MigrationReport:
+    return client.migrate("docs")
+
+
+def shrinking(client: Nestvec) -> MigrationReport:
+    return client.shrink("docs", 8)
+
+
+def going_back(client: Nestvec) -> MigrationReport:
+    return client.rollback("docs")
+
+
+ACTS = {
+    **{case: Act({}, wanted, migrating) for case, (wanted, _) in CASES.items()},
+    "namespaces": Act({"namespaces": True}, MATCHING, migrating),
+    "shrink": Act({}, SHORTER, shrinking),
+    **{f"back, {case}": Back({}, CASES[case][0], going_back) for case in ("embed", "derive elsewhere")},
+    **{f"again, {case}": Again({}, CASES[case][0], migrating) for case in ("embed", "copy elsewhere")},
+}
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before it", "after it"])
-@pytest.mark.parametrize("case", CASES)
-def test_it_may_die_at_any_request_and_goes_on(case: str, after: bool) -> None:
-    wanted, way = CASES[case]
+@pytest.mark.parametrize("name", ACTS)
+def test_it_may_die_at_any_request_and_goes_on(name: str, after: bool) -> None:
+    act = ACTS[name]
     for death in itertools.count():
-        world = World()
-        documents = corpus(3)
-        filled(world, documents)
-        client = world.open(wanted)
-        Death(client, death, after=after)
-        try:
-            report = client.migrate("docs")
-        except Killed:
-            report = None
+        world = World(act.before)
+        act.begin(world)
+        report = dying(world, act, death, after=after)
         if report is not None:
             assert death > 30, "it was never killed"
             break
-        assert expected(documents) in answers(world, wanted), f"nobody answers after death {death}"
-        rerun = world.open(wanted)
-        report = rerun.migrate("docs")
-        assert report.switched or "nothing to do" in report.reason, death
-        assert report.way in (way, None)
-        settled(world, documents, wanted)
+        assert expected(corpus(3)) in answers(world, act.wanted), f"nobody answers after death {death}"
+        report = act.run(world.open(act.wanted))
+        assert report.switched or "nothing to do" in report.reason
+        settled(world, corpus(3), act.after)
         world.close()
     world.close()
+
+
+def dying(world: World, act: Act, death: int, *, after: bool) -> MigrationReport | None:
+    client = world.open(act.wanted)
+    Death(client, death, after=after)
+    try:
+        return act.run(client)
+    except Killed:
+        return None

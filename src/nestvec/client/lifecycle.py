@@ -148,12 +148,17 @@ class Lifecycle:
 
     def rollback(self, *, discard: bool) -> Steps:
         """To the generation that the live one came from."""
-        live, found, _ = yield from self._look(self.spec)
+        live, found, ended = yield from self._look(self.spec)
         origin = find.origin_of(live)
+        if live.journal is not None and live.journal.back:
+            find.require_free(live, found, None)
+            if ended:
+                return (yield from self._already(live, ended, in_place=False))
+            return self._nothing(live, f"nothing to do: it was gone back to already, from {origin}")
         chosen = yield from self._generation(origin)
         wanted = self._as_stored(chosen)
         way = route(self._as_stored(live), wanted)
-        return (yield from self._go(wanted, live, [*found, chosen], way, (), chosen=chosen, leaves=discard))
+        return (yield from self._go(wanted, live, [*found, chosen], way, (), chosen=chosen, leaves=discard, back=True))
 
     # ------------------------------------------------------------------ looking
 
@@ -226,6 +231,7 @@ class Lifecycle:
         *,
         chosen: Generation | None = None,
         leaves: bool = False,
+        back: bool = False,
         notes: Mapping[str, str] | None = None,
         texts: Mapping[str, str] | None = None,
     ) -> Steps:
@@ -247,6 +253,7 @@ class Lifecycle:
             asks=before is not None and after is not None,
             embeds=after is not None or way.way is not Way.EMBED,
             leaves=leaves,
+            back=back,
             progress=self.progress,
         )
         report: MigrationReport = yield Between(source, target, migrate(job), lambda: lift(job.hold))
