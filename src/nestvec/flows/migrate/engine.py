@@ -189,7 +189,8 @@ def _bring(job: Job, crossing: Crossing, shadow: Shadow) -> PairFlow[_Done]:
     if tally.failed:
         return done
     yield from _at_stage(shadow, Stage.VERIFYING)
-    job.tell(Stage.VERIFYING)
+    asked = not job.questions or job.asks
+    job.tell(Stage.VERIFYING, "" if asked else "no embedder gives the stored space: documents ask instead of questions")
     pairs = yield from twins(crossing, tally.sample)
     seen = yield from overlap(crossing, pairs, job.questions, ask=job.asks)
     return replace(done, verified=compare(crossing, pairs), overlap=seen)
