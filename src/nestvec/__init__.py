@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from nestvec.errors import NestvecError
     from nestvec.filters import F
+    from nestvec.flows.migrate.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
     from nestvec.flows.scroll import Matrix, Page
     from nestvec.spaces import EmbeddingSpace
     from nestvec.types import Document, Hit, Record, Report
@@ -36,8 +37,12 @@ __all__ = [
     "F",
     "Hit",
     "Matrix",
+    "MigrationPlan",
+    "MigrationProgress",
+    "MigrationReport",
     "Nestvec",
     "NestvecError",
+    "Overlap",
     "Page",
     "Record",
     "Report",
@@ -52,6 +57,9 @@ _HOME = {
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec.client"),
     **dict.fromkeys(("Document", "Hit", "Record", "Report"), "nestvec.types"),
     **dict.fromkeys(("Matrix", "Page"), "nestvec.flows.scroll"),
+    **dict.fromkeys(
+        ("MigrationPlan", "MigrationProgress", "MigrationReport", "Overlap"), "nestvec.flows.migrate.report"
+    ),
     "EmbeddingSpace": "nestvec.spaces",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",

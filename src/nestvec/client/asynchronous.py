@@ -265,9 +265,10 @@ class AsyncNestvec:
         """Go back to the generation that the collection was migrated or shrunk from.
 
         What was written, changed and deleted since is brought over, embedded where the vectors differ; with `discard`
-        it is left behind. Going back twice is going forward again, and so is `migrate`. Raises `Unsupported` where no
-        migration made the collection, or where an embedder for what was written since is not in the configuration, and
-        `CollectionNotFound` where the earlier generation was cleaned up.
+        it is left behind. Once back, `migrate` (or `shrink`) goes forward again, with what was written meanwhile.
+
+        Raises `Unsupported` where no migration made the collection, or where an embedder for what was written since is
+        not in the configuration, and `CollectionNotFound` where the earlier generation was cleaned up.
         """
         lifecycle = Lifecycle(self.config, self._runtime, name, progress)
         return await self._live(name, lifecycle.rollback(discard=discard))

@@ -21,8 +21,8 @@ from nestvec.flows.copy import PairFlow
 from nestvec.flows.layout import hash_text
 from nestvec.flows.migrate import find
 from nestvec.flows.migrate.engine import Job, counted, migrate
-from nestvec.flows.migrate.places import Generation, generations
-from nestvec.flows.migrate.report import MigrationReport
+from nestvec.flows.migrate.places import Generation, Standing, generations
+from nestvec.flows.migrate.report import MigrationReport, Stage
 from nestvec.flows.migrate.routes import Route, Transform, Way, route, transform
 from nestvec.flows.migrate.shadow import pinned
 from nestvec.flows.migrate.switch import finish, lift
@@ -148,12 +148,18 @@ class Lifecycle:
 
     def rollback(self, *, discard: bool) -> Steps:
         """To the generation that the live one came from."""
-        live, found, _ = yield from self._look(self.spec)
+        live, found, ended = yield from self._look(self.spec)
         origin = find.origin_of(live)
+        if live.journal is not None and live.journal.back:
+            find.require_free(live, found, None)
+            if ended:
+                return (yield from self._already(live, ended, in_place=False))
+            return self._nothing(live, f"nothing to do: it was gone back to already, from {origin}")
         chosen = yield from self._generation(origin)
-        wanted = self._as_stored(chosen)
+        stored = self._as_stored(chosen)
+        wanted = self._giver(stored) or stored
         way = route(self._as_stored(live), wanted)
-        return (yield from self._go(wanted, live, [*found, chosen], way, (), chosen=chosen, leaves=discard))
+        return (yield from self._go(wanted, live, [*found, chosen], way, (), chosen=chosen, leaves=discard, back=True))
 
     # ------------------------------------------------------------------ looking
 
@@ -226,6 +232,7 @@ class Lifecycle:
         *,
         chosen: Generation | None = None,
         leaves: bool = False,
+        back: bool = False,
         notes: Mapping[str, str] | None = None,
         texts: Mapping[str, str] | None = None,
     ) -> Steps:
@@ -247,8 +254,10 @@ class Lifecycle:
             asks=before is not None and after is not None,
             embeds=after is not None or way.way is not Way.EMBED,
             leaves=leaves,
+            back=back,
             progress=self.progress,
         )
+        _tell_of_others(job, found)
         report: MigrationReport = yield Between(source, target, migrate(job), lambda: lift(job.hold))
         return report
 
@@ -312,6 +321,14 @@ def gives(model: ModelCapabilities, space: EmbeddingSpace) -> bool:
     tasks = TaskPair(space.index_task, space.query_task)
     known = all(task is None or task in model.tasks for task in (tasks.index, tasks.query))
     return known and space_of(model, space.dimensions, tasks, late_chunking=space.late_chunking) == space
+
+
+def _tell_of_others(job: Job, found: Sequence[Generation]) -> None:
+    """Say which migrations were begun and are not gone on with, because something else is wanted now."""
+    others = [each for each in found if each.standing is Standing.SHADOW and each != job.chosen]
+    if others:
+        listed = ", ".join(str(each.place) for each in others)
+        job.tell(Stage.COPYING, f"left alone, of migrations to something else: {listed}; `nestvec cleanup` drops them")
 
 
 def _texts(documents: Iterable[Document]) -> dict[str, str]:

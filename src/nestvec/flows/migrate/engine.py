@@ -49,7 +49,7 @@ class Job:
     `chosen` is the generation on the target's backend to go on with, None: a new one. `texts` are of documents whose
     texts are not stored, by document hash. `notes` are left beside the new generation. `asks`: the source's embedder is
     at hand. `embeds`: so is the target's; without it, nothing may have to be embedded. `leaves`: what differs is left
-    behind.
+    behind. `back`: it is a rollback.
     """
 
     source: Binding
@@ -65,6 +65,7 @@ class Job:
     asks: bool = True
     embeds: bool = True
     leaves: bool = False
+    back: bool = False
     progress: ProgressCallback | None = None
     hold: Hold = field(default_factory=Hold)
 
@@ -113,7 +114,7 @@ def migrate(job: Job) -> PairFlow[MigrationReport]:
     begun = job.source.clock()
     yield from _require_texts(job)
     stored = (yield from at("source", bind(job.source))).stored
-    shadow = yield from at("target", prepare(job.target, job.origin, stored, job.chosen, job.notes))
+    shadow = yield from at("target", prepare(job.target, job.origin, stored, job.chosen, job.notes, back=job.back))
     crossing = _crossing(job, shadow)
     if job.leaves or not job.embeds:
         done = yield from _nothing(job, crossing)
@@ -188,7 +189,8 @@ def _bring(job: Job, crossing: Crossing, shadow: Shadow) -> PairFlow[_Done]:
     if tally.failed:
         return done
     yield from _at_stage(shadow, Stage.VERIFYING)
-    job.tell(Stage.VERIFYING)
+    asked = not job.questions or job.asks
+    job.tell(Stage.VERIFYING, "" if asked else "no embedder gives the stored space: documents ask instead of questions")
     pairs = yield from twins(crossing, tally.sample)
     seen = yield from overlap(crossing, pairs, job.questions, ask=job.asks)
     return replace(done, verified=compare(crossing, pairs), overlap=seen)

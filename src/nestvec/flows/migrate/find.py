@@ -137,17 +137,12 @@ def require_free(live: Generation, found: Sequence[Generation], going_on: Genera
         return
     name = stored_of(live).name
     there = next((each for each in found if each.journal is not None and each.journal.id == gate.by), None)
-    command = _command(there, name)
+    back = there is not None and there.journal is not None and there.journal.back
+    command = f"`nestvec {'rollback' if back else 'migrate'} {name}`{'' if back else ' (or shrink, if that it was)'}"
     raise CollectionConflict(
         f"collection {name!r}: going from {live.place} to {gate.to} was interrupted while it switched, and writers "
         f"wait for its end. Set the configuration back to what it was then, and run {command} again; then go on"
     )
-
-
-def _command(there: Generation | None, name: str) -> str:
-    if there is not None and there.standing is Standing.RETIRED:
-        return f"`nestvec rollback {name}` (or `nestvec migrate {name}`, if that was under way)"
-    return f"`nestvec migrate {name}` (or `nestvec shrink {name}`, if that was under way)"
 
 
 def origin_of(live: Generation) -> Place:

@@ -34,7 +34,8 @@ class Standing(StrEnum):
 class Journal:
     """The note of a generation that a migration makes, or made: where it comes from, and how far it is.
 
-    `left` is when the pointer left the place that it comes from (seconds since 1970), once it has.
+    `left` is when the pointer left the place that it comes from (seconds since 1970), once it has. `back`: it was live
+    before, and this goes back to it.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Journal:
     stage: Stage = Stage.COPYING
     started: float = 0.0
     left: float | None = None
+    back: bool = False
 
     def to_text(self) -> str:
         """JSON."""

@@ -41,14 +41,20 @@ def pinned(binding: Binding, physical: str, stored: StoredCollection) -> Binding
 
 
 def prepare(
-    wanted: Binding, source: Place, stored: StoredCollection, chosen: Generation | None, notes: Mapping[str, str]
+    wanted: Binding,
+    source: Place,
+    stored: StoredCollection,
+    chosen: Generation | None,
+    notes: Mapping[str, str],
+    *,
+    back: bool = False,
 ) -> Flow[Shadow]:
     """Make the next generation, or go on with the one that was chosen. `stored` is what the source's record says."""
     if chosen is None or chosen.standing is Standing.SHADOW:
         number = chosen.number if chosen is not None else (yield from _next(wanted))
         shadow = yield from _make(wanted, number, source, stored, chosen.journal if chosen is not None else None)
     else:
-        shadow = yield from _reuse(wanted, source, chosen)
+        shadow = yield from _reuse(wanted, source, chosen, back=back)
     for name, text in notes.items():
         yield WriteNote(shadow.physical, name, text)
     return shadow
@@ -81,15 +87,15 @@ def _creation(spec: CollectionSpec, physical: str, record: dict[str, object]) ->
     return Create(physical, spec.vectors, spec.metric, spec.fields, record, spec.namespaces, spec.options, spec.storage)
 
 
-def _reuse(wanted: Binding, source: Place, chosen: Generation) -> Flow[Shadow]:
+def _reuse(wanted: Binding, source: Place, chosen: Generation, *, back: bool) -> Flow[Shadow]:
     """One that was live before: a pass brings what it lacks. Its journal now leads to where the pointer is."""
     physical, journal = chosen.place.physical, chosen.journal
     if journal is None or journal.source != source or journal.stage is Stage.DONE:
-        journal = yield from _begin(wanted, physical, source)
+        journal = yield from _begin(wanted, physical, source, back=back)
     stored = StoredCollection.read(chosen.info.record, physical)
     closed = chosen.gate is not None and chosen.gate.state is State.MOVED
     return Shadow(chosen.place, pinned(wanted, physical, stored), journal, used=True, closed=closed)
 
 
-def _begin(wanted: Binding, physical: str, source: Place) -> Flow[Journal]:
-    return (yield from write_journal(physical, Journal(uuid.uuid4().hex, source, started=wanted.wall())))
+def _begin(wanted: Binding, physical: str, source: Place, *, back: bool = False) -> Flow[Journal]:
+    return (yield from write_journal(physical, Journal(uuid.uuid4().hex, source, started=wanted.wall(), back=back)))

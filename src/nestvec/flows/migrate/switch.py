@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: How often a fence is raised before a migration gives up.
 TRIES = 3
 #: Seconds that a last pass may take at least, and how many times as long as the pass before it.
-LEAST, FACTOR = 60.0, 4.0
+LEAST, FACTOR = 60.0, 2.0
 
 
 @dataclass(slots=True)
