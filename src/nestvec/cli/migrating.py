@@ -64,6 +64,7 @@ def migrate(
             session,
             collection,
             lambda hears: nv.migrate(collection, questions=asked, documents=documents, progress=hears),
+            asked=bool(asked),
         )
 
 
@@ -94,6 +95,7 @@ def shrink(session: Session, collection: str, dimensions: int, questions: Path |
             session,
             collection,
             lambda hears: nv.shrink(collection, dimensions, questions=asked, progress=hears),
+            asked=bool(asked),
             shrunk=dimensions,
         )
 
@@ -119,6 +121,7 @@ def _run(
     collection: str,
     work: Callable[[ProgressCallback], MigrationReport],
     *,
+    asked: bool = False,
     shrunk: int | None = None,
     back: bool = False,
 ) -> int:
@@ -135,6 +138,11 @@ def _run(
             if session.json:
                 print_json({"error": describe_interrupt(message)})
             return INTERRUPTED
+    if asked and report.overlap is not None and not report.overlap.asked:
+        warn(
+            "warning: the questions could not be asked of both generations, so stored documents asked: both embedders "
+            f"have to be in the configuration ([collections.{clean(collection)}.previous])"
+        )
     if session.json:
         print_json(report.to_dict())
     else:

@@ -80,11 +80,16 @@ def cleanup(session: Session, collection: str, generation: int | None, yes: bool
 
 def _ask(collection: str) -> None:
     """Ends the command unless somebody says yes."""
-    if not sys.stdin.isatty():
+    if not somebody_there():
         raise click.UsageError("nobody can be asked here: say --yes to remove them.")
     click.confirm(
         f"Remove them? There is no way back for {clean(collection)} afterwards, and no copy", abort=True, err=True
     )
+
+
+def somebody_there() -> bool:
+    """Whether standard input is a terminal."""
+    return sys.stdin.isatty()
 
 
 def _show(removals: Sequence[Removal], word: str) -> None:
