@@ -139,6 +139,18 @@ def test_to_another_model_and_back(filled: Shell, time: Time) -> None:
     assert filled("plan").code == 1
 
 
+def test_going_back_without_what_can_not_be_brought_over_has_to_be_said(filled: Shell, lines: Any) -> None:
+    another_model(filled)
+    assert filled("migrate", "docs").code == 0
+    assert filled("ingest", "docs", filled.file("new.jsonl", lines({"id": "new", "text": "later"}))).code == 0
+    refused = filled("rollback", "docs")
+    assert refused.code == 1
+    assert "rollback docs --discard" in refused.err
+    run = filled("rollback", "docs", "--discard")
+    assert run.code == 0
+    assert "10 documents, 10 chunks: what was written since was left behind" in run.out
+
+
 def test_a_report_is_one_json_object(filled: Shell) -> None:
     another_model(filled)
     for arguments in (("migrate", "docs"), ("rollback", "docs", "--discard"), ("migrate", "docs")):
@@ -410,7 +422,9 @@ def test_cleaning_up_asks(migrated: Shell, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_cleaning_up_for_programs(migrated: Shell, time: Time) -> None:
-    assert migrated("cleanup", "docs", "--json").code == 2
+    alone = migrated("cleanup", "docs", "--json")
+    assert (alone.code, alone.out) == (2, "")
+    assert "--json does not ask" in alone.err
     assert list(migrated.store._collections) == ["docs_1", "docs_2"]
     time.now -= 90
     early = migrated("cleanup", "docs", "--json", "--yes")

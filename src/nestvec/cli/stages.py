@@ -69,11 +69,9 @@ class Stages:
         warn(note)
 
     def _advance(self, bar: Any, state: MigrationProgress) -> None:
-        if state.done < bar.n:  # another pass of the same stage
-            bar.reset(total=state.total)
         bar.total = state.total
         bar.set_postfix_str(f"{state.brought:,} documents brought over", refresh=False)
-        bar.update(state.done - bar.n)
+        bar.update(state.done - bar.n)  # backwards, where another pass begins
 
     def _line(self, state: MigrationProgress) -> None:
         percent = 100 * min(state.done / state.total, 1.0) if state.total else 0.0
