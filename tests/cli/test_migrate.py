@@ -100,7 +100,7 @@ def test_a_plan_tells_what_embedding_costs(filled: Shell) -> None:
     filled.edit('use = "recording"', 'use = "recording"\nprice = 2.0')
     run = filled("migrate", "docs", "--plan")
     assert "every document would be embedded anew (another model)" in run.out
-    assert "about 70 tokens in 1 request, which cost about 0.00 at the price in the configuration" in run.out
+    assert "about 70 tokens in 1 request, which cost about 0.00014 at the price in the configuration" in run.out
     told = filled("migrate", "docs", "--plan", "--json")
     assert told.code == 3
     assert told.json.keys() == PLAN

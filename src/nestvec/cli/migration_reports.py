@@ -52,8 +52,13 @@ def _plan_lines(plan: MigrationPlan) -> Iterator[str]:
 def _effort(plan: MigrationPlan) -> str:
     if plan.tokens is None or plan.requests is None:
         return "tokens, requests and cost are not known"
-    cost = "" if plan.money is None else f", which cost about {plan.money:,.2f} at the price in the configuration"
+    cost = "" if plan.money is None else f", which cost about {_sum(plan.money)} at the price in the configuration"
     return f"about {amount(plan.tokens, 'token')} in {amount(plan.requests, 'request')}{cost}"
+
+
+def _sum(money: float) -> str:
+    """`1,234.50`; below 1 two digits that count: `0.016`."""
+    return f"{money:,.2f}" if money >= 1 or money == 0 else f"{money:.2g}"
 
 
 def _duration(seconds: float) -> str:

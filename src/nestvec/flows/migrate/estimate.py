@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Count, ListCollections
-from nestvec.flows import apply as apply_flows
 from nestvec.flows import gate as gates
 from nestvec.flows import shrunk
 from nestvec.flows.base import Target
@@ -88,10 +87,9 @@ def _nothing_needed(asked: Asked, live: Generation) -> PairFlow[str | None]:
 def _nothing(asked: Asked, live: Generation, said: str | None, *, in_place: bool) -> PairFlow[MigrationPlan]:
     reason, tips = said or "the database holds what the configuration says", []
     if said is None and in_place:
-        change = yield from at("target", apply_flows.plan(asked.sides.wanted))
-        if change.action == "update":
-            reason = "apply suffices"
-            tips.append(f"`nestvec apply {asked.wanted.name}` does it: {'; '.join(change.details)}")
+        name = asked.wanted.name
+        reason = "what differs is changed in place"
+        tips.append(f"`nestvec apply {name}` does it; `nestvec plan {name}` shows what that is")
     counted = yield from _counted(asked, live, live.place)
     return replace(counted, way=None, reason=reason, writers_wait=0.0, advice=tuple(tips))
 
