@@ -1,0 +1,203 @@
+"""Migrating, going back and shrinking: everything arrives, and nothing is done that need not be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from nestvec.artifacts import About, save
+from nestvec.contract import Drop
+from nestvec.encoding.nesting import fit_rotation
+from nestvec.errors import (
+    CollectionNotFound,
+    Unsupported,
+)
+from nestvec.flows import gate
+from nestvec.flows.gate import Place
+from nestvec.flows.migrate.routes import Way
+
+from .world import CASES, MATCHING, SHORTER, contents, corpus, document, filled, note, settled, whole, write
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_everything_arrives(world: Any, case: str) -> None:
+    wanted, way = CASES[case]
+    there = world()
+    filled(there)
+    client = there.open(wanted)
+    recorded: Any = client.embedder("model")
+    report = client.migrate("docs")
+    assert (report.way, report.switched, report.failed) == (way, True, ())
+    assert (report.documents, report.brought, report.changed, report.verified) == (12, 12, 0, 12)
+    assert report.chunks == client["docs"].count(chunks=True)
+    assert bool(recorded.requests) is (way is Way.EMBED)
+    assert report.overlap is not None
+    assert report.overlap.k == 10
+    if way is Way.COPY:
+        assert report.overlap.least == 1.0
+    assert gate.drain(30) <= report.writers_waited < gate.drain(30) + 5
+    whole(client, corpus())
+    again = client.migrate("docs")
+    assert (again.way, again.switched) == (None, False)
+    assert "nothing to do" in again.reason
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_going_back_brings_what_was_written_since_and_touches_nothing_else(world: Any, case: str) -> None:
+    wanted, _ = CASES[case]
+    there = world()
+    filled(there)
+    client = there.open(wanted)
+    client.migrate("docs")
+    documents = write(client)
+    report = client.rollback("docs")
+    assert (report.switched, report.brought, report.deleted, report.failed) == (True, 3, 2, ())
+    assert report.source.backend == client["docs"].spec.backend
+    assert report.target == Place("store", "docs_1")
+    assert report.documents == len(documents)
+    whole(there.open(), documents)
+    settled(there, documents, {})
+
+
+def test_going_forward_again_uses_what_was_gone_back_from(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(MATCHING)
+    client.migrate("docs")
+    client.rollback("docs")
+    documents = write(there.open())
+    recorded: Any = client.embedder("model")
+    recorded.requests.clear()
+    report = client.migrate("docs")
+    assert (report.switched, report.brought, report.deleted, report.target.physical) == (True, 3, 2, "docs_2")
+    assert {group.key for request in recorded.requests for group in request.groups} == {"d3", "new"}
+    settled(there, documents, MATCHING)
+    assert client.rollback("docs").brought == 0
+    again = client.rollback("docs")
+    assert (again.way, again.switched) == (None, False)
+    assert "gone back to already, from 'docs_2'" in again.reason
+    settled(there, documents, {})
+
+
+def test_going_back_without_what_was_written_since(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(MATCHING)
+    client.migrate("docs")
+    write(client)
+    report = client.rollback("docs", discard=True)
+    assert (report.way, report.switched, report.brought, report.documents) == (None, True, 0, 12)
+    assert "left behind" in report.reason
+    settled(there, corpus(), {})
+
+
+def test_going_back_needs_the_old_embedder_only_for_what_changed(world: Any) -> None:
+    there = world(embedder="old")
+    there.embedders = {"old": {"use": "recording", "model": "old"}}
+    filled(there)
+    there.embedders["new"] = {"use": "recording", "model": "new"}
+    client = there.open({"embedder": "new"})
+    client.migrate("docs")
+    del there.embedders["old"]
+    alone = there.open({"embedder": "new"}, previous=False)
+    back = alone.rollback("docs")
+    assert (back.switched, back.brought) == (True, 0)
+    assert alone.migrate("docs").switched
+    write(alone)
+    with pytest.raises(Unsupported, match=r"5 documents changed since.*\[collections.docs.previous\].*--discard"):
+        alone.rollback("docs")
+    assert len(contents(alone)) == 11
+    alone["docs"].upsert([document("more")])
+    assert alone.rollback("docs", discard=True).switched
+    there.embedders = {"old": {"use": "recording", "model": "old"}}
+    settled(there, corpus(), {})
+
+
+def test_nothing_to_go_back_to(world: Any) -> None:
+    there = world()
+    client = filled(there)
+    with pytest.raises(Unsupported, match="not made by a migration"):
+        client.rollback("docs")
+    client = there.open(SHORTER)
+    client.migrate("docs")
+    client.adapter("store").drop(Drop("docs_1"))
+    with pytest.raises(CollectionNotFound, match="no longer there"):
+        client.rollback("docs")
+
+
+# ---------------------------------------------------------------- shrinking
+
+
+def test_shrinking_embeds_nothing_and_leaves_a_note(world: Any) -> None:
+    there = world(funnel=[4, 16])
+    filled(there)
+    client = there.open()
+    recorded: Any = client.embedder("model")
+    report = client.shrink("docs", 8)
+    assert (report.way, report.switched, report.documents) == (Way.DERIVE, True, 12)
+    assert not recorded.requests
+    assert json.loads(note(client, "supersedes", "docs_2") or "") == {"version": 1, "dimensions": 32}
+    settled(there, corpus(), {**SHORTER, "funnel": [4]})
+    for again in (client.shrink("docs", 8), client.migrate("docs")):
+        assert (again.way, again.switched) == (None, False)
+        assert "nothing to do" in again.reason
+    assert "dimensions = 8" in client.migrate("docs").reason
+    assert client.shrink("docs", 4).switched
+    assert json.loads(note(client, "supersedes", "docs_3") or "")["dimensions"] == 32
+
+
+def test_a_size_that_the_configuration_says_already_needs_no_note(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(SHORTER, previous=False)
+    assert client.shrink("docs", 8).switched
+    assert note(client, "supersedes", "docs_2") is None
+
+
+def test_shrinking_refuses_what_would_have_to_be_embedded(world: Any) -> None:
+    there = world(dimensions=16)
+    filled(there)
+    client = there.open()
+    for size, reason in [(32, "16 dimensions and 32 are wanted"), (0, "offers 1 to 64"), (65, "offers 1 to 64")]:
+        with pytest.raises(Unsupported, match=reason):
+            client.shrink("docs", size)
+    with pytest.raises(Unsupported, match=r"another .*tasks?.*nestvec migrate docs"):
+        there.open(MATCHING).shrink("docs", 8)
+    assert list(client.adapter("store")._collections) == ["docs_1"]  # type: ignore[attr-defined]
+
+
+def test_a_model_without_prefixes_is_nested_and_then_shrunk(world: Any, tmp_path: Any) -> None:
+    there = world(dimensions=64)
+    there.embedders["model"] = {"use": "recording"}
+    rows = filled(there, corpus(60)).embed([each.text for each in corpus(60)], task="retrieval.passage")
+    rotation = fit_rotation(rows)
+    kept = save(tmp_path, rotation, About("recording-v3", 64))
+    there.artifacts = tmp_path
+    plain, there.embedders["model"] = (
+        there.embedders["model"],
+        {"use": "recording", "nesting": {"rotation": kept.fingerprint}},
+    )
+    client = there.open()
+    recorded: Any = client.embedder("model")
+    report = client.shrink("docs", 16)
+    assert (report.way, report.switched, report.verified) == (Way.DERIVE, True, 32)
+    assert not recorded.inner.requests
+    settled(there, corpus(60), {"dimensions": 16})
+    # And back to the plain vectors, which are there still.
+    there.embedders["model"] = plain
+    assert client.rollback("docs").switched
+    settled(there, corpus(60), {})
+
+
+def test_a_rotation_is_turned_back(world: Any) -> None:
+    there = world(dimensions=64)
+    there.embedders["model"] = {"use": "recording", "rotation": "reversal"}
+    filled(there)
+    there.embedders = {"plain": {"use": "recording"}, "nested": there.embedders["model"]}
+    there.before["embedder"] = "nested"
+    client = there.open({"embedder": "plain", "dimensions": 20})
+    report = client.migrate("docs")
+    assert (report.way, report.switched) == (Way.DERIVE, True)
+    settled(there, corpus(), {"embedder": "plain", "dimensions": 20})
