@@ -95,8 +95,9 @@ def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str
     raise SpaceMismatch(
         f"collection {collection!r} holds vectors of space {stored.fingerprint}, but {wanted.fingerprint} is "
         f"wanted; their vectors can not be compared:{lines}\n"
-        f"Nothing was changed. Set the configuration back to what is stored, or give the new settings a "
-        f"collection name of their own and ingest again.",
+        f"Nothing was changed. Bring the collection to the new settings (nestvec migrate {collection} --plan shows "
+        f"what that takes), set the configuration back to what is stored, or give the new settings a collection name "
+        f"of their own and ingest again.",
         differences,
     )
 
