@@ -86,8 +86,11 @@ def space_of(
     )
 
 
-def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str) -> None:
-    """Raise `SpaceMismatch` unless the spaces are one, naming both field by field and what to do."""
+def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str, way_out: str = "") -> None:
+    """Raise `SpaceMismatch` unless the spaces are one, naming both field by field and what to do.
+
+    `way_out` is a sentence, and a blank after it, about what would help before anything else.
+    """
     differences = stored.differences(wanted)
     if not differences:
         return
@@ -95,9 +98,8 @@ def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str
     raise SpaceMismatch(
         f"collection {collection!r} holds vectors of space {stored.fingerprint}, but {wanted.fingerprint} is "
         f"wanted; their vectors can not be compared:{lines}\n"
-        f"Nothing was changed. Bring the collection to the new settings (nestvec migrate {collection} --plan shows "
-        f"what that takes), set the configuration back to what is stored, or give the new settings a collection name "
-        f"of their own and ingest again.",
+        f"Nothing was changed. {way_out}Set the configuration back to what is stored, or give the new settings a "
+        f"collection name of their own and ingest again.",
         differences,
     )
 
