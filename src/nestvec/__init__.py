@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nestvec.errors import NestvecError
     from nestvec.filters import F
     from nestvec.flows.migrate.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
+    from nestvec.flows.migrate.tidy import GenerationStatus, Removal
     from nestvec.flows.scroll import Matrix, Page
     from nestvec.spaces import EmbeddingSpace
     from nestvec.types import Document, Hit, Record, Report
@@ -35,6 +36,7 @@ __all__ = [
     "Document",
     "EmbeddingSpace",
     "F",
+    "GenerationStatus",
     "Hit",
     "Matrix",
     "MigrationPlan",
@@ -45,6 +47,7 @@ __all__ = [
     "Overlap",
     "Page",
     "Record",
+    "Removal",
     "Report",
     "acollection",
     "aconnect",
@@ -57,6 +60,7 @@ _HOME = {
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec.client"),
     **dict.fromkeys(("Document", "Hit", "Record", "Report"), "nestvec.types"),
     **dict.fromkeys(("Matrix", "Page"), "nestvec.flows.scroll"),
+    **dict.fromkeys(("GenerationStatus", "Removal"), "nestvec.flows.migrate.tidy"),
     **dict.fromkeys(
         ("MigrationPlan", "MigrationProgress", "MigrationReport", "Overlap"), "nestvec.flows.migrate.report"
     ),
