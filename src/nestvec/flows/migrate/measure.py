@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nestvec.types import Record
 
 #: About how many records' texts are read; documents among which they are chosen; namespaces that are looked into.
-SAMPLE, CANDIDATES, NAMESPACES = 1000, 10_000, 50
+SAMPLE, CANDIDATES, NAMESPACES = 1000, 5000, 50
 _PAGE = 1000
 
 
