@@ -103,7 +103,7 @@ def _something(asked: Asked, scene: Scene, live: Generation) -> PairFlow[Migrati
     tips, left = [*advice(was, asked.wanted, found, asked.models)], counted.documents
     if begun is not None:
         done: int = yield At("target", Count(begun.place.physical, heads_only(None)))
-        tips.append(_goes_on(begun, done, counted.documents))
+        tips.append(_goes_on(begun, done, counted.documents, embeds=found.way is Way.EMBED))
         left = max(0, counted.documents - done)
     plan = replace(counted, way=found.way, reason=found.reason, changes=changes(was, asked.wanted, found.way))
     if found.way is Way.EMBED:
@@ -172,12 +172,12 @@ def _remarks(asked: Asked, measure: Measure, effort: Effort, costs: Bill) -> lis
     return told
 
 
-def _goes_on(begun: Generation, done: int, documents: int) -> str:
-    rest = "tokens, requests, money and time are of the rest"
+def _goes_on(begun: Generation, done: int, documents: int, *, embeds: bool) -> str:
+    rest = "; tokens, requests, money and time are of the rest" if embeds else ""
     if begun.standing is Standing.SHADOW:
         stage = begun.journal.stage.value if begun.journal is not None else "created"
         first = f"an unfinished migration goes on with {begun.place.physical!r} (stage: {stage})"
     else:
         first = f"{begun.place.physical!r} was this before, and is used again"
-        rest += ", at least: those that changed since come on top"
-    return f"{first}: it has {done:,} of {documents:,} documents; {rest}"
+        rest += ", at least: those that changed since come on top" if embeds else ""
+    return f"{first}: it has {done:,} of {documents:,} documents{rest}"
