@@ -86,11 +86,8 @@ def space_of(
     )
 
 
-def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str, way_out: str = "") -> None:
-    """Raise `SpaceMismatch` unless the spaces are one, naming both field by field and what to do.
-
-    `way_out` is a sentence, and a blank after it, about what would help before anything else.
-    """
+def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str) -> None:
+    """Raise `SpaceMismatch` unless the spaces are one, naming both field by field and what to do."""
     differences = stored.differences(wanted)
     if not differences:
         return
@@ -98,7 +95,7 @@ def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str
     raise SpaceMismatch(
         f"collection {collection!r} holds vectors of space {stored.fingerprint}, but {wanted.fingerprint} is "
         f"wanted; their vectors can not be compared:{lines}\n"
-        f"Nothing was changed. {way_out}Set the configuration back to what is stored, or give the new settings a "
+        f"Nothing was changed. Set the configuration back to what is stored, or give the new settings a "
         f"collection name of their own and ingest again.",
         differences,
     )

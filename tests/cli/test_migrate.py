@@ -114,14 +114,6 @@ def test_a_plan_with_files_knows_the_texts(filled: Shell) -> None:
     assert filled("migrate", "docs", "--plan", "--json").json["tokens"] == 70, "these are stored still"
 
 
-def test_a_conflict_names_the_way_out_where_migrating_is_one(filled: Shell) -> None:
-    another_model(filled)
-    assert "nestvec migrate docs brings it there" in filled("plan").out
-    assert "Nothing was changed. `nestvec migrate docs` brings it there" in filled("search", "docs", "one").err
-    filled.edit("dimensions = 32", "dimensions = 32\nnamespaces = true")
-    assert "nestvec migrate" not in filled("plan").out
-
-
 # ------------------------------------------------------------------ migrating
 
 

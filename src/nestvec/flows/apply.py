@@ -226,10 +226,7 @@ def _conflicts(
     found = [*space, *other, *fields]
     if not found:
         return ()
-    back = "set the configuration back, or give the new settings a collection name of their own"
-    if stored.namespaces is not spec.namespaces or spec.foreign is not None:
-        return (*found, back)
-    return (*found, f"nestvec migrate {spec.name} brings it there (--plan: what that takes); or {back}")
+    return (*found, "set the configuration back, or give the new settings a collection name of their own")
 
 
 def _updates(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection) -> tuple[str, ...]:

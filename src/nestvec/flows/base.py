@@ -258,8 +258,7 @@ def vouch(spec: CollectionSpec, info: CollectionInfo, can: BackendCapabilities) 
     """Check that a physical collection is what the spec says. Raises a `SpaceError` or `CollectionConflict`."""
     stored = StoredCollection.read(info.record, info.physical)
     require_origin(spec, stored)
-    migrating = f"`nestvec migrate {spec.name}` brings it there (--plan: what that takes). "
-    require_same(stored.space, spec.space, spec.name, migrating if spec.foreign is None else "")
+    require_same(stored.space, spec.space, spec.name)
     for what, was, now in disagreements(spec, info, stored, can):
         raise CollectionConflict(
             f"collection {spec.name!r} has {what} {was}, but {now} is wanted; nothing was changed{way_out(spec, what)}"
