@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nestvec.artifacts import About, save
 from nestvec.contract import Drop
+from nestvec.encoding.matryoshka import nest, normalize, truncate
 from nestvec.encoding.nesting import fit_rotation
-from nestvec.errors import (
-    CollectionNotFound,
-    Unsupported,
-)
+from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
 from nestvec.flows import gate
 from nestvec.flows.gate import Place
-from nestvec.flows.migrate.routes import Way
+from nestvec.flows.migrate.routes import Route, Way, transform
 
-from .world import CASES, MATCHING, SHORTER, contents, corpus, document, filled, note, settled, whole, write
+from .world import CASES, MATCHING, SHORTER, World, contents, corpus, document, filled, note, settled, whole, write
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -191,13 +192,55 @@ def test_a_model_without_prefixes_is_nested_and_then_shrunk(world: Any, tmp_path
     settled(there, corpus(60), {})
 
 
-def test_a_rotation_is_turned_back(world: Any) -> None:
-    there = world(dimensions=64)
-    there.embedders["model"] = {"use": "recording", "rotation": "reversal"}
+def test_a_rotation_is_turned_back(world: Any, tmp_path: Path) -> None:
+    there = world(dimensions=64, embedder="nested")
+    rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((64, 64)))[0].astype(np.float32)
+    there.artifacts = tmp_path
+    kept = save(tmp_path, rotation, About("recording-v3", 64))
+    there.embedders = {
+        "plain": {"use": "recording"},
+        "nested": {"use": "recording", "nesting": {"rotation": kept.fingerprint}},
+    }
     filled(there)
-    there.embedders = {"plain": {"use": "recording"}, "nested": there.embedders["model"]}
-    there.before["embedder"] = "nested"
-    client = there.open({"embedder": "plain", "dimensions": 20})
-    report = client.migrate("docs")
+    wanted = {"embedder": "plain", "dimensions": 20}
+    report = there.open(wanted).migrate("docs")
     assert (report.way, report.switched) == (Way.DERIVE, True)
-    settled(there, corpus(), {"embedder": "plain", "dimensions": 20})
+    settled(there, corpus(), wanted)
+
+
+def test_without_its_block_a_rotation_is_found_by_its_fingerprint(world: Any, tmp_path: Path) -> None:
+    there = world(dimensions=64)
+    there.artifacts = tmp_path
+    rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((64, 64)))[0].astype(np.float32)
+    kept = save(tmp_path, rotation, About("recording-v3", 64))
+    there.embedders["model"]["nesting"] = {"rotation": kept.fingerprint}
+    filled(there)
+    del there.embedders["model"]["nesting"]
+    kept.matrix.rename(tmp_path / "away")
+    with pytest.raises(ConfigError, match=rf"{kept.fingerprint}.*nestvec nest"):
+        there.open(SHORTER, previous=False).migrate("docs")
+    (tmp_path / "away").rename(kept.matrix)
+    assert there.open(SHORTER, previous=False).migrate("docs").way is Way.DERIVE
+    settled(there, corpus(), SHORTER)
+
+
+def test_vectors_are_turned_from_one_rotation_to_another() -> None:
+    rng = np.random.default_rng(2)
+    own = normalize(rng.standard_normal((5, 16)).astype(np.float32))
+    was, now = (np.linalg.qr(rng.standard_normal((16, 16)))[0].astype(np.float32) for _ in range(2))
+    wanted = World().open().config.collections["docs"]
+    wanted = replace(wanted, space=replace(wanted.space, dimensions=4))
+    turned = transform(Route(Way.DERIVE, rotated=True), wanted, was, now)
+    np.testing.assert_allclose(turned(nest(own, was)), truncate(nest(own, now), 4), atol=1e-6)
+    np.testing.assert_allclose(transform(Route(Way.DERIVE), wanted, was, now)(own), truncate(own, 4), atol=1e-6)
+
+
+def test_documents_in_other_chunks_are_not_touched_by_going_back(world: Any) -> None:
+    there = world()
+    filled(there)
+    there.before["chunking"] = {"size": 50}
+    there.open().apply()
+    client = there.open(MATCHING)
+    assert client.migrate("docs").brought == 12
+    assert client.rollback("docs").brought == 0
+    settled(there, corpus(), {})

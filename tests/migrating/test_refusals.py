@@ -103,9 +103,11 @@ def test_a_document_that_the_backend_refuses_is_named_and_nothing_switches(world
         write(request)
 
     adapter.write = picky
+    started = there.time.now
     report = client.migrate("docs")
     assert (report.switched, [each.document_id for each in report.failed]) == (False, ["d7"])
     assert report.documents == 11
+    assert there.time.now == started, "no writer had to wait"
     assert note(client, gate.NOTE, "docs_1") is None
     adapter.write = write
     assert client.migrate("docs").brought == 1
@@ -233,6 +235,18 @@ def test_what_changed_in_the_configuration_meanwhile_makes_another_shadow(world:
     report = client.migrate("docs")
     assert (report.switched, report.target.physical, report.brought) == (True, "docs_3", 12)
     whole(client, corpus())
+
+
+def test_a_shadow_of_an_earlier_generation_is_not_gone_on_with(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(SHORTER)
+    Death(client, 25, after=True)
+    with pytest.raises(Killed):
+        client.migrate("docs")
+    assert there.open({"dimensions": 16}).migrate("docs").target.physical == "docs_3"
+    report = there.open(SHORTER).migrate("docs")
+    assert (report.switched, report.target.physical, report.brought) == (True, "docs_4", 12)
 
 
 def test_records_that_nobody_knows_of_stop_the_switch(world: Any) -> None:

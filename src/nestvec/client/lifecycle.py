@@ -122,7 +122,7 @@ class Lifecycle:
         if not different.rebuild:
             find.require_free(live, found, None)
             return (yield from self._already(live, ended, in_place=different.in_place))
-        texts = _texts(documents)
+        texts: dict[str, str] = yield Load(lambda: _texts(documents))
         return (yield from self._go(wanted, live, found, route(self._as_stored(live), wanted), questions, texts=texts))
 
     def shrink(self, dimensions: int, questions: Sequence[str]) -> Steps:
