@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from nestvec.chunking import Splitter
 from nestvec.client import Nestvec, aconnect, connect
 from nestvec.client.base import Runtime
-from nestvec.contract import Create, Fetch, WriteNote
+from nestvec.client.generations import at_hand
+from nestvec.config import Connection
+from nestvec.contract import Create, EmbedderPlugin, Fetch, WriteNote
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import CollectionConflict, CollectionNotFound, InvalidName, Unsupported
 from nestvec.flows.gate import NOTE as GATE
@@ -26,7 +28,9 @@ from nestvec.flows.migrate.report import MigrationPlan, Stage
 from nestvec.flows.migrate.routes import Way
 from nestvec.flows.shrunk import NOTE as SUPERSEDES
 from nestvec.flows.shrunk import Supersedes
+from nestvec.options import Secret
 from nestvec.testing.memory import _STORES
+from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
 from nestvec.testing.registry import test_registry
 from nestvec.types import Document
 
@@ -380,6 +384,28 @@ def test_what_is_not_there_is_said(bench: Any) -> None:
 def test_an_adopted_collection_has_no_generations(bench: Any) -> None:
     with pytest.raises(Unsupported, match="was adopted"):
         bench().open(adopt=True, fields={}).plan_migration("docs")
+
+
+class Keyed(RecordingOptions):
+    """An embedder that is at hand, unless it is used with a key."""
+
+    api_key: Secret | None = None
+
+
+@pytest.mark.parametrize(
+    ("options", "embedded", "expected"),
+    [
+        ({}, {}, True),
+        ({"batch": 3}, {}, True),
+        ({}, None, False),
+        ({"host": "far"}, {"host": ""}, False),
+        ({"api_key": {"env": "KEY"}}, {}, False),
+    ],
+    ids=str,
+)
+def test_an_embedder_is_opened_only_where_it_is_at_hand(options: Any, embedded: Any, expected: bool) -> None:
+    plugin = EmbedderPlugin("keyed", "", Keyed, capabilities, RecordingEmbedder, embedded=embedded)
+    assert at_hand(Connection("model", plugin, Keyed.model_validate(options))) is expected
 
 
 async def test_asynchronously_the_same(bench: Any) -> None:
