@@ -61,7 +61,7 @@ class Bench:
 
     @property
     def runtime(self) -> Runtime:
-        return Runtime(test_registry(), retry=RetryPolicy(attempts=1))
+        return Runtime(test_registry(), retry=RetryPolicy(attempts=1), pause=lambda seconds: None)
 
     def values(self, **wanted: Any) -> dict[str, Any]:
         backends = {name: {"use": "memory", "store": store} for name, store in zip(PLACES, self.stores, strict=True)}
@@ -94,7 +94,7 @@ class Bench:
 def vars_of(store: str) -> Any:
     found = _STORES.get(store)
     if found is None:
-        return None
+        return {}, {}, {}, {}
     notes = {name: each.notes for name, each in found.collections.items()}
     points = {name: sorted(each.points) for name, each in found.collections.items()}
     return notes, points, dict(found.pointers), {name: each.info.record for name, each in found.collections.items()}
@@ -370,6 +370,48 @@ def test_a_shrunk_collection_needs_only_its_size_written_down(bench: Any) -> Non
     plan = docs.plan()
     assert plan.way is None
     assert plan.reason == "it was shrunk to 8 dimensions: write dimensions = 8"
+
+
+def test_where_previous_says_that_it_was_shorter_it_grows_again(bench: Any) -> None:
+    docs = bench()
+    docs.docs.upsert(corpus(5))
+    small = docs.shadow(2, dimensions=8)
+    small.adapter("here")._pointers["docs"] = "docs_2"
+    small.adapter("here").write_note(WriteNote("docs_2", SUPERSEDES, Supersedes(32).to_text()))
+    plan = docs.plan(previous={"dimensions": 8})
+    assert (plan.way, plan.changes) == (Way.EMBED, ("dimensions: 8 → 32",))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"chunking": {"size": 99}},
+        {"dimensions": 8},
+        {"metric": "dot"},
+        {"storage": "float16"},
+        {"embedder": "new", "dimensions": 16},
+        {"embedder": "new", "chunking": {"size": 100}},
+        {"late_chunking": True},
+        {"purpose": "matching"},
+        {"backend": "there", "previous": {"backend": "here"}},
+    ],
+    ids=str,
+)
+def test_what_is_foretold_is_what_migrating_does(bench: Any, wanted: Any) -> None:
+    docs = bench()
+    docs.docs.upsert(corpus())
+    plan = docs.plan(**wanted)
+    report = docs.open(**wanted).migrate("docs")
+    assert (plan.way, plan.source, plan.target) == (report.way, report.source, report.target)
+    assert (plan.way is not None) is report.switched
+    if plan.way is not None:
+        assert plan.documents == report.documents
+        # A recording model counts words, and no marks around the texts.
+        marks = 2 * (30 if wanted.get("late_chunking") else report.chunks) if plan.way is Way.EMBED else 0
+        assert plan.tokens == report.usage.tokens + marks
+    again = docs.plan(**wanted)
+    assert again.way is None
 
 
 def test_what_is_not_there_is_said(bench: Any) -> None:

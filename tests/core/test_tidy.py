@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from nestvec.flows.migrate.places import NOTE, Journal, Standing
 from nestvec.flows.migrate.report import Stage
 from nestvec.testing.memory import _STORES
 from nestvec.testing.registry import test_registry
-from nestvec.types import Document
+from nestvec.types import Document, Metric
 
 NOW = 10_000.0
 HERE, THERE = "tidy-here", "tidy-there"
@@ -275,6 +276,40 @@ def test_adopted_collections_are_passed_over(world: World) -> None:
     values["collections"]["other"] = {"adopt": True, "backend": "there", "dimensions": 8}
     with connect(values, world.runtime) as nv:
         assert {each.collection for each in nv.generations()} == {"docs"}
+
+
+def test_what_somebody_else_made_is_never_touched(world: World) -> None:
+    """Also where its name looks like a generation's, and even if it was adopted under another name."""
+    world.migrated()
+    adapter = world.adapter()
+    for physical in ("docs_7", "docs_8"):
+        adapter.create(Create(physical, {"dense": 32}, Metric.COSINE, {}, {}))
+        info = adapter._collections[physical].info
+        adapter._collections[physical].info = replace(info, record=None)
+    values = world.values()
+    values["collections"]["theirs"] = {
+        "backend": "here",
+        "adopt": True,
+        "dimensions": 32,
+        "foreign": {"collection": "docs_8", "verify": False},
+    }
+    with connect(values, world.runtime) as nv:
+        nv.apply("theirs")
+        assert adapter._collections["docs_8"].info.record is not None
+        assert [each.physical for each in nv.generations("docs")] == ["docs_1", "docs_2"]
+        assert [each.generation.physical for each in nv.cleanup("docs")] == ["docs_1"]
+    assert world.there() == ["docs_2", "docs_7", "docs_8"]
+
+
+def test_a_record_that_can_not_be_read_is_no_licence(world: World) -> None:
+    world.migrated()
+    info = world.adapter()._collections["docs_1"].info
+    world.adapter()._collections["docs_1"].info = replace(info, record={"nestvec": 99})
+    for number in (None, 1):
+        (kept,) = world.client.cleanup("docs", generation=number)
+        assert not kept.removed
+        assert "can not be read" in kept.reason
+    assert world.client.generations()[0].model is None
 
 
 async def test_asynchronously_the_same(world: World) -> None:

@@ -118,6 +118,12 @@ class _Verdict:
 def _verdict(sides: Sides, scene: Scene, each: Generation, wall: float, *, named: bool) -> _Verdict:
     """Whether a generation that is not live may go."""
     _require_no_switch(sides, scene, wall)
+    if each.stored is None:
+        return _Verdict(
+            removed=False,
+            reason="its record can not be read, so nobody knows what it is; if it may go, drop it with the backend's "
+            "own means",
+        )
     if _under_way(scene, each) and not named:
         return _Verdict(
             removed=False,
