@@ -200,7 +200,7 @@ def test_before_anything_is_applied(shell: Shell) -> None:
         run = shell(*arguments)
         assert run.code == 1
         assert "nestvec apply" in run.err
-    assert shell("generations").out == "There are no collections.\n"
+    assert shell("generations").out == "Nothing is there yet: `nestvec apply` creates collections.\n"
 
 
 def test_questions_are_asked_before_and_after(filled: Shell) -> None:

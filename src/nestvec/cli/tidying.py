@@ -30,7 +30,7 @@ def generations(session: Session, collections: tuple[str, ...]) -> None:
     if session.json:
         print_json({"generations": [each.to_dict() for each in found]})
     elif not found:
-        say("There are no collections.")
+        say("Nothing is there yet: `nestvec apply` creates collections.")
     else:
         say(table(_HEADERS, [_row(each) for each in found]))
 
