@@ -421,6 +421,20 @@ def test_cleaning_up_asks(migrated: Shell, monkeypatch: pytest.MonkeyPatch) -> N
     assert "cleaned up" in back.err
 
 
+def test_nothing_goes_but_what_was_shown(migrated: Shell, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody thinks about the question for so long that more could go."""
+    assert migrated("shrink", "docs", "--dimensions", "8").code == 0
+
+    def thinking() -> bool:
+        time.now += 1000
+        return True
+
+    monkeypatch.setattr(tidying, "somebody_there", thinking)
+    run = migrated("cleanup", "docs", stdin="y\n")
+    assert "= docs_2 on backend store (retired, 10 chunks) stays" in run.out
+    assert list(migrated.store._collections) == ["docs_2", "docs_3"]
+
+
 def test_cleaning_up_for_programs(migrated: Shell, time: Time) -> None:
     alone = migrated("cleanup", "docs", "--json")
     assert (alone.code, alone.out) == (2, "")

@@ -64,13 +64,15 @@ def cleanup(session: Session, collection: str, generation: int | None, yes: bool
     if session.json and not yes:
         raise click.UsageError("--json does not ask: say --yes, too.")
     with session.connect() as nv:
+        agreed = None
         if not yes:
             due = nv.cleanup(collection, generation=generation, dry=True)
             _show(due, "would be removed")
-            if not any(each.removed for each in due):
+            agreed = [each.generation for each in due if each.removed]
+            if not agreed:
                 return 0
             _ask(collection)
-        done = nv.cleanup(collection, generation=generation)
+        done = nv.cleanup(collection, generation=generation, among=agreed)
     if session.json:
         print_json({"collection": collection, "generations": [each.to_dict() for each in done]})
     else:

@@ -204,10 +204,18 @@ class Nestvec:
         every = [sides_of(self.config, name, self._runtime) for name in own_names(self.config, names)]
         return [each for sides in every for each in run(statuses(sides), self._pair(sides))]
 
-    def cleanup(self, name: str, *, generation: int | None = None, dry: bool = False) -> list[Removal]:
+    def cleanup(
+        self,
+        name: str,
+        *,
+        generation: int | None = None,
+        among: Iterable[GenerationStatus] | None = None,
+        dry: bool = False,
+    ) -> list[Removal]:
         """Remove what migrations left of a collection: generations that are retired, and what was broken off.
 
-        With `generation`, that one alone, even if a migration would go on with it. With `dry`, nothing is removed.
+        With `generation`, that one alone, even if a migration would go on with it. With `among`, no others than these:
+        those that somebody agreed to. With `dry`, nothing is removed.
         Afterwards there is no way back to a generation that is gone. The live one is never removed, nor one that was
         left less than a lease ago: it is named with the reason.
 
@@ -215,7 +223,7 @@ class Nestvec:
         `CollectionConflict` for the live one, or while a migration switches.
         """
         sides = sides_of(self.config, name, self._runtime)
-        flow = cleanup(sides, self._runtime.wall, number=generation, dry=dry)
+        flow = cleanup(sides, self._runtime.wall, number=generation, among=among, dry=dry)
         return run(flow, self._pair(sides))
 
     def migrate(

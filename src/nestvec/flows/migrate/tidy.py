@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -66,12 +66,17 @@ def statuses(sides: Sides) -> PairFlow[list[GenerationStatus]]:
 
 
 def cleanup(
-    sides: Sides, wall: Callable[[], float], *, number: int | None = None, dry: bool = False
+    sides: Sides,
+    wall: Callable[[], float],
+    *,
+    number: int | None = None,
+    among: Iterable[GenerationStatus] | None = None,
+    dry: bool = False,
 ) -> PairFlow[list[Removal]]:
     """Remove retired generations, and shadows of migrations that can not go on: the live one is another by now.
 
-    With `number`, that generation alone, also if a migration to it has begun. `dry`: say what would be removed. The
-    live one is never removed, and none without a live one. One that was left less than a lease ago stays, for readers
+    With `number`, that generation alone, also if a migration to it has begun. With `among`, no others than these, such
+    as a dry run told of. `dry`: say what would be removed. The live one is never removed, and none without a live one. One that was left less than a lease ago stays, for readers
     may still be on it. Raises `CollectionNotFound` without a live one, `InvalidInput` for a number that there is not,
     `CollectionConflict` for that of the live one, and where a migration holds a gate.
     """
@@ -79,6 +84,9 @@ def cleanup(
     if scene.live is None:
         raise nothing_live(sides)
     chosen = _chosen(sides, scene, number)
+    if among is not None:
+        agreed = {Place(each.backend, each.physical) for each in among}
+        chosen = [(side, each) for side, each in chosen if each.place in agreed]
     removals = []
     for side, each in chosen:
         (status,) = yield from _statuses(sides, Scene(((side, each),)), scene)
