@@ -76,9 +76,10 @@ def cleanup(
     """Remove retired generations, and shadows of migrations that can not go on: the live one is another by now.
 
     With `number`, that generation alone, also if a migration to it has begun. With `among`, no others than these, such
-    as a dry run told of. `dry`: say what would be removed. The live one is never removed, and none without a live one. One that was left less than a lease ago stays, for readers
-    may still be on it. Raises `CollectionNotFound` without a live one, `InvalidInput` for a number that there is not,
-    `CollectionConflict` for that of the live one, and where a migration holds a gate.
+    as a dry run told of. `dry`: say what would be removed. The live one is never removed, and none without a live one.
+    One that was left less than a lease ago stays, for readers may still be on it. Raises `CollectionNotFound` without a
+    live one, `InvalidInput` for a number that there is not, `CollectionConflict` for that of the live one, and where a
+    migration holds a gate.
     """
     scene = yield from look(sides)
     if scene.live is None:
