@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: The folder beside the configuration file.
 DEFAULT_FOLDER = "nestvec-artifacts"
+#: How many vectors a rotation is fitted and measured on, unless told otherwise: 20 for each of 1,024 dimensions.
+DEFAULT_SAMPLE = 20_000
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _MEND = (
     "copy both files of the artifact into that folder; if they are lost, fit another rotation with `nestvec nest`, for "
@@ -60,6 +62,11 @@ class Artifact:
     def about(self) -> Path:
         """The file that says what they are."""
         return self.folder / f"{self.fingerprint}.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether both files are there."""
+        return self.matrix.is_file() and self.about.is_file()
 
     def describe(self) -> About:
         """What it is, without reading the matrix, which has to be there. Raises `ConfigError`."""

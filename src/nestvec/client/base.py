@@ -179,8 +179,8 @@ class Nest:
 
     def keep(self, sample: FloatArray, stored_under: FloatArray | None) -> NestReport:
         """Fit on a sample that was stored under a rotation, or is the model's own, and write the artifact."""
-        from nestvec.artifacts import About, save
-        from nestvec.encoding.nesting import unnest
+        from nestvec.artifacts import About, Artifact, save
+        from nestvec.encoding.nesting import fingerprint, unnest
 
         found = fit(sample if stored_under is None else unnest(sample, stored_under))
         model, name = self.raw, self.connection.name
@@ -188,9 +188,11 @@ class Nest:
         created = datetime.now(UTC).isoformat(timespec="seconds")
         about = About(model.model, model.dimensions, source, found.vectors, created)
         nesting = self.connection.nesting
-        kept = save(nesting.artifact.folder if nesting is not None else self.folder, found.rotation, about)
-        measured = (found.vectors, found.held_out, found.recall, found.warnings)
-        return NestReport(kept.fingerprint, kept.matrix, name, model.model, model.dimensions, *measured)
+        folder = nesting.artifact.folder if nesting is not None else self.folder
+        new = not Artifact(folder, fingerprint(found.rotation)).exists
+        kept = save(folder, found.rotation, about)
+        measured = (found.vectors, found.questions, found.searched, found.recall, found.warnings)
+        return NestReport(kept.fingerprint, kept.matrix, name, model.model, model.dimensions, new, *measured)
 
 
 def embed(

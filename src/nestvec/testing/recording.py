@@ -35,10 +35,12 @@ class RecordingOptions(Options):
 
     `skew` lets this host differ from others of the model: numbers rounded as in bfloat16, a prompt that others do not
     put in front, other weights for a task, another pooling (of all texts, or late-chunked ones), or another length.
+    `matryoshka` false stands in for a model that was not trained for prefixes.
     """
 
     model: str = "recording-v3"
     dimensions: int = 64
+    matryoshka: bool = True
     rotation: str | None = None
     batch: int = 64
     keep: int = 1000
@@ -121,7 +123,7 @@ def capabilities(options: RecordingOptions) -> ModelCapabilities:
     return ModelCapabilities(
         model=options.model,
         dimensions=options.dimensions,
-        min_dimensions=1,
+        min_dimensions=1 if options.matryoshka else options.dimensions,
         purposes=JINA_V3,
         tasks=JINA_V3_TASKS,
         late_chunking=True,
