@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +15,7 @@ import pytest
 from nestvec.artifacts import DEFAULT_FOLDER, About, save
 from nestvec.cli import progress as progresses
 from nestvec.cli.progress import Lines
+from nestvec.testing.recording import RecordingEmbedder
 
 from .conftest import Shell
 
@@ -96,13 +98,21 @@ def test_progress_counts_vectors(
     assert "document" not in run.err
 
 
-def test_a_folder_that_can_not_be_written_is_named(plain: Shell) -> None:
-    (plain.folder / "file").write_text("no folder")
-    text = plain.config.read_text(encoding="utf-8")
-    plain.config.write_text('artifacts = "file"\n' + text, encoding="utf-8")
-    run = plain("nest", "docs")
+@pytest.mark.parametrize("readonly", [True, False])
+def test_a_folder_that_can_not_be_written_is_named_before_anything_is_embedded(
+    plain: Shell, monkeypatch: pytest.MonkeyPatch, readonly: bool
+) -> None:
+    place = plain.folder / "place"
+    place.mkdir() if readonly else place.write_text("no folder")
+    if readonly:  # root may write everywhere, so the system's answer is put in
+        monkeypatch.setattr(os, "access", lambda path, mode: path != place)
+    plain.config.write_text('artifacts = "place/new"\n' + plain.config.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(RecordingEmbedder, "encode", None)
+    run = plain("nest", "--embedder", "words", str(plain.folder / "texts.jsonl"))
     assert run.code == 1
-    assert re.search(rf"^error: rotation \w{{16}} can not be written to {plain.folder}/file: ", run.err)
+    why = "can not be written to" if readonly else "is no folder"
+    assert f"rotations can not be kept in {place / 'new'}: {place} {why}; " in run.err
+    assert "the key `artifacts`" in run.err
 
 
 @pytest.mark.parametrize("damaged", [False, True])

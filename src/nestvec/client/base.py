@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nestvec.artifacts import check_folder
 from nestvec.config import Config, Connection, load_config, parse_config
 from nestvec.config.problems import did_you_mean
 from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event, Group
@@ -143,7 +144,7 @@ def embedder_named(config: Config, name: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Nest:
-    """What `nest` was asked for: an embedder of the configuration, and where its sample comes from."""
+    """What `nest` was asked for: an embedder, where its sample comes from, and the folder of the rotation."""
 
     connection: Connection[Any]
     collection: str | None
@@ -169,7 +170,10 @@ class Nest:
         check_nestable(connection.declared)
         if task is None and connection.declared.tasks:
             task = pair_for(connection.declared, Purpose.RETRIEVAL).index
-        return cls(connection, collection, check_task(connection.declared, task), config.artifacts)
+        nesting = connection.nesting
+        folder = nesting.artifact.folder if nesting is not None else config.artifacts
+        check_folder(folder)  # before anything is embedded
+        return cls(connection, collection, check_task(connection.declared, task), folder)
 
     @property
     def raw(self) -> ModelCapabilities:
@@ -187,10 +191,8 @@ class Nest:
         source = f"texts, task {self.task}" if self.collection is None else f"collection {self.collection}"
         created = datetime.now(UTC).isoformat(timespec="seconds")
         about = About(model.model, model.dimensions, source, found.vectors, created)
-        nesting = self.connection.nesting
-        folder = nesting.artifact.folder if nesting is not None else self.folder
-        new = not Artifact(folder, fingerprint(found.rotation)).exists
-        kept = save(folder, found.rotation, about)
+        new = not Artifact(self.folder, fingerprint(found.rotation)).exists
+        kept = save(self.folder, found.rotation, about)
         measured = (found.vectors, found.questions, found.searched, found.recall, found.warnings)
         return NestReport(kept.fingerprint, kept.matrix, name, model.model, model.dimensions, new, *measured)
 
