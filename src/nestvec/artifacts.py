@@ -25,10 +25,10 @@ DEFAULT_FOLDER = "nestvec-artifacts"
 #: How many vectors a rotation is fitted and measured on, unless told otherwise: 20 for each of 1,024 dimensions.
 DEFAULT_SAMPLE = 20_000
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
-_ANOTHER = "make it one that can, or name another folder with the key `artifacts`"
+_ANOTHER = "write the key `artifacts` with a folder that can be written to"
 _MEND = (
-    "copy both files of the artifact into that folder (the key `artifacts` names another); if they are lost, fit another "
-    "rotation with `nestvec nest`, for new collections"
+    "copy both files of the artifact into that folder (the key `artifacts` names another); if they are lost, fit "
+    "another rotation with `nestvec nest`, for new collections"
 )
 
 

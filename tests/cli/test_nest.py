@@ -112,7 +112,7 @@ def test_a_folder_that_can_not_be_written_is_named_before_anything_is_embedded(
     assert run.code == 1
     why = "can not be written to" if readonly else "is no folder"
     assert f"rotations can not be kept in {place / 'new'}: {place} {why}; " in run.err
-    assert "the key `artifacts`" in run.err
+    assert "write the key `artifacts` with a folder" in run.err
 
 
 @pytest.mark.parametrize("damaged", [False, True])

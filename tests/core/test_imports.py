@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from importlib.metadata import requires, version
 
 import pytest
@@ -28,7 +30,9 @@ def test_importing_nestvec_loads_nothing_heavy() -> None:
 
 
 def test_values_load_no_numpy() -> None:
-    assert "numpy" not in loaded_after("from nestvec import Document, F, Hit, NestvecError, Report")
+    assert "numpy" not in loaded_after(
+        "from nestvec import Document, F, FailedDocument, Hit, NestvecError, Report, Usage"
+    )
 
 
 def test_registering_the_plugins_loads_no_sdk() -> None:
@@ -111,3 +115,42 @@ def test_the_base_install_stays_small() -> None:
 
 def test_the_versions_agree() -> None:
     assert {version(name) for name in ("nestvec", "nestvec-e5", "nestvec-qdrant")} == {nestvec.__version__}
+
+
+#: Where else public types live, for those who write plugins.
+ELSEWHERE = ("nestvec.contract",)
+
+
+def own_types() -> dict[str, type]:
+    """The classes of nestvec, by name, but those that stand in annotations for something else."""
+    modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "nestvec"]
+    values = [value for module in modules for value in vars(module).values() if inspect.isclass(value)]
+    return {value.__name__: value for value in values if value.__module__.split(".")[0] == "nestvec"}
+
+
+def handed_out() -> dict[str, str]:
+    """The types that users get from clients and handles: returned, handed to a callback, or in a field of those."""
+    known, found = own_types(), dict[str, str]()
+    told = [
+        (f"{kind.__name__}.{name}", annotation)
+        for kind in (Nestvec, Collection)
+        for name, member in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_")
+        for key, annotation in member.__annotations__.items()
+        if key in ("return", "progress")
+    ]
+    while told:
+        place, annotation = told.pop()
+        for name in re.findall(r"\w+", str(annotation)):
+            if name in known and name not in found and not known[name].__module__.startswith(ELSEWHERE):
+                found[name] = place
+                if is_dataclass(known[name]):
+                    told += [(f"{name}.{each.name}", each.type) for each in fields(known[name])]
+    return found
+
+
+def test_types_that_users_get_are_public() -> None:
+    found = handed_out()
+    assert {"CopyReport", "PrefixRecall", "Agreement", "FailedDocument"} <= found.keys()
+    missing = {name: place for name, place in found.items() if name not in nestvec.__all__}
+    assert not missing, f"add them to nestvec/__init__.py: {missing}"
