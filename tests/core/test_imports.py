@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
 import re
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib.metadata import requires, version
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -121,31 +125,41 @@ def test_the_versions_agree() -> None:
 ELSEWHERE = ("nestvec.contract",)
 
 
-def own_types() -> dict[str, type]:
-    """The classes of nestvec, by name, but those that stand in annotations for something else."""
-    modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "nestvec"]
-    values = [value for module in modules for value in vars(module).values() if inspect.isclass(value)]
-    return {value.__name__: value for value in values if value.__module__.split(".")[0] == "nestvec"}
+@cache
+def names_in(module: str) -> dict[str, Any]:
+    """What annotations of a module may name: also what it imports for type checkers only."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    imported = {alias.name: node.module for node in imports for alias in node.names if node.module}
+    found = {name: getattr(importlib.import_module(home), name, None) for name, home in imported.items()}
+    return found | vars(sys.modules[module])
+
+
+def named(holder: Any, annotation: object) -> list[type]:
+    """The classes of nestvec, but those of the contract, in an annotation of a class or function."""
+    known = names_in(holder.__module__)
+    found = [known.get(name) for name in re.findall(r"\w+", str(annotation))]
+    own = [value for value in found if inspect.isclass(value) and value.__module__.startswith("nestvec.")]
+    return [value for value in own if not value.__module__.startswith(ELSEWHERE)]
 
 
 def handed_out() -> dict[str, str]:
     """The types that users get from clients and handles: returned, handed to a callback, or in a field of those."""
-    known, found = own_types(), dict[str, str]()
+    members = [each for kind in (Nestvec, Collection) for each in inspect.getmembers(kind, inspect.isfunction)]
     told = [
-        (f"{kind.__name__}.{name}", annotation)
-        for kind in (Nestvec, Collection)
-        for name, member in inspect.getmembers(kind, inspect.isfunction)
+        (member.__qualname__, kind)
+        for name, member in members
         if not name.startswith("_")
-        for key, annotation in member.__annotations__.items()
-        if key in ("return", "progress")
+        for key in ("return", "progress")
+        for kind in named(member, member.__annotations__.get(key))
     ]
+    found = dict[str, str]()
     while told:
-        place, annotation = told.pop()
-        for name in re.findall(r"\w+", str(annotation)):
-            if name in known and name not in found and not known[name].__module__.startswith(ELSEWHERE):
-                found[name] = place
-                if is_dataclass(known[name]):
-                    told += [(f"{name}.{each.name}", each.type) for each in fields(known[name])]
+        place, kind = told.pop()
+        if kind.__name__ not in found:
+            found[kind.__name__] = place
+            parts = fields(kind) if is_dataclass(kind) else ()
+            told += [(f"{kind.__name__}.{each.name}", value) for each in parts for value in named(kind, each.type)]
     return found
 
 
