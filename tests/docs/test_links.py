@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
+
+from nestvec.cli import main
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -68,3 +72,33 @@ def test_configuration_blocks_are_toml(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for block in re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         tomllib.loads(block)
+
+
+def commands(page: Path) -> list[str]:
+    """The lines that run nestvec: of shell blocks, and those behind a prompt."""
+    found = []
+    for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
+        lines = re.findall(r"^(\$ )?(nestvec \w.*)$", block, re.MULTILINE)
+        found += [line for prompt, line in lines if prompt or re.match(r"```(bash|sh|console)\b", block)]
+    return found
+
+
+def parse(line: str) -> None:
+    """Parse a command line without running it. Raises `click.UsageError`."""
+    name: str | None
+    name, *words = shlex.split(line, comments=True)
+    command: click.Command | None = main
+    context: click.Context | None = None
+    while command is not None:
+        context = command.make_context(name, words, parent=context)
+        if not isinstance(command, click.Group):
+            return
+        name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
+
+
+SHOWN = [(name, line) for name, page in zip(NAMES, PAGES, strict=True) for line in commands(page)]
+
+
+@pytest.mark.parametrize(("name", "line"), SHOWN)
+def test_commands_of_the_pages_exist_with_these_options(name: str, line: str) -> None:
+    parse(line)
