@@ -14,7 +14,7 @@ from nestvec.artifacts import Artifact
 from nestvec.client import aconnect, connect
 from nestvec.encoding.nesting import fit_rotation, unnest
 from nestvec.errors import InvalidInput, Unsupported
-from nestvec.flows.nest import choose_texts, fit
+from nestvec.flows.nest import choose_texts, different, fit
 from nestvec.types import Document
 
 UDHR = Path(__file__).parents[2] / "benchmarks/data/udhr.json"
@@ -156,3 +156,9 @@ def test_a_sample_of_texts_depends_on_the_seed_and_not_on_the_order() -> None:
     assert len(set(chosen)) == 50
     assert choose_texts([*reversed(names), *names], 50) == chosen
     assert choose_texts(names, 50, seed=1) != chosen
+
+
+def test_of_equal_vectors_the_first_counts() -> None:
+    rows = random(5)
+    np.testing.assert_array_equal(different(rows[[3, 1, 3, 0, 1, 4]]), rows[[3, 1, 0, 4]])
+    assert different(rows[:0]).shape == (0, 64)

@@ -15,7 +15,7 @@ _SECONDS, _PERCENT = 5.0, 10.0
 
 
 class Progress(ABC):
-    """Hears how much of the work is done, and how many documents are stored (or what else is counted)."""
+    """Hears how much of the work is done, and how many documents are stored."""
 
     @abstractmethod
     def advance(self, done: int, stored: int) -> None:
@@ -34,7 +34,7 @@ class Progress(ABC):
 def progress(total: int | None, *, unit: str = "B", noun: str = "document", verb: str = "stored") -> Progress:
     """A bar if standard error is a terminal, else lines. `total` None: nobody knows how much there is.
 
-    `noun` and `verb` say what is counted, as in "3 documents stored".
+    `noun` and `verb` say what is counted, and what has become of it.
     """
     return Bar(total, unit, verb) if sys.stderr.isatty() else Lines(total, noun=noun, verb=verb)
 

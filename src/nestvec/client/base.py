@@ -22,7 +22,7 @@ from nestvec.encoding.nested import nested
 from nestvec.encoding.tasks import check_task, pair_for
 from nestvec.errors import ConfigError, IngestFailed, InvalidInput, InvalidName, NestvecError, PluginBroken, PluginError
 from nestvec.flows.base import LEASE, Binding, Flow
-from nestvec.flows.nest import NestReport, check_nestable, fit
+from nestvec.flows.nest import NestReport, check_nestable, different, fit
 from nestvec.flows.search import check_texts
 from nestvec.flows.upsert import Incoming
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
@@ -186,7 +186,8 @@ class Nest:
         from nestvec.artifacts import About, Artifact, save
         from nestvec.encoding.nesting import fingerprint, unnest
 
-        found = fit(sample if stored_under is None else unnest(sample, stored_under))
+        rows = different(sample)
+        found = fit(rows if stored_under is None else unnest(rows, stored_under))
         model, name = self.raw, self.connection.name
         source = f"texts, task {self.task}" if self.collection is None else f"collection {self.collection}"
         created = datetime.now(UTC).isoformat(timespec="seconds")

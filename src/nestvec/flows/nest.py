@@ -125,8 +125,7 @@ def check_sample(size: int) -> None:
 def stored_sample(binding: Binding, size: int, seed: int = 0, progress: Progress | None = None) -> Flow[FloatArray]:
     """Vectors of a full-size collection as they are stored, of all its namespaces: shape (at most `size`, d).
 
-    Equal ones count once: else some that are held out could be among those that are fitted on. Raises `Unsupported` for
-    a collection that is truncated already.
+    Raises `Unsupported` for a collection that is truncated already.
     """
     space, model = binding.spec.space, binding.spec.model
     check_sample(size)
@@ -178,6 +177,12 @@ def embedded_sample(
         if progress is not None:
             progress(start + len(part), len(texts))
     return np.concatenate(blocks)
+
+
+def different(rows: FloatArray) -> FloatArray:
+    """The rows, of equal ones the first: else some that are held out could be among those that are fitted on."""
+    first = {row.tobytes(): number for number, row in reversed(list(enumerate(rows)))}
+    return rows[sorted(first.values())]
 
 
 def fit(sample: FloatArray) -> Fit:
@@ -315,5 +320,5 @@ def _fetched(
                 found |= {(record.id, number): row for record, row in zip(batch.records, rows, strict=True)}
             if progress is not None:
                 progress(len(found), len(chosen))
-    rows_there = list({found[key].tobytes(): found[key] for key in chosen if key in found}.values())
+    rows_there = [found[key] for key in chosen if key in found]
     return np.stack(rows_there) if rows_there else np.zeros((0, dimensions), np.float32)
