@@ -16,6 +16,7 @@ from nestvec.dimensions.scales import Scale, apart
 
 _EM = 6.6  # a character of the labels, on average
 _LEGEND = 24
+_LONGEST = 18  # characters of a name in a legend
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis spans, which numbers it names, and how. `first` are those not to be left out for lack of room."""
+    """What an axis spans, which numbers it names, and how.
+
+    `first` are those not to be left out for lack of room; `strong` is one that stands out.
+    """
 
     ticks: Sequence[float]
     say: Callable[[float], str]
@@ -48,6 +52,7 @@ class Axis:
     high: float
     log: bool = False
     first: Sequence[float] = ()
+    strong: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def curves(words: Words, lines: Sequence[Line], x: Axis, y: Axis, goal: Goal | N
 def rows(words: Words, lines: Sequence[Row], x: Axis, goal: Goal | None = None, shown: Legend = NO_LEGEND) -> Element:
     """Labelled rows of bars or ranges over a common axis."""
     depth = max(len(row.tracks) for row in lines)
-    pitch = 30 if depth == 1 else 14 + 18 * depth
+    pitch = max(30, min(36, 270 // len(lines))) if depth == 1 else 14 + 18 * depth
     left = 14 + round(_EM * max(len(row.label) for row in lines))
     right = 14 + round(_EM * max(len(track.text) for row in lines for track in row.tracks))
 
@@ -132,9 +137,10 @@ def rows(words: Words, lines: Sequence[Row], x: Axis, goal: Goal | None = None, 
         top = 10 + _LEGEND * (len(shown.items) > 1) + 18 * (goal is not None)
         across = Scale(x.low, x.high, left, width - right, x.log)
         bottom = height - 26
-        parts = [_posts(x, across, top, bottom), *_goal_down(goal, across, top, bottom)]
-        for i, row in enumerate(lines):
-            parts.append(_row(row, across, top + 4 + i * pitch, pitch, width))
+        tops = [top + 4 + i * pitch for i in range(len(lines))]
+        parts = [_ground(y, pitch, width) for row, y in zip(lines, tops, strict=True) if row.chosen]
+        parts += [_posts(x, across, top, bottom), *_goal_down(goal, across, top, bottom)]
+        parts += [_row(row, across, y, pitch, width) for row, y in zip(lines, tops, strict=True)]
         return [*_legend(shown, 0), *parts]
 
     height = 10 + _LEGEND * (len(shown.items) > 1) + 18 * (goal is not None) + 8 + pitch * len(lines) + 26
@@ -182,7 +188,7 @@ def _feet(x: Axis, across: Scale, bottom: float) -> Element:
     for i in apart(places, first):
         at = across(x.ticks[i])
         made.append(element("line", x1=at, x2=at, y1=bottom, y2=bottom + 5))
-        made.append(text(at, bottom + 20, labels[i], "tick strong" if x.ticks[i] in x.first[:1] else "tick"))
+        made.append(text(at, bottom + 20, labels[i], "tick strong" if x.ticks[i] == x.strong else "tick"))
     return made
 
 
@@ -202,7 +208,7 @@ def _goal_across(goal: Goal | None, up: Scale, width: int) -> list[Element]:
         return []
     y = up(goal.value)
     line = element("line", x1=52, x2=width - 8, y1=y, y2=y, class_="goal")
-    return [line, text(58, y + 16, goal.text, "tick goal", "start")]
+    return [line, text(58, y + 16, goal.text, "tick ink halo", "start")]
 
 
 def _goal_down(goal: Goal | None, across: Scale, top: float, bottom: float) -> list[Element]:
@@ -210,7 +216,7 @@ def _goal_down(goal: Goal | None, across: Scale, top: float, bottom: float) -> l
         return []
     x = across(goal.value)
     line = element("line", x1=x, x2=x, y1=top, y2=bottom, class_="goal")
-    return [line, text(x, top - 6, goal.text, "tick goal")]
+    return [line, text(x, top - 6, goal.text, "tick ink halo")]
 
 
 def _band(line: Line, across: Scale, up: Scale) -> Element:
@@ -230,8 +236,11 @@ def _chosen(lines: Sequence[Line]) -> list[Mark]:
 
 def _drop(mark: Mark, across: Scale, up: Scale, bottom: float) -> Element:
     x, y = across(mark.x), up(mark.at.value)
+    left = x > (across.start + across.end) / 2
+    label = text(x + (-7 if left else 7), bottom - 10, mark.label, "tick strong halo", "end" if left else "start")
     return element(
         "g",
+        label if mark.label else None,
         element("line", x1=x, x2=x, y1=y, y2=bottom),
         element("circle", cx=x, cy=y, r=9),
         class_="chosen",
@@ -258,8 +267,9 @@ def _labels(line: Line, across: Scale, up: Scale, width: int) -> list[Element]:
     free = float(width)
     for mark in reversed(line.marks):
         x = across(mark.x) + 5
-        if mark.label and x + _EM * len(mark.label) <= free:
-            made.append(text(x, up(mark.at.value) + 15, mark.label, anchor="start"))
+        low_enough = up(mark.at.value) > up.end + 26  # lines lie close together at the top
+        if mark.label and not mark.chosen and low_enough and x + _EM * len(mark.label) <= free:
+            made.append(text(x, up(mark.at.value) + 15, mark.label, "tick halo", "start"))
             free = x - 5
     return made
 
@@ -275,15 +285,18 @@ def _legend(legend: Legend, left: float) -> list[Element]:
             made.append(element("path", d=f"M{x},11h24", class_=f"line {style}"))
             made.append(element("g", _shape(style, x + 12, 11), class_=f"dot {style}"))
         x += 18 if legend.square else 31
-        made.append(text(x, 15, name, "tick ink", "start"))
-        x += round(_EM * len(name)) + 18
+        short = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+        made.append(text(x, 15, short, "tick ink", "start"))
+        x += round(_EM * len(short)) + 18
     return [made]
 
 
+def _ground(top: float, pitch: float, width: int) -> Element:
+    return element("rect", x=0, y=top, width=width, height=pitch, rx=4, class_="ground")
+
+
 def _row(row: Row, across: Scale, top: float, pitch: float, width: int) -> Element:
-    made = element("g", class_="row chosen" if row.chosen else "row")
-    if row.chosen:
-        made.append(element("rect", x=0, y=top, width=width, height=pitch, rx=4, class_="ground"))
+    made = element("g")
     made.append(text(8, top + pitch / 2 + 4, row.label, "tick strong" if row.chosen else "tick ink", "start"))
     for i, track in enumerate(row.tracks):
         y = round(top + pitch / 2 + 18 * (i - (len(row.tracks) - 1) / 2), 1)
@@ -296,7 +309,7 @@ def _track(track: Track, across: Scale, y: float) -> Element:
     made = element("g", element("title", track.told), class_=f"track {track.style}")
     for style, value in track.bars:
         width = max(round(across(value) - across.start, 1), 1)
-        made.append(element("rect", x=across.start, y=y - 6, width=width, height=12, class_=f"bar {style}"))
+        made.append(element("rect", x=across.start, y=y - 7, width=width, height=14, class_=f"bar {style}"))
     return made if track.at is None else extend(made, _range(track.at, track.style, across, y))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
@@ -57,7 +58,11 @@ def _section(name: str, title: str, *children: Child) -> Element:
 def _header(report: Figures) -> Element:
     title = element("h1", "How many dimensions does ", _name(report.name), " need?")
     return element(
-        "header", title, _verdict(report), element("p", report.recommendation.reason, class_="reason"), _facts(report)
+        "header",
+        title,
+        _verdict(report),
+        element("p", *_sentence(report.recommendation.reason), class_="reason"),
+        _facts(report),
     )
 
 
@@ -65,30 +70,34 @@ def _name(text: object) -> Element:
     return element("bdi", str(text), class_="name")
 
 
+def _sentence(text: str) -> list[Child]:
+    """A sentence in which the names of options are not broken at their hyphens."""
+    parts = re.split(r"(--[a-z][a-z-]{1,24})", text)
+    return [element("code", part) if i % 2 else part for i, part in enumerate(parts)]
+
+
 def _verdict(report: Figures) -> Element:
     """The recommendation, with its interval and what it rests on, as one sentence."""
-    wanted = report.recommendation
-    if wanted.dimensions >= report.full:
-        claim = element("strong", f"All {report.full:,} dimensions.")
-        told = [" No smaller size was shown to keep ", rounded_share(report.keep), f" of {wanted.measure}"]
-        return element("p", claim, *told, ", ", _measured_with(report), ".", class_="verdict")
-    claim = element("strong", f"{wanted.dimensions:,} of {report.full:,} dimensions")
-    how = ", nested by a rotation," if wanted.curve == "nested" else ""
-    if wanted.kept is None:
-        return element("p", claim, how, ", ", _measured_with(report), ".", class_="verdict")
-    kept = element("strong", share(wanted.kept.value))
-    between = shares(wanted.kept.low, wanted.kept.high)
-    told = (
-        f" of {wanted.measure} (",
-        element("span", f"{rounded_share(report.confidence)} interval: {between}"),
-        "), ",
-    )
-    return element("p", claim, f"{how} keep ", kept, *told, _measured_with(report), ".", class_="verdict")
-
-
-def _measured_with(report: Figures) -> str:
     sample = report.said["sample"]
-    return f"measured with {amount(sample['questions'], 'question')} on {amount(sample['texts'], 'text')}"
+    rests = f"measured with {amount(sample['questions'], 'question')} on {amount(sample['texts'], 'text')}."
+    if report.recommendation.dimensions >= report.full:
+        claim = element("strong", f"All {report.full:,} dimensions:")
+        sure = f"with {rounded_share(report.confidence)} confidence"
+        wanted = f"{rounded_share(report.keep)} of {report.recommendation.measure}"
+        told = f" no smaller size was shown, {sure}, to keep {wanted}, "
+        return element("p", claim, told, rests, class_="verdict")
+    claim = element("strong", f"{report.recommendation.dimensions:,} of {report.full:,} dimensions")
+    how = ", nested by a rotation," if report.recommendation.curve == "nested" else ""
+    return element("p", claim, how, *_kept(report), ", ", rests, class_="verdict")
+
+
+def _kept(report: Figures) -> list[Child]:
+    kept = report.recommendation.kept
+    if kept is None:
+        return []
+    interval = f"{rounded_share(report.confidence)} interval: {shares(kept.low, kept.high)}"
+    measure = f" of {report.recommendation.measure} ("
+    return [" keep ", element("strong", share(kept.value)), measure, element("span", interval), ")"]
 
 
 def _facts(report: Figures) -> Element | None:
@@ -96,19 +105,15 @@ def _facts(report: Figures) -> Element | None:
     wanted, chosen, full = report.recommendation, report.chosen, report.anywhere(report.full)
     if chosen is None:
         return None
-    small = chosen.total.get("int8")
+    fewer = f"{report.full - wanted.dimensions:,} fewer numbers a vector"
     found = [
         _fact("one vector, float32", *_instead(chosen.bytes, full.bytes if full else {})),
         _fact(amount(report.expected, "vector"), *_instead(chosen.total, full.total if full else {})),
-        _fact(
-            "storage saved",
-            rounded_share(round(wanted.saved, 2)),
-            f"{report.full - wanted.dimensions:,} fewer numbers a vector",
-        ),
-        _fact("stored as int8", size(small), f"recall@{report.k} {share(chosen.int8.value)}")
-        if chosen.int8 is not None and small is not None
-        else None,
+        _fact("storage saved", rounded_share(round(wanted.saved, 2)), fewer) if wanted.saved > 0 else None,
     ]
+    if chosen.int8 is not None and "int8" in chosen.total:
+        small = f"recall@{report.k} {share(chosen.int8.value)}"
+        found.append(_fact("stored as int8", size(chosen.total["int8"]), small))
     return element("dl", *found, class_="facts")
 
 
@@ -127,7 +132,9 @@ def _warnings(report: Figures) -> Element | None:
     if not report.warnings:
         return None
     return _section(
-        "warnings", "Read with care", element("ul", *(element("li", warning) for warning in report.warnings))
+        "warnings",
+        "Read with care",
+        element("ul", *(element("li", *_sentence(warning)) for warning in report.warnings)),
     )
 
 

@@ -53,7 +53,15 @@ def _by_dimensions(
     tops = [mark.at.high for mark in marks] + ([] if ceiling is None else [ceiling])
     levels = steps(min([mark.at.low for mark in marks] + ([goal.value] if goal else [])), max(tops))
     sizes = sorted({mark.x for mark in marks})
-    x = Axis(sizes, lambda v: f"{v:,.0f}", sizes[0], sizes[-1], log=True, first=_first(report, sizes))
+    x = Axis(
+        sizes,
+        lambda v: f"{v:,.0f}",
+        sizes[0],
+        sizes[-1],
+        log=True,
+        first=_first(report, sizes),
+        strong=report.recommendation.dimensions,
+    )
     words = Words(name, f"{'. '.join(_told(line, say) for line in lines)}. {_TABLE}")
     return curves(words, lines, x, Axis(levels, tick, levels[0], levels[-1]), goal)
 
@@ -170,7 +178,8 @@ def _stored_lines(report: Figures, curve: Curve) -> Iterator[Line]:
             if at is not None and size:
                 told = f"{point.dimensions:,} dimensions as {kind}, {readable.size(size)}: {_spoken(at)}"
                 chosen = kind == "float32" and _is_chosen(report, curve, point)
-                marks.append(Mark(size, at, told, chosen, f"{point.dimensions:,}"))
+                label = f"{point.dimensions:,} dimensions" if chosen else f"{point.dimensions:,}"
+                marks.append(Mark(size, at, told, chosen, label))
         if marks:
             yield Line(kind, f"as-{kind}", marks)
 

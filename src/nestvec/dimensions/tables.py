@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from nestvec.dimensions import readable
 from nestvec.dimensions.figures import STORED, Curve, Figures, Funnel, Interval, Point, Times
-from nestvec.dimensions.markup import Child, element
+from nestvec.dimensions.markup import element
 
 Cell = Callable[[Point], Element]
 
@@ -20,7 +20,8 @@ def quality(report: Figures) -> list[Element]:
     head = element("tr", _head("Dimensions"), *(_head(name) for name, _, _ in columns))
     groups = [_group(report, curve, columns) for curve in report.curves]
     percent = readable.rounded_share(report.confidence)
-    return _table("quality", "Quality and search time", f"Below each figure: its {percent} interval.", [head], groups)
+    title = "Quality and search time" if any(name.startswith("Search") for name, _, _ in columns) else "Quality"
+    return _table("quality", title, f"Below each figure: its {percent} interval.", [head], groups)
 
 
 def _columns(report: Figures) -> list[tuple[str, Callable[[Point], object], Cell]]:
@@ -145,7 +146,9 @@ def _size(value: float | None) -> Element:
     return _missing() if value is None else element("td", readable.size(value))
 
 
-def _figure(value: Child, below: str) -> Element:
+def _figure(value: str, below: str) -> Element:
+    if below == value:
+        return element("td", value)
     return element("td", value, " ", element("span", below, class_="interval"))
 
 
