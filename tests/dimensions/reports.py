@@ -135,11 +135,11 @@ def hostile() -> dict[str, Any]:
         "embedder": HOSTILE,
         "model": HOSTILE * 3,
         "metric": HOSTILE,
-        "warnings": [HOSTILE] * 2,
+        "warnings": [HOSTILE, "long" * 200, "--" + "long" * 200],
     }
     made["tasks"] = {"index": HOSTILE, "query": HOSTILE}
     made["sample"] |= {"source": HOSTILE, "questions_from": f"{'very/' * 60}{HOSTILE}"}
-    made["recommendation"]["reason"] = HOSTILE
+    made["recommendation"]["reason"] = f"{'long' * 200}{HOSTILE}"
     made["curves"][0]["name"] = HOSTILE
     made["curves"][1]["rotation"] = HOSTILE
     made["funnels"][0]["backend"] = HOSTILE

@@ -304,6 +304,7 @@ def test_nothing_is_drawn_outside_of_its_drawing(made: dict[str, Any]) -> None:
             if name == "d":
                 assert "nan" not in value
                 assert "inf" not in value
+                assert all(-1 <= float(x) <= width + 1 for x in re.findall(r"[MLH](-?[\d.]+)", value)), value
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6))
