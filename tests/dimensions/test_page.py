@@ -143,22 +143,23 @@ def test_the_tables_hold_every_figure() -> None:
         for at in curve["points"]:
             for name in ("recall", "int8", "binary"):
                 assert readable.share(at[name]["value"], 2) in cells
-                assert readable.shares(at[name]["low"], at[name]["high"], 2) in cells or name == "recall"
+                assert readable.shares(at[name]["low"], at[name]["high"], 2) in cells
+            assert {readable.share(each["value"], 2) for each in at["unrescored"].values()} <= set(cells)
             assert f"{at['ndcg']['value']:.3f}" in cells
             assert f"{at['ndcg']['low']:.3f}–{at['ndcg']['high']:.3f}" in cells
             assert {readable.milliseconds(ms) for ms in at["search_ms"].values()} <= set(cells)
             assert {readable.size(size) for name in ("bytes", "total") for size in at[name].values()} <= set(cells)
     for funnel in made["funnels"]:
         assert " → ".join(map(str, funnel["stages"])) in cells
-        assert readable.share(funnel["recall"]["value"], 2) in cells
+        assert {readable.share(funnel[name]["value"], 2) for name in ("recall", "plain_recall")} <= set(cells)
     assert {"2.2× faster", "2.8× faster", "none", "qdrant"} <= set(cells)
-    assert [tag for tag, text in page.texts if text == "recommended"] == ["span", "span"]
+    assert [tag for tag, text in page.texts if text == "recommended"] == ["span"] * 3
 
 
 def test_tells_how_it_was_measured() -> None:
     said = Page(render(full_report())).said
     for part in (
-        "5,000, from collection handbook",
+        "5,000, from collection handbook; a rotation was fitted on 4,000 others",
         "500, from questions.jsonl; relevant documents are named for 480",
         "multilingual-e5-small, embedder small, 384 dimensions",
         "texts as retrieval.passage, questions as retrieval.query",
@@ -166,6 +167,29 @@ def test_tells_how_it_was_measured() -> None:
         "nested prefixes are those of vectors turned by rot-5f2a9c1d0b7e",
     ):
         assert part in said
+
+
+def test_a_model_without_tasks() -> None:
+    said = Page(render(report(tasks={"index": None, "query": None}))).said
+    assert "texts as they are, without a task, questions as they are, without a task" in said
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("no other was measured", "No other was measured."),
+        ("256 of 384 dimensions keep 99.6 % of recall@10, with 500 questions among 5,000 texts", ""),
+        ("256 of 384 dimensions keep 99.6 %, among 5,000 texts; 192 may do as well", "192 may do as well."),
+        ("256 of 384 dimensions keep 99.6 %.", "256 of 384 dimensions keep 99.6 %."),
+    ],
+)
+def test_the_reason_does_not_say_again_what_the_page_begins_with(reason: str, told: str) -> None:
+    made = report()
+    made["recommendation"]["reason"] = reason
+    page = Page(render(made))
+    reasons = [i for i, attributes in enumerate(page.all("p")) if attributes.get("class") == "reason"]
+    assert bool(reasons) == bool(told)
+    assert page.said.split("on 5,000 texts. ")[1].startswith(told or "one vector")
 
 
 def test_every_warning_is_read() -> None:

@@ -33,7 +33,10 @@ class Times:
 
 @dataclass(frozen=True)
 class Point:
-    """What was measured at one size. `bytes` are those of one vector, `total` those of all that are expected."""
+    """What was measured at one size. `bytes` are those of one vector, `total` those of all that are expected.
+
+    `int8` and `binary` are recall with rescoring, `unrescored` without.
+    """
 
     dimensions: int
     kept: Interval | None
@@ -41,6 +44,7 @@ class Point:
     ndcg: Interval | None
     int8: Interval | None
     binary: Interval | None
+    unrescored: Mapping[str, Interval | None]
     bytes: Mapping[str, float]
     total: Mapping[str, float]
     search: Times | None
@@ -66,6 +70,7 @@ class Funnel:
     stages: Sequence[int]
     oversampling: float
     recall: Interval | None
+    plain_recall: Interval | None
     plain: Times | None
     funnel: Times | None
     backend: str
@@ -157,6 +162,7 @@ def _point(said: Mapping[str, Any]) -> Point:
         ndcg=_interval(said.get("ndcg")),
         int8=_interval(said.get("int8")),
         binary=_interval(said.get("binary")),
+        unrescored={name: _interval(at) for name, at in (said.get("unrescored") or {}).items()},
         bytes=_known(said["bytes"]),
         total=_known(said["total"]),
         search=_times(said.get("search_ms")),
@@ -168,6 +174,7 @@ def _funnel(said: Mapping[str, Any]) -> Funnel:
         stages=said["stages"],
         oversampling=said["oversampling"],
         recall=_interval(said["recall"]),
+        plain_recall=_interval(said.get("plain_recall")),
         plain=_times(said["plain_ms"]),
         funnel=_times(said["funnel_ms"]),
         backend=said["backend"],

@@ -70,6 +70,15 @@ def _name(text: object) -> Element:
     return element("bdi", str(text), class_="name")
 
 
+def _more(report: Figures) -> str:
+    """What the reason says beyond the sentence above it, which tells the figures already."""
+    wanted, texts = report.recommendation, f"{report.said['sample']['texts']:,} texts"
+    told = wanted.reason.startswith(f"{wanted.dimensions} of {report.full} dimensions keep ")
+    more = wanted.reason.partition(texts)[2] if told and texts in wanted.reason else wanted.reason
+    more = more.strip(" ,;.")
+    return f"{more[0].upper()}{more[1:]}." if more else ""
+
+
 def _sentence(text: str) -> list[Child]:
     """A sentence in which the names of options are not broken at their hyphens."""
     parts = re.split(r"(--[a-z][a-z-]{1,24})", text)
@@ -224,17 +233,22 @@ def _searching(report: Figures) -> Element | None:
 
 
 def _all_figures(report: Figures) -> Element:
-    return _section("all", "All figures", *tables.quality(report), *tables.storage(report))
+    return _section("all", "All figures", *tables.quality(report), *tables.smaller(report), *tables.storage(report))
 
 
 def _method(report: Figures) -> Element:
     said, sample, tasks = report.said, report.said["sample"], report.said["tasks"]
     labelled = f"; relevant documents are named for {sample['labelled']:,}" if sample["labelled"] else ""
+    others = f"; a rotation was fitted on {sample.get('fitted', 0):,} others"
+    fitted = others if sample.get("fitted") else ""
     terms: list[tuple[str, tuple[Child, ...]]] = [
-        ("Texts", (f"{sample['texts']:,}, from ", _name(sample["source"]))),
+        ("Texts", (f"{sample['texts']:,}, from ", _name(sample["source"]), fitted)),
         ("Questions", (f"{sample['questions']:,}, from ", _name(sample["questions_from"]), labelled)),
         ("Model", (_name(said["model"]), ", embedder ", _name(said["embedder"]), f", {report.full:,} dimensions")),
-        ("Tasks", ("texts as ", _name(tasks["index"]), ", questions as ", _name(tasks["query"]))),
+        (
+            "Tasks",
+            ("texts as ", _name(tasks["index"] or _NO_TASK), ", questions as ", _name(tasks["query"] or _NO_TASK)),
+        ),
         ("Metric", (_name(said["metric"]),)),
         (f"recall@{report.k}", (_RECALL.format(k=report.k, full=report.full),)),
         ("Kept", (f"{report.recommendation.measure} at a size, as a share of that at {report.full:,} dimensions.",)),
@@ -245,6 +259,7 @@ def _method(report: Figures) -> Element:
     return _section("method", "How it was measured", element("dl", *(_term(name, told) for name, told in terms)))
 
 
+_NO_TASK = "they are, without a task"
 _RECALL = "How many of the {k} nearest texts, found by exact search at {full:,} dimensions in float32, are found."
 _INTERVALS = "{share}, from {times:,} resamples of the questions (percentile bootstrap)."
 _STORAGE = (

@@ -9,38 +9,54 @@ from nestvec.dimensions import readable
 from nestvec.dimensions.figures import STORED, Curve, Figures, Funnel, Interval, Point, Times
 from nestvec.dimensions.markup import element
 
-Cell = Callable[[Point], Element]
+#: A title, what it shows of a point, and how; nothing to show anywhere leaves it out.
+Column = tuple[str, Callable[[Point], object], Callable[[Point], Element]]
 
 
 def quality(report: Figures) -> list[Element]:
-    """What each size of each curve keeps, with intervals; one group of rows for each curve."""
-    columns = [column for column in _columns(report) if _is_measured(report, column[1])]
-    if all(point.kept == point.recall for curve in report.curves for point in curve.points):
-        columns = [(f"recall@{report.k} (kept)", *columns[0][1:]), *columns[2:]]
-    head = element("tr", _head("Dimensions"), *(_head(name) for name, _, _ in columns))
-    groups = [_group(report, curve, columns) for curve in report.curves]
-    percent = readable.rounded_share(report.confidence)
-    title = "Quality and search time" if any(name.startswith("Search") for name, _, _ in columns) else "Quality"
-    return _table("quality", title, f"Below each figure: its {percent} interval.", [head], groups)
-
-
-def _columns(report: Figures) -> list[tuple[str, Callable[[Point], object], Cell]]:
-    return [
+    """What each size of each curve keeps, and how long a search takes."""
+    same = all(point.kept == point.recall for curve in report.curves for point in curve.points)
+    kept: list[Column] = [
         ("Kept", lambda p: p.kept, lambda p: _share(p.kept)),
         (f"recall@{report.k}", lambda p: p.recall, lambda p: _share(p.recall)),
+    ]
+    columns: list[Column] = [
+        *([(f"recall@{report.k} (kept)", *kept[0][1:])] if same else kept),
         ("nDCG@10", lambda p: p.ndcg, lambda p: _decimal(p.ndcg)),
-        (f"recall@{report.k}, int8", lambda p: p.int8, lambda p: _share(p.int8)),
-        (f"recall@{report.k}, binary", lambda p: p.binary, lambda p: _share(p.binary)),
         ("Search, median", lambda p: p.search, lambda p: _time(p.search, "median")),
         ("Search, 95th percentile", lambda p: p.search, lambda p: _time(p.search, "p95")),
     ]
+    timed = _is_measured(report, lambda p: p.search)
+    return _measures(report, "quality", "Quality and search time" if timed else "Quality", columns)
+
+
+def smaller(report: Figures) -> list[Element]:
+    """recall@k with numbers that are stored in int8 or binary, with rescoring and without."""
+    columns: list[Column] = [
+        ("int8, rescored", lambda p: p.int8, lambda p: _share(p.int8)),
+        ("int8, not rescored", lambda p: p.unrescored.get("int8"), lambda p: _share(p.unrescored.get("int8"))),
+        ("binary, rescored", lambda p: p.binary, lambda p: _share(p.binary)),
+        ("binary, not rescored", lambda p: p.unrescored.get("binary"), lambda p: _share(p.unrescored.get("binary"))),
+    ]
+    if not any(_is_measured(report, read) for _, read, _ in columns):
+        return []
+    return _measures(report, "smaller", f"recall@{report.k} with small storage", columns)
+
+
+def _measures(report: Figures, name: str, title: str, columns: Sequence[Column]) -> list[Element]:
+    """A table with one group of rows for each curve, without the columns in which nothing was measured."""
+    shown = [column for column in columns if _is_measured(report, column[1])]
+    head = element("tr", _head("Dimensions"), *(_head(column) for column, _, _ in shown))
+    groups = [_group(report, curve, shown) for curve in report.curves]
+    note = f"Below each figure: its {readable.rounded_share(report.confidence)} interval."
+    return _table(name, title, note, [head], groups)
 
 
 def _is_measured(report: Figures, read: Callable[[Point], object]) -> bool:
     return any(read(point) is not None for curve in report.curves for point in curve.points)
 
 
-def _group(report: Figures, curve: Curve, columns: Sequence[tuple[str, object, Cell]]) -> Element:
+def _group(report: Figures, curve: Curve, columns: Sequence[Column]) -> Element:
     made = element("tbody")
     if len(report.curves) > 1:
         made.append(
@@ -75,7 +91,16 @@ def storage(report: Figures) -> list[Element]:
 
 def funnels(report: Figures) -> list[Element]:
     """Recall and time of each funnel, beside the plain search on the same backend."""
-    names = ("Stages", "Oversampling", "Backend", f"recall@{report.k}", "Plain search", "Funnel", "Gain")
+    names = (
+        "Stages",
+        "Oversampling",
+        "Backend",
+        "Plain search",
+        f"its recall@{report.k}",
+        "Funnel",
+        f"its recall@{report.k}",
+        "Gain",
+    )
     body = element("tbody", *(_funnel(funnel) for funnel in report.funnels))
     note = "Times: the median, and below it the 95th percentile."
     head = element("tr", *(_head(name) for name in names))
@@ -89,9 +114,10 @@ def _funnel(funnel: Funnel) -> Element:
         element("th", stages, scope="row"),
         element("td", f"{funnel.oversampling:g}×"),
         element("td", element("bdi", funnel.backend), class_="words"),
-        _share(funnel.recall),
         _both_times(funnel.plain),
+        _share(funnel.plain_recall),
         _both_times(funnel.funnel),
+        _share(funnel.recall),
         _gain(funnel),
     )
 
