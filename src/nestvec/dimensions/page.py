@@ -57,13 +57,9 @@ def _section(name: str, title: str, *children: Child) -> Element:
 
 def _header(report: Figures) -> Element:
     title = element("h1", "How many dimensions does ", _name(report.name), " need?")
-    return element(
-        "header",
-        title,
-        _verdict(report),
-        element("p", *_sentence(report.recommendation.reason), class_="reason"),
-        _facts(report),
-    )
+    more = _more(report)
+    reason = element("p", *_sentence(more), class_="reason") if more else None
+    return element("header", title, _verdict(report), reason, _facts(report))
 
 
 def _name(text: object) -> Element:
