@@ -164,7 +164,7 @@ def test_tells_how_it_was_measured() -> None:
         "multilingual-e5-small, embedder small, 384 dimensions",
         "texts as retrieval.passage, questions as retrieval.query",
         "95 %, from 1,000 resamples of the questions",
-        "nested prefixes are those of vectors turned by rot-5f2a9c1d0b7e",
+        "What is called nested are prefixes of vectors turned by rot-5f2a9c1d0b7e",
     ):
         assert part in said
 
@@ -180,7 +180,8 @@ def test_a_model_without_tasks() -> None:
         ("no other was measured", "No other was measured."),
         ("256 of 384 dimensions keep 99.6 % of recall@10, with 500 questions among 5,000 texts", ""),
         ("256 of 384 dimensions keep 99.6 %, among 5,000 texts; 192 may do as well", "192 may do as well."),
-        ("256 of 384 dimensions keep 99.6 %.", "256 of 384 dimensions keep 99.6 %."),
+        ("no shorter prefix is sure to keep 99 %, with 500 questions among 5,000 texts", ""),
+        ("because it is so!", "Because it is so!"),
     ],
 )
 def test_the_reason_does_not_say_again_what_the_page_begins_with(reason: str, told: str) -> None:

@@ -68,16 +68,15 @@ def _name(text: object) -> Element:
 
 def _more(report: Figures) -> str:
     """What the reason says beyond the sentence above it, which tells the figures already."""
-    wanted, texts = report.recommendation, f"{report.said['sample']['texts']:,} texts"
-    told = wanted.reason.startswith(f"{wanted.dimensions} of {report.full} dimensions keep ")
-    more = wanted.reason.partition(texts)[2] if told and texts in wanted.reason else wanted.reason
-    more = more.strip(" ,;.")
-    return f"{more[0].upper()}{more[1:]}." if more else ""
+    reason = report.recommendation.reason
+    before, basis, after = reason.partition(f"among {report.said['sample']['texts']:,} texts")
+    return (after if basis else before).strip(" ,;.")
 
 
 def _sentence(text: str) -> list[Child]:
-    """A sentence in which the names of options are not broken at their hyphens."""
-    parts = re.split(r"(--[a-z][a-z-]{1,24})", text)
+    """Capital and full stop where they lack; the names of options are not broken at their hyphens."""
+    whole = text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    parts = re.split(r"(--[a-z][a-z-]{1,24})", whole)
     return [element("code", part) if i % 2 else part for i, part in enumerate(parts)]
 
 
@@ -266,7 +265,10 @@ _STORAGE = (
 
 def _rotations(report: Figures) -> list[tuple[str, tuple[Child, ...]]]:
     return [
-        ("Rotation", (f"{curve.name} prefixes are those of vectors turned by ", _name(curve.rotation), "."))
+        (
+            "Rotation",
+            ("What is called ", _name(curve.name), " are prefixes of vectors turned by ", _name(curve.rotation)),
+        )
         for curve in report.curves
         if curve.rotation is not None
     ]
