@@ -355,6 +355,7 @@ def test_scales() -> None:
     assert powers(2e6, 1.5e9) == [1e7, 1e8, 1e9]
     assert powers(16, 64) == [20, 50]
     assert steps(0.376, 1.0) == [0.2, 0.4, 0.6, 0.8, 1.0]
+    assert steps(0, 5e-324) == [0, 0.2]
     assert steps(0.95, 1.0) == [0.95, 0.96, 0.97, 0.98, 0.99, 1.0]
 
 
@@ -386,8 +387,9 @@ def test_numbers_for_people() -> None:
     }
     sizes |= {24.5e6: "24.5 MB", 512e6: "512 MB", 1.02e12: "1.02 TB", 5e15: "5,000 TB"}
     assert {size: readable.size(size) for size in sizes} == {k: v.replace(" ", space) for k, v in sizes.items()}
-    times = {0: "0 ms", 0.123: "0.12 ms", 3.0: "3 ms", 12.34: "12.3 ms", 999.4: "999 ms", 1234: "1.23 s"}
+    times = {0: "0.00 ms", 0.123: "0.12 ms", 3.0: "3.00 ms", 12.34: "12.3 ms", 999.4: "999 ms", 1234: "1.23 s"}
     assert {time: readable.milliseconds(time) for time in times} == {k: v.replace(" ", space) for k, v in times.items()}
+    assert [readable.rounded_milliseconds(time) for time in (0, 0.5, 1500)] == ["0", f"0.5{space}ms", f"1.5{space}s"]
     assert readable.amount(1, "text") == f"1{space}text"
     assert readable.amount(5000, "text") == f"5,000{space}texts"
 

@@ -227,7 +227,7 @@ def spans(name: str, lines: Sequence[Row], legend: Legend = NO_LEGEND) -> Elemen
     longest = max(track.at.high for row in lines for track in row.tracks if track.at is not None)
     ticks = steps(0, longest, 4)
     told = "; ".join(track.told for row in lines for track in row.tracks)
-    x = Axis(ticks, readable.milliseconds, 0, ticks[-1])
+    x = Axis(ticks, readable.rounded_milliseconds, 0, ticks[-1])
     return rows(Words(name, f"{told}. {_TABLE}"), lines, x, shown=legend)
 
 

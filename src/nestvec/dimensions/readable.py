@@ -35,26 +35,27 @@ def size(count: float) -> str:
     """`512 bytes`, `1.5 GB` (of 1,000,000,000 bytes); three digits at most."""
     for unit, name in _UNITS:
         if count >= unit * 0.9995:
-            return f"{_three(count / unit)}{NBSP}{name}"
+            text = _three(count / unit)
+            return f"{text.rstrip('0').rstrip('.') if '.' in text else text}{NBSP}{name}"
     return f"{count:,.0f}{NBSP}byte{'' if count == 1 else 's'}"
 
 
 def milliseconds(value: float) -> str:
-    """`0.42 ms`, `3.1 ms`, `1.2 s`; three digits at most."""
+    """`0.42 ms`, `3.10 ms`, `1.20 s`; with three digits, as figures below one another should."""
     return f"{_three(value / 1000)}{NBSP}s" if value >= 999.5 else f"{_three(value)}{NBSP}ms"
 
 
+def rounded_milliseconds(value: float) -> str:
+    """`0`, `2 ms`, `1.5 s`: for an axis."""
+    if value == 0:
+        return "0"
+    return f"{value / 1000:g}{NBSP}s" if value >= 1000 else f"{value:g}{NBSP}ms"
+
+
 def _three(value: float) -> str:
-    decimals = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
-    text = f"{value:,.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:,.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"
 
 
 def amount(number: int, noun: str) -> str:
     """`1 text`, `5,000 texts`."""
     return f"{number:,}{NBSP}{noun}{'' if number == 1 else 's'}"
-
-
-def listed(items: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([*([", ".join(items[:-1])] if items[:-1] else []), *items[-1:]])

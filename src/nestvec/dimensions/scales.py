@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+#: What is not wider than this is one point.
+_POINT = 1e-9
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -27,7 +30,7 @@ class Scale:
 
 def steps(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers that enclose `low` to `high`, about `most`, at distances of 1, 2 or 5 times a power of ten."""
-    span = (high - low) or abs(high) or 1.0
+    span = next(width for width in (high - low, abs(high), 1.0) if width > _POINT)
     power = 10.0 ** math.floor(math.log10(span / most))
     step = next(power * factor for factor in (1, 2, 5, 10, 20) if span / (power * factor) <= most + 1e-6)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
