@@ -156,14 +156,15 @@ def trade(report: Figures, curve: Curve) -> Element | None:
         return None
     marks = [mark for line in lines for mark in line.marks]
     low, high = min(mark.x for mark in marks), max(mark.x for mark in marks)
-    levels = steps(min(mark.at.low for mark in marks), max(1.0, *(mark.at.high for mark in marks)))
+    goal = _goal(report) if report.recommendation.measure == f"recall@{report.k}" else None
+    lowest = min([mark.at.low for mark in marks] + ([goal.value] if goal else []))
+    levels = steps(lowest, max(1.0, *(mark.at.high for mark in marks)))
     x = Axis(powers(low, high), readable.size, low, high, log=True)
     told = ". ".join(
         f"{line.name}: " + ", ".join(f"{readable.share(m.at.value)} in {readable.size(m.x)}" for m in line.marks)
         for line in lines
     )
     words = Words(f"recall@{report.k} by storage, {curve.name} prefixes", f"{told}. {_TABLE}")
-    goal = _goal(report) if report.recommendation.measure == f"recall@{report.k}" else None
     return curves(words, lines, x, Axis(levels, _percent, levels[0], levels[-1]), goal)
 
 
