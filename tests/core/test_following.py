@@ -229,6 +229,23 @@ def test_a_switch_between_two_looks_is_noticed(move: Move) -> None:
     assert [place for place, _ in itertools.groupby(looked)] == [0, 1, 0]
 
 
+@pytest.mark.parametrize("late", [3, 300])
+def test_a_pointer_that_is_seen_late_is_waited_for_but_not_for_long(move: Move, late: int) -> None:
+    move.docs.count()
+    was = None if move.to.backend == "new" else "docs_1"
+    move.migrate()
+    move.time.pass_(LEASE)
+    resolve, calls = move.new.resolve, itertools.count()
+    move.new.resolve = lambda request: was if next(calls) < late else resolve(request)
+    started = move.time.now
+    if late == 3:
+        assert move.docs.embed(["one"]).shape == (1, 16)
+    else:
+        with pytest.raises(SpaceMismatch if was else CollectionNotFound, match="moved from 'docs_1' to"):
+            move.docs.embed(["one"])
+    assert move.time.now - started <= 5
+
+
 def test_listeners_hear_once_that_it_moved(move: Move) -> None:
     heard: list[Event] = []
     move.docs._places = tuple(replace(each, notify=heard.append) for each in move.docs._places)
@@ -326,6 +343,7 @@ def test_where_it_is_neither_the_error_is_that_of_what_is_wanted_and_tells_of_bo
     assert str(caught.value).startswith("collection 'docs' does not exist on backend 'new'" if apart else "collection")
     assert "Nor is it what [collections.docs.previous] says: collection 'docs' holds vectors" in str(caught.value)
     assert "dimensions: stored 24, wanted 20" in str(caught.value)
+    assert move.time.now == 1000, "nothing says that it moved: there is nothing to wait for"
 
 
 def test_without_a_past_nothing_is_asked_twice(move: Move) -> None:

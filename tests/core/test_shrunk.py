@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nestvec.client import aconnect, connect
 from nestvec.client.base import Runtime
-from nestvec.contract import Create, Point, ReadNote, WriteNote
+from nestvec.contract import Create, Point, ReadNote, Resolve, WriteNote
 from nestvec.drivers.sync import run
 from nestvec.errors import CollectionError, SpaceMismatch
 from nestvec.filters import F
@@ -182,12 +182,17 @@ def test_plan_apply_and_status_say_what_to_write(shrinking: Shrinking) -> None:
 def test_apply_updates_it_as_what_it_is(shrinking: Shrinking) -> None:
     shrinking.shrink()
     shrinking.values["collections"]["docs"] = SETTINGS | {"fields": {"year": "integer", "lang": "keyword"}}
-    (change,) = connect(shrinking.values, shrinking.runtime).apply()
+    client = connect(shrinking.values, shrinking.runtime)
+    client["docs"].count()
+    (change,) = client.apply()
     assert change.action == "update"
     assert change.details[0].startswith("add field 'lang'")
     info = shrinking.adapter._collections["docs_2"].info
     stored = StoredCollection.read(info.record, "docs_2")
     assert (stored.space.dimensions, stored.funnel, set(stored.fields)) == (8, (4,), {"year", "lang"})
+    asked = spy(client.adapter("store"))
+    client["docs"].count()
+    assert Resolve("docs") in asked, "what was known of it may be out of date"
 
 
 def test_what_differs_beside_the_size_is_a_conflict(shrinking: Shrinking) -> None:

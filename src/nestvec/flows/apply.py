@@ -93,7 +93,7 @@ def apply(binding: Binding) -> Flow[Change]:
 
 
 def carry_out(compared: Compared) -> Flow[Change]:
-    """Do what a comparison found. Raises as `apply` does."""
+    """Do what a comparison found; a migration is no business of this. Raises as `apply` does."""
     binding, change, info = compared.binding, compared.change, compared.info
     spec = binding.spec
     if change.action == "conflict":

@@ -8,14 +8,15 @@ run has one spec, one embedder, one backend, and no result mixes two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
 from nestvec.contract import Event
-from nestvec.errors import NestvecError, SpaceMismatch
-from nestvec.flows.base import REFUSALS, Binding, Emit, Flow, Request, T, bind, relayed
+from nestvec.errors import CollectionMoved, NestvecError, SpaceMismatch
+from nestvec.flows import gate as gates
+from nestvec.flows.base import REFUSALS, Binding, Emit, Flow, Request, T, Wait, bind, relayed
 from nestvec.flows.shrunk import find_shrunk
 
 
@@ -29,6 +30,8 @@ class Via:
 
 ViaFlow: TypeAlias = Generator[Via, Any, T]
 WANTED, PREVIOUS = 0, 1
+#: How often it is looked for where it is said to have moved to.
+_LOOKS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +77,34 @@ def follow(among: Alternatives, work: Callable[[Binding], Flow[T]]) -> ViaFlow[T
     """Run an operation where the collection is. `work` is called anew for each try.
 
     Raises what the operation raises; and where the collection is nowhere to be found, the error of what is wanted,
-    which says also why it is not what it was before.
+    which says also why it is not what it was before. Where one place says that it moved, the other one gets a few
+    seconds to show it: pointers of some backends are seen late.
     """
-    refusals: dict[int, NestvecError] = {}
-    for place in among.order():
+    refusals: list[tuple[int, NestvecError]] = []
+    for place in _places(among, refusals):
+        if place is None:
+            yield Via(WANTED, Wait(gates.POLL))
+            continue
         try:
             binding, result = yield from via(place, _try(among, place, work))
         except REFUSALS as error:
             if not error.unbound:
                 raise
-            refusals[place] = error
+            refusals.append((place, error))
         else:
             yield from via(place, _settle(among, Live(place, binding)))
             return result
     raise _refusal(among, refusals)
+
+
+def _places(among: Alternatives, refusals: Sequence[tuple[int, NestvecError]]) -> Iterator[int | None]:
+    """Where to look, as long as it makes sense; None: wait a moment before."""
+    for number in range(_LOOKS):
+        if number:
+            yield None
+        yield from among.order()
+        if among.previous is None or not any(isinstance(error, CollectionMoved) for _, error in refusals):
+            return
 
 
 def located(among: Alternatives) -> ViaFlow[Live]:
@@ -144,9 +161,10 @@ def _settle(among: Alternatives, live: Live) -> Flow[None]:
     yield Emit(Event("pointer_moved", live.binding.spec.name, moved))
 
 
-def _refusal(among: Alternatives, refusals: dict[int, NestvecError]) -> NestvecError:
-    """The error of what is wanted; with the other one's reason, too."""
-    error, other = refusals[WANTED], refusals.get(PREVIOUS)
+def _refusal(among: Alternatives, refusals: Sequence[tuple[int, NestvecError]]) -> NestvecError:
+    """The latest error of what is wanted; with the other one's reason, too."""
+    latest = dict(refusals)
+    error, other = latest[WANTED], latest.get(PREVIOUS)
     if other is not None:
         name = among.wanted.spec.name
         error.args = (f"{error}\nNor is it what [collections.{name}.previous] says: {other}",)

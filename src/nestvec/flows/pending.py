@@ -37,8 +37,6 @@ def apply(among: Alternatives) -> ViaFlow[Change]:
     Raises `CollectionConflict`, having changed nothing, where that is impossible.
     """
     found = yield from _look(among)
-    if found.change.action == "migrate":
-        return found.change
     change = yield from via(found.place, carry_out(found.compared))
     if change.action != "none":
         among.forget()
