@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nestvec.client import aconnect, connect
-from nestvec.contract import Count, Encode, Event, Query, Remove, Resolve, Write
+from nestvec.contract import Count, Drop, Encode, Event, Query, Remove, Resolve, Write
 from nestvec.errors import (
     BackendUnavailable,
     CollectionConflict,
@@ -111,6 +111,14 @@ def test_going_back_is_followed_too(move: Move, handle: Any) -> None:
     move.time.pass_(LEASE)
     assert handle.search(text(3))[0].score == before
     assert handle.embed(["one"]).shape == (1, 24)
+
+
+def test_one_that_is_dropped_within_the_lease_is_not_missed(move: Move, handle: Any) -> None:
+    handle.count()
+    move.migrate()
+    move.old.drop(Drop("docs_1"))
+    assert handle.search(text(3))[0].document_id == "d3"
+    assert handle.embed(["one"]).shape == (1, 16)
 
 
 def test_a_handle_that_is_opened_afterwards_asks_nobody_about_what_was(move: Move) -> None:
