@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nestvec.capabilities import TaskPair
     from nestvec.client import (
         AsyncCollection,
         AsyncNestvec,
@@ -22,33 +23,48 @@ if TYPE_CHECKING:
     )
     from nestvec.errors import NestvecError
     from nestvec.filters import F
+    from nestvec.flows.apply import Change, Status
+    from nestvec.flows.copy import CopyProgress, CopyReport
     from nestvec.flows.migrate.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
     from nestvec.flows.migrate.tidy import GenerationStatus, Removal
-    from nestvec.flows.scroll import Matrix, Page
+    from nestvec.flows.nest import NestReport, PrefixRecall
+    from nestvec.flows.scroll import Cursor, Matrix, Page
+    from nestvec.parity.agreement import Agreement
     from nestvec.spaces import EmbeddingSpace
-    from nestvec.types import Document, Hit, Record, Report
+    from nestvec.types import Document, FailedDocument, Hit, Record, Report, Usage
 
 __version__ = "0.1.0"
 __all__ = [
+    "Agreement",
     "AsyncCollection",
     "AsyncNestvec",
+    "Change",
     "Collection",
+    "CopyProgress",
+    "CopyReport",
+    "Cursor",
     "Document",
     "EmbeddingSpace",
     "F",
+    "FailedDocument",
     "GenerationStatus",
     "Hit",
     "Matrix",
     "MigrationPlan",
     "MigrationProgress",
     "MigrationReport",
+    "NestReport",
     "Nestvec",
     "NestvecError",
     "Overlap",
     "Page",
+    "PrefixRecall",
     "Record",
     "Removal",
     "Report",
+    "Status",
+    "TaskPair",
+    "Usage",
     "acollection",
     "aconnect",
     "collection",
@@ -58,15 +74,20 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec.client"),
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec.client"),
-    **dict.fromkeys(("Document", "Hit", "Record", "Report"), "nestvec.types"),
-    **dict.fromkeys(("Matrix", "Page"), "nestvec.flows.scroll"),
-    **dict.fromkeys(("GenerationStatus", "Removal"), "nestvec.flows.migrate.tidy"),
+    **dict.fromkeys(("Document", "FailedDocument", "Hit", "Record", "Report", "Usage"), "nestvec.types"),
+    **dict.fromkeys(("Change", "Status"), "nestvec.flows.apply"),
+    **dict.fromkeys(("CopyProgress", "CopyReport"), "nestvec.flows.copy"),
     **dict.fromkeys(
         ("MigrationPlan", "MigrationProgress", "MigrationReport", "Overlap"), "nestvec.flows.migrate.report"
     ),
+    **dict.fromkeys(("GenerationStatus", "Removal"), "nestvec.flows.migrate.tidy"),
+    **dict.fromkeys(("NestReport", "PrefixRecall"), "nestvec.flows.nest"),
+    **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec.flows.scroll"),
+    "Agreement": "nestvec.parity.agreement",
     "EmbeddingSpace": "nestvec.spaces",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
+    "TaskPair": "nestvec.capabilities",
 }
 
 

@@ -202,9 +202,9 @@ def test_without_the_old_embedder_documents_ask(world: Any) -> None:
 
 
 def test_what_is_found_before_and_after_is_compared_by_documents(world: Any) -> None:
-    """Of vectors that are turned round, the nearest are others."""
+    """Of vectors that are thrown together, the nearest are others; that each is nearest to itself does not count."""
     there = world()
-    filled(there, corpus(40))
+    filled(there, [document(f"d{i}", 4, f"about{i}-") for i in range(200)])
     client = there.open(MATCHING)
     embedder: Any = client.embedder("model")
     encode, rng = embedder.encode, np.random.default_rng(1)
@@ -217,7 +217,7 @@ def test_what_is_found_before_and_after_is_compared_by_documents(world: Any) -> 
     embedder.encode = scrambled
     report = client.migrate("docs")
     assert report.overlap is not None
-    assert 0.05 < report.overlap.mean < 0.5
+    assert 0.0 <= report.overlap.least < report.overlap.mean < 0.1
 
 
 def test_progress_and_event(world: Any) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec.client import Nestvec
+from nestvec.client.base import make_splitter
 from nestvec.contract import Fetch, Query
 from nestvec.errors import CollectionError, MigrationInterrupted, NestvecError, SpaceError
 from nestvec.flows.base import Flow, Wait
@@ -69,7 +70,7 @@ class Actor:
             step.answer()
         elif request is not None:
             try:
-                answer = self.clients[0]["docs"]._ports.answer(request)
+                answer = self.clients[0]["docs"]._places[0].answer(request)
             except NestvecError as error:
                 step.fail(error)
             else:
@@ -99,7 +100,7 @@ class Writer(Actor):
         docs = client["docs"]
         if self.deeds[0][0] == "delete":
             return delete(docs._binding, [self.document.id])
-        return upsert(docs._binding, docs._splitter(), [Incoming(self.document)])
+        return upsert(docs._binding, make_splitter(client.config, docs.spec, None), [Incoming(self.document)])
 
     def finished(self, step: Stepper[Any]) -> None:
         if self.deeds[0][0] == "delete":

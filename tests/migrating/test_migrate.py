@@ -116,6 +116,48 @@ def test_going_back_needs_the_old_embedder_only_for_what_changed(world: Any) -> 
     settled(there, corpus(), {})
 
 
+def test_the_clients_own_handles_look_again_at_once(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(MATCHING)
+    docs = client["docs"]
+    assert docs.count() == 12
+    assert docs.space.index_task == "retrieval.passage"
+    client.migrate("docs")
+    assert docs.count() == 12
+    assert docs.space.index_task == "text-matching"
+    client.rollback("docs")
+    there.open()["docs"].upsert([document("new")])
+    assert docs.count() == 13
+
+
+@pytest.mark.parametrize("run", ["migrate", "rollback"])
+def test_a_switch_whose_end_is_missing_is_ended_and_told(world: Any, run: str) -> None:
+    there = world()
+    filled(there)
+    client = there.open(MATCHING)
+    if run == "rollback":
+        client.migrate("docs")
+        client = there.open(MATCHING)
+    adapter: Any = client.adapter("store")
+    point = adapter.point
+
+    def last(request: Any) -> None:
+        point(request)
+        adapter.write_note = adapter.update = lambda request: 1 / 0
+
+    adapter.point = last
+    with pytest.raises(ZeroDivisionError):
+        getattr(client, run)("docs")
+    report = getattr(there.open(MATCHING), run)("docs")
+    assert (report.way, report.switched, report.documents) == (None, True, 12)
+    assert report.source.physical != report.target.physical
+    again = getattr(there.open(MATCHING), run)("docs")
+    assert (again.way, again.switched) == (None, False)
+    assert again.target == report.target
+    settled(there, corpus(), MATCHING if run == "migrate" else {})
+
+
 def test_nothing_to_go_back_to(world: Any) -> None:
     there = world()
     client = filled(there)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nestvec.artifacts import Artifact, is_fingerprint
 from nestvec.capabilities import TaskPair
-from nestvec.chunking import Splitter
-from nestvec.client.base import Runtime, make_binding, spec_named
+from nestvec.client.base import Runtime, counts_tokens, make_binding, make_splitter, spec_named
 from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.errors import CollectionNotFound, ConfigError, InvalidInput, Unsupported
 from nestvec.flows.base import Binding, Flow
@@ -34,6 +33,7 @@ from nestvec.types import Document
 
 if TYPE_CHECKING:
     from nestvec.capabilities import ModelCapabilities
+    from nestvec.chunking import Splitter
     from nestvec.config import Config, Connection
     from nestvec.flows.gate import Place
     from nestvec.flows.migrate.report import ProgressCallback
@@ -303,13 +303,10 @@ class Lifecycle:
         return found
 
     def _splitter(self, spec: CollectionSpec, *, needed: bool) -> Generator[Step, Any, Splitter]:
-        chunking = spec.chunking
-        tokens = chunking.unit == "tokens" and chunking.tokenizer is None
-        count = (yield Counter(spec.embedder)) if tokens and needed else None
-        path = self.config.path
-        if tokens and not needed:
-            count = len  # nothing is split
-        return Splitter(chunking, count, path.parent if path else None)
+        count: Any = None
+        if counts_tokens(spec):
+            count = (yield Counter(spec.embedder)) if needed else len  # else nothing is split
+        return make_splitter(self.config, spec, count)
 
 
 def gives(model: ModelCapabilities, space: EmbeddingSpace) -> bool:

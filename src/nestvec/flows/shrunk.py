@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nestvec.contract import ReadNote
-from nestvec.errors import CollectionError
+from nestvec.errors import CollectionError, CollectionNotFound, SpaceMismatch, SpaceUnknown
+from nestvec.flows.base import Binding, Flow, locate
+from nestvec.specs import StoredCollection
 
 if TYPE_CHECKING:
-    from nestvec.flows.base import Flow
-    from nestvec.specs import CollectionSpec, StoredCollection
+    from nestvec.specs import CollectionSpec
 
 #: The name of the note.
 NOTE = "supersedes"
@@ -36,16 +37,36 @@ class Supersedes:
     def from_text(cls, text: str, physical: str) -> Supersedes:
         """Read what `to_text` wrote. Raises `CollectionError` for anything else."""
         try:
-            value: dict[str, Any] = json.loads(text)
-            dimensions = value["dimensions"]
-            if value["version"] != _VERSION or type(dimensions) is not int or dimensions < 1:
-                raise ValueError(value)  # noqa: TRY301
+            return cls._parse(json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
             raise CollectionError(
                 f"the note {NOTE!r} of collection {physical!r} can not be read ({error!r}): another version of nestvec "
                 f"shrank it, or it was changed by hand; write the dimensions that are stored into the configuration"
             ) from error
+
+    @classmethod
+    def _parse(cls, value: dict[str, Any]) -> Supersedes:
+        dimensions = value["dimensions"]
+        if value["version"] != _VERSION or type(dimensions) is not int or dimensions < 1:
+            raise ValueError(value)
         return cls(dimensions)
+
+
+def find_shrunk(binding: Binding, mismatch: SpaceMismatch) -> Flow[Binding | None]:
+    """A binding to what the collection was shrunk to; None where it was not, and the mismatch stands.
+
+    Raises `CollectionError` where the note that would say so can not be read.
+    """
+    if set(mismatch.differences) != {"dimensions"}:
+        return None
+    physical, info = yield from locate(binding)
+    if physical is None or info is None:
+        return None
+    try:
+        spec = yield from shrunk_spec(binding.spec, StoredCollection.read(info.record, physical), physical)
+    except (CollectionNotFound, SpaceUnknown):  # gone, or another one, meanwhile
+        return None
+    return None if spec is None else replace(binding, spec=spec, target=None, standing=None)
 
 
 def shrunk_spec(spec: CollectionSpec, stored: StoredCollection, physical: str) -> Flow[CollectionSpec | None]:
