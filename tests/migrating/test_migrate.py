@@ -121,6 +121,12 @@ def test_the_clients_own_handles_look_again_at_once(world: Any) -> None:
     filled(there)
     client = there.open(MATCHING)
     docs = client["docs"]
+
+    def wait(seconds: float) -> None:
+        there.time.pass_(seconds)
+        assert docs.count() == 12, "which is known for a lease from now on"
+
+    client._runtime = replace(client._runtime, pause=wait)
     assert docs.count() == 12
     assert docs.space.index_task == "retrieval.passage"
     client.migrate("docs")
