@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from nestvec.filters import F
     from nestvec.flows.apply import Change, Status
     from nestvec.flows.copy import CopyProgress, CopyReport
+    from nestvec.flows.gate import Place
+    from nestvec.flows.migrate.places import Standing
     from nestvec.flows.migrate.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
+    from nestvec.flows.migrate.routes import Way
     from nestvec.flows.migrate.tidy import GenerationStatus, Removal
     from nestvec.flows.nest import NestReport, PrefixRecall
     from nestvec.flows.scroll import Cursor, Matrix, Page
@@ -58,13 +61,16 @@ __all__ = [
     "NestvecError",
     "Overlap",
     "Page",
+    "Place",
     "PrefixRecall",
     "Record",
     "Removal",
     "Report",
+    "Standing",
     "Status",
     "TaskPair",
     "Usage",
+    "Way",
     "acollection",
     "aconnect",
     "collection",
@@ -87,7 +93,10 @@ _HOME = {
     "EmbeddingSpace": "nestvec.spaces",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
+    "Place": "nestvec.flows.gate",
+    "Standing": "nestvec.flows.migrate.places",
     "TaskPair": "nestvec.capabilities",
+    "Way": "nestvec.flows.migrate.routes",
 }
 
 
