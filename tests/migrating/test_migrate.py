@@ -17,6 +17,7 @@ from nestvec.encoding.nesting import fit_rotation
 from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
 from nestvec.flows import gate
 from nestvec.flows.gate import Place
+from nestvec.flows.migrate.report import MigrationProgress, Stage
 from nestvec.flows.migrate.routes import Route, Way, transform
 
 from .world import CASES, MATCHING, SHORTER, World, contents, corpus, document, filled, note, settled, whole, write
@@ -292,3 +293,19 @@ def test_documents_in_other_chunks_are_not_touched_by_going_back(world: Any) -> 
     assert client.migrate("docs").brought == 12
     assert client.rollback("docs").brought == 0
     settled(there, corpus(), {})
+
+
+@pytest.mark.parametrize(("batch", "most"), [(4, 64), (300, 100)])
+def test_as_much_is_embedded_at_once_as_the_embedder_takes(world: Any, batch: int, most: int) -> None:
+    there = world()
+    filled(there, [document(f"d{i}", 2) for i in range(100)])
+    there.embedders["model"]["batch"] = batch
+    client = there.open(MATCHING)
+    recorded: Any = client.embedder("model")
+    heard: list[MigrationProgress] = []
+    client.migrate("docs", progress=heard.append)
+    assert max(sum(len(group.spans) for group in request.groups) for request in recorded.requests) == most
+    brought = [each.brought for each in heard if each.stage is Stage.COPYING]
+    assert brought == sorted(brought)
+    assert brought[0] == most
+    assert (heard[0].done, heard[0].total) == (most, 100)

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from nestvec.types import Field, FloatArray
 
 Phase: TypeAlias = Literal["documents", "changes", "last changes"]
-#: Records of bookkeeping read at once; documents brought over at once; documents looked at more closely at the end.
+#: Records read at once; documents removed, and at least embedded, at once; documents looked at more closely at the end.
 PAGE, BLOCK, SAMPLE = 1000, 64, 32
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a pass is: records of the source seen, of so many, and documents brought over in it."""
+    """How far a pass is: records of the documents seen, of so many in the source, and documents brought over in it."""
 
     phase: Phase
     seen: int
@@ -126,24 +126,30 @@ def _tenants(job: Crossing) -> PairFlow[Sequence[str | None]]:
 
 
 def _forward(job: Crossing, tenant: str | None, phase: Phase, *, read: int, total: int) -> PairFlow[tuple[Tally, int]]:
-    """Bring over what differs; returns that, and how many records of the source were read by now."""
+    """Bring over what differs; returns that, and how many records the documents have that were seen by now."""
     origin = yield from at("source", bind(job.source))
     tally = Tally()
     cursor: str | int | None = None
+
+    def tell(chunks: int, brought: int) -> None:
+        if job.progress is not None:
+            job.progress(Progress(phase, min(read + chunks, total), total, tally.brought + brought))
+
     while True:
         batch: Batch = yield At("source", Scroll(origin.physical, None, PAGE, cursor, content=False, tenant=tenant))
         heads = {r.document_id: Head.of(r) for r in batch.records if r.system.get("chunk") == 0}
-        read += len(batch.records)
         for block in _blocks(list(heads), PAGE // 4):
-            tally += yield from _compare(job, {key: heads[key] for key in block}, tenant)
-            if job.progress is not None:
-                job.progress(Progress(phase, min(read, total), total, tally.brought))
+            tally += yield from _compare(job, {key: heads[key] for key in block}, tenant, tell)
+            read += sum(heads[key].chunks for key in block)
+            tell(0, 0)
         cursor = batch.cursor
         if cursor is None:
             return tally, read
 
 
-def _compare(job: Crossing, heads: Mapping[str, Head], tenant: str | None) -> PairFlow[Tally]:
+def _compare(
+    job: Crossing, heads: Mapping[str, Head], tenant: str | None, tell: Callable[[int, int], None]
+) -> PairFlow[Tally]:
     """Look up what the target has of these documents, and bring over those that differ."""
     place = yield from at("target", bind(job.target))
     states = yield from at("target", read_states(place, list(heads), tenant))
@@ -158,9 +164,26 @@ def _compare(job: Crossing, heads: Mapping[str, Head], tenant: str | None) -> Pa
     littered = {key: states[key] for key in same if states[key].debris}
     if littered:
         yield from at("target", sweep(job.target, place, littered, tenant))
-    for block in _blocks(differing, BLOCK):
+    chunks = kept
+    for block in _portions(job, {key: heads[key].chunks for key in differing}):
         tally += yield from _bring(job, block, tenant)
+        chunks += sum(heads[key].chunks for key in block)
+        tell(chunks, tally.brought)
     return tally
+
+
+def _portions(job: Crossing, sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Documents to be brought over at once: as many chunks as are embedded at once, or are a page; one at least."""
+    model = job.target.spec.model
+    most = max(BLOCK, model.batch * model.concurrency) if job.way is Way.EMBED else PAGE
+    portion: list[str] = []
+    for key, size in sizes.items():
+        if portion and sum(sizes[each] for each in portion) + size > most:
+            yield portion
+            portion = []
+        portion.append(key)
+    if portion:
+        yield portion
 
 
 def _same(job: Crossing, head: Head, state: State) -> bool:
