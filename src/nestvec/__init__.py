@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from nestvec.filters import F
     from nestvec.flows.apply import Change, Status
     from nestvec.flows.copy import CopyProgress, CopyReport
+    from nestvec.flows.gate import Place
     from nestvec.flows.migrate.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
+    from nestvec.flows.migrate.routes import Way
     from nestvec.flows.nest import NestReport, PrefixRecall
     from nestvec.flows.scroll import Cursor, Matrix, Page
     from nestvec.parity.agreement import Agreement
@@ -56,12 +58,14 @@ __all__ = [
     "NestvecError",
     "Overlap",
     "Page",
+    "Place",
     "PrefixRecall",
     "Record",
     "Report",
     "Status",
     "TaskPair",
     "Usage",
+    "Way",
     "acollection",
     "aconnect",
     "collection",
@@ -81,6 +85,8 @@ _HOME = {
     **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec.flows.scroll"),
     "Agreement": "nestvec.parity.agreement",
     "EmbeddingSpace": "nestvec.spaces",
+    "Place": "nestvec.flows.gate",
+    "Way": "nestvec.flows.migrate.routes",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
     "TaskPair": "nestvec.capabilities",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nestvec.client import Nestvec
-from nestvec.contract import WriteNote
+from nestvec.contract import Create, WriteNote
 from nestvec.errors import (
     BackendRefused,
     BackendUnavailable,
@@ -139,6 +139,33 @@ def test_a_document_that_fails_under_the_fence_lets_writers_in_again(world: Any)
 def client_target(client: Nestvec) -> Any:
     client["docs"].count()
     return client["docs"]._binding.target
+
+
+def test_a_name_that_is_taken_is_told_before_anything_is_made(world: Any) -> None:
+    there = world()
+    spec = filled(there)["docs"].spec
+    client = there.open(ELSEWHERE)
+    client.adapter("other").create(Create("docs", spec.vectors, spec.metric, {}, {}))
+    with pytest.raises(
+        CollectionConflict, match=r"backend 'other' already has a collection 'docs' that is not nestvec"
+    ):
+        client.migrate("docs")
+    assert list(client.adapter("other")._collections) == ["docs"]
+
+
+def test_a_pointer_that_is_refused_lets_writers_in_again(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(SHORTER)
+    adapter: Any = client.adapter("store")
+    adapter.point = lambda request: (_ for _ in ()).throw(BackendRefused("no"))
+    with pytest.raises(BackendRefused):
+        client.migrate("docs")
+    assert note(client, gate.NOTE, "docs_1") is None
+    there.open()["docs"].upsert([document("new")])
+    del adapter.point
+    assert client.migrate("docs").brought == 1
+    settled(there, [*corpus(), document("new")], SHORTER)
 
 
 @pytest.mark.parametrize("error", [BackendUnavailable("gone"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])

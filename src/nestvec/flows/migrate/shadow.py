@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nestvec.contract import Create, ListCollections, WriteNote
+from nestvec.contract import Create, Describe, ListCollections, Resolve, WriteNote
+from nestvec.errors import CollectionConflict
 from nestvec.flows.base import Binding, Flow, Target
 from nestvec.flows.gate import Place, State
 from nestvec.flows.migrate.places import SHADOW, Generation, Journal, Standing, write_journal
@@ -49,7 +50,11 @@ def prepare(
     *,
     back: bool = False,
 ) -> Flow[Shadow]:
-    """Make the next generation, or go on with the one that was chosen. `stored` is what the source's record says."""
+    """Make the next generation, or go on with the one that was chosen. `stored` is what the source's record says.
+
+    Raises `CollectionConflict` where the backend could not let the collection's name lead to it.
+    """
+    yield from _require_name(wanted)
     if chosen is None or chosen.standing is Standing.SHADOW:
         number = chosen.number if chosen is not None else (yield from _next(wanted))
         shadow = yield from _make(wanted, number, source, stored, chosen.journal if chosen is not None else None)
@@ -58,6 +63,17 @@ def prepare(
     for name, text in notes.items():
         yield WriteNote(shadow.physical, name, text)
     return shadow
+
+
+def _require_name(wanted: Binding) -> Flow[None]:
+    """Before anything is brought over in vain: does a collection of somebody else's have the name?"""
+    pointed: str | None = yield Resolve(wanted.pointer)
+    if pointed is None and (yield Describe(wanted.pointer)) is not None:
+        raise CollectionConflict(
+            f"backend {wanted.spec.backend!r} already has a collection {wanted.pointer!r} that is not nestvec's, so "
+            f"{wanted.spec.name!r} can not go there; rename or drop that one, or choose another backend. Nothing was "
+            f"changed"
+        )
 
 
 def _next(wanted: Binding) -> Flow[int]:
