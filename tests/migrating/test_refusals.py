@@ -287,6 +287,25 @@ def test_records_that_nobody_knows_of_stop_the_switch(world: Any) -> None:
     assert note(client, gate.NOTE, "docs_1") is None
 
 
+def test_a_count_that_lags_is_asked_for_again(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(SHORTER)
+    adapter: Any = client.adapter("store")
+    count, late = adapter.count, [3]
+
+    def lagging(request: Any) -> int:
+        if request.physical == "docs_2" and late[0]:
+            late[0] -= 1
+            return 0
+        return int(count(request))
+
+    adapter.count = lagging
+    report = client.migrate("docs")
+    assert report.switched
+    assert report.writers_waited == gate.drain(30) + 3 * gate.POLL
+
+
 @pytest.mark.parametrize("spoilt", ["vectors", "text"])
 def test_a_sample_is_compared(world: Any, spoilt: str) -> None:
     there = world()
