@@ -43,7 +43,8 @@ from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
-from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
+from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
+from nestvec.flows.sampling import choose_texts, embedded_sample
 from nestvec.flows.scroll import Cursor, Matrix, Page
 from nestvec.flows.search import SearchOptions
 from nestvec.flows.upsert import Incoming, upsert
@@ -171,7 +172,7 @@ class AsyncNestvec:
         stored_under = None
         if collection is not None:
             handle = self[collection]
-            rows = await handle._run(stored_sample(handle._binding, sample, seed, progress))
+            rows = await handle._run(sample_to_fit(handle._binding, sample, seed, progress))
             stored_under = await self._rotation(wanted.connection)
         else:
             chosen = await asyncio.to_thread(choose_texts, texts or (), sample, seed)

@@ -43,7 +43,8 @@ from nestvec.flows import search as search_flows
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
-from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
+from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
+from nestvec.flows.sampling import choose_texts, embedded_sample
 from nestvec.flows.scroll import Cursor, Matrix, Page
 from nestvec.flows.search import SearchOptions
 from nestvec.flows.upsert import Incoming, upsert
@@ -174,7 +175,7 @@ class Nestvec:
         wanted = Nest.of(self.config, collection, texts, embedder, task)
         if collection is not None:
             handle = self[collection]
-            rows = handle._run(stored_sample(handle._binding, sample, seed, progress))
+            rows = handle._run(sample_to_fit(handle._binding, sample, seed, progress))
             return wanted.keep(rows, self._rotation(wanted.connection))
         flow = embedded_sample(wanted.raw, choose_texts(texts or (), sample, seed), wanted.task, progress)
         return wanted.keep(run(flow, replace(self._ports(None, wanted.connection.name), model=wanted.raw)), None)
