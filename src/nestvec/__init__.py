@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         collection,
         connect,
     )
+    from nestvec.dimensions.options import DimensionsOptions, Question
+    from nestvec.dimensions.report import DimensionsReport
     from nestvec.errors import NestvecError
     from nestvec.filters import F
     from nestvec.flows.scroll import Matrix, Page
@@ -31,6 +33,8 @@ __all__ = [
     "AsyncCollection",
     "AsyncNestvec",
     "Collection",
+    "DimensionsOptions",
+    "DimensionsReport",
     "Document",
     "EmbeddingSpace",
     "F",
@@ -39,6 +43,7 @@ __all__ = [
     "Nestvec",
     "NestvecError",
     "Page",
+    "Question",
     "Record",
     "Report",
     "acollection",
@@ -52,6 +57,8 @@ _HOME = {
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec.client"),
     **dict.fromkeys(("Document", "Hit", "Record", "Report"), "nestvec.types"),
     **dict.fromkeys(("Matrix", "Page"), "nestvec.flows.scroll"),
+    **dict.fromkeys(("DimensionsOptions", "Question"), "nestvec.dimensions.options"),
+    "DimensionsReport": "nestvec.dimensions.report",
     "EmbeddingSpace": "nestvec.spaces",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",

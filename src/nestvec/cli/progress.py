@@ -31,23 +31,27 @@ class Progress(ABC):
         self.close()
 
 
-def progress(total: int | None, *, unit: str = "B") -> Progress:
-    """A bar if standard error is a terminal, else lines. `total` None: nobody knows how much there is."""
-    return Bar(total, unit) if sys.stderr.isatty() else Lines(total)
+def progress(total: int | None, *, unit: str = "B", noun: str = "document", verb: str = "stored") -> Progress:
+    """A bar if standard error is a terminal, else lines. `total` None: nobody knows how much there is.
+
+    `noun` and `verb` say what is counted, and what has become of it.
+    """
+    return Bar(total, unit, verb) if sys.stderr.isatty() else Lines(total, noun=noun, verb=verb)
 
 
 class Bar(Progress):
     """A bar of tqdm's."""
 
-    def __init__(self, total: int | None, unit: str) -> None:
+    def __init__(self, total: int | None, unit: str, verb: str = "stored") -> None:
         from tqdm import tqdm
 
+        self._verb = verb
         scaled = unit == "B"
         self._bar = tqdm(total=total, unit=unit, unit_scale=scaled, file=sys.stderr, dynamic_ncols=True, leave=False)
 
     def advance(self, done: int, stored: int) -> None:
         """See `Progress`."""
-        self._bar.set_postfix_str(f"{stored:,} stored", refresh=False)
+        self._bar.set_postfix_str(f"{stored:,} {self._verb}", refresh=False)
         self._bar.update(max(done - self._bar.n, 0))
 
     def close(self) -> None:
@@ -58,8 +62,16 @@ class Bar(Progress):
 class Lines(Progress):
     """Plain lines, for log files: every few seconds, or every tenth of the work."""
 
-    def __init__(self, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total: int | None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        noun: str = "document",
+        verb: str = "stored",
+    ) -> None:
         self._total = total
+        self._noun, self._verb = noun, verb
         self._clock = clock
         self._said = clock()
         self._percent = 0.0
@@ -71,4 +83,4 @@ class Lines(Progress):
         if now - self._said < _SECONDS and percent - self._percent < _PERCENT:
             return
         self._said, self._percent = now, percent
-        warn(f"{amount(stored, 'document')} stored" + (f" ({percent:.0f} %)" if self._total else ""))
+        warn(f"{amount(stored, self._noun)} {self._verb}" + (f" ({percent:.0f} %)" if self._total else ""))

@@ -30,6 +30,7 @@ from nestvec.client.base import (
     window,
     wrapping,
 )
+from nestvec.client.dimensions import Request
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
 from nestvec.drivers.asynchronous import AsyncPairPorts, AsyncPorts, call, run
@@ -52,6 +53,8 @@ from nestvec.specs import CollectionSpec
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
+    from nestvec.dimensions.options import DimensionsOptions, Question
+    from nestvec.dimensions.report import DimensionsReport
     from nestvec.parity.agreement import Agreement
     from nestvec.types import FloatArray
 
@@ -179,6 +182,33 @@ class AsyncNestvec:
             ports = replace(self._ports(None, wanted.connection.name), model=wanted.raw)
             rows = await run(embedded_sample(wanted.raw, chosen, wanted.task, progress), ports)
         return await asyncio.to_thread(wanted.keep, rows, stored_under)
+
+    async def dimensions(
+        self,
+        collection: str | None = None,
+        *,
+        texts: Iterable[str | Document] | None = None,
+        embedder: str | None = None,
+        backend: str | None = None,
+        queries: Iterable[str | Question] | None = None,
+        options: DimensionsOptions | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> DimensionsReport:
+        """Measure which size suffices, on data of one's own: see `Nestvec.dimensions`."""
+        wanted = Request.of(self.config, collection, texts, embedder, backend, queries, options)
+        handle = self[collection] if collection is not None else None
+        ports = handle._ports if handle is not None else self._ports(wanted.spec.backend, wanted.spec.embedder)
+        binding = handle._binding if handle is not None else None
+        chosen = await asyncio.to_thread(wanted.choose)
+        gathered = await run(wanted.gather(binding, chosen, progress), ports)
+        measured = await asyncio.to_thread(wanted.measure, gathered, await self._rotation(wanted.connection))
+        bench = measured.bench(self.config, self._runtime)
+        for probe in bench.probes:
+            try:
+                bench.note(probe, await run(bench.flow(probe), ports))
+            finally:
+                bench.warn(await run(probe.drop(), ports))
+        return measured.report(bench)
 
     async def adapter(self, backend: str) -> AsyncAdapter | Adapter:
         """The opened adapter of a backend block: native, or the synchronous one."""

@@ -107,19 +107,33 @@ def fit(sample: FloatArray) -> Fit:
     dimensions = sample.shape[1]
     held_out = min(_QUESTIONS, len(sample) // _HELD_OUT)
     questions, rows = sample[:held_out], sample[held_out:]
-    least = max(2, dimensions // _LEAST)
-    found = directions(rows) if len(rows) > 1 else 0
-    if found < least:
+    lacking = shortfall(rows)
+    if lacking is not None:
         raise InvalidInput(
             f"{len(sample):,} vectors do not suffice to fit a rotation of {dimensions} dimensions: without the "
-            f"{held_out:,} held out they tell {found} directions apart (repeated ones do not count), and a prefix of "
-            f"{least} needs as many; give at least {least + 1 + held_out:,} different texts, better "
-            f"{_AMPLE * dimensions:,}"
+            f"{held_out:,} held out {lacking}; give at least {_least(dimensions) + 1 + held_out:,} different texts, "
+            f"better {_AMPLE * dimensions:,}"
         )
     rotation = fit_rotation(rows)
     sizes = sorted({max(1, dimensions // part) for part in (8, 4, 2)} - {dimensions})
     recall = tuple(_recall(questions, rows, rotation, size) for size in sizes) if held_out else ()
     return Fit(rotation, len(rows), held_out, recall, tuple(_warnings(len(rows), dimensions)))
+
+
+def shortfall(rows: FloatArray) -> str | None:
+    """Why vectors of shape (n, d) do not suffice to fit a rotation on, in a few words; None: they do."""
+    least = _least(rows.shape[1])
+    found = directions(rows) if len(rows) > 1 else 0
+    if found >= least:
+        return None
+    return (
+        f"{len(rows):,} vectors tell {found} directions apart (repeated ones do not count), and a prefix of {least} "
+        f"needs as many"
+    )
+
+
+def _least(dimensions: int) -> int:
+    return max(2, dimensions // _LEAST)
 
 
 def _warnings(vectors: int, dimensions: int) -> Iterable[str]:
