@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nestvec.errors import InvalidInput
 
@@ -12,22 +12,23 @@ from nestvec.errors import InvalidInput
 _SHORTEST = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Question:
     """A real question, and the documents that answer it where that is known: id to grade, higher is better.
 
-    `relevant` may be given as a list of ids: all of them have grade 1. A document that is not named is irrelevant.
+    `relevant` may be given as ids alone: all of them have grade 1. A document that is not named is irrelevant. Raises
+    `InvalidInput` for what are no ids or grades.
     """
 
     text: str
-    relevant: Mapping[str, float] = field(default_factory=dict)
+    relevant: Mapping[str, float]
 
-    def __post_init__(self) -> None:
-        given = self.relevant
-        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-            raise InvalidInput(f"question {self.text!r:.80}: relevant is a list of document ids, or ids with grades")
-        grades = given.items() if isinstance(given, Mapping) else ((name, 1.0) for name in given)
-        object.__setattr__(self, "relevant", dict(_graded(self.text, name, grade) for name, grade in grades))
+    def __init__(self, text: str, relevant: Mapping[str, float] | Iterable[str | int] = ()) -> None:
+        if isinstance(relevant, str | bytes) or not isinstance(relevant, Iterable):
+            raise InvalidInput(f"question {text!r:.80}: relevant is a list of document ids, or ids with grades")
+        grades = relevant.items() if isinstance(relevant, Mapping) else ((name, 1.0) for name in relevant)
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "relevant", dict(_graded(text, name, grade) for name, grade in grades))
 
 
 @dataclass(frozen=True, slots=True)
