@@ -138,8 +138,8 @@ def test_a_model_that_was_trained_for_prefixes_has_one_curve(filled: dict[str, A
     assert curve.points[0].total["float32"] == 64 * len(DOCUMENTS)
     told = "\n".join(report.warnings)
     assert "the questions are texts of the sample, held out: real ones are shorter" in told
-    assert "30 questions are few" in told
-    assert "270 texts are few" in told
+    assert "30 questions do not say much" in told
+    assert "270 texts do not say much" in told
 
 
 def test_the_json_form_is_the_documented_one(filled: dict[str, Any], runtime: Runtime) -> None:
@@ -247,7 +247,7 @@ def test_real_questions_are_embedded_as_questions_and_nothing_else_is(filled: di
     assert {request.task for request in embedder.requests} == {"retrieval.query"}  # type: ignore[attr-defined]
     assert (report.sample.texts, report.sample.questions, report.sample.labelled) == (300, 40, 0)
     assert report.sample.questions_from == "given questions"
-    assert "1 questions were there before" in "\n".join(report.warnings)
+    assert "1 question came more than once" in "\n".join(report.warnings)
     assert "held out" not in "\n".join(report.warnings)
     assert all(point.ndcg is None for point in report.curves[0].points)
 

@@ -283,13 +283,13 @@ class Measurement:
                 "give them with --queries"
             )
         elif request.asked.repeated:
-            yield f"{request.asked.repeated:,} questions were there before: each was counted once"
+            yield f"{_amount(request.asked.repeated, 'question')} came more than once, and counted once"
         if decisive < _FEW_QUESTIONS:
-            yield f"{decisive:,} questions are few: intervals are wide, and not to be relied on below {_FEW_QUESTIONS}"
+            yield f"{_amount(decisive, 'question')} do not say much: give {_FEW_QUESTIONS} or more to rely on the intervals"
         if sample.texts < _FEW_TEXTS:
             yield (
-                f"{sample.texts:,} texts are few: among more, neighbours lie closer together, and short prefixes lose "
-                f"more"
+                f"{_amount(sample.texts, 'text')} do not say much: among more, neighbours lie closer together, and short "
+                f"prefixes lose more; give {_FEW_TEXTS:,} or more"
             )
         elif expected > _CROWDED * sample.texts:
             yield (
@@ -357,6 +357,10 @@ def _rotation(config: Config, connection: Connection[Any], wanted: str) -> tuple
         raise InvalidInput(f"rotation: {wanted!r:.80} is no fingerprint; it has 16 of the digits 0-9 and a-f")
     found = find_nesting(NestingBlock(rotation=wanted), config.artifacts, connection.declared)
     return wanted, found.artifact.load()
+
+
+def _amount(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _refused(backend: str, can: BackendCapabilities, stages: Sequence[int]) -> str | None:

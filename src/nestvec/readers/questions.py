@@ -36,7 +36,7 @@ def read_questions(path: str | Path) -> list[Question]:
         try:
             found.append(read(data))
         except (InvalidDocument, InvalidInput) as error:
-            raise InvalidInput(f"{file}, line {number}: {error}") from error
+            raise InvalidInput(f"{file}:{number}: {error}") from error
     if not found:
         raise InvalidInput(f"{file} has no questions")
     return found
