@@ -19,11 +19,12 @@ from nestvec.artifacts import About, save
 from nestvec.cli.docstrings import docstrings
 from nestvec.client import aconnect, connect
 from nestvec.client.base import Runtime
+from nestvec.client.dimensions import Request
 from nestvec.contract import BackendPlugin, Create, Drop, EmbedderPlugin, ListCollections, Query, Write
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.encoding.nesting import fingerprint, fit_rotation
 from nestvec.errors import BackendRefused, BackendUnavailable, ConfigError, InvalidInput, InvalidName, Unsupported
-from nestvec.flows.dimensions import _split
+from nestvec.flows.dimensions import Gathered, _split
 from nestvec.flows.sampling import Stored
 from nestvec.hookspecs import hookimpl
 from nestvec.testing import recording
@@ -50,6 +51,7 @@ class Store(MemoryAdapter):
     def __init__(self) -> None:
         super().__init__()
         self.made: list[Create] = []
+        self.asked: list[Query] = []
         self.before = lambda request: None
 
     def create(self, request: Create) -> None:
@@ -62,6 +64,7 @@ class Store(MemoryAdapter):
         super().write(request)
 
     def query(self, request: Query) -> Any:
+        self.asked.append(request)
         self.before(request)
         return super().query(request)
 
@@ -174,6 +177,8 @@ def test_a_model_without_prefixes_is_nested_on_texts_that_are_neither_searched_n
         nv.apply()
         nv["docs"].upsert(DOCUMENTS)
         report = nv.dimensions("docs", options=OPTIONS)
+        hasty = nv.dimensions("docs", options=replace(OPTIONS, keep=0.01, dimensions=(2, 8, 16)))
+    assert hasty.recommendation.dimensions == 16, "what `nestvec nest` allows of 64 dimensions"
     assert [curve.name for curve in report.curves] == ["plain", "nested"]
     assert report.curves[1].rotation is not None
     assert (report.sample.texts, report.sample.questions, report.sample.fitted) == (135, 30, 135)
@@ -183,6 +188,30 @@ def test_a_model_without_prefixes_is_nested_on_texts_that_are_neither_searched_n
     assert plain[-1] == nested[-1] == 1
     assert report.recommendation.curve == "nested"
     assert not (tmp_path / "artifacts").exists()
+
+
+def test_the_rotation_is_fitted_on_what_was_kept_apart(
+    tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+    real = Request.measure
+
+    def fitting(rows: np.ndarray) -> np.ndarray:
+        seen["fitted"] = rows
+        return fit_rotation(rows)
+
+    def measuring(self: Request, gathered: Gathered, stored_under: Any) -> Any:
+        seen["gathered"] = gathered
+        return real(self, gathered, stored_under)
+
+    monkeypatch.setattr("nestvec.client.dimensions.fit_rotation", fitting)
+    monkeypatch.setattr(Request, "measure", measuring)
+    with connect(values(tmp_path), runtime) as nv:
+        nv.dimensions(texts=DOCUMENTS, embedder="flat", options=OPTIONS)
+    assert len(seen["fitted"]) == 135
+    rows = {row.tobytes() for row in seen["fitted"]}
+    assert rows.isdisjoint(row.tobytes() for row in seen["gathered"].rows)
+    assert rows.isdisjoint(row.tobytes() for row in seen["gathered"].questions)
 
 
 @pytest.mark.parametrize("fit", [False, True])
@@ -202,7 +231,8 @@ def test_no_row_is_in_two_parts(needed: int, fit: bool) -> None:
 
 def test_too_few_texts_to_fit_on_leave_the_plain_curve(tmp_path: Path, runtime: Runtime) -> None:
     with connect(values(tmp_path), runtime) as nv:
-        report = nv.dimensions(texts=[sentence(number) for number in range(26)], embedder="flat", options=OPTIONS)
+        texts, options = [sentence(number) for number in range(26)], replace(OPTIONS, keep=0.01)
+        report = nv.dimensions(texts=texts, embedder="flat", options=options)
     assert [curve.name for curve in report.curves] == ["plain"]
     assert "there is no nested curve: 12 vectors tell 11 directions apart" in "\n".join(report.warnings)
     assert report.recommendation.dimensions == 64, "no prefix of this model can be used"
@@ -378,6 +408,9 @@ def test_time_and_funnels_are_measured_in_a_collection_of_their_own(
     assert all(made.physical.startswith("nestvec-measure-") for made in store.made)
     assert len({made.physical for made in store.made}) == 3
     assert all(point.search_ms is not None for point in report.curves[0].points)
+    staged = [[(stage.vector, stage.limit) for stage in query.stages] for query in store.asked if query.stages]
+    assert staged[0] == [("dense_8", 80), ("dense_32", 20)]
+    assert len(staged) == 30 + 3, "three searches to warm up"
     (funnel,) = report.funnels
     assert (funnel.stages, funnel.oversampling, funnel.backend, funnel.questions) == ((8, 32), 4.0, "store", 30)
     assert funnel.plain_recall.value == 1

@@ -104,6 +104,18 @@ def test_rescoring_never_finds_less_at_full_size(one: Trial, k: int) -> None:
         assert (full.quantised[storage] >= full.unrescored[storage] - 1e-9).all()
 
 
+def test_rescoring_finds_what_the_signs_alone_do_not() -> None:
+    (full,) = measured(trial(vectors(1, 50, 64), vectors(2, 500, 64)), [64], 10)
+    for storage in (Storage.INT8, Storage.BINARY):
+        assert full.quantised[storage].mean() > full.unrescored[storage].mean()
+    assert full.unrescored[Storage.INT8].mean() > full.unrescored[Storage.BINARY].mean()
+
+
+def test_a_place_that_is_not_filled_is_no_neighbour() -> None:
+    found = Neighbours(vectors(1, 2, 4), vectors(1, 6, 4), 2, Metric.COSINE)
+    assert found.recall(np.array([[0, -1], [-1, -1]])).tolist() == [0.5, 0]
+
+
 def test_longer_prefixes_of_nested_vectors_find_more() -> None:
     scales = (0.75 ** np.arange(64)).astype(np.float32)
     one = trial(vectors(1, 200, 64) * scales, vectors(2, 800, 64) * scales)

@@ -285,11 +285,14 @@ class Measurement:
         elif request.asked.repeated:
             yield f"{_amount(request.asked.repeated, 'question')} came more than once, and counted once"
         if decisive < _FEW_QUESTIONS:
-            yield f"{_amount(decisive, 'question')} do not say much: give {_FEW_QUESTIONS} or more to rely on the intervals"
+            yield (
+                f"{_amount(decisive, 'question')} do not say much: give {_FEW_QUESTIONS} or more to rely on the "
+                f"intervals"
+            )
         if sample.texts < _FEW_TEXTS:
             yield (
-                f"{_amount(sample.texts, 'text')} do not say much: among more, neighbours lie closer together, and short "
-                f"prefixes lose more; give {_FEW_TEXTS:,} or more"
+                f"{_amount(sample.texts, 'text')} do not say much: among more, neighbours lie closer together, and "
+                f"short prefixes lose more; give {_FEW_TEXTS:,} or more"
             )
         elif expected > _CROWDED * sample.texts:
             yield (
