@@ -293,11 +293,14 @@ def test_with_labels_the_ranking_decides_and_what_is_relevant_is_searched(
     options = replace(OPTIONS, sample=100)
     with connect(filled, runtime) as nv:
         report = nv.dimensions("docs", queries=[*labelled(), Question("river")], options=options)
+        whole = nv.dimensions("docs", queries=labelled(), options=replace(OPTIONS, sample=500))
         texts = nv.dimensions(
             texts=DOCUMENTS, embedder="trained", queries=[*labelled(), Question("river")], options=options
         )
     for each in (report, texts):
         assert (each.sample.texts, each.sample.questions, each.sample.labelled) == (100, 51, 50)
+    assert whole.sample.texts == len(DOCUMENTS), "what is relevant is not searched twice"
+    for each in (report, texts):
         assert each.recommendation.measure == "nDCG@10"
         points = each.curves[0].points
         assert points[-1].ndcg is not None

@@ -27,14 +27,14 @@ def test_the_smallest_size_whose_interval_begins_high_enough() -> None:
     assert (found.dimensions, found.saved, found.curve, found.measure) == (64, 0.75, "plain", "recall@10")
     assert found.reason == (
         "64 of 256 dimensions keep 99.5 % of recall@10 (95 % interval 99 % to 100 %), with 500 questions among "
-        "4,500 texts"
+        "4,500 texts."
     )
 
 
 def test_a_good_estimate_is_not_enough_but_is_told() -> None:
     found = recommend("plain", shares(d64=(0.995, 0.98), d128=(0.999, 0.995)), 1, BASIS)
     assert found.dimensions == 128
-    assert found.reason.endswith("; 64 may do as well, which more questions might show")
+    assert found.reason.endswith("; 64 may do as well, which more questions might show.")
 
 
 def test_a_size_above_which_one_fails_is_luck() -> None:
@@ -44,7 +44,7 @@ def test_a_size_above_which_one_fails_is_luck() -> None:
 def test_where_none_suffices_the_full_size_stays() -> None:
     found = recommend("nested", shares(d64=(0.5, 0.4), d128=(0.9, 0.8)), 1, BASIS)
     assert (found.dimensions, found.kept, found.saved) == (256, WHOLE, 0)
-    assert "no shorter prefix that can be used is sure to keep 99 % of recall@10" in found.reason
+    assert "No shorter prefix that can be used is sure to keep 99 % of recall@10" in found.reason
     assert "may do" not in found.reason
 
 

@@ -148,7 +148,7 @@ def _tell(session: Session, report: DimensionsReport) -> None:
     for warning in report.warnings:
         warn(f"warning: {warning}")
     advice = report.recommendation
-    say(f"\nRecommended: {advice.dimensions} dimensions ({advice.curve}).\n{_sentence(advice.reason)}")
+    say(f"\nRecommended: {advice.dimensions} dimensions ({advice.curve}).\n{advice.reason}")
 
 
 def _title(curve: Curve) -> str:
@@ -203,7 +203,3 @@ def _size(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.3g} TB"
-
-
-def _sentence(reason: str) -> str:
-    return reason[:1].upper() + reason[1:] + "."

@@ -46,7 +46,7 @@ def recommend(curve: str, shares: Sequence[tuple[int, Interval]], least: int, ba
     hoped, _ = _smallest([(size, kept, kept.value) for size, kept in allowed], basis.keep)
     if size == full:
         reason = (
-            f"no shorter prefix that can be used is sure to keep {percent(basis.keep)} of {basis.measure} at "
+            f"No shorter prefix that can be used is sure to keep {percent(basis.keep)} of {basis.measure} at "
             f"{percent(basis.confidence)} confidence, with {basis}"
         )
     else:
@@ -56,7 +56,7 @@ def recommend(curve: str, shares: Sequence[tuple[int, Interval]], least: int, ba
         )
     if hoped < size:
         reason += f"; {hoped} may do as well, which more questions might show"
-    return Recommendation(size, curve, basis.measure, kept, 1 - size / full, reason)
+    return Recommendation(size, curve, basis.measure, kept, 1 - size / full, f"{reason}.")
 
 
 def _smallest(sizes: Sequence[tuple[int, Interval, float]], keep: float) -> tuple[int, Interval]:
