@@ -28,7 +28,7 @@ from nestvec.flows.dimensions import Gathered, _split
 from nestvec.flows.sampling import Stored
 from nestvec.hookspecs import hookimpl
 from nestvec.testing import recording
-from nestvec.testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions
+from nestvec.testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions, make_foreign
 from nestvec.testing.recording import RecordingOptions, capabilities
 from nestvec.testing.registry import test_registry
 
@@ -340,7 +340,13 @@ def test_labels_by_which_nothing_is_found_leave_the_decision_to_recall(
 
 def test_what_can_not_be_measured_says_why(filled: dict[str, Any], tmp_path: Path, runtime: Runtime) -> None:
     with connect(filled, runtime) as nv:
-        for wrong in ({}, {"collection": "docs", "texts": ["a"]}, {"collection": "docs", "embedder": "flat"}):
+        for wrong in (
+            {},
+            {"collection": "docs", "texts": ["a"]},
+            {"collection": "docs", "embedder": "flat"},
+            {"collection": "docs", "queries": "a question"},
+            {"texts": "a text", "embedder": "flat"},
+        ):
             with pytest.raises(InvalidInput):
                 nv.dimensions(options=OPTIONS, **wrong)
         with pytest.raises(InvalidName, match="did you mean 'docs'"):
@@ -554,3 +560,19 @@ def test_on_the_embedded_stack_with_and_without_the_rotation(tmp_path: Path) -> 
     assert plain.points[-1].recall.value == nested.points[-1].recall.value == 1
     assert report.funnels[0].plain_recall.value == 1
     assert report.funnels[0].recall.value > nested.points[0].recall.value
+
+
+def test_a_collection_that_somebody_else_made_is_only_read(tmp_path: Path, runtime: Runtime, store: Store) -> None:
+    config = values(tmp_path, adopt=True, foreign={"collection": "articles", "text": "body"})
+    texts = [document.text for document in DOCUMENTS[:120]]
+    with connect(config, runtime) as nv:
+        rows = nv.embed(texts, task="retrieval.passage", embedder="trained")
+        payloads = [{"key": f"k{number}", "body": text} for number, text in enumerate(texts)]
+        make_foreign(store, "articles", {"": rows}, payloads)
+        nv.apply()
+        stored = nv["docs"].matrix()
+        queries = [Question(str(text)[:20], [name]) for name, text in zip(stored.ids, stored.texts, strict=True)][:30]
+        report = nv.dimensions("docs", queries=queries, options=replace(OPTIONS, funnels=[(8,)]))
+    assert (report.sample.texts, report.sample.labelled, report.expected) == (120, 30, 120)
+    assert report.funnels[0].plain_recall.value == 1
+    assert store.names == ["articles"]

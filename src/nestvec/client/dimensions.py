@@ -72,6 +72,8 @@ class Request:
         wanted.check()
         if (collection is None) == (texts is None):
             raise InvalidInput("dimensions are measured on a collection or on texts: give one of them")
+        if isinstance(texts, str | bytes):
+            raise InvalidInput("texts are a list of them, not one text")
         if collection is not None:
             if embedder is not None or backend is not None:
                 raise InvalidInput("a collection has its own embedder and backend: leave embedder and backend out")

@@ -43,6 +43,8 @@ class Asked:
     @classmethod
     def of(cls, given: Iterable[str | Question], options: DimensionsOptions) -> Asked:
         """At most as many as the options say. Raises `InvalidInput` for none, and for what can not be embedded."""
+        if isinstance(given, str | bytes):
+            raise InvalidInput("queries are a list of questions, not one text")
         known: dict[str, Question] = {}
         count = 0
         for each in given:
