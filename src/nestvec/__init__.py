@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nestvec.capabilities import TaskPair
     from nestvec.client import (
         AsyncCollection,
         AsyncNestvec,
@@ -20,32 +21,63 @@ if TYPE_CHECKING:
         collection,
         connect,
     )
+    from nestvec.dimensions.bootstrap import Interval
     from nestvec.dimensions.options import DimensionsOptions, Question
-    from nestvec.dimensions.report import DimensionsReport
+    from nestvec.dimensions.recommend import Recommendation
+    from nestvec.dimensions.report import (
+        DimensionsCurve,
+        DimensionsPoint,
+        DimensionsReport,
+        DimensionsSample,
+        FunnelReport,
+        SearchTimes,
+    )
     from nestvec.errors import NestvecError
     from nestvec.filters import F
-    from nestvec.flows.scroll import Matrix, Page
+    from nestvec.flows.apply import Change, Status
+    from nestvec.flows.copy import CopyProgress, CopyReport
+    from nestvec.flows.nest import NestReport, PrefixRecall
+    from nestvec.flows.scroll import Cursor, Matrix, Page
+    from nestvec.parity.agreement import Agreement
     from nestvec.spaces import EmbeddingSpace
-    from nestvec.types import Document, Hit, Record, Report
+    from nestvec.types import Document, FailedDocument, Hit, Record, Report, Usage
 
 __version__ = "0.1.0"
 __all__ = [
+    "Agreement",
     "AsyncCollection",
     "AsyncNestvec",
+    "Change",
     "Collection",
+    "CopyProgress",
+    "CopyReport",
+    "Cursor",
+    "DimensionsCurve",
     "DimensionsOptions",
+    "DimensionsPoint",
     "DimensionsReport",
+    "DimensionsSample",
     "Document",
     "EmbeddingSpace",
     "F",
+    "FailedDocument",
+    "FunnelReport",
     "Hit",
+    "Interval",
     "Matrix",
+    "NestReport",
     "Nestvec",
     "NestvecError",
     "Page",
+    "PrefixRecall",
     "Question",
+    "Recommendation",
     "Record",
     "Report",
+    "SearchTimes",
+    "Status",
+    "TaskPair",
+    "Usage",
     "acollection",
     "aconnect",
     "collection",
@@ -55,13 +87,23 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec.client"),
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec.client"),
-    **dict.fromkeys(("Document", "Hit", "Record", "Report"), "nestvec.types"),
-    **dict.fromkeys(("Matrix", "Page"), "nestvec.flows.scroll"),
+    **dict.fromkeys(("Document", "FailedDocument", "Hit", "Record", "Report", "Usage"), "nestvec.types"),
+    **dict.fromkeys(("Change", "Status"), "nestvec.flows.apply"),
+    **dict.fromkeys(("CopyProgress", "CopyReport"), "nestvec.flows.copy"),
+    **dict.fromkeys(("NestReport", "PrefixRecall"), "nestvec.flows.nest"),
+    **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec.flows.scroll"),
+    "Agreement": "nestvec.parity.agreement",
     **dict.fromkeys(("DimensionsOptions", "Question"), "nestvec.dimensions.options"),
-    "DimensionsReport": "nestvec.dimensions.report",
+    **dict.fromkeys(
+        ("DimensionsCurve", "DimensionsPoint", "DimensionsReport", "DimensionsSample", "FunnelReport", "SearchTimes"),
+        "nestvec.dimensions.report",
+    ),
+    "Interval": "nestvec.dimensions.bootstrap",
+    "Recommendation": "nestvec.dimensions.recommend",
     "EmbeddingSpace": "nestvec.spaces",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
+    "TaskPair": "nestvec.capabilities",
 }
 
 

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 #: The folder beside the configuration file.
 DEFAULT_FOLDER = "nestvec-artifacts"
+#: How many vectors a rotation is fitted and measured on, unless told otherwise: 20 for each of 1,024 dimensions.
+DEFAULT_SAMPLE = 20_000
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+_ANOTHER = "write the key `artifacts` with a folder that can be written to"
 _MEND = (
-    "copy both files of the artifact into that folder; if they are lost, fit another rotation with `nestvec nest`, for "
-    "new collections"
+    "copy both files of the artifact into that folder (the key `artifacts` names another); if they are lost, fit "
+    "another rotation with `nestvec nest`, for new collections"
 )
 
 
@@ -61,6 +64,11 @@ class Artifact:
         """The file that says what they are."""
         return self.folder / f"{self.fingerprint}.json"
 
+    @property
+    def exists(self) -> bool:
+        """Whether both files are there."""
+        return self.matrix.is_file() and self.about.is_file()
+
     def describe(self) -> About:
         """What it is, without reading the matrix, which has to be there. Raises `ConfigError`."""
         if not self.matrix.is_file():
@@ -74,9 +82,8 @@ class Artifact:
         except FileNotFoundError as error:
             raise ConfigError(f"rotation {self.fingerprint}: there is no file {self.about}; {_MEND}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"rotation {self.fingerprint}: {self.about} can not be read: {error!r}; {_MEND}"
-            ) from error
+            why = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise ConfigError(f"rotation {self.fingerprint}: {self.about} can not be read: {why}; {_MEND}") from error
 
     def load(self) -> FloatArray:
         """The matrix, read-only float32 of shape (d, d), proved intact. Raises `ConfigError`."""
@@ -115,6 +122,15 @@ def is_fingerprint(text: str) -> bool:
     return _FINGERPRINT.fullmatch(text) is not None
 
 
+def check_folder(folder: Path) -> None:
+    """Raise `ConfigError` where no files can be written to that folder, which need not be there; writes nothing."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"rotations can not be kept in {folder}: {there} is no folder; {_ANOTHER}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"rotations can not be kept in {folder}: {there} can not be written to; {_ANOTHER}")
+
+
 def save(folder: Path, rotation: FloatArray, about: About) -> Artifact:
     """Write a rotation, unless it is there; returns its place.
 
@@ -141,7 +157,9 @@ def save(folder: Path, rotation: FloatArray, about: About) -> Artifact:
         _write(artifact.matrix, lambda file: np.save(file, matrix, allow_pickle=False))
         _write(artifact.about, lambda file: file.write(text.encode()))
     except OSError as error:
-        raise ConfigError(f"rotation {artifact.fingerprint} can not be written to {folder}: {error}") from error
+        raise ConfigError(
+            f"rotation {artifact.fingerprint} can not be written to {folder}: {error}; {_ANOTHER}"
+        ) from error
     return artifact
 
 

@@ -331,3 +331,13 @@ def test_damaged_canaries_are_found_and_removed(applied):
 def collection(shell):
     run = shell("doctor", "--json")
     return next(check for check in run.json["checks"] if check["subject"] == "collection docs")
+
+
+def test_models_that_take_few_tokens_are_examined_and_compared_by_short_texts(doctor):
+    few = (RecordingEmbedder, {"host": "here", "max_tokens": 20})
+    many = (RecordingEmbedder, {"host": "there"})
+    assert doctor("--embedder", "a", a=few).code == 0
+    for pair in ({"a": few, "b": many}, {"a": many, "b": few}):
+        run = doctor("--embedder", "a", "--against", "b", **pair)
+        assert run.code == 0, run.err
+        assert "One space" in run.out

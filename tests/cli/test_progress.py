@@ -39,6 +39,17 @@ def test_lines_come_every_few_seconds_where_the_total_is_unknown(capsys):
     assert capsys.readouterr().err.splitlines() == [f"{n} documents stored" for n in (5, 10, 15, 20)]
 
 
+def test_what_is_counted_is_named(monkeypatch, capsys):
+    shown = Lines(10, Clock(), noun="record", verb="copied")
+    shown.advance(1, 1)
+    assert capsys.readouterr().err == "1 record copied (10 %)\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress(None, unit=" records", noun="record", verb="copied") as shown:
+        shown.advance(50, 3)
+        assert "50 records" in str(shown._bar)
+        assert "3 copied" in str(shown._bar)
+
+
 def test_the_bar_is_for_terminals(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with progress(100) as shown:

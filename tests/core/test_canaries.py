@@ -17,7 +17,7 @@ from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import EmbedderRefused, SpaceUnknown, Unsupported
 from nestvec.parity import canaries as canary_texts
 from nestvec.parity.agreement import LEAST, MEDIAN, STRETCH, Agreement, agreement_of, compare, cosine
-from nestvec.parity.canaries import TEXTS, VERSION, Leg, canary_request, canary_rows, legs_of
+from nestvec.parity.canaries import SHORT, TEXTS, VERSION, Leg, canary_request, canary_rows, legs_of, version_for
 from nestvec.parity.note import QUANTIZATION, Canaries, pack, texts_for, unpack
 from nestvec.spaces import EmbeddingSpace
 
@@ -46,11 +46,27 @@ def test_the_texts_of_a_version_never_change():
     """Databases hold their vectors. Whoever wants other texts adds a version and leaves this one."""
     digest = hashlib.sha256("\0".join(TEXTS[1]).encode()).hexdigest()
     assert digest[:16] == "be537abed8d6f678"
-    assert max(TEXTS) == VERSION
+    short = hashlib.sha256("\0".join(TEXTS[2]).encode()).hexdigest()
+    assert short[:16] == "3fedfe3ad8d6c6a1"
+    assert set(TEXTS) == {VERSION, SHORT} == {1, 2}
+
+
+@pytest.mark.parametrize("version", TEXTS)
+def test_texts_fit_whatever_splits_them(version):
+    """A token is a byte at least. Late-chunked, three texts are one document."""
+    room = {(VERSION, False): 200, (VERSION, True): 280, (SHORT, False): 30, (SHORT, True): 70}
+    for late in (False, True):
+        request = canary_request(Leg(PASSAGE, late=late), 64, TEXTS[version])
+        assert max(len(group.text.encode()) for group in request.groups) < room[version, late]
+
+
+def test_models_that_take_few_tokens_get_short_texts():
+    assert [version_for(tokens) for tokens in (None, 8192, 320, 319, 8)] == [VERSION] * 3 + [SHORT] * 2
 
 
 def test_the_texts_are_of_several_scripts_and_lengths():
     texts = TEXTS[VERSION]
+    assert len(TEXTS[SHORT]) == len(texts)
     assert max(map(len, texts)) > 20 * min(map(len, texts))
     assert len({character for text in texts for character in text if ord(character) > 0x370}) > 30
     assert any(character.isdigit() for text in texts for character in text)
@@ -262,7 +278,7 @@ def test_a_damaged_note_is_told_and_how_to_get_out(how):
 
 
 def test_a_note_of_a_later_version_is_not_damaged():
-    with pytest.raises(SpaceUnknown, match="have version 99; this nestvec knows 1: use the version"):
+    with pytest.raises(SpaceUnknown, match="have version 99; this nestvec knows 1, 2: use the version"):
         Canaries.read(json.dumps({"version": 99}), space(), "docs")
 
 

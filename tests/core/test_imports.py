@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
+import re
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib.metadata import requires, version
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -28,7 +34,9 @@ def test_importing_nestvec_loads_nothing_heavy() -> None:
 
 
 def test_values_load_no_numpy() -> None:
-    assert "numpy" not in loaded_after("from nestvec import Document, F, Hit, NestvecError, Report")
+    assert "numpy" not in loaded_after(
+        "from nestvec import Document, F, FailedDocument, Hit, NestvecError, Report, Usage"
+    )
 
 
 def test_registering_the_plugins_loads_no_sdk() -> None:
@@ -111,3 +119,52 @@ def test_the_base_install_stays_small() -> None:
 
 def test_the_versions_agree() -> None:
     assert {version(name) for name in ("nestvec", "nestvec-e5", "nestvec-qdrant")} == {nestvec.__version__}
+
+
+#: Where else public types live, for those who write plugins.
+ELSEWHERE = ("nestvec.contract",)
+
+
+@cache
+def names_in(module: str) -> dict[str, Any]:
+    """What annotations of a module may name: also what it imports for type checkers only."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    imported = {alias.name: node.module for node in imports for alias in node.names if node.module}
+    found = {name: getattr(importlib.import_module(home), name, None) for name, home in imported.items()}
+    return found | vars(sys.modules[module])
+
+
+def named(holder: Any, annotation: object) -> list[type]:
+    """The classes of nestvec, but those of the contract, in an annotation of a class or function."""
+    known = names_in(holder.__module__)
+    found = [known.get(name) for name in re.findall(r"\w+", str(annotation))]
+    own = [value for value in found if inspect.isclass(value) and value.__module__.startswith("nestvec.")]
+    return [value for value in own if not value.__module__.startswith(ELSEWHERE)]
+
+
+def handed_out() -> dict[str, str]:
+    """The types that users get from clients and handles: returned, handed to a callback, or in a field of those."""
+    members = [each for kind in (Nestvec, Collection) for each in inspect.getmembers(kind, inspect.isfunction)]
+    told = [
+        (member.__qualname__, kind)
+        for name, member in members
+        if not name.startswith("_")
+        for key in ("return", "progress")
+        for kind in named(member, member.__annotations__.get(key))
+    ]
+    found = dict[str, str]()
+    while told:
+        place, kind = told.pop()
+        if kind.__name__ not in found:
+            found[kind.__name__] = place
+            parts = fields(kind) if is_dataclass(kind) else ()
+            told += [(f"{kind.__name__}.{each.name}", value) for each in parts for value in named(kind, each.type)]
+    return found
+
+
+def test_types_that_users_get_are_public() -> None:
+    found = handed_out()
+    assert {"CopyReport", "PrefixRecall", "Agreement", "FailedDocument"} <= found.keys()
+    missing = {name: place for name, place in found.items() if name not in nestvec.__all__}
+    assert not missing, f"add them to nestvec/__init__.py: {missing}"

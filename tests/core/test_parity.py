@@ -12,6 +12,7 @@ from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import (
     BackendDenied,
     CollectionConflict,
+    EmbedderRefused,
     EmbedderUnavailable,
     HostMismatch,
     SpaceError,
@@ -20,7 +21,7 @@ from nestvec.errors import (
 )
 from nestvec.flows import gate
 from nestvec.flows.search import SearchOptions, search
-from nestvec.parity.canaries import TEXTS, legs_of
+from nestvec.parity.canaries import SHORT, TEXTS, VERSION, legs_of
 from nestvec.parity.note import NOTE, Canaries
 from nestvec.testing import BackendUnderTest, Stepper
 from nestvec.testing.adapters.spaces import _next_generation
@@ -635,3 +636,56 @@ def test_an_adopted_collection_has_none(open_docs, monkeypatch):
     assert not [request for request in client.embedder("model").requests if is_canary(request)]
     with pytest.raises(Unsupported, match="was adopted"):
         client["docs"].forget_canaries()
+
+
+# ------------------------------------------------------------ models that take few tokens (words, here)
+
+FEW = [Document("a", "one two three"), Document("b", "four five")]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_model_that_takes_few_tokens_leaves_short_texts_by_which_any_host_is_compared(bench, late):
+    settings = {"late_chunking": late}
+    bench.applied(settings, embedder=host("small", max_tokens=20)).docs.upsert(FEW)
+    assert noted(bench, settings).texts == TEXTS[SHORT]
+    assert bench.session(settings, embedder=host("large")).docs.search("three")
+    assert noted(bench, settings).version == SHORT
+    assert list(noted(bench, settings).accepted) == ["large"]
+    for skew in ("prompt", "neighbours" if late else "pooling"):
+        with pytest.raises(HostMismatch):
+            bench.session(settings, embedder=host(skew, skew=skew, max_tokens=20)).docs.search("three")
+
+
+def test_a_host_that_does_not_take_the_texts_that_are_there_is_told_so_and_changes_nothing(bench):
+    bench.applied(embedder=host("large")).docs.upsert(FEW)
+    docs, start = bench.session(embedder=host("small", max_tokens=20)).docs, len(bench.requests)
+    for embed in (lambda: docs.upsert([Document("c", "six")]), lambda: docs.search("three")):
+        with pytest.raises(EmbedderRefused) as caught:
+            embed()
+        for part in (
+            f"collection '{bench.name}': embedder 'model' refused the canaries, fixed texts by which hosts",
+            "nothing was embedded",
+            "words are more than the 20",
+            "'Wer eine Rechnung nicht innerhalb",
+            "raise its max_tokens",
+            "or embed with host 'large', which made the canaries",
+        ):
+            assert part in str(caught.value)
+    assert not since(bench, start)
+    assert noted(bench).version == VERSION
+
+
+def test_beside_an_empty_collection_it_leaves_its_own(bench):
+    docs = bench.applied(embedder=host("large")).docs
+    docs.upsert(FEW)
+    docs.delete(["a", "b"])
+    bench.session(embedder=host("small", max_tokens=20)).docs.upsert(FEW)
+    assert (noted(bench).host, noted(bench).version) == ("small", SHORT)
+
+
+def test_a_model_that_takes_hardly_any_is_told_so(bench):
+    docs = bench.applied(embedder=host("tiny", max_tokens=2)).docs
+    with pytest.raises(EmbedderRefused, match=r"refused the canaries.* such texts as 'The library opens") as caught:
+        docs.upsert([Document("a", "one")])
+    assert "which made the canaries" not in str(caught.value)
+    assert not since(bench, 0)

@@ -229,12 +229,23 @@ def test_no_row_is_in_two_parts(needed: int, fit: bool) -> None:
     assert [f"r{int(row[0])}" for row in found.rows] == list(found.documents)
 
 
+def test_a_text_that_is_searched_is_not_fitted_on_either_where_it_is_there_twice() -> None:
+    rows = np.repeat(np.arange(100, dtype=np.float32)[:, None], 2, axis=0)[np.random.default_rng(0).permutation(200)]
+    names = tuple(f"r{number}" for number in range(200))
+    found = _split(Stored(names, names, rows), 0, None, None, 200, OPTIONS, fit=True)
+    assert 0 < len(found.fitted) < 90
+    assert set(found.fitted[:, 0]).isdisjoint([*found.rows[:, 0], *found.questions[:, 0]])
+
+
 def test_too_few_texts_to_fit_on_leave_the_plain_curve(tmp_path: Path, runtime: Runtime) -> None:
     with connect(values(tmp_path), runtime) as nv:
         texts, options = [sentence(number) for number in range(26)], replace(OPTIONS, keep=0.01)
         report = nv.dimensions(texts=texts, embedder="flat", options=options)
     assert [curve.name for curve in report.curves] == ["plain"]
-    assert "there is no nested curve: 12 vectors tell 11 directions apart" in "\n".join(report.warnings)
+    assert (
+        "there is no nested curve: of the sample's texts, those to fit on (12) tell 11 directions apart"
+        in "\n".join(report.warnings)
+    )
     assert report.recommendation.dimensions == 64, "no prefix of this model can be used"
 
 

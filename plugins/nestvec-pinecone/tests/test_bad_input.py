@@ -96,6 +96,31 @@ def applied(place):
     return place
 
 
+# ---------------------------------------------------------------- what Pinecone has not
+
+
+REFUSED = [
+    (
+        {"funnel": [8]},
+        "funnel: backend 'search' can not search coarse to fine; leave funnel out (a record has one dense",
+    ),
+    ({"storage": "int8"}, "storage: backend 'search' has no 'int8'; it has float32 (Pinecone itself decides how"),
+]
+
+
+@pytest.mark.parametrize("one_index", [False, True])
+@pytest.mark.parametrize(("settings", "told"), REFUSED)
+def test_what_it_can_not_do_is_refused_with_the_reason_before_anything_is_asked(tmp_path, one_index, settings, told):
+    place = Place(tmp_path, **({"index_host": "http://127.0.0.1:9"} if one_index else {}))
+    place.collections["docs"] |= settings
+    with pytest.raises(ConfigError) as caught:
+        place.client()
+    for words in (str(caught.value), place.run("plan"), place.run("apply")):
+        (line,) = [line for line in words.splitlines() if told in line]
+        assert "collections.docs" in line
+        assert line.endswith(")")
+
+
 # ---------------------------------------------------------------- the server
 
 

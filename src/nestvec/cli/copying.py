@@ -26,7 +26,7 @@ def copy_collection(session: Session, source: str, target: str, namespace: str |
     that it has already are left alone, so an interrupted copy goes on when it is started again. At the end the
     counts and a sample are compared.
     """
-    with session.connect() as nv, progress(None, unit="record") as shown:
+    with session.connect() as nv, progress(None, unit=" records", noun="record", verb="copied") as shown:
 
         def advance(state: CopyProgress) -> None:
             shown.advance(state.written + state.unchanged, state.written)

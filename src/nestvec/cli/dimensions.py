@@ -14,7 +14,7 @@ from nestvec.cli.session import Session, command
 
 if TYPE_CHECKING:
     from nestvec.dimensions.bootstrap import Interval
-    from nestvec.dimensions.report import Curve, DimensionsReport, Funnel, Point
+    from nestvec.dimensions.report import DimensionsCurve, DimensionsPoint, DimensionsReport, FunnelReport
     from nestvec.types import Document
 
 
@@ -80,7 +80,7 @@ def dimensions(
         raise click.UsageError("Name one COLLECTION, or --embedder NAME and FILES.")
     _check_place(html)
     asked = read_questions(queries) if queries is not None else None
-    with session.connect() as nv, progress(None, unit="vector", noun="vector", verb="ready") as shown:
+    with session.connect() as nv, progress(None, unit=" vectors", noun="vector", verb="ready") as shown:
         collection, texts = (sources[0], None) if embedder is None else (None, _texts(sources))
         report = nv.dimensions(
             collection,
@@ -151,11 +151,11 @@ def _tell(session: Session, report: DimensionsReport) -> None:
     say(f"\nRecommended: {advice.dimensions} dimensions ({advice.curve}).\n{advice.reason}")
 
 
-def _title(curve: Curve) -> str:
+def _title(curve: DimensionsCurve) -> str:
     return f"{curve.name} (rotation {curve.rotation})" if curve.rotation is not None else curve.name
 
 
-def _curve_table(report: DimensionsReport, curve: Curve) -> str:
+def _curve_table(report: DimensionsReport, curve: DimensionsCurve) -> str:
     labelled = any(point.ndcg is not None for point in curve.points)
     timed = any(point.search_ms is not None for point in curve.points)
     headers = ["", f"recall@{report.k}", *(["nDCG@10"] if labelled else []), "kept", "int8", "binary"]
@@ -163,7 +163,7 @@ def _curve_table(report: DimensionsReport, curve: Curve) -> str:
     return table(headers, (_row(point, labelled=labelled, timed=timed) for point in curve.points))
 
 
-def _row(point: Point, *, labelled: bool, timed: bool) -> list[object]:
+def _row(point: DimensionsPoint, *, labelled: bool, timed: bool) -> list[object]:
     found = [f"{point.recall.value:.3f}"]
     if labelled:
         found.append(f"{point.ndcg.value:.3f}" if point.ndcg is not None else "")
@@ -173,7 +173,7 @@ def _row(point: Point, *, labelled: bool, timed: bool) -> list[object]:
     return [point.dimensions, *found, _interval(point.kept), *quantised, *sizes, *times]
 
 
-def _funnel_table(funnels: Sequence[Funnel], k: int) -> str:
+def _funnel_table(funnels: Sequence[FunnelReport], k: int) -> str:
     headers = ("stages", "oversampling", f"recall@{k}", "plain", "search ms", "plain ms", "backend")
     rows = [
         (

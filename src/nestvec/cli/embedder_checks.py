@@ -16,7 +16,7 @@ from nestvec.encoding.matryoshka import truncate
 from nestvec.errors import NestvecError, Unsupported
 from nestvec.flows.parity import measure
 from nestvec.parity.agreement import MEDIAN, STRETCH, Agreement, agreement_of, cosine
-from nestvec.parity.canaries import TEXTS, VERSION, Leg
+from nestvec.parity.canaries import TEXTS, Leg, version_for
 
 if TYPE_CHECKING:
     from nestvec.cli.session import Session
@@ -32,7 +32,7 @@ class Probe:
         self.name = name
         self.model = nv.config.embedders[name].capabilities
         self.pair = next(iter(self.model.purposes.values()), TaskPair(None, None))
-        self.texts = TEXTS[VERSION]
+        self.texts = TEXTS[version_for(self.model.max_tokens)]
         #: Of every request: its task, texts and seconds.
         self.log: list[tuple[str | None, int, float]] = []
         self._known: dict[str | None, FloatArray] = {}

@@ -81,7 +81,8 @@ def pair_up(one: Probe, other: Probe) -> Pairing:
 
 
 def _alike(one: Probe, other: Probe, leg: Leg, dimensions: int | None) -> Agreement:
-    rows = (probe.rows(leg.task, dimensions=dimensions, late=leg.late) for probe in (one, other))
+    texts = min(one.texts, other.texts, key=lambda texts: max(map(len, texts)))  # what both take
+    rows = (probe.rows(leg.task, texts, dimensions, late=leg.late) for probe in (one, other))
     return agreement_of(*rows)
 
 

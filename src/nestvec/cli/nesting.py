@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nestvec.artifacts import DEFAULT_SAMPLE
 from nestvec.cli.output import print_json, say, table, warn
 from nestvec.cli.progress import progress
 from nestvec.cli.session import Session, command
@@ -14,14 +15,14 @@ from nestvec.cli.session import Session, command
 if TYPE_CHECKING:
     from nestvec.flows.nest import NestReport
 
-_SAMPLE = 20_000
-
 
 @click.command("nest")
 @click.argument("sources", metavar="COLLECTION | FILE...", nargs=-1, required=True)
 @click.option("--embedder", metavar="NAME", help="Fit on the texts of files, embedded by this one.")
 @click.option("--task", metavar="TASK", help="What texts are embedded for. [default: stored texts, in retrieval]")
-@click.option("--sample", type=click.IntRange(1), default=_SAMPLE, show_default=True, help="Vectors to use at most.")
+@click.option(
+    "--sample", type=click.IntRange(1), default=DEFAULT_SAMPLE, show_default=True, help="Vectors to use at most."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Another sample for another number.")
 @command
 def nest(
@@ -34,7 +35,8 @@ def nest(
     """
     if embedder is None and (len(sources) != 1 or task is not None):
         raise click.UsageError("Name one COLLECTION, or --embedder NAME and FILES.")
-    with session.connect() as nv, progress(None, unit="vector") as shown:
+    verb = "read" if embedder is None else "embedded"
+    with session.connect() as nv, progress(None, unit=" vectors", noun="vector", verb=verb) as shown:
 
         def advance(done: int, _: int) -> None:
             shown.advance(done, done)
@@ -65,12 +67,12 @@ def _texts(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _show(report: NestReport) -> None:
-    say(f"rotation {report.fingerprint} of {report.model}, fitted on {report.vectors:,} vectors: {report.path}")
+    there = "" if report.new else "was kept already, nothing was written: "
+    say(f"rotation {report.fingerprint} of {report.model}, fitted on {report.vectors:,} vectors: {there}{report.path}")
     if report.recall:
         rows = [(each.dimensions, f"{each.plain:.3f}", f"{each.nested:.3f}") for each in report.recall]
-        questions = f"{report.held_out:,} vectors held out as questions"
-        say(f"\nrecall@10 against exact search at {report.dimensions}, with {questions};")
-        say("what they search is what the rotation was fitted on, so other texts gain less:\n")
+        say(f"\nrecall@10 against exact search at {report.dimensions}: {report.questions:,} questions among")
+        say(f"{report.searched:,} vectors, all of them held out when it was fitted:\n")
         say(table(("dimensions", "plain", "nested"), rows))
     for warning in report.warnings:
         warn(f"warning: {warning}")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nestvec.artifacts import check_folder
 from nestvec.config import Config, Connection, load_config, parse_config
 from nestvec.config.problems import did_you_mean
 from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event, Group
@@ -21,7 +22,7 @@ from nestvec.encoding.nested import nested
 from nestvec.encoding.tasks import check_task, pair_for
 from nestvec.errors import ConfigError, IngestFailed, InvalidInput, InvalidName, NestvecError, PluginBroken, PluginError
 from nestvec.flows.base import LEASE, Binding, Flow
-from nestvec.flows.nest import NestReport, check_nestable, fit
+from nestvec.flows.nest import NestReport, check_nestable, different, fit
 from nestvec.flows.search import check_texts
 from nestvec.flows.upsert import Incoming
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
@@ -143,7 +144,7 @@ def embedder_named(config: Config, name: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Nest:
-    """What `nest` was asked for: an embedder of the configuration, and where its sample comes from."""
+    """What `nest` was asked for: an embedder, where its sample comes from, and the folder of the rotation."""
 
     connection: Connection[Any]
     collection: str | None
@@ -169,7 +170,10 @@ class Nest:
         check_nestable(connection.declared)
         if task is None and connection.declared.tasks:
             task = pair_for(connection.declared, Purpose.RETRIEVAL).index
-        return cls(connection, collection, check_task(connection.declared, task), config.artifacts)
+        nesting = connection.nesting
+        folder = nesting.artifact.folder if nesting is not None else config.artifacts
+        check_folder(folder)  # before anything is embedded
+        return cls(connection, collection, check_task(connection.declared, task), folder)
 
     @property
     def raw(self) -> ModelCapabilities:
@@ -179,18 +183,19 @@ class Nest:
 
     def keep(self, sample: FloatArray, stored_under: FloatArray | None) -> NestReport:
         """Fit on a sample that was stored under a rotation, or is the model's own, and write the artifact."""
-        from nestvec.artifacts import About, save
-        from nestvec.encoding.nesting import unnest
+        from nestvec.artifacts import About, Artifact, save
+        from nestvec.encoding.nesting import fingerprint, unnest
 
-        found = fit(sample if stored_under is None else unnest(sample, stored_under))
+        rows = different(sample)
+        found = fit(rows if stored_under is None else unnest(rows, stored_under))
         model, name = self.raw, self.connection.name
         source = f"texts, task {self.task}" if self.collection is None else f"collection {self.collection}"
         created = datetime.now(UTC).isoformat(timespec="seconds")
         about = About(model.model, model.dimensions, source, found.vectors, created)
-        nesting = self.connection.nesting
-        kept = save(nesting.artifact.folder if nesting is not None else self.folder, found.rotation, about)
-        measured = (found.vectors, found.held_out, found.recall, found.warnings)
-        return NestReport(kept.fingerprint, kept.matrix, name, model.model, model.dimensions, *measured)
+        new = not Artifact(self.folder, fingerprint(found.rotation)).exists
+        kept = save(self.folder, found.rotation, about)
+        measured = (found.vectors, found.questions, found.searched, found.recall, found.warnings)
+        return NestReport(kept.fingerprint, kept.matrix, name, model.model, model.dimensions, new, *measured)
 
 
 def embed(

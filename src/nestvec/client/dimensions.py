@@ -132,7 +132,7 @@ class Request:
         if self.chosen is None:
             lacking = shortfall(fitted)
             if lacking is not None:
-                return {PLAIN: plain}, {}, (f"there is no nested curve: {lacking}",)
+                return {PLAIN: plain}, {}, (f"there is no nested curve: of the sample's texts, {lacking}",)
             rotation = fit_rotation(fitted)
             name = fingerprint(rotation)
         else:

@@ -11,7 +11,7 @@ from nestvec.client.base import Runtime
 from nestvec.config import Config
 from nestvec.config.blocks import FUNNEL_OVERSAMPLING
 from nestvec.config.nesting import least_prefix
-from nestvec.dimensions.report import DimensionsReport, Funnel, Sample, Times
+from nestvec.dimensions.report import DimensionsReport, DimensionsSample, FunnelReport, SearchTimes
 from nestvec.dimensions.study import Basing, Study, times
 from nestvec.encoding.matryoshka import truncate
 from nestvec.flows.base import Flow
@@ -109,7 +109,7 @@ class Measurement:
         basing, gathered, spec = self._basing, self.gathered, self.request.spec
         expected = options.expect if options.expect is not None else gathered.there
         trial = next(iter(study.trials.values()))
-        sample = Sample(
+        sample = DimensionsSample(
             len(gathered.rows),
             len(gathered.questions),
             len(trial.labelled),
@@ -136,12 +136,12 @@ class Measurement:
             warnings=(*self._warnings(sample, expected, timed=bool(bench.outcomes)), *bench.warnings),
         )
 
-    def _funnel(self, probe: Probe, outcome: Outcome) -> Funnel:
+    def _funnel(self, probe: Probe, outcome: Outcome) -> FunnelReport:
         plain, funnel = outcome.plain, outcome.funnel
         assert plain is not None  # noqa: S101 - measured together
         assert funnel is not None  # noqa: S101
         bootstrap, neighbours = self.study.bootstrap(len(probe.questions)), self.study.neighbours
-        return Funnel(
+        return FunnelReport(
             stages=probe.spec.funnel,
             oversampling=probe.spec.oversampling,
             recall=bootstrap.mean(neighbours.recall(funnel.places)),
@@ -152,7 +152,7 @@ class Measurement:
             questions=len(probe.questions),
         )
 
-    def _warnings(self, sample: Sample, expected: int, *, timed: bool) -> Iterable[str]:
+    def _warnings(self, sample: DimensionsSample, expected: int, *, timed: bool) -> Iterable[str]:
         yield from self._about_questions(sample)
         yield from self._about_texts(sample, expected)
         yield from self._about_rotation(sample)
@@ -163,7 +163,7 @@ class Measurement:
                 f"between this process and the backend; an index of more texts behaves differently"
             )
 
-    def _about_questions(self, sample: Sample) -> Iterable[str]:
+    def _about_questions(self, sample: DimensionsSample) -> Iterable[str]:
         asked, decisive = self.request.asked, sample.labelled if self.study.by_labels else sample.questions
         if asked is None:
             yield (
@@ -180,7 +180,7 @@ class Measurement:
         if sample.labelled and not self.study.by_labels:
             yield "at full size nothing that is relevant is found, so recall decides; look at the labels"
 
-    def _about_texts(self, sample: Sample, expected: int) -> Iterable[str]:
+    def _about_texts(self, sample: DimensionsSample, expected: int) -> Iterable[str]:
         if sample.texts < _FEW_TEXTS:
             yield (
                 f"{_amount(sample.texts, 'text')} do not say much: among more, neighbours lie closer together, and "
@@ -194,7 +194,7 @@ class Measurement:
         if self.request.spec.namespaces:
             yield "the texts of all namespaces were searched together; a search within one has fewer to choose from"
 
-    def _about_rotation(self, sample: Sample) -> Iterable[str]:
+    def _about_rotation(self, sample: DimensionsSample) -> Iterable[str]:
         request = self.request
         if sample.fitted and NESTED in self.study.trials:
             yield (
@@ -211,7 +211,7 @@ class Measurement:
                 )
 
 
-def _times(curve: str, probed: Sequence[tuple[Probe, Outcome]]) -> dict[tuple[str, int], Times]:
+def _times(curve: str, probed: Sequence[tuple[Probe, Outcome]]) -> dict[tuple[str, int], SearchTimes]:
     return {
         (curve, probe.spec.space.dimensions): times(outcome.plain.seconds)
         for probe, outcome in probed

@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     StrictBool,
+    StrictFloat,
     StrictInt,
     WithJsonSchema,
     model_validator,
@@ -72,9 +73,10 @@ class PluginBlock(Options):
 class EmbedderBlock(PluginBlock):
     """`[embedders.NAME]`: `cache` and `nesting` are the core's, too."""
 
-    # Checked together with the plugin's options (`CacheBlock`, `NestingBlock`): a mistake here hides none there.
+    # Checked together with the plugin's options (`CacheBlock`, …): a mistake here hides none there.
     cache: Any = None
     nesting: Any = None
+    price: Any = None
 
 
 _LEAST = 1_000_000
@@ -128,6 +130,12 @@ class NestingBlock(Options):
     @classmethod
     def _short(cls, value: Any) -> Any:
         return {"rotation": value} if isinstance(value, str) else value
+
+
+class PriceBlock(Options):
+    """What `price = 0.02` in an embedder's block is read as."""
+
+    price: StrictFloat = Field(ge=0, allow_inf_nan=False, description="Price of a million tokens, for plans.")
 
 
 class TasksBlock(Options):
@@ -211,6 +219,10 @@ class CollectionBlock(Options):
     store_text: StrictBool = Field(default=True, description="Keep the chunks' texts in the database.")
     fields: dict[FieldName, FieldDeclaration] = Field(default_factory=dict, description="Metadata fields to filter on.")
     chunking: ChunkingBlock = ChunkingBlock()
+    previous: CollectionBlock | None = Field(
+        default=None,
+        description="What it was before, where that differs: keys of this block. Handles serve whichever is there.",
+    )
     adopt: StrictBool = Field(default=False, description="Read a collection that somebody else made, as it is.")
     foreign: ForeignBlock | None = Field(default=None, description="Where it keeps what nestvec reads (with adopt).")
 
@@ -224,6 +236,8 @@ class CollectionBlock(Options):
         if list(self.funnel) != sorted(set(self.funnel)) or any(size < 1 for size in self.funnel):
             reasons.append(f"funnel: write lengths of at least 1, each once and ascending, not {list(self.funnel)}")
         reasons += self._adoption()
+        if self.previous is not None:
+            reasons += self._misplaced(self.previous)
         if reasons:
             raise ValueError("; ".join(reasons))
         return self
@@ -240,6 +254,29 @@ class CollectionBlock(Options):
         if unknown:
             reasons.append(f"foreign.fields names {', '.join(unknown)}, which fields does not: declare its type")
         return reasons
+
+    def _misplaced(self, previous: CollectionBlock) -> list[str]:
+        """What can not have been otherwise before a migration."""
+        reasons = []
+        if self.adopt or previous.adopt or previous.foreign is not None:
+            reasons.append("only nestvec's own collections migrate; leave previous out, or adopt")
+        if previous.previous is not None:
+            reasons.append("previous: name only what the collection was last, without a previous of its own")
+        if "namespaces" in previous.model_fields_set and previous.namespaces is not self.namespaces:
+            reasons.append("previous.namespaces: a migration does not bring namespaces or do away with them")
+        return reasons
+
+    def before(self, plugin: str | None) -> CollectionBlock | None:
+        """The block as it was before, whole. `plugin`: whose options stand in the block, unless it was elsewhere."""
+        if self.previous is None:
+            return None
+        values = self.model_dump(exclude_unset=True, exclude={"previous"})
+        changed = self.previous.model_dump(exclude_unset=True)
+        if changed.keys() & {"purpose", "tasks"}:
+            values = {key: value for key, value in values.items() if key not in ("purpose", "tasks")}
+        if changed.get("backend", self.backend) != self.backend:
+            values.pop(plugin or "", None)
+        return CollectionBlock.model_validate({**values, **changed})
 
     def candidates(self) -> float:
         """How many candidates a search takes for each result that is wanted."""

@@ -16,7 +16,15 @@ from pydantic import ValidationError
 
 from nestvec.artifacts import DEFAULT_FOLDER
 from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
-from nestvec.config.blocks import CacheBlock, CollectionBlock, EmbedderBlock, FileBlock, NestingBlock, PluginBlock
+from nestvec.config.blocks import (
+    CacheBlock,
+    CollectionBlock,
+    EmbedderBlock,
+    FileBlock,
+    NestingBlock,
+    PluginBlock,
+    PriceBlock,
+)
 from nestvec.config.nesting import Nesting, find_nesting
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
@@ -38,7 +46,8 @@ B = TypeVar("B", bound=Options)
 class Connection(Generic[P]):
     """A plugin with validated options: enough to describe it, and to open it.
 
-    `cache` and `nesting` are for embedders only: the core puts them around what the plugin opens.
+    `cache` and `nesting` are for embedders only: the core puts them around what the plugin opens. So is `price`, of a
+    million tokens.
     """
 
     name: str
@@ -46,6 +55,7 @@ class Connection(Generic[P]):
     options: Options
     cache: CacheBlock | None = None
     nesting: Nesting | None = None
+    price: float | None = None
 
     @property
     def declared(self) -> Any:
@@ -68,6 +78,8 @@ class Config:
     path: Path | None = None
     #: Where rotations are kept.
     artifacts: Path = Path(DEFAULT_FOLDER)
+    #: What collections were before a migration, by name, where the file says so.
+    previous: Mapping[str, CollectionSpec] = field(default_factory=dict)
 
 
 def load_config(path: str | Path, registry: Registry | None = None) -> Config:
@@ -110,8 +122,10 @@ class _Reader:
         embedders = self._connections("embedders", blocks.embedders, self._registry.embedder)
         embedders = self._cached(embedders, blocks.embedders)
         embedders = self._nested(embedders, blocks.embedders, blocks.artifacts)
+        embedders = self._priced(embedders, blocks.embedders)
         config = Config(backends, embedders, {}, path, blocks.artifacts)
         specs: dict[str, CollectionSpec] = {}
+        before: dict[str, CollectionSpec] = {}
         with self._noting("collections"):
             check_unambiguous(self._declared["collections"])
         for name, block in blocks.collections.items():
@@ -119,7 +133,10 @@ class _Reader:
                 spec = self._collection(name, block, config, broken=name in broken)
                 if spec is not None:
                     specs[name] = spec
-        return replace(config, collections=specs)
+                previous = self._previous(name, block, spec, config) if spec is not None else None
+                if previous is not None:
+                    before[name] = previous
+        return replace(config, collections=specs, previous=before)
 
     def _blocks(self, data: Mapping[str, Any]) -> tuple[FileBlock, set[str]]:
         """The blocks, and the names of broken collections, of which only the references are kept.
@@ -192,6 +209,18 @@ class _Reader:
                     found[name] = replace(connection, nesting=find_nesting(block, folder, connection.declared))
         return found
 
+    def _priced(
+        self, connections: Mapping[str, Connection[EmbedderPlugin]], blocks: Mapping[str, EmbedderBlock]
+    ) -> dict[str, Connection[EmbedderPlugin]]:
+        found = dict(connections)
+        for name, written in blocks.items():
+            if written.price is None:
+                continue
+            price = self._options(PriceBlock, {"price": written.price}, f"embedders.{name}")
+            if price is not None and name in found:
+                found[name] = replace(found[name], price=price.price)
+        return found
+
     def _options(self, model: type[B], values: Any, key: str) -> B | None:
         try:
             return model.model_validate(values, context={"folder": self._folder})
@@ -199,15 +228,29 @@ class _Reader:
             self.problems += sentences(error, model, key.split("."))
             return None
 
-    def _collection(self, name: str, block: CollectionBlock, config: Config, *, broken: bool) -> CollectionSpec | None:
-        key = f"collections.{name}"
+    def _previous(
+        self, name: str, block: CollectionBlock, spec: CollectionSpec, config: Config
+    ) -> CollectionSpec | None:
+        """What the collection was before, if the file says so."""
+        before = block.before(config.backends[spec.backend].plugin.name)
+        if before is None:
+            return None
+        previous = self._collection(name, before, config, broken=False, key=f"collections.{name}.previous")
+        if previous is not None and previous == spec:
+            self.problems.append(f"collections.{name}.previous: nothing in it differs from what the collection is now")
+        return previous
+
+    def _collection(
+        self, name: str, block: CollectionBlock, config: Config, *, broken: bool, key: str = ""
+    ) -> CollectionSpec | None:
+        key = key or f"collections.{name}"
         backend = self._choose(f"{key}.backend", block.backend, config.backends, "backends")
         embedder = self._choose(f"{key}.embedder", block.embedder, config.embedders, "embedders")
         options = self._collection_options(key, block, backend)
         if backend is None or embedder is None or broken:
             check_logical(name)
             return None
-        return self._spec(name, block, backend, embedder, options)
+        return self._spec(key, name, block, backend, embedder, options)
 
     def _choose(self, key: str, wanted: str | None, usable: Mapping[str, Any], group: str) -> Any:
         declared = self._declared[group]
@@ -236,6 +279,7 @@ class _Reader:
 
     def _spec(
         self,
+        key: str,
         name: str,
         block: CollectionBlock,
         backend: Connection[BackendPlugin],
@@ -243,7 +287,6 @@ class _Reader:
         options: Options | None,
     ) -> CollectionSpec | None:
         """The spec that a block describes, or None where model and backend can not do it: all reasons are noted."""
-        key = f"collections.{name}"
         model, can = embedder.capabilities, backend.capabilities
         dimensions = tasks = None
         with self._noting(key):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from nestvec.config.blocks import CacheBlock, CollectionBlock, EmbedderBlock, FileBlock, NestingBlock
+from nestvec.config.blocks import CacheBlock, CollectionBlock, EmbedderBlock, FileBlock, NestingBlock, PriceBlock
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.errors import PluginError
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
@@ -17,6 +17,7 @@ _FINGERPRINT = NestingBlock.model_json_schema()["properties"]["rotation"]
 _EMBEDDERS_OWN = {
     "cache": {"$ref": f"#/$defs/{CacheBlock.__name__}"},
     "nesting": {"anyOf": [_FINGERPRINT, {"$ref": f"#/$defs/{NestingBlock.__name__}"}]},
+    "price": PriceBlock.model_json_schema()["properties"]["price"],
 }
 
 

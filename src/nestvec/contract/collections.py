@@ -74,8 +74,8 @@ class Create:
 
     `vectors` maps vector names to dimensions: `DENSE`, and with a funnel its prefixes (`nestvec.types.prefix_name`),
     shortest first. Searches begin with the shortest; `DENSE` then only rescores, and may be kept where reading is slow.
-    Raises `Unsupported` for a `storage` that the backend lacks, before anything is created. Repeating the same request
-    after an interruption completes it.
+    A `storage` that is not declared is never asked for; for a declared one that this server lacks, `Unsupported` is
+    raised before anything is created. Repeating the same request after an interruption completes it.
     """
 
     method: ClassVar[str] = "create"

@@ -14,7 +14,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class DimensionsSample:
     """What was measured on. `texts` were searched; `fitted` others are what a rotation was fitted on."""
 
     texts: int
@@ -26,7 +26,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class SearchTimes:
     """Milliseconds of single searches."""
 
     median: float
@@ -34,7 +34,7 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class DimensionsPoint:
     """A size on a curve. `int8` and `binary` are recall with rescoring, `unrescored` without. Bytes by storage kind."""
 
     dimensions: int
@@ -46,28 +46,28 @@ class Point:
     unrescored: Mapping[str, Interval]
     bytes: Mapping[str, int]
     total: Mapping[str, int]
-    search_ms: Times | None = None
+    search_ms: SearchTimes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class DimensionsCurve:
     """The sizes of the model's own vectors ("plain"), or of those that a rotation turned ("nested")."""
 
     name: str
     rotation: str | None
-    points: tuple[Point, ...]
+    points: tuple[DimensionsPoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Funnel:
+class FunnelReport:
     """A search coarse to fine beside the plain one, on the backend itself."""
 
     stages: tuple[int, ...]
     oversampling: float
     recall: Interval
     plain_recall: Interval
-    plain_ms: Times
-    funnel_ms: Times
+    plain_ms: SearchTimes
+    funnel_ms: SearchTimes
     backend: str
     questions: int
 
@@ -82,14 +82,14 @@ class DimensionsReport:
     tasks: Mapping[str, str | None]
     metric: str
     full: int
-    sample: Sample
+    sample: DimensionsSample
     k: int
     keep: float
     confidence: float
     resamples: int
     expected: int
-    curves: tuple[Curve, ...]
-    funnels: tuple[Funnel, ...]
+    curves: tuple[DimensionsCurve, ...]
+    funnels: tuple[FunnelReport, ...]
     recommendation: Recommendation
     warnings: tuple[str, ...]
 

@@ -13,7 +13,7 @@ from nestvec.dimensions.labels import DEPTH
 from nestvec.dimensions.measure import Measured, Trial, bytes_a_vector, measure
 from nestvec.dimensions.options import DimensionsOptions
 from nestvec.dimensions.recommend import Basis, Recommendation, recommend
-from nestvec.dimensions.report import Curve, Point, Times
+from nestvec.dimensions.report import DimensionsCurve, DimensionsPoint, SearchTimes
 from nestvec.dimensions.scoring import Neighbours
 from nestvec.types import Storage
 
@@ -81,10 +81,10 @@ class Study:
         """Resamples of so many questions."""
         return Bootstrap(questions, self.options.resamples, self.options.confidence, self.options.seed)
 
-    def curves(self, expected: int, times: Mapping[tuple[str, int], Times]) -> tuple[Curve, ...]:
+    def curves(self, expected: int, times: Mapping[tuple[str, int], SearchTimes]) -> tuple[DimensionsCurve, ...]:
         """All curves. `times` are by curve and size."""
         return tuple(
-            Curve(
+            DimensionsCurve(
                 name,
                 self.rotations.get(name),
                 tuple(self._point(each, expected, times.get((name, each.dimensions))) for each in measured),
@@ -109,11 +109,11 @@ class Study:
         # Recall at full size is 1: the figure is the share.
         return self._all.mean(measured.recall)
 
-    def _point(self, measured: Measured, expected: int, times: Times | None) -> Point:
+    def _point(self, measured: Measured, expected: int, times: SearchTimes | None) -> DimensionsPoint:
         mean = self._all.mean
         sizes = bytes_a_vector(measured.dimensions)
         ndcg = measured.ndcg
-        return Point(
+        return DimensionsPoint(
             dimensions=measured.dimensions,
             recall=mean(measured.recall),
             ndcg=self._labelled.mean(ndcg) if self._labelled is not None and ndcg is not None else None,
@@ -127,7 +127,7 @@ class Study:
         )
 
 
-def times(seconds: Exact) -> Times:
+def times(seconds: Exact) -> SearchTimes:
     """Of single searches."""
     median, p95 = np.quantile(seconds * 1000, [0.5, 0.95])
-    return Times(float(median), float(p95))
+    return SearchTimes(float(median), float(p95))

@@ -26,6 +26,7 @@ from nestvec.errors import (
     GenerationMoved,
     HostMismatch,
     InvalidName,
+    SpaceUnknown,
     Unsupported,
 )
 from nestvec.filters import Filter, to_foreign
@@ -256,6 +257,11 @@ def send_fenced(binding: Binding, target: Target, request: Write | Remove) -> Fl
 
 def vouch(spec: CollectionSpec, info: CollectionInfo, can: BackendCapabilities) -> StoredCollection:
     """Check that a physical collection is what the spec says. Raises a `SpaceError` or `CollectionConflict`."""
+    if spec.foreign is not None and not info.record:
+        raise SpaceUnknown(
+            f"collection {spec.name!r} is not adopted yet: {info.physical!r} carries no embedding space; adopt it with "
+            f"`nestvec apply {spec.name}` or apply()"
+        )
     stored = StoredCollection.read(info.record, info.physical)
     require_origin(spec, stored)
     require_same(stored.space, spec.space, spec.name)

@@ -174,7 +174,7 @@ def _split(
     fit: bool,
     source: str = "the input",
 ) -> Gathered:
-    """Part what is searched from what is asked and from what a rotation is fitted on: no row is in two of them.
+    """Part what is searched from what is asked and from what a rotation is fitted on: no vector is in two of them.
 
     The first `needed` rows answer questions: they are searched.
     """
@@ -192,14 +192,22 @@ def _split(
     asking = slice(needed, needed + held_out)
     fitting = slice(needed + held_out, needed + held_out + apart)
     searched = [*range(needed), *range(needed + held_out + apart, len(found.records))]
+    asking_rows = found.vectors[asking] if questions is None else questions
+    searched_rows = found.vectors[searched]
     return Gathered(
-        found.vectors[asking] if questions is None else questions,
+        asking_rows,
         asked.questions if asked is not None else (),
-        found.vectors[searched],
+        searched_rows,
         tuple(found.documents[place] for place in searched),
-        found.vectors[fitting],
+        _others(found.vectors[fitting], asking_rows, searched_rows),
         there,
     )
+
+
+def _others(rows: FloatArray, *known: FloatArray) -> FloatArray:
+    """Those of the rows that are equal to no known one: a text may be there twice."""
+    seen = {row.tobytes() for part in known for row in part} if len(rows) else set()
+    return rows[[row.tobytes() not in seen for row in rows]]
 
 
 def _after(before: int, progress: Progress | None) -> Progress | None:

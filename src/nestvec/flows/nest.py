@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nestvec.artifacts import DEFAULT_SAMPLE
 from nestvec.capabilities import ModelCapabilities
 from nestvec.encoding.matryoshka import nest, normalize, truncate
 from nestvec.encoding.nesting import directions, fit_rotation
@@ -21,10 +23,14 @@ if TYPE_CHECKING:
 
     from nestvec.types import FloatArray
 
-#: Vectors that are fitted on, unless told otherwise: 20 for each dimension of a model with 1,024.
-SAMPLE = 20_000
-#: Of a sample, this share (and at most so many) is held out, to measure what the rotation gains.
-_HELD_OUT, _QUESTIONS = 10, 500
+#: The size of a sample, unless told otherwise.
+SAMPLE = DEFAULT_SAMPLE
+#: Of a sample one part in so many, and at most so many vectors, are held out to measure on: questions, and what they
+#: search. Among fewer than `_TELLING` chance alone finds a good part of the ten nearest: nothing is measured, and so
+#: nothing held out. Below `_MANY` there is a warning.
+_QUESTIONS, _MOST_QUESTIONS = 10, 500
+_SEARCHED, _MOST_SEARCHED = 5, 5_000
+_TELLING, _MANY = 40, 1_000
 #: A quarter-length prefix holds a quarter of the axes. A sample that tells fewer directions apart would leave some of
 #: them to chance: refused. Axes become stable at a few vectors for each of them: below, there is a warning.
 _LEAST, _AMPLE = 4, 4
@@ -33,7 +39,10 @@ _NEIGHBOURS = 10
 
 @dataclass(frozen=True, slots=True)
 class PrefixRecall:
-    """How much of exact search at full size a prefix finds: the share of the true ten nearest among its own ten."""
+    """How much of exact search at full size a prefix finds: the share of the true ten nearest among its own ten.
+
+    Without a rotation (`plain`) and with it (`nested`).
+    """
 
     dimensions: int
     plain: float
@@ -42,11 +51,12 @@ class PrefixRecall:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A rotation, and what it gains on vectors that it was not fitted on."""
+    """A rotation, and what it gains on vectors that it was not fitted on; see `NestReport`."""
 
     rotation: FloatArray
     vectors: int
-    held_out: int
+    questions: int
+    searched: int
     recall: tuple[PrefixRecall, ...]
     warnings: tuple[str, ...]
 
@@ -55,8 +65,10 @@ class Fit:
 class NestReport:
     """A rotation that was fitted and kept.
 
-    `path` is the file of the matrix; another one beside it says what it is. `vectors` is how many it was fitted on,
-    `held_out` how many others were questions for `recall`. `config` are the lines that put it to use.
+    `path` is the file of the matrix; another one beside it says what it is. `new` is False where this very rotation was
+    kept already, so that nothing was written. `vectors` is how many it was fitted on. `recall` was measured on others:
+    `questions` vectors that searched `searched` more; it is empty where the sample was too small to hold any out.
+    `config` are the lines that put it to use.
     """
 
     fingerprint: str
@@ -64,8 +76,10 @@ class NestReport:
     embedder: str
     model: str
     dimensions: int
+    new: bool
     vectors: int
-    held_out: int
+    questions: int
+    searched: int
     recall: tuple[PrefixRecall, ...]
     warnings: tuple[str, ...] = ()
 
@@ -98,26 +112,34 @@ def sample_to_fit(binding: Binding, size: int, seed: int = 0, progress: Progress
     return (yield from stored_sample(binding, size, seed, progress)).vectors
 
 
+def different(rows: FloatArray) -> FloatArray:
+    """The rows, of equal ones the first: else some that are held out could be among those that are fitted on."""
+    first = {row.tobytes(): number for number, row in reversed(list(enumerate(rows)))}
+    return rows[sorted(first.values())]
+
+
 def fit(sample: FloatArray) -> Fit:
-    """Fit on most of a sample of the model's own vectors, and measure on the rest: shape (n, d).
+    """Fit on most of a sample of the model's own vectors, all different, and measure on the rest: shape (n, d).
 
     What is measured is what is returned: the rotation is not fitted again on everything. Raises `InvalidInput` where
     the sample does not suffice.
     """
     dimensions = sample.shape[1]
-    held_out = min(_QUESTIONS, len(sample) // _HELD_OUT)
-    questions, rows = sample[:held_out], sample[held_out:]
+    least = _least(dimensions)
+    asking, searched = _held_out(len(sample), least)
+    questions, others, rows = np.split(sample, [asking, asking + searched])
     lacking = shortfall(rows)
     if lacking is not None:
         raise InvalidInput(
-            f"{len(sample):,} vectors do not suffice to fit a rotation of {dimensions} dimensions: without the "
-            f"{held_out:,} held out {lacking}; give at least {_least(dimensions) + 1 + held_out:,} different texts, "
-            f"better {_AMPLE * dimensions:,}"
+            f"{len(sample):,} different vectors do not suffice to fit a rotation of {dimensions} dimensions: {lacking}"
+            f"; give at least {least + 1:,} different texts, better {_sample_of(_AMPLE * dimensions, least):,}"
         )
     rotation = fit_rotation(rows)
     sizes = sorted({max(1, dimensions // part) for part in (8, 4, 2)} - {dimensions})
-    recall = tuple(_recall(questions, rows, rotation, size) for size in sizes) if held_out else ()
-    return Fit(rotation, len(rows), held_out, recall, tuple(_warnings(len(rows), dimensions)))
+    recall = tuple(_recall(questions, others, rotation, size) for size in sizes) if asking else ()
+    return Fit(
+        rotation, len(rows), asking, searched, recall, tuple(_warnings(len(sample), searched, dimensions, least))
+    )
 
 
 def shortfall(rows: FloatArray) -> str | None:
@@ -126,21 +148,41 @@ def shortfall(rows: FloatArray) -> str | None:
     found = directions(rows) if len(rows) > 1 else 0
     if found >= least:
         return None
-    return (
-        f"{len(rows):,} vectors tell {found} directions apart (repeated ones do not count), and a prefix of {least} "
-        f"needs as many"
-    )
+    return f"those to fit on ({len(rows):,}) tell {found} directions apart, and a prefix of {least} needs as many"
 
 
 def _least(dimensions: int) -> int:
     return max(2, dimensions // _LEAST)
 
 
-def _warnings(vectors: int, dimensions: int) -> Iterable[str]:
-    if vectors < _AMPLE * dimensions:
+def _held_out(sample: int, least: int) -> tuple[int, int]:
+    """Of so many vectors, how many are questions, and how many others they search, so that enough are left to fit."""
+    asking, searched = min(_MOST_QUESTIONS, sample // _QUESTIONS), min(_MOST_SEARCHED, sample // _SEARCHED)
+    return (asking, searched) if searched >= _TELLING and sample - asking - searched > least else (0, 0)
+
+
+def _sample_of(fitted: int, least: int) -> int:
+    """How large a sample has to be to fit on so many vectors of it, and measure on others."""
+    sizes = ((size, sum(_held_out(size, least))) for size in count(fitted))
+    return next(size for size, held in sizes if held and size - held >= fitted)
+
+
+def _warnings(sample: int, searched: int, dimensions: int, least: int) -> Iterable[str]:
+    ample = _sample_of(_AMPLE * dimensions, least)
+    if sample < ample:
         yield (
-            f"fitted on {vectors:,} vectors; with {_AMPLE * dimensions:,} or more ({_AMPLE} for each dimension) its "
+            f"a sample of {sample:,} vectors is small: with {ample:,} or more (to fit on {_AMPLE} for each dimension) "
             f"prefixes would do better on texts to come"
+        )
+    if not searched:
+        yield (
+            f"what prefixes gain was not measured: so small a sample is needed whole to fit on; give at least "
+            f"{_sample_of(least + 1, least):,} different texts"
+        )
+    elif searched < _MANY:
+        yield (
+            f"recall was measured among {searched:,} vectors only, and among more of them prefixes find less; give at "
+            f"least {_MANY * _SEARCHED:,} different texts for figures to go by"
         )
 
 

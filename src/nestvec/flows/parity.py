@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nestvec.contract import Count, Encoded, Event, ReadNote, WriteNote
-from nestvec.errors import BackendDenied, BackendFull, HostMismatch, SpaceUnknown
+from nestvec.errors import BackendDenied, BackendFull, EmbedderRefused, HostMismatch, SpaceUnknown
 from nestvec.flows.base import Alone, Binding, Emit, Flow, Standing, Target, bind, require_own
 from nestvec.parity.agreement import TOLERANCE, Comparison, compare
-from nestvec.parity.canaries import canary_request, canary_rows, legs_of
+from nestvec.parity.canaries import canary_request, canary_rows, fits, legs_of, version_for
 from nestvec.parity.note import NOTE, Canaries, texts_for
 from nestvec.types import Usage
 
@@ -113,10 +113,11 @@ def _find_out(spec: CollectionSpec, target: Target, until: float, *, writing: bo
         return Standing(target.physical, until), Usage()
     if stored is not None and stored.vouches_for(host):
         return admitted, Usage()
-    legs, dimensions = legs_of(spec.space), spec.space.dimensions
-    texts = stored.texts if stored is not None else texts_for(dimensions, legs)
-    # What is compared is asked for now. Who makes canaries may take them from where he takes the documents' vectors.
-    vectors, usage = yield from measure(legs, dimensions, texts, fresh=stored is not None)
+    if stored is not None and writing and not fits(stored.version, spec.model.max_tokens):
+        # Beside an empty collection others can be made, of texts that this model takes.
+        stored = stored if (yield Count(target.physical)) else None
+    version = stored.version if stored is not None else version_for(spec.model.max_tokens)
+    vectors, usage = yield from _measured(spec, stored, version)
     if stored is not None:
         comparison = compare(stored.vectors, vectors)
         if comparison.agreement.alike:
@@ -125,10 +126,27 @@ def _find_out(spec: CollectionSpec, target: Target, until: float, *, writing: bo
         if not writing or (yield Count(target.physical)):
             refusal = partial(_refusal, spec, stored, comparison)
             return Standing(target.physical, until, refusal=refusal), usage
-    made = Canaries.of(host, vectors) if stored is None else Canaries.of(host, vectors, stored.version)
+    made = Canaries.of(host, vectors, version)
     yield WriteNote(target.physical, NOTE, made.to_text())
     yield Emit(Event("canaries_stored", spec.name, {"host": host}))
     return admitted, usage
+
+
+def _measured(spec: CollectionSpec, stored: Canaries | None, version: int) -> Flow[tuple[dict[Leg, FloatArray], Usage]]:
+    """The vectors to compare with those that are stored, or to store. Raises `EmbedderRefused` with what to do."""
+    legs, dimensions = legs_of(spec.space), spec.space.dimensions
+    texts = stored.texts if stored is not None else texts_for(dimensions, legs, version)
+    try:
+        # What is compared is asked for now. Who makes canaries may take them where documents' vectors come from.
+        return (yield from measure(legs, dimensions, texts, fresh=stored is not None))
+    except EmbedderRefused as error:
+        longest = max(texts, key=len)
+        other = f", or embed with host {stored.host!r}, which made the canaries" if stored is not None else ""
+        raise EmbedderRefused(
+            f"collection {spec.name!r}: embedder {spec.embedder!r} refused the canaries, fixed texts by which hosts of "
+            f"a model are compared, so nothing was embedded: {error}. It has to take such texts as {longest!r:.60} "
+            f"({len(longest)} characters): raise its max_tokens where that is what it says{other}"
+        ) from error
 
 
 def _accept(spec: CollectionSpec, target: Target, canaries: Canaries) -> Flow[None]:

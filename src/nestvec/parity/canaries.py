@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
 #: The texts by version, the most telling first: prose, code and numbers, other scripts, a long one, a single word.
-#: Databases hold vectors of them: a version is never changed, only followed by another.
+#: Version 2 is short throughout, for models that take few tokens. Databases hold vectors of them: a version is never
+#: changed, only followed by another.
 TEXTS: Mapping[int, tuple[str, ...]] = {
     1: (
         "The library opens at nine in the morning and closes at six; on Sundays it stays shut.",
@@ -28,9 +29,12 @@ TEXTS: Mapping[int, tuple[str, ...]] = {
         ),
         "كم يوما من الإجازة يحق للموظف الجديد؟",
         "Миграция",
-    )
+    ),
+    2: ("The library opens at nine.", "mean([3.14, 1e-6])", "請檢查護照。", "Straße gesperrt", "كم يوما؟", "Миграция"),
 }
-VERSION = 1
+VERSION, SHORT = 1, 2
+#: Tokens that suffice for `VERSION` with marks and a prompt, whatever splits the texts: a token is a byte at least.
+_TOKENS = 320
 #: Between the chunks of a late-chunked document, at the end of the first, as the splitter leaves it.
 _BREAK = "\n\n"
 
@@ -45,6 +49,19 @@ class Leg:
     def __str__(self) -> str:
         task = f"task {self.task}" if self.task is not None else "no task"
         return f"{task}, late-chunked" if self.late else task
+
+
+def fits(version: int, max_tokens: int | None) -> bool:
+    """Whether a model that takes so many tokens (None: any number) certainly takes the texts of this version.
+
+    `SHORT` is what is tried with every model.
+    """
+    return version == SHORT or max_tokens is None or max_tokens >= _TOKENS
+
+
+def version_for(max_tokens: int | None) -> int:
+    """The texts to leave beside a collection by a model that takes so many tokens."""
+    return VERSION if fits(VERSION, max_tokens) else SHORT
 
 
 def legs_of(space: EmbeddingSpace) -> tuple[Leg, ...]:

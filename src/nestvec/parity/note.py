@@ -137,7 +137,7 @@ class Canaries:
 
 
 def texts_for(dimensions: int, legs: Sequence[Leg], version: int = VERSION) -> tuple[str, ...]:
-    """As many canary texts as a note has room for: all of them up to 1,696 dimensions, five at 2,048.
+    """As many canary texts of a version as a note has room for: all of them up to 1,696 dimensions, five at 2,048.
 
     Raises `Unsupported` where there is room for none.
     """

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from nestvec.capabilities import ModelCapabilities
-from nestvec.contract import Embedder, EmbedderPlugin, Encode, Encoded, Group
+from nestvec.contract import Embedder, EmbedderPlugin, Encode, Encoded, EncodeFailure, Group
 from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.tasks import JINA_V3, JINA_V3_TASKS
+from nestvec.errors import EmbedderRefused
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Options
 from nestvec.types import Usage
@@ -35,14 +36,18 @@ class RecordingOptions(Options):
 
     `skew` lets this host differ from others of the model: numbers rounded as in bfloat16, a prompt that others do not
     put in front, other weights for a task, another pooling (of all texts, or late-chunked ones), or another length.
+    `matryoshka` false stands in for a model that was not trained for prefixes. A text of more than `max_tokens` words
+    is refused.
     """
 
     model: str = "recording-v3"
     dimensions: int = 64
+    matryoshka: bool = True
     rotation: str | None = None
     batch: int = 64
     keep: int = 1000
     host: str = ""
+    max_tokens: int | None = None
     skew: Skew | None = None
 
 
@@ -63,9 +68,20 @@ class RecordingEmbedder(Embedder):
         """Deterministic vectors of the wanted size."""
         with self._lock:
             self.requests.append(request)
-        vectors = tuple(self._group(group, request) for group in request.groups)
-        tokens = sum(len(text.split()) for group in request.groups for text in group.texts())
-        return Encoded(vectors, (), Usage(tokens=tokens, requests=1))
+        refused = tuple(filter(None, (self._refusal(*each, late=request.late) for each in enumerate(request.groups))))
+        numbers = {failure.group for failure in refused}
+        groups = [None if number in numbers else group for number, group in enumerate(request.groups)]
+        vectors = tuple(None if group is None else self._group(group, request) for group in groups)
+        tokens = sum(len(text.split()) for group in groups if group is not None for text in group.texts())
+        return Encoded(vectors, refused, Usage(tokens=tokens, requests=1))
+
+    def _refusal(self, number: int, group: Group, *, late: bool) -> EncodeFailure | None:
+        """Why a group is not embedded: late-chunked it goes in one piece."""
+        words = max(len(text.split()) for text in ([group.text] if late else group.texts()))
+        if self.options.max_tokens is None or words <= self.options.max_tokens:
+            return None
+        told = f"document {group.key!r}: {words} words are more than the {self.options.max_tokens} that the model takes"
+        return EncodeFailure(number, EmbedderRefused(told))
 
     def rotation(self) -> FloatArray | None:
         """A reversal of the axes, if the options name a rotation."""
@@ -121,10 +137,11 @@ def capabilities(options: RecordingOptions) -> ModelCapabilities:
     return ModelCapabilities(
         model=options.model,
         dimensions=options.dimensions,
-        min_dimensions=1,
+        min_dimensions=1 if options.matryoshka else options.dimensions,
         purposes=JINA_V3,
         tasks=JINA_V3_TASKS,
         late_chunking=True,
+        max_tokens=options.max_tokens,
         host=options.host,
         rotation=options.rotation,
         batch=options.batch,

@@ -20,6 +20,11 @@ MAX_IDS: Final = 1000
 MAX_TOP_K: Final = 10_000
 MAX_METADATA_BYTES: Final = 40 * 1024
 MAX_DIMENSIONS: Final = 20_000
+_WHY_NOT: Final = {
+    "funnels": "a record has one dense vector, and prefixes in a namespace of their own would make two writes of each, "
+    "one of which can fail alone",
+    "storage": "Pinecone itself decides how vectors are kept, and no other way can be asked for",
+}
 
 
 def capabilities(options: PineconeOptions) -> BackendCapabilities:
@@ -37,6 +42,7 @@ def capabilities(options: PineconeOptions) -> BackendCapabilities:
         max_fetch_ids=MAX_IDS,
         max_limit=MAX_TOP_K,
         max_metadata_bytes=MAX_METADATA_BYTES,
+        why_not=_WHY_NOT,
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
+from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
     Count,
     Create,
@@ -295,6 +296,13 @@ class ApplyChecks(AdapterKit):
         if can.max_dimensions is not None and can.max_dimensions < 100_000:
             with refused(ConfigError, "more dimensions than the backend stores"):
                 bench.session({"dimensions": can.max_dimensions + 1}, embedder={"dimensions": can.max_dimensions + 1})
+
+    def test_reasons_are_of_capabilities(self, bench: Bench) -> None:
+        """`why_not` explains capabilities by their names: any other name is never looked up."""
+        known = {each.name for each in fields(BackendCapabilities)}
+        for can in (bench.capabilities, bench.effective()):
+            strange = sorted(set(can.why_not) - known)
+            assert not strange, f"why_not explains capabilities by their names, and there is none called {strange}"
 
     def test_effective_capabilities(self, bench: Bench) -> None:
         """The opened adapter promises no other names, metrics or size than were declared without it."""

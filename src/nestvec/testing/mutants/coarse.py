@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import Found, Query, Update, Write
 from nestvec.testing.memory import MemoryAdapter
 from nestvec.testing.mutants.base import Mutant, register
@@ -102,3 +103,11 @@ class NotesStorageOnly(MemoryAdapter):
 
     def update(self, request: Update) -> None:
         super().update(replace(request, storage=None))
+
+
+@mutant("test_reasons_are_of_capabilities", "explains capabilities by their names")
+class ExplainsNothing(MemoryAdapter):
+    """Says why it has no funnels under a name that nobody looks up."""
+
+    def capabilities(self) -> BackendCapabilities:
+        return replace(super().capabilities(), why_not={"funnel": "it has one vector a record"})

@@ -17,9 +17,19 @@ from nestvec_sqlite.adapter import SqliteAdapter
 from nestvec_sqlite.plugin import SqliteOptions, nestvec_backend
 from nestvec_sqlite.store import Store
 
+from nestvec.client import connect
+from nestvec.client.base import Runtime
 from nestvec.contract import Count, Create, Describe, Drop, Fetch, ListCollections, Point, Resolve, Scroll, Write
-from nestvec.errors import BackendError, BackendFull, BackendLocked, BackendRefused, CollectionNotFound
+from nestvec.errors import (
+    BackendError,
+    BackendFull,
+    BackendLocked,
+    BackendRefused,
+    CollectionNotFound,
+    ConfigError,
+)
 from nestvec.filters import F, Filter, matches, resolve
+from nestvec.testing.registry import test_registry
 from nestvec.testing.strategies import filters_for, metadata_for
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 
@@ -245,3 +255,14 @@ def test_the_embedded_options_are_valid(place: Path | None) -> None:
     assert plugin.embedded is not None
     opened = plugin.options.model_validate(plugin.embedded(place))
     assert opened == SqliteOptions(path=place or Path(":memory:"))
+
+
+@pytest.mark.parametrize(("settings", "why"), [({"funnel": [8]}, "save nothing"), ({"storage": "int8"}, "bit for bit")])
+def test_what_it_does_not_have_is_refused_with_the_reason(settings: dict[str, Any], why: str) -> None:
+    values = {
+        "backends": {"store": {"use": "sqlite", "path": ":memory:"}},
+        "embedders": {"model": {"use": "recording"}},
+        "collections": {"docs": {"dimensions": 32, **settings}},
+    }
+    with pytest.raises(ConfigError, match=why):
+        connect(values, Runtime(test_registry()))

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from nestvec.contract import Adapter
 
 MEMORY = ":memory:"
-CAPABILITIES = BackendCapabilities(embedded=True, exact=True, stores_exact=True)
+CAPABILITIES = BackendCapabilities(
+    embedded=True,
+    exact=True,
+    stores_exact=True,
+    why_not={
+        "funnels": "every search reads all vectors anyway, so choosing candidates by shorter ones would save nothing",
+        "storage": "vectors are kept bit for bit as they were written",
+    },
+)
 
 
 class SqliteOptions(Options):
