@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from nestvec.dimensions.bootstrap import Interval
 
+#: A mean of shares that are exactly what is wanted may be this much below it.
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
@@ -63,7 +66,7 @@ def _smallest(sizes: Sequence[tuple[int, Interval, float]], keep: float) -> tupl
     """The smallest size of which, and of all larger ones, this figure is high enough; the full one at least."""
     best = sizes[-1]
     for each in reversed(sizes[:-1]):
-        if each[2] < keep:
+        if each[2] < keep - _ROUNDING:
             break
         best = each
     return best[0], best[1]
