@@ -53,6 +53,9 @@ class NestvecError(Exception):
     """The root of all errors that nestvec raises on purpose."""
 
     retryable: ClassVar[bool] = False
+    #: Set where a collection is not to be found as it was looked for: a handle that has another description of it
+    #: (see `nestvec.flows.following`) tries that one.
+    unbound: bool = False
 
 
 class ConfigError(NestvecError):

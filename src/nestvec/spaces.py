@@ -86,16 +86,20 @@ def space_of(
     )
 
 
-def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str) -> None:
-    """Raise `SpaceMismatch` unless the spaces are one, naming both field by field and what to do."""
+def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str, *, migrates: bool = False) -> None:
+    """Raise `SpaceMismatch` unless the spaces are one, naming both field by field and what to do.
+
+    `migrates`: whether the collection can be brought into the wanted space.
+    """
     differences = stored.differences(wanted)
     if not differences:
         return
     lines = "".join(f"\n  {name}: stored {was!r}, wanted {now!r}" for name, (was, now) in differences.items())
+    migrate = f"bring the collection to it with `nestvec migrate {collection}`, " if migrates else ""
     raise SpaceMismatch(
         f"collection {collection!r} holds vectors of space {stored.fingerprint}, but {wanted.fingerprint} is "
         f"wanted; their vectors can not be compared:{lines}\n"
-        f"Nothing was changed. Set the configuration back to what is stored, or give the new settings a "
+        f"Nothing was changed. Set the configuration back to what is stored, {migrate}or give the new settings a "
         f"collection name of their own and ingest again.",
         differences,
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from nestvec.contract import ListCollections
+from nestvec.dimensions.page import render
 
 from .conftest import SharedMemory, Shell
 
@@ -32,15 +31,14 @@ def filled(shell: Shell, lines: Callable[..., str]) -> Shell:
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Stands in for the page; holds what was rendered."""
-    module, seen = ModuleType("nestvec.dimensions.page"), []
+    """The reports that a page was made of."""
+    seen: list[Any] = []
 
-    def render(report: Any) -> str:
+    def rendering(report: Any) -> str:
         seen.append(report)
-        return "<!doctype html>"
+        return render(report)
 
-    module.render = render  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "nestvec.dimensions.page", module)
+    monkeypatch.setattr("nestvec.dimensions.page.render", rendering)
     return seen
 
 
@@ -82,9 +80,11 @@ def test_files_and_real_questions(filled: Shell, lines: Callable[..., str]) -> N
 
 def test_a_page_of_the_same_figures(filled: Shell, page: list[Any]) -> None:
     target = filled.folder / "report.html"
-    run = filled("dimensions", "docs", *FEW, "--json", "--html", str(target))
+    run = filled("dimensions", "docs", *FEW, "--time", "--funnel", "8,32", "--json", "--html", str(target))
     assert run.code == 0, run.err
-    assert target.read_text(encoding="utf-8") == "<!doctype html>"
+    written = target.read_text(encoding="utf-8")
+    assert written == render(run.json)
+    assert "do not say much" in written
     assert json.loads(json.dumps(page)) == [run.json]
     assert f"page: {target}" in run.err
 

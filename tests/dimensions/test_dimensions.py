@@ -378,6 +378,16 @@ def test_what_can_not_be_measured_says_why(filled: dict[str, Any], tmp_path: Pat
         nv.dimensions("docs")
 
 
+def test_what_the_collection_is_counts_not_what_it_is_to_become(filled: dict[str, Any], runtime: Runtime) -> None:
+    become = {"embedder": "flat", "dimensions": 64, "previous": {"embedder": "trained"}}
+    config = filled | {"collections": {"docs": become}}
+    config["embedders"] = {"trained": {"use": "recording"}, "flat": {"use": "flat", "model": "another"}}
+    with connect(config, runtime) as nv:
+        report = nv.dimensions("docs", queries=labelled(), options=OPTIONS)
+    assert (report.embedder, report.model) == ("trained", "recording-v3")
+    assert report.curves[0].points[-1].ndcg.value > 0.5  # type: ignore[union-attr]
+
+
 def test_equal_texts_do_not_disturb(tmp_path: Path, runtime: Runtime) -> None:
     twice = [Document(f"{document.id}-{copy}", document.text) for document in DOCUMENTS[:60] for copy in range(4)]
     with connect(values(tmp_path), runtime) as nv:

@@ -252,6 +252,8 @@ def _collection(nv: Nestvec, name: str, *, reachable: bool) -> Check:
         return _counted(subject, status, late_cost(nv[name].spec), known)
     if status.change.action == "conflict":
         return Check("fail", subject, details)
+    if status.change.action == "migrate":
+        return Check("warn", subject, f"a migration is pending: {details}", f"nestvec migrate {name}")
     verb = "does not exist yet" if status.change.action == "create" else f"differs: {details}"
     return Check("warn", subject, verb, f"nestvec apply {name}")
 

@@ -17,9 +17,22 @@ if TYPE_CHECKING:
     from nestvec.flows.apply import Change, Status
 
 CHANGES = 3
-_MARKS = {"create": "+", "update": "~", "adopt": "+", "conflict": "!", "none": "="}
-_DONE = {"create": "created", "update": "updated", "adopt": "adopted", "none": "nothing to do"}
-_STATES = {"create": "missing", "update": "update pending", "adopt": "foreign", "conflict": "conflict", "none": "ok"}
+_MARKS = {"create": "+", "update": "~", "adopt": "+", "migrate": ">", "conflict": "!", "none": "="}
+_DONE = {
+    "create": "created",
+    "update": "updated",
+    "adopt": "adopted",
+    "migrate": "left as it is: run nestvec migrate",
+    "none": "nothing to do",
+}
+_STATES = {
+    "create": "missing",
+    "update": "update pending",
+    "adopt": "foreign",
+    "migrate": "migration pending",
+    "conflict": "conflict",
+    "none": "ok",
+}
 
 
 @click.command()
@@ -28,7 +41,7 @@ _STATES = {"create": "missing", "update": "update pending", "adopt": "foreign", 
 def plan(session: Session, collections: tuple[str, ...]) -> int:
     """Show what `apply` would do (to some COLLECTIONS only, if named). Changes nothing.
 
-    Exits with 0 if there is nothing to do, 3 if there are changes, 1 if there are conflicts.
+    Exits with 0 if there is nothing to do, 3 if there are changes or migrations to run, 1 if there are conflicts.
     """
     with session.connect() as nv:
         changes = nv.plan(*collections)
@@ -48,7 +61,8 @@ def plan(session: Session, collections: tuple[str, ...]) -> int:
 def apply(session: Session, collections: tuple[str, ...]) -> None:
     """Create and update collections (or only those named), and refuse what would destroy.
 
-    If any of them is in conflict with what the database holds, nothing is changed.
+    If any of them is in conflict with what the database holds, nothing is changed. One that is still what its block
+    `previous` says is left to `nestvec migrate`.
     """
     with session.connect() as nv:
         changes = nv.apply(*collections)
@@ -83,7 +97,7 @@ def status(session: Session, collections: tuple[str, ...]) -> None:
     headers = ("collection", "backend", "documents", "chunks", "outdated", "space", "tasks", "state")
     say(table(headers, [_status_row(item) for item in found]))
     for item in found:
-        for detail in item.change.details if item.change.action in ("conflict", "update") else ():
+        for detail in item.change.details if item.change.action not in ("create", "adopt") else ():
             say(f"{item.collection}: {detail}")
 
 

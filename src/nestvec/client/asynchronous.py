@@ -3,60 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from nestvec.chunking import Splitter
+from nestvec.client.async_collection import AsyncCollection
 from nestvec.client.base import (
     InFlight,
-    Intake,
     Nest,
-    OnFailure,
     Runtime,
     as_config,
-    check_on_failure,
     closed,
     default_values,
-    document_keys,
     embed,
     embedder_named,
     importing,
-    make_binding,
     spec_named,
-    window,
     wrapping,
 )
 from nestvec.client.dimensions import Request
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
 from nestvec.drivers.asynchronous import AsyncPairPorts, AsyncPorts, call, run
-from nestvec.drivers.pipeline import run_all_async
-from nestvec.filters import FilterLike
-from nestvec.flows import apply as apply_flows
-from nestvec.flows import documents as document_flows
-from nestvec.flows import parity as parity_flows
-from nestvec.flows import scroll as scroll_flows
-from nestvec.flows import search as search_flows
+from nestvec.flows import pending
 from nestvec.flows.apply import Change, Status
-from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
 from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
 from nestvec.flows.sampling import choose_texts, embedded_sample
-from nestvec.flows.scroll import Cursor, Matrix, Page
-from nestvec.flows.search import SearchOptions
-from nestvec.flows.upsert import Incoming, upsert
-from nestvec.specs import CollectionSpec
-from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
     from nestvec.dimensions.options import DimensionsOptions, Question
     from nestvec.dimensions.report import DimensionsReport
-    from nestvec.parity.agreement import Agreement
-    from nestvec.types import FloatArray
+    from nestvec.types import Document, FloatArray
+
+
+__all__ = ["AsyncCollection", "AsyncNestvec", "acollection", "aconnect"]
 
 
 def aconnect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | None = None) -> AsyncNestvec:
@@ -102,19 +86,22 @@ class AsyncNestvec:
 
     async def plan(self, *names: str) -> list[Change]:
         """What `apply` would do to each collection (or the named ones). Needs no embedder."""
-        return [await self[name]._run(apply_flows.plan(self[name]._binding)) for name in names or self]
+        return [await self[name]._across(pending.plan(self[name]._among)) for name in names or self]
 
     async def apply(self, *names: str) -> list[Change]:
-        """Create and update collections. Raises `CollectionConflict` before anything is changed."""
+        """Create and update collections. Raises `CollectionConflict` before anything is changed.
+
+        A collection that is still what `previous` says is left alone: `Change.action` is "migrate".
+        """
         chosen = [self[name] for name in names or self]
         for change, collection in zip(await self.plan(*names), chosen, strict=True):
             if change.action == "conflict":
-                await collection._run(apply_flows.apply(collection._binding))
-        return [await collection._run(apply_flows.apply(collection._binding)) for collection in chosen]
+                await collection._across(pending.apply(collection._among))
+        return [await collection._across(pending.apply(collection._among)) for collection in chosen]
 
     async def status(self, *names: str) -> list[Status]:
         """What is there, counted."""
-        return [await self[name]._run(apply_flows.status(self[name]._binding)) for name in names or self]
+        return [await self[name]._across(pending.status(self[name]._among)) for name in names or self]
 
     async def copy(
         self,
@@ -132,9 +119,10 @@ class AsyncNestvec:
         collection with namespaces one is copied, or without `namespace` all, one after the other.
         """
         await self.apply(target)
-        origin, place = self[source], self[target]
-        flow = copy(origin._binding, place._binding, namespace, page=page, progress=progress)
-        return await run(flow, AsyncPairPorts(origin._ports, place._ports))
+        origin, here = await self[source]._live()
+        place, there = await self[target]._live()
+        flow = copy(origin, place, namespace, page=page, progress=progress)
+        return await run(flow, AsyncPairPorts(here, there))
 
     async def embed(
         self,
@@ -196,9 +184,10 @@ class AsyncNestvec:
     ) -> DimensionsReport:
         """Measure which size suffices, on data of one's own: see `Nestvec.dimensions`."""
         wanted = Request.of(self.config, collection, texts, embedder, backend, queries, options)
-        handle = self[collection] if collection is not None else None
-        ports = handle._ports if handle is not None else self._ports(wanted.spec.backend, wanted.spec.embedder)
-        binding = handle._binding if handle is not None else None
+        binding, ports = None, self._ports(wanted.spec.backend, wanted.spec.embedder)
+        if collection is not None:
+            binding, ports = await self[collection]._live()
+        wanted = wanted.at(self.config, binding)
         chosen = await asyncio.to_thread(wanted.choose)
         gathered = await run(wanted.gather(binding, chosen, progress), ports)
         measured = await asyncio.to_thread(wanted.measure, gathered, await self._rotation(wanted.connection))
@@ -269,217 +258,6 @@ class AsyncNestvec:
             clock=self._runtime.clock,
             pause=self._runtime.pause,
         )
-
-
-class AsyncCollection:
-    """A handle of one collection (and, with `namespace`, of one tenant in it).
-
-    For the tasks of one event loop; two tasks that write one document do so one after the other.
-    """
-
-    def __init__(self, owner: AsyncNestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
-        self.spec = spec
-        self.tenant: str | None = None
-        self._owner = owner
-        self._owns = owns
-        self._binding = make_binding(owner.config, spec, owner._runtime)
-        self._ports = owner._ports(spec.backend, spec.embedder)
-
-    def __repr__(self) -> str:
-        tenant = f" namespace={self.tenant!r}" if self.tenant is not None else ""
-        return f"<AsyncCollection {self.spec.name!r}{tenant} space={self.spec.space.fingerprint}>"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close what this handle opened for itself (see `nestvec.acollection`)."""
-        if self._owns:
-            await self._owner.close()
-
-    def namespace(self, tenant: str) -> AsyncCollection:
-        """The same collection, seen by one tenant."""
-        view = AsyncCollection.__new__(AsyncCollection)
-        view.__dict__.update(self.__dict__)
-        view.tenant = tenant
-        return view
-
-    async def upsert(
-        self,
-        documents: Iterable[Document | Incoming] | AsyncIterable[Document] | Document,
-        *,
-        on_failure: OnFailure = "raise",
-        progress: Callable[[Report], object] | None = None,
-    ) -> Report:
-        """Store documents: new and changed ones are embedded, unchanged ones left alone.
-
-        `progress` hears a report of each batch when it is durable. Documents that can not be stored do not
-        stop the others; afterwards `IngestFailed` carries the report, unless `on_failure="report"`.
-        """
-        intake = Intake(self.spec)
-        check_on_failure(on_failure)
-        reports: list[Report] = []
-        splitter = await self._splitter()
-
-        async def store(batch: list[Incoming]) -> Report:
-            async with self._owner._writing(document_keys(self.spec, self.tenant, batch)):
-                return await run(upsert(self._binding, splitter, batch, self.tenant), self._ports)
-
-        async for report in run_all_async(intake.batches_async(documents), store, window=window(self.spec)):
-            reports.append(report)
-            if progress is not None:
-                progress(report)
-        return intake.finish(merge(reports), on_failure)
-
-    async def search(
-        self,
-        question: str,
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        threshold: float | None = None,
-        where: FilterLike | None = None,
-        group_by_document: bool = False,
-    ) -> list[Hit]:
-        """The chunks that answer a question best, best first."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return (await self._run(search_flows.search(self._binding, [question], options, self.tenant)))[0]
-
-    async def search_many(
-        self,
-        questions: Sequence[str],
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        threshold: float | None = None,
-        where: FilterLike | None = None,
-        group_by_document: bool = False,
-    ) -> list[list[Hit]]:
-        """Search for several questions in one request: one list of hits for each."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return await self._run(search_flows.search(self._binding, questions, options, self.tenant))
-
-    async def search_vector(
-        self,
-        vector: FloatArray,
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        threshold: float | None = None,
-        where: FilterLike | None = None,
-        group_by_document: bool = False,
-    ) -> list[Hit]:
-        """Search with a query vector of this collection's space: shape (dimensions,)."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return (await self._run(search_flows.search_vectors(self._binding, [vector], options, self.tenant)))[0]
-
-    async def search_vectors(
-        self,
-        vectors: FloatArray,
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        threshold: float | None = None,
-        where: FilterLike | None = None,
-        group_by_document: bool = False,
-    ) -> list[list[Hit]]:
-        """Search with several such vectors, such as a page's, in one request: shape (vectors, dimensions)."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return await self._run(search_flows.search_vectors(self._binding, vectors, options, self.tenant))
-
-    async def embed(self, texts: Sequence[str]) -> FloatArray:
-        """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
-
-        They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
-        too: so such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
-        """
-        return await self._run(search_flows.embed(self._binding, texts))
-
-    async def get(self, document_id: str | int) -> Document | None:
-        """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
-        return next(iter(await self.get_many([document_id])), None)
-
-    async def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
-        """Stored documents, in the order asked for; those that are not there are left out."""
-        return await self._run(document_flows.get(self._binding, document_ids, self.tenant))
-
-    async def delete(
-        self,
-        document_ids: Sequence[str | int] | str | int = (),
-        *,
-        where: FilterLike | None = None,
-        everything: bool = False,
-    ) -> int:
-        """Delete documents by id, by filter, or all of them; returns how many there were."""
-        return await self._run(
-            document_flows.delete_any(self._binding, document_ids, where, self.tenant, everything=everything)
-        )
-
-    async def hosts(self) -> dict[str, Agreement | None]:
-        """The hosts that may embed for it: the first one (None), and those that agreed with it, and how well."""
-        return await self._run(parity_flows.hosts(self._binding))
-
-    async def forget_canaries(self) -> None:
-        """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.
-
-        Only for whoever knows that the embedder gives the vectors that are stored.
-        """
-        await self._run(parity_flows.forget_canaries(self._binding))
-
-    async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
-        """How many documents (or chunks) there are, or match."""
-        return await self._run(document_flows.count(self._binding, where, self.tenant, chunks=chunks))
-
-    async def tenants(self) -> list[str]:
-        """The names of all namespaces that hold documents, sorted."""
-        return await self._run(document_flows.tenants(self._binding, self.tenant))
-
-    async def scroll(
-        self,
-        where: FilterLike | None = None,
-        *,
-        page: int = 256,
-        vectors: bool = False,
-        group_by_document: bool = False,
-    ) -> AsyncIterator[Page]:
-        """All records that match, page by page: see `Collection.scroll`. Read it with `async for`."""
-        cursor: Cursor | None = None
-        while True:
-            found = await self._run(
-                scroll_flows.scroll(
-                    self._binding,
-                    where,
-                    self.tenant,
-                    limit=page,
-                    cursor=cursor,
-                    vectors=vectors,
-                    group_by_document=group_by_document,
-                )
-            )
-            if found.records:
-                yield found
-            cursor = found.cursor
-            if cursor is None:
-                return
-
-    async def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
-        """All records that match, and their vectors as one array: see `Collection.matrix`."""
-        return await self._run(
-            scroll_flows.matrix(self._binding, where, self.tenant, group_by_document=group_by_document)
-        )
-
-    async def _run(self, flow: Flow[T]) -> T:
-        return await run(flow, self._ports)
-
-    async def _splitter(self) -> Splitter:
-        chunking = self.spec.chunking
-        tokens = chunking.unit == "tokens" and chunking.tokenizer is None
-        count = (await self._owner.embedder(self.spec.embedder)).count_tokens() if tokens else None
-        path = self._owner.config.path
-        return Splitter(chunking, count, path.parent if path else None)
 
 
 async def acollection(

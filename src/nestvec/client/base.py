@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nestvec.artifacts import check_folder
+from nestvec.chunking import Splitter
 from nestvec.config import Config, Connection, load_config, parse_config
 from nestvec.config.problems import did_you_mean
 from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event, Group
@@ -22,6 +23,7 @@ from nestvec.encoding.nested import nested
 from nestvec.encoding.tasks import check_task, pair_for
 from nestvec.errors import ConfigError, IngestFailed, InvalidInput, InvalidName, NestvecError, PluginBroken, PluginError
 from nestvec.flows.base import LEASE, Binding, Flow
+from nestvec.flows.following import Alternatives
 from nestvec.flows.nest import NestReport, check_nestable, different, fit
 from nestvec.flows.search import check_texts
 from nestvec.flows.upsert import Incoming
@@ -86,6 +88,23 @@ def make_binding(config: Config, spec: CollectionSpec, runtime: Runtime) -> Bind
     """A fresh binding of a handle to its collection."""
     capabilities = config.backends[spec.backend].capabilities
     return Binding(spec, capabilities, runtime.clock, runtime.lease, runtime.wall)
+
+
+def make_alternatives(config: Config, spec: CollectionSpec, runtime: Runtime) -> Alternatives:
+    """What a handle's collection may be: as the configuration wants it, and as it was before."""
+    previous = config.previous.get(spec.name)
+    before = make_binding(config, previous, runtime) if previous is not None else None
+    return Alternatives(make_binding(config, spec, runtime), before)
+
+
+def counts_tokens(spec: CollectionSpec) -> bool:
+    """Whether splitting its documents needs the embedder to count tokens."""
+    return spec.chunking.unit == "tokens" and spec.chunking.tokenizer is None
+
+
+def make_splitter(config: Config, spec: CollectionSpec, count: Callable[[str], int] | None) -> Splitter:
+    """What splits a collection's documents. Raises `Unsupported` where nothing counts the tokens it needs."""
+    return Splitter(spec.chunking, count, config.path.parent if config.path else None)
 
 
 def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[[Any], Any]:

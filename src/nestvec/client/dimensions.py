@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nestvec.artifacts import is_fingerprint
@@ -43,7 +43,7 @@ class Request:
     asked: Asked | None
     options: DimensionsOptions
     #: The fingerprint and the matrix of a rotation to measure with.
-    chosen: tuple[str, FloatArray] | None
+    chosen: tuple[str, FloatArray] | None = None
 
     @classmethod
     def of(
@@ -60,12 +60,17 @@ class Request:
         wanted = options or DimensionsOptions()
         wanted.check()
         spec = _measured(config, collection, texts, embedder, backend, wanted)
-        connection, model = config.embedders[spec.embedder], spec.model
-        wanted.sizes(model.min_dimensions, model.dimensions)
-        wanted.stages(model.dimensions)
-        chosen = _rotation(config, connection, wanted.rotation) if wanted.rotation is not None else None
         asked = Asked.of(queries, wanted) if queries is not None else None
-        return cls(connection, spec, collection, texts, asked, wanted, chosen)
+        return cls(config.embedders[spec.embedder], spec, collection, texts, asked, wanted)
+
+    def at(self, config: Config, binding: Binding | None) -> Request:
+        """The same of the collection as it is now, which may not be what is wanted. Raises as `of` does."""
+        spec = self.spec if binding is None else binding.spec
+        connection, model, options = config.embedders[spec.embedder], spec.model, self.options
+        options.sizes(model.min_dimensions, model.dimensions)
+        options.stages(model.dimensions)
+        chosen = _rotation(config, connection, options.rotation) if options.rotation is not None else None
+        return replace(self, connection=connection, spec=spec, chosen=chosen)
 
     @property
     def source(self) -> str:

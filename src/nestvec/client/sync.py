@@ -10,53 +10,37 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from nestvec.chunking import Splitter
 from nestvec.client.base import (
     InFlight,
-    Intake,
     Nest,
-    OnFailure,
     Runtime,
     as_config,
-    check_on_failure,
     closed,
     default_values,
-    document_keys,
     embed,
     embedder_named,
     importing,
-    make_binding,
     spec_named,
-    window,
     wrapping,
 )
 from nestvec.client.dimensions import Request
+from nestvec.client.sync_collection import Collection
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, Embedder
-from nestvec.drivers.pipeline import run_all
 from nestvec.drivers.sync import PairPorts, Ports, run
-from nestvec.filters import FilterLike
-from nestvec.flows import apply as apply_flows
-from nestvec.flows import documents as document_flows
-from nestvec.flows import parity as parity_flows
-from nestvec.flows import scroll as scroll_flows
-from nestvec.flows import search as search_flows
+from nestvec.flows import pending
 from nestvec.flows.apply import Change, Status
-from nestvec.flows.base import Flow, T
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
 from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
 from nestvec.flows.sampling import choose_texts, embedded_sample
-from nestvec.flows.scroll import Cursor, Matrix, Page
-from nestvec.flows.search import SearchOptions
-from nestvec.flows.upsert import Incoming, upsert
-from nestvec.specs import CollectionSpec
-from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
     from nestvec.dimensions.options import DimensionsOptions, Question
     from nestvec.dimensions.report import DimensionsReport
-    from nestvec.parity.agreement import Agreement
-    from nestvec.types import FloatArray
+    from nestvec.types import Document, FloatArray
+
+
+__all__ = ["Collection", "Nestvec", "collection", "connect"]
 
 
 def connect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | None = None) -> Nestvec:
@@ -106,19 +90,22 @@ class Nestvec:
 
     def plan(self, *names: str) -> list[Change]:
         """What `apply` would do to each collection (or the named ones). Needs no embedder."""
-        return [self[name]._run(apply_flows.plan(self[name]._binding)) for name in names or self]
+        return [self[name]._across(pending.plan(self[name]._among)) for name in names or self]
 
     def apply(self, *names: str) -> list[Change]:
-        """Create and update collections. Raises `CollectionConflict` before anything is changed."""
+        """Create and update collections. Raises `CollectionConflict` before anything is changed.
+
+        A collection that is still what `previous` says is left alone: `Change.action` is "migrate".
+        """
         chosen = [self[name] for name in names or self]
         for change, collection in zip(self.plan(*names), chosen, strict=True):
             if change.action == "conflict":
-                collection._run(apply_flows.apply(collection._binding))
-        return [collection._run(apply_flows.apply(collection._binding)) for collection in chosen]
+                collection._across(pending.apply(collection._among))
+        return [collection._across(pending.apply(collection._among)) for collection in chosen]
 
     def status(self, *names: str) -> list[Status]:
         """What is there, counted."""
-        return [self[name]._run(apply_flows.status(self[name]._binding)) for name in names or self]
+        return [self[name]._across(pending.status(self[name]._among)) for name in names or self]
 
     def copy(
         self,
@@ -136,9 +123,10 @@ class Nestvec:
         collection with namespaces one is copied, or without `namespace` all, one after the other.
         """
         self.apply(target)
-        origin, place = self[source], self[target]
-        flow = copy(origin._binding, place._binding, namespace, page=page, progress=progress)
-        return run(flow, PairPorts(origin._ports, place._ports))
+        origin, here = self[source]._live()
+        place, there = self[target]._live()
+        flow = copy(origin, place, namespace, page=page, progress=progress)
+        return run(flow, PairPorts(here, there))
 
     def embed(
         self,
@@ -207,9 +195,10 @@ class Nestvec:
         texts, or documents that answer questions are missing.
         """
         wanted = Request.of(self.config, collection, texts, embedder, backend, queries, options)
-        handle = self[collection] if collection is not None else None
-        ports = handle._ports if handle is not None else self._ports(wanted.spec.backend, wanted.spec.embedder)
-        binding = handle._binding if handle is not None else None
+        binding, ports = None, self._ports(wanted.spec.backend, wanted.spec.embedder)
+        if collection is not None:
+            binding, ports = self[collection]._live()
+        wanted = wanted.at(self.config, binding)
         gathered = run(wanted.gather(binding, wanted.choose(), progress), ports)
         measured = wanted.measure(gathered, self._rotation(wanted.connection))
         bench = measured.bench(self.config, self._runtime)
@@ -279,238 +268,6 @@ class Nestvec:
             clock=self._runtime.clock,
             pause=self._runtime.pause,
         )
-
-
-class Collection:
-    """A handle of one collection (and, with `namespace`, of one tenant in it).
-
-    Safe to share between threads; two threads that write one document do so one after the other. Not to be used
-    across a fork.
-    """
-
-    def __init__(self, owner: Nestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
-        self.spec = spec
-        self.tenant: str | None = None
-        self._owner = owner
-        self._owns = owns
-        self._binding = make_binding(owner.config, spec, owner._runtime)
-        self._ports = owner._ports(spec.backend, spec.embedder)
-
-    def __repr__(self) -> str:
-        tenant = f" namespace={self.tenant!r}" if self.tenant is not None else ""
-        return f"<Collection {self.spec.name!r}{tenant} space={self.spec.space.fingerprint}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close what this handle opened for itself (see `nestvec.collection`)."""
-        if self._owns:
-            self._owner.close()
-
-    def namespace(self, tenant: str) -> Collection:
-        """The same collection, seen by one tenant."""
-        view = Collection.__new__(Collection)
-        view.__dict__.update(self.__dict__)
-        view.tenant = tenant
-        return view
-
-    def upsert(
-        self,
-        documents: Iterable[Document | Incoming] | Document,
-        *,
-        on_failure: OnFailure = "raise",
-        progress: Callable[[Report], object] | None = None,
-    ) -> Report:
-        """Store documents: new and changed ones are embedded, unchanged ones left alone.
-
-        `progress` hears a report of each batch when it is durable. Documents that can not be stored do not
-        stop the others; afterwards `IngestFailed` carries the report, unless `on_failure="report"`.
-        """
-        intake = Intake(self.spec)
-        check_on_failure(on_failure)
-        reports: list[Report] = []
-        cancelled = threading.Event()
-        ports = replace(self._ports, cancelled=cancelled, turn=threading.Lock())
-        splitter = self._splitter()
-
-        def store(batch: list[Incoming]) -> Report:
-            with self._owner._writing(document_keys(self.spec, self.tenant, batch)):
-                return run(upsert(self._binding, splitter, batch, self.tenant), ports)
-
-        batches = intake.batches(documents)
-        for report in run_all(batches, store, window=window(self.spec), cancelled=cancelled):
-            reports.append(report)
-            if progress is not None:
-                progress(report)
-        return intake.finish(merge(reports), on_failure)
-
-    def search(
-        self,
-        question: str,
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        threshold: float | None = None,
-        where: FilterLike | None = None,
-        group_by_document: bool = False,
-    ) -> list[Hit]:
-        """The chunks that answer a question best, best first."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._run(search_flows.search(self._binding, [question], options, self.tenant))[0]
-
-    def search_many(
-        self,
-        questions: Sequence[str],
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        threshold: float | None = None,
-        where: FilterLike | None = None,
-        group_by_document: bool = False,
-    ) -> list[list[Hit]]:
-        """Search for several questions in one request: one list of hits for each."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._run(search_flows.search(self._binding, questions, options, self.tenant))
-
-    def search_vector(
-        self,
-        vector: FloatArray,
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        threshold: float | None = None,
-        where: FilterLike | None = None,
-        group_by_document: bool = False,
-    ) -> list[Hit]:
-        """Search with a query vector of this collection's space: shape (dimensions,)."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._run(search_flows.search_vectors(self._binding, [vector], options, self.tenant))[0]
-
-    def search_vectors(
-        self,
-        vectors: FloatArray,
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        threshold: float | None = None,
-        where: FilterLike | None = None,
-        group_by_document: bool = False,
-    ) -> list[list[Hit]]:
-        """Search with several such vectors, such as a page's, in one request: shape (vectors, dimensions)."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._run(search_flows.search_vectors(self._binding, vectors, options, self.tenant))
-
-    def embed(self, texts: Sequence[str]) -> FloatArray:
-        """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
-
-        They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
-        too: so such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
-        """
-        return self._run(search_flows.embed(self._binding, texts))
-
-    def get(self, document_id: str | int) -> Document | None:
-        """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
-        return next(iter(self.get_many([document_id])), None)
-
-    def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
-        """Stored documents, in the order asked for; those that are not there are left out."""
-        return self._run(document_flows.get(self._binding, document_ids, self.tenant))
-
-    def delete(
-        self,
-        document_ids: Sequence[str | int] | str | int = (),
-        *,
-        where: FilterLike | None = None,
-        everything: bool = False,
-    ) -> int:
-        """Delete documents by id, by filter, or all of them; returns how many there were."""
-        return self._run(
-            document_flows.delete_any(self._binding, document_ids, where, self.tenant, everything=everything)
-        )
-
-    def hosts(self) -> dict[str, Agreement | None]:
-        """The hosts that may embed for it: the first one (None), and those that agreed with it, and how well."""
-        return self._run(parity_flows.hosts(self._binding))
-
-    def forget_canaries(self) -> None:
-        """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.
-
-        Only for whoever knows that the embedder gives the vectors that are stored.
-        """
-        self._run(parity_flows.forget_canaries(self._binding))
-
-    def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
-        """How many documents (or chunks) there are, or match."""
-        return self._run(document_flows.count(self._binding, where, self.tenant, chunks=chunks))
-
-    def tenants(self) -> list[str]:
-        """The names of all namespaces that hold documents, sorted."""
-        return self._run(document_flows.tenants(self._binding, self.tenant))
-
-    def scroll(
-        self,
-        where: FilterLike | None = None,
-        *,
-        page: int = 256,
-        vectors: bool = False,
-        group_by_document: bool = False,
-    ) -> Iterator[Page]:
-        """All records that match, page by page, for collections of any size.
-
-        A record is a chunk; with `group_by_document` it is a whole document, its text rebuilt, and its vector the mean
-        of its chunks', scaled back to length 1. With `vectors`, those of a page are float32 of shape (records,
-        dimensions), C-contiguous, in the order of its records, as they are stored: of length 1, unless the model's are
-        not. A page holds at most `page` records (some backends give fewer), and one page is all that is in memory;
-        grouped by document, so are all chunks of its documents, while it is made.
-
-        The order is the backend's own, not that of ingestion; it stays the same as long as nobody writes. Of what is
-        written meanwhile you see some and miss some. Of a document that is replaced meanwhile, chunks of both versions
-        may come; grouped by document, one whole version. Do not delete while you scroll: gather the ids first. Raises
-        `GenerationMoved` if the collection's name moves to another generation: start again.
-        """
-        cursor: Cursor | None = None
-        while True:
-            found = self._run(
-                scroll_flows.scroll(
-                    self._binding,
-                    where,
-                    self.tenant,
-                    limit=page,
-                    cursor=cursor,
-                    vectors=vectors,
-                    group_by_document=group_by_document,
-                )
-            )
-            if found.records:
-                yield found
-            cursor = found.cursor
-            if cursor is None:
-                return
-
-    def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
-        """All records that match, and their vectors as one array: what scikit-learn calls X.
-
-        They are what `scroll` gives, in its order, in one piece: `vectors` is float32 of shape (records, dimensions),
-        C-contiguous; (0, dimensions) where nothing matches. The array is made once, by count, and filled page by page:
-        no second copy exists. It takes 4 bytes a record and dimension (1 GB for a million of 256), and the records with
-        their texts come on top. Raises `InvalidInput` where there is no room for it. Starts again by itself if the
-        collection's name moves to another generation meanwhile.
-        """
-        return self._run(scroll_flows.matrix(self._binding, where, self.tenant, group_by_document=group_by_document))
-
-    def _run(self, flow: Flow[T]) -> T:
-        return run(flow, self._ports)
-
-    def _splitter(self) -> Splitter:
-        chunking = self.spec.chunking
-        tokens = chunking.unit == "tokens" and chunking.tokenizer is None
-        count = self._owner.embedder(self.spec.embedder).count_tokens() if tokens else None
-        path = self._owner.config.path
-        return Splitter(chunking, count, path.parent if path else None)
 
 
 def collection(

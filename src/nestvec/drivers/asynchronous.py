@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import tenacity
 
@@ -15,8 +15,12 @@ from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder, Enc
 from nestvec.drivers.retry import RetryPolicy, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
-from nestvec.flows.base import Alone, Emit, Request, T, Wait
+from nestvec.flows.base import Alone, Emit, Request, Splitting, T, Wait
 from nestvec.flows.copy import At
+from nestvec.flows.following import Via
+
+if TYPE_CHECKING:
+    from nestvec.chunking import Splitter
 
 R = TypeVar("R")
 R_contra = TypeVar("R_contra", contravariant=True)
@@ -36,6 +40,8 @@ class AsyncPorts:
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: Called with the seconds of a `Wait`, for tests: instead of letting them pass.
     pause: Callable[[float], object] | None = None
+    #: What splits documents, for flows that ask for it.
+    splitter: Callable[[], Awaitable[Splitter]] | None = None
 
     async def answer(self, request: Request) -> Any:
         """Perform one request."""
@@ -46,6 +52,9 @@ class AsyncPorts:
                 return await run(request.flow(), self)
         if isinstance(request, Wait):
             return await self._wait(request.seconds)
+        if isinstance(request, Splitting):
+            assert self.splitter is not None  # noqa: S101 - whoever runs such a flow gives one
+            return await self.splitter()
         if isinstance(request, Encode):
             return await self._encode(request)
         adapter = await self.adapter()
@@ -94,6 +103,17 @@ class AsyncPairPorts:
     async def answer(self, request: At) -> Any:
         """Perform one request where it belongs."""
         return await (self.source if request.side == "source" else self.target).answer(request.request)
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncManyPorts:
+    """The places where a collection may be, for flows that follow it."""
+
+    places: Sequence[AsyncPorts]
+
+    async def answer(self, request: Via) -> Any:
+        """Perform one request where it belongs."""
+        return await self.places[request.place].answer(request.request)
 
 
 class AsyncAnswers(Protocol[R_contra]):

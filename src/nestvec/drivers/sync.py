@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import tenacity
 
@@ -16,8 +16,12 @@ from nestvec.contract import Adapter, Embedder, Encode, Encoded, Event
 from nestvec.drivers.retry import RetryPolicy, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
-from nestvec.flows.base import Alone, Emit, Request, T, Wait
+from nestvec.flows.base import Alone, Emit, Request, Splitting, T, Wait
 from nestvec.flows.copy import At
+from nestvec.flows.following import Via
+
+if TYPE_CHECKING:
+    from nestvec.chunking import Splitter
 
 R = TypeVar("R")
 R_contra = TypeVar("R_contra", contravariant=True)
@@ -45,6 +49,8 @@ class Ports:
     alone: AbstractContextManager[object] = field(default_factory=threading.Lock)
     #: Called with the seconds of a `Wait`, for tests: instead of letting them pass.
     pause: Callable[[float], object] | None = None
+    #: What splits documents, for flows that ask for it.
+    splitter: Callable[[], Splitter] | None = None
 
     def answer(self, request: Request) -> Any:
         """Perform one request."""
@@ -57,6 +63,9 @@ class Ports:
                 return run(request.flow(), self)
         if isinstance(request, Wait):
             return self._wait(request.seconds)
+        if isinstance(request, Splitting):
+            assert self.splitter is not None  # noqa: S101 - whoever runs such a flow gives one
+            return self.splitter()
         if isinstance(request, Encode):
             return self._encode(request)
         method = getattr(self.adapter(), request.method)
@@ -92,6 +101,18 @@ class PairPorts:
     def answer(self, request: At) -> Any:
         """Perform one request where it belongs."""
         return (self.source if request.side == "source" else self.target).answer(request.request)
+
+
+@dataclass(frozen=True, slots=True)
+class ManyPorts:
+    """The places where a collection may be, for flows that follow it."""
+
+    places: Sequence[Ports]
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+    def answer(self, request: Via) -> Any:
+        """Perform one request where it belongs."""
+        return self.places[request.place].answer(request.request)
 
 
 class Answers(Protocol[R_contra]):

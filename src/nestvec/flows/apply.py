@@ -28,10 +28,12 @@ from nestvec.filters import system
 from nestvec.flows import adopt as adoption
 from nestvec.flows.base import Binding, Emit, Flow, disagreements, locate, require_origin, storage_change, way_out
 from nestvec.flows.documents import heads_only
+from nestvec.flows.gate import Gate, State, moved, read_gate
+from nestvec.flows.shrunk import advice, shrunk_spec
 from nestvec.specs import CollectionSpec, StoredCollection
 from nestvec.types import FieldType, Storage
 
-Action: TypeAlias = Literal["create", "update", "adopt", "conflict", "none"]
+Action: TypeAlias = Literal["create", "update", "adopt", "migrate", "conflict", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +67,34 @@ class Status:
     outdated: int | None = None
 
 
-def plan(binding: Binding) -> Flow[Change]:
-    """Compare the spec with the database. Reads only."""
-    change, _ = yield from _compare(binding)
-    return change
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A spec beside what is there. `gate` is what a migration has put on it."""
+
+    binding: Binding
+    change: Change
+    info: CollectionInfo | None
+    gate: Gate | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether nobody reads or writes it any more."""
+        return self.gate is not None and self.gate.state is State.MOVED
+
+    @property
+    def usable(self) -> bool:
+        """Whether handles can bind to it."""
+        return self.info is not None and self.change.action in ("update", "none")
 
 
 def apply(binding: Binding) -> Flow[Change]:
     """Create or update. Raises `CollectionConflict`, having changed nothing, where that is impossible."""
-    change, info = yield from _compare(binding)
+    return (yield from carry_out((yield from compare(binding))))
+
+
+def carry_out(compared: Compared) -> Flow[Change]:
+    """Do what a comparison found; a migration is no business of this. Raises as `apply` does."""
+    binding, change, info = compared.binding, compared.change, compared.info
     spec = binding.spec
     if change.action == "conflict":
         raise CollectionConflict(
@@ -93,11 +114,10 @@ def apply(binding: Binding) -> Flow[Change]:
     return change
 
 
-def status(binding: Binding) -> Flow[Status]:
+def measure(compared: Compared) -> Flow[Status]:
     """What is there, counted. In a collection with namespaces, all of them together."""
-    change, info = yield from _compare(binding)
-    spec = binding.spec
-    known = Status(spec.name, spec.backend, change)
+    spec, info = compared.binding.spec, compared.info
+    known = Status(spec.name, spec.backend, compared.change)
     if info is None:
         return known
     known = replace(known, physical=info.physical)
@@ -116,26 +136,41 @@ def status(binding: Binding) -> Flow[Status]:
     return replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
 
 
-def _compare(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:
+def compare(binding: Binding) -> Flow[Compared]:
+    """Compare the spec with the database. Reads only. A collection that was shrunk is compared as what it is now."""
     spec = binding.spec
     if spec.foreign is not None:
-        return (yield from _compare_foreign(binding))
+        change, info = yield from _compare_foreign(binding)
+        return Compared(binding, change, info)
     physical = yield Resolve(binding.pointer)
-    info: CollectionInfo | None = yield Describe(physical or binding.pointer)
+    info = yield Describe(physical or binding.pointer)
     if info is None:
-        return Change(spec.name, "create", _description(spec)), None
+        return Compared(binding, Change(spec.name, "create", _description(spec)), None)
     if physical is None:
-        return Change(spec.name, "conflict", (_foreign(spec, binding.pointer),)), info
+        return Compared(binding, Change(spec.name, "conflict", (_foreign(spec, binding.pointer),)), info)
     try:
         stored = StoredCollection.read(info.record, physical)
         require_origin(spec, stored)
     except (SpaceError, CollectionConflict) as error:
-        return Change(spec.name, "conflict", (str(error),)), info
+        return Compared(binding, Change(spec.name, "conflict", (str(error),)), info)
+    gate = yield from read_gate(physical)
+    if gate is not None and gate.state is State.MOVED:
+        reason = str(moved(spec.name, physical, gate))
+        return Compared(binding, Change(spec.name, "conflict", (reason,)), info, gate)
+    return (yield from _compare_own(binding, info, stored, gate))
+
+
+def _compare_own(binding: Binding, info: CollectionInfo, stored: StoredCollection, gate: Gate | None) -> Flow[Compared]:
+    shrunk = yield from shrunk_spec(binding.spec, stored, info.physical)
+    told = (advice(binding.spec, stored),) if shrunk is not None else ()
+    if shrunk is not None:
+        binding = replace(binding, spec=shrunk, target=None, standing=None)
+    spec = binding.spec
     conflicts = _conflicts(spec, info, stored, binding.capabilities)
     if conflicts:
-        return Change(spec.name, "conflict", conflicts), info
+        return Compared(binding, Change(spec.name, "conflict", (*told, *conflicts)), info, gate)
     updates = _updates(spec, info, stored)
-    return Change(spec.name, "update" if updates else "none", updates), info
+    return Compared(binding, Change(spec.name, "update" if updates else "none", (*updates, *told)), info, gate)
 
 
 def _compare_foreign(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:
@@ -209,6 +244,18 @@ def _foreign(spec: CollectionSpec, pointer: str) -> str:
 def _conflicts(
     spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
 ) -> tuple[str, ...]:
+    vectors, fields = differences(spec, info, stored, can)
+    found = [*vectors, *fields]
+    if not found:
+        return ()
+    migrate = "" if fields or spec.foreign is not None else f"migrate it (nestvec migrate {spec.name}), "
+    return (*found, f"set the configuration back, {migrate}or give the new settings a collection name of their own")
+
+
+def differences(
+    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
+) -> tuple[list[str], list[str]]:
+    """What can not be changed in place, in sentences: of vectors and how they are kept, and of fields."""
     space = [
         f"{name}: stored {was!r}, configured {now!r}"
         for name, (was, now) in stored.space.differences(spec.space).items()
@@ -223,10 +270,7 @@ def _conflicts(
         for name, kind in spec.fields.items()
         if stored.known_fields.get(name, kind) != kind
     ]
-    found = [*space, *other, *fields]
-    if not found:
-        return ()
-    return (*found, "set the configuration back, or give the new settings a collection name of their own")
+    return [*space, *other], fields
 
 
 def _updates(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection) -> tuple[str, ...]:

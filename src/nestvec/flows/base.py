@@ -22,10 +22,12 @@ from nestvec.contract import (
 from nestvec.errors import (
     BackendUnavailable,
     CollectionConflict,
+    CollectionMoved,
     CollectionNotFound,
     GenerationMoved,
     HostMismatch,
     InvalidName,
+    SpaceMismatch,
     SpaceUnknown,
     Unsupported,
 )
@@ -38,6 +40,7 @@ from nestvec.types import Storage
 from nestvec.values import is_unicode
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 #: How many leases a write that keeps failing may outlive.
 _FENCES = 3
@@ -69,7 +72,12 @@ class Wait:
     seconds: float
 
 
-Request: TypeAlias = BackendRequest | Encode | Emit | Alone | Wait
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """What splits the documents of the collection. Answered with a `Splitter` by the driver itself."""
+
+
+Request: TypeAlias = BackendRequest | Encode | Emit | Alone | Wait | Splitting
 Flow: TypeAlias = Generator[Request, Any, T]
 
 
@@ -169,8 +177,20 @@ def _too_slow(binding: Binding) -> BackendUnavailable:
     )
 
 
+#: What is raised where a collection is not to be found as the spec describes it.
+REFUSALS = (CollectionNotFound, CollectionMoved, CollectionConflict, SpaceMismatch, SpaceUnknown)
+
+
 def renew(binding: Binding) -> Flow[Target]:
-    """Look the target up, whatever is known of it. Raises as `bind` does."""
+    """Look the target up, whatever is known of it. Raises as `bind` does, and marks what it raises (`unbound`)."""
+    try:
+        return (yield from _renew(binding))
+    except REFUSALS as error:
+        error.unbound = True
+        raise
+
+
+def _renew(binding: Binding) -> Flow[Target]:
     known = binding.target
     fresh = yield from _look(binding)
     if fresh.gate is not None and fresh.gate.state is State.MOVED:
@@ -264,7 +284,7 @@ def vouch(spec: CollectionSpec, info: CollectionInfo, can: BackendCapabilities) 
         )
     stored = StoredCollection.read(info.record, info.physical)
     require_origin(spec, stored)
-    require_same(stored.space, spec.space, spec.name)
+    require_same(stored.space, spec.space, spec.name, migrates=spec.foreign is None)
     for what, was, now in disagreements(spec, info, stored, can):
         raise CollectionConflict(
             f"collection {spec.name!r} has {what} {was}, but {now} is wanted; nothing was changed{way_out(spec, what)}"
@@ -306,8 +326,27 @@ def storage_change(
 
 
 def way_out(spec: CollectionSpec, what: str) -> str:
-    """What helps where the same vectors have to be stored anew, as the end of a sentence."""
-    return f"; needs a rebuild: nestvec migrate {spec.name}" if what in ("storage", "funnel") else ""
+    """What helps where vectors have to be stored anew, as the end of a sentence."""
+    rebuilds = what in ("storage", "funnel", "metric") and spec.foreign is None
+    return f"; needs a rebuild: nestvec migrate {spec.name}" if rebuilds else ""
+
+
+def relayed(flow: Flow[T], wrap: Callable[[Request], R]) -> Generator[R, Any, T]:
+    """The same flow, with each of its requests wrapped: for drivers that need to know more of it."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                answer = yield wrap(request)
+            except Exception as error:  # noqa: BLE001 - handed on to the flow, whose business it is
+                request = flow.throw(error)
+            else:
+                request = flow.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        flow.close()
 
 
 def with_target(binding: Binding, use: Callable[[Target], Flow[T]]) -> Flow[T]:

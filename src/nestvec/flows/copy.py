@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,7 +15,19 @@ import numpy as np
 from nestvec.contract import Batch, Count, Event, Fetch, Scroll, Write, WriteNote
 from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput, Unsupported
-from nestvec.flows.base import Binding, Emit, Flow, Request, T, Target, bind, check_tenant, require_own, send_fenced
+from nestvec.flows.base import (
+    Binding,
+    Emit,
+    Flow,
+    Request,
+    T,
+    Target,
+    bind,
+    check_tenant,
+    relayed,
+    require_own,
+    send_fenced,
+)
 from nestvec.flows.documents import tenants as tenants_of
 from nestvec.flows.funnel import named
 from nestvec.flows.layout import Head, hash_text, make_record, restored
@@ -68,20 +81,7 @@ class CopyProgress:
 
 def at(side: Side, flow: Flow[T]) -> PairFlow[T]:
     """Let all requests of a flow go to one side."""
-    try:
-        request = next(flow)
-        while True:
-            try:
-                answer = yield At(side, request)
-            except Exception as error:  # noqa: BLE001 - handed on to the flow, whose business it is
-                request = flow.throw(error)
-            else:
-                request = flow.send(answer)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        flow.close()
+    return relayed(flow, partial(At, side))
 
 
 def copy(

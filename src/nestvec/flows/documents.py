@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -34,6 +35,39 @@ if TYPE_CHECKING:
     Part: TypeAlias = tuple[Record, FloatArray | None]
 
 _BLOCK = 128
+
+
+@dataclass(slots=True)
+class Deletion:
+    """How many documents a deletion found, over all of its tries: it may be begun again in another generation.
+
+    Documents of a block that was broken off count where they were found, whether they are found again or not.
+    """
+
+    _done: int = 0
+    _block: set[str] = field(default_factory=set)
+    _broken_off: set[str] = field(default_factory=set)
+
+    @property
+    def total(self) -> int:
+        """How many documents there were."""
+        return self._done + len(self._broken_off | self._block)
+
+    def begin(self) -> None:
+        """A new block, or a new try of one."""
+        self._broken_off |= self._block
+        self._block = set()
+
+    def found(self, ids: Iterable[str]) -> None:
+        """These are about to be removed."""
+        self._block.update(ids)
+
+    def finish(self) -> None:
+        """What was found of this block is gone for good."""
+        self._done += len(self._block - self._broken_off)
+        self._block = set()
+
+
 _ATTEMPTS = 4
 
 
@@ -179,19 +213,23 @@ def delete_any(
     tenant: str | None = None,
     *,
     everything: bool = False,
+    deletion: Deletion | None = None,
 ) -> Flow[int]:
-    """Delete by id, by filter, or everything: exactly one of them must be given."""
+    """Delete by id, by filter, or everything: exactly one of them must be given.
+
+    Give the same `deletion` where it is begun again: it counts what all tries found.
+    """
     require_own(binding.spec, "delete from it")
     chosen = check_ids(ids)
     if bool(chosen) + (where is not None) + everything != 1:
         raise InvalidInput("delete documents by id, by filter, or with everything=True: give exactly one of them")
     if everything:
-        return (yield from delete_where(binding, None, tenant))
+        return (yield from delete_where(binding, None, tenant, deletion))
     if where is None:
-        return (yield from delete(binding, chosen, tenant))
+        return (yield from delete(binding, chosen, tenant, deletion))
     if resolve(where, binding.spec.fields) is None:
         raise InvalidInput("an empty filter selects every document; to delete all of them, say everything=True")
-    return (yield from delete_where(binding, where, tenant))
+    return (yield from delete_where(binding, where, tenant, deletion))
 
 
 def check_ids(ids: Sequence[str | int] | str | int) -> list[str]:
@@ -203,44 +241,56 @@ def check_ids(ids: Sequence[str | int] | str | int) -> list[str]:
     return [str(key) for key in chosen]
 
 
-def delete(binding: Binding, ids: Sequence[str], tenant: str | None = None) -> Flow[int]:
+def delete(
+    binding: Binding, ids: Sequence[str], tenant: str | None = None, deletion: Deletion | None = None
+) -> Flow[int]:
     """Delete documents by id; returns how many were there. What interrupted runs left goes, too."""
     check_tenant(binding.spec, tenant)
-    deleted = 0
+    deletion = deletion or Deletion()
     for block in _blocks(list(dict.fromkeys(ids))):
-        deleted += yield from on_current(binding, partial(_delete, binding, block, tenant))
-    return deleted
+        yield from on_current(binding, partial(_delete, binding, block, tenant, deletion))
+        deletion.finish()
+    return deletion.total
 
 
-def delete_where(binding: Binding, where: FilterLike | None, tenant: str | None = None) -> Flow[int]:
+def delete_where(
+    binding: Binding, where: FilterLike | None, tenant: str | None = None, deletion: Deletion | None = None
+) -> Flow[int]:
     """Delete all documents whose metadata match (None: all); returns how many."""
     check_tenant(binding.spec, tenant)
+    deletion = deletion or Deletion()
     matching = resolve(where, binding.spec.fields)
-    deleted = yield from on_current(binding, lambda target: _delete_where(binding, target, matching, tenant))
+    while (yield from on_current(binding, partial(_delete_some, binding, matching, tenant, deletion))):
+        deletion.finish()
     binding.standing = None  # an emptied collection is free for any host
-    return deleted
+    return deletion.total
 
 
-def _delete_where(binding: Binding, target: Target, matching: Filter | None, tenant: str | None) -> Flow[int]:
-    """Every chunk carries its document's metadata, so also what an interrupted run left is found."""
-    deleted = 0
-    while True:
-        before: int = yield Count(target.physical, matching, tenant)
-        batch: Batch = yield Scroll(target.physical, matching, _BLOCK, content=False, tenant=tenant)
-        if not batch.records:
-            return deleted
-        ids = list(dict.fromkeys(record.document_id for record in batch.records))
-        deleted += yield from _delete(binding, ids, tenant, target)
-        after: int = yield Count(target.physical, matching, tenant)
-        if after >= before:
-            raise CollectionError(
-                f"collection {binding.spec.name!r}: {after} records match the filter and can not be deleted; they were "
-                f"not written by nestvec, or somebody else writes them all the time"
-            )
+def _delete_some(
+    binding: Binding, matching: Filter | None, tenant: str | None, deletion: Deletion, target: Target
+) -> Flow[bool]:
+    """Delete a block of those that match; returns whether there were any.
+
+    Every chunk carries its document's metadata, so also what an interrupted run left is found.
+    """
+    before: int = yield Count(target.physical, matching, tenant)
+    batch: Batch = yield Scroll(target.physical, matching, _BLOCK, content=False, tenant=tenant)
+    if not batch.records:
+        return False
+    ids = list(dict.fromkeys(record.document_id for record in batch.records))
+    yield from _delete(binding, ids, tenant, deletion, target)
+    after: int = yield Count(target.physical, matching, tenant)
+    if after >= before:
+        raise CollectionError(
+            f"collection {binding.spec.name!r}: {after} records match the filter and can not be deleted; they were "
+            f"not written by nestvec, or somebody else writes them all the time"
+        )
+    return True
 
 
-def _delete(binding: Binding, ids: Sequence[str], tenant: str | None, target: Target) -> Flow[int]:
+def _delete(binding: Binding, ids: Sequence[str], tenant: str | None, deletion: Deletion, target: Target) -> Flow[None]:
     """Heads go first, then chunks last to first: what an interruption leaves is found by the next run."""
+    deletion.begin()
     states = yield from read_states(target, ids, tenant)
     stored = {key: state for key, state in states.items() if state.head is not None}
     doomed = [head_id(tenant, key) for key in stored]
@@ -248,11 +298,11 @@ def _delete(binding: Binding, ids: Sequence[str], tenant: str | None, target: Ta
         if state.sound is not None:
             doomed += chunk_ids(tenant, key, state.sound.revision, range(1, state.sound.chunks))[::-1]
     if doomed:
+        deletion.found(stored)
         yield from send_fenced(binding, target, Remove(target.physical, doomed, tenant=tenant))
     yield from sweep(binding, target, states, tenant)
     for key in stored:
         yield Emit(Event("document_deleted", binding.spec.name, {"document_id": key}))
-    return len(stored)
 
 
 def _blocks(ids: Sequence[str]) -> Generator[Sequence[str], None, None]:

@@ -27,10 +27,11 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where to go on, and in which physical collection: another generation has an order of its own."""
+    """Where to go on, and in which physical collection of which backend: another generation has its own order."""
 
     physical: str
     place: str | int
+    backend: str
 
 
 class _Columns:
@@ -109,10 +110,11 @@ def scroll(
     by_document = group_by_document and not _of_documents(binding)
 
     def use(target: Target) -> Flow[Page]:
-        if cursor is not None and cursor.physical != target.physical:
+        backend = binding.spec.backend
+        if cursor is not None and (cursor.backend, cursor.physical) != (backend, target.physical):
             raise GenerationMoved(
-                f"collection {binding.spec.name!r} moved from {cursor.physical!r} to {target.physical!r} while it was "
-                f"read; start again"
+                f"collection {binding.spec.name!r} moved from {cursor.physical!r} to {target.physical!r} on backend "
+                f"{backend!r} while it was read; start again"
             )
         wanted = heads_only(resolved) if by_document else foreign_filter(target, resolved)
         request = Scroll(
@@ -126,7 +128,7 @@ def scroll(
             foreign=target.foreign,
         )
         batch: Batch = yield request
-        following = Cursor(target.physical, batch.cursor) if batch.cursor is not None else None
+        following = Cursor(target.physical, batch.cursor, backend) if batch.cursor is not None else None
         if by_document:
             return (yield from _documents(binding, target, batch.records, tenant, vectors, following))
         rows = batch.vectors[DENSE] if batch.vectors is not None else None

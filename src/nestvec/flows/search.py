@@ -68,6 +68,7 @@ def search_vectors(
 ) -> Flow[list[list[Hit]]]:
     """Search with vectors of the collection's own space: shape (questions, dimensions)."""
     where = check_search(binding, options, tenant)
+    yield from bind(binding)  # of which size they have to be is known where the collection is
     wanted = binding.spec.space.dimensions
     try:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from nestvec.chunking import Splitter
 from nestvec.contract import Batch, Encode, Encoded, Event, Fetch, Group, Remove, Write
 from nestvec.errors import BackendRefused, InvalidDocument
-from nestvec.flows.base import Binding, Emit, Flow, Target, check_tenant, require_own, send_fenced
+from nestvec.flows.base import Binding, Emit, Flow, Splitting, Target, check_tenant, require_own, send_fenced
 from nestvec.flows.funnel import named
 from nestvec.flows.layout import Head, chunk_ids, hash_text, make_record
 from nestvec.flows.parity import admit
@@ -120,6 +120,12 @@ def upsert(
     for failure in failed:
         yield Emit(Event("document_failed", binding.spec.name, {"document_id": failure.document_id}))
     return report + Report(failed=tuple(failed))
+
+
+def ingest(binding: Binding, incoming: Sequence[Incoming], tenant: str | None = None) -> Flow[Report]:
+    """The same, with the splitter that the driver has for this collection."""
+    splitter: Splitter = yield Splitting()
+    return (yield from upsert(binding, splitter, incoming, tenant))
 
 
 def store(binding: Binding, prepared: Sequence[Prepared], tenant: str | None = None) -> Flow[Report]:
