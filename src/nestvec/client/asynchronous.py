@@ -24,16 +24,20 @@ from nestvec.client.base import (
     spec_named,
     wrapping,
 )
+from nestvec.client.dimensions import Request
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
 from nestvec.drivers.asynchronous import AsyncPairPorts, AsyncPorts, call, run
 from nestvec.flows import pending
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
-from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
+from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
+from nestvec.flows.sampling import choose_texts, embedded_sample
 
 if TYPE_CHECKING:
-    from nestvec.types import FloatArray
+    from nestvec.dimensions.options import DimensionsOptions, Question
+    from nestvec.dimensions.report import DimensionsReport
+    from nestvec.types import Document, FloatArray
 
 
 __all__ = ["AsyncCollection", "AsyncNestvec", "acollection", "aconnect"]
@@ -159,13 +163,41 @@ class AsyncNestvec:
         stored_under = None
         if collection is not None:
             handle = self[collection]
-            rows = await handle._run(stored_sample(handle._binding, sample, seed, progress))
+            rows = await handle._run(sample_to_fit(handle._binding, sample, seed, progress))
             stored_under = await self._rotation(wanted.connection)
         else:
             chosen = await asyncio.to_thread(choose_texts, texts or (), sample, seed)
             ports = replace(self._ports(None, wanted.connection.name), model=wanted.raw)
             rows = await run(embedded_sample(wanted.raw, chosen, wanted.task, progress), ports)
         return await asyncio.to_thread(wanted.keep, rows, stored_under)
+
+    async def dimensions(
+        self,
+        collection: str | None = None,
+        *,
+        texts: Iterable[str | Document] | None = None,
+        embedder: str | None = None,
+        backend: str | None = None,
+        queries: Iterable[str | Question] | None = None,
+        options: DimensionsOptions | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> DimensionsReport:
+        """Measure which size suffices, on data of one's own: see `Nestvec.dimensions`."""
+        wanted = Request.of(self.config, collection, texts, embedder, backend, queries, options)
+        binding, ports = None, self._ports(wanted.spec.backend, wanted.spec.embedder)
+        if collection is not None:
+            binding, ports = await self[collection]._live()
+        wanted = wanted.at(self.config, binding)
+        chosen = await asyncio.to_thread(wanted.choose)
+        gathered = await run(wanted.gather(binding, chosen, progress), ports)
+        measured = await asyncio.to_thread(wanted.measure, gathered, await self._rotation(wanted.connection))
+        bench = measured.bench(self.config, self._runtime)
+        for probe in bench.probes:
+            try:
+                bench.note(probe, await run(bench.flow(probe), ports))
+            finally:
+                bench.warn(await run(probe.drop(), ports))
+        return measured.report(bench)
 
     async def adapter(self, backend: str) -> AsyncAdapter | Adapter:
         """The opened adapter of a backend block: native, or the synchronous one."""
