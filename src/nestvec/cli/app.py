@@ -7,7 +7,21 @@ from pathlib import Path
 import click
 
 from nestvec import __version__
-from nestvec.cli import cache, config, copying, demo, doctor, emulate, ingest, init, manage, nesting, plugins, search
+from nestvec.cli import (
+    cache,
+    config,
+    copying,
+    demo,
+    dimensions,
+    doctor,
+    emulate,
+    ingest,
+    init,
+    manage,
+    nesting,
+    plugins,
+    search,
+)
 from nestvec.cli.output import forgive_streams
 from nestvec.cli.session import DEFAULT_CONFIG, Session
 
@@ -46,6 +60,7 @@ for _command in (
     manage.delete,
     copying.copy_collection,
     nesting.nest,
+    dimensions.dimensions,
     plugins.plugins,
     doctor.doctor,
     config.config,
