@@ -24,6 +24,7 @@ from nestvec.client.base import (
     spec_named,
     wrapping,
 )
+from nestvec.client.dimensions import Request
 from nestvec.client.generations import asked_of, at_hand, backends_of, own_names, sides_of
 from nestvec.client.lifecycle import Lifecycle, Steps
 from nestvec.client.steps import AsyncSteps
@@ -37,9 +38,12 @@ from nestvec.flows.migrate.estimate import estimate
 from nestvec.flows.migrate.report import MigrationPlan, MigrationReport, ProgressCallback
 from nestvec.flows.migrate.scenes import Sides
 from nestvec.flows.migrate.tidy import GenerationStatus, Removal, cleanup, statuses
-from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
+from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
+from nestvec.flows.sampling import choose_texts, embedded_sample
 
 if TYPE_CHECKING:
+    from nestvec.dimensions.options import DimensionsOptions, Question
+    from nestvec.dimensions.report import DimensionsReport
     from nestvec.types import Document, FloatArray
 
 
@@ -166,7 +170,7 @@ class AsyncNestvec:
         stored_under = None
         if collection is not None:
             handle = self[collection]
-            rows = await handle._run(stored_sample(handle._binding, sample, seed, progress))
+            rows = await handle._run(sample_to_fit(handle._binding, sample, seed, progress))
             stored_under = await self._rotation(wanted.connection)
         else:
             chosen = await asyncio.to_thread(choose_texts, texts or (), sample, seed)
@@ -222,52 +226,51 @@ class AsyncNestvec:
         documents: Iterable[Document] = (),
         progress: ProgressCallback | None = None,
     ) -> MigrationReport:
-        """Bring a collection from what it is to what the configuration says, without a pause for readers.
-
-        Another model, task, size, metric, storage, chunking or backend: what is stored is copied, computed or embedded
-        anew (see `Way`) into a new generation, which takes the collection's name when it is complete and verified; for
-        that, writers wait a lease and the time of a last pass. Run it again after an interruption: it goes on. From
-        another backend, or to keep open handles working, the configuration describes what the collection was in
-        `[collections.NAME.previous]`.
-
-        `questions` are asked before and after, to compare what is found; without them, stored documents ask.
-        `documents` give texts where they are not stored; they are all kept in memory. `progress` hears each stage.
-        Documents that can not be brought over are in the report, and then nothing was switched.
-
-        Raises `CollectionNotFound` where there is nothing to migrate, `Unsupported` for an adopted collection and for
-        missing texts, `CollectionConflict` while another migration runs, and `CollectionError` where what was brought
-        over is not what it should be; nothing was switched then.
-        """
-        return await self._live(
-            name, Lifecycle(self.config, self._runtime, name, progress).migrate(questions, documents)
-        )
+        """Bring a collection from what it is to what the configuration says: see `Nestvec.migrate`."""
+        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
+        return await self._take(name, lifecycle.migrate(questions, documents))
 
     async def shrink(
         self, name: str, dimensions: int, *, questions: Sequence[str] = (), progress: ProgressCallback | None = None
     ) -> MigrationReport:
-        """Bring a collection to fewer dimensions, from the stored vectors alone: nothing is embedded.
-
-        Otherwise as `migrate`, with the configuration's other settings. Handles whose configuration still says the
-        longer vectors follow; write the new size into it afterwards. Raises `Unsupported` for a size that the model
-        has no prefixes of, and where more than the size differs so that texts would have to be embedded.
-        """
-        return await self._live(
-            name, Lifecycle(self.config, self._runtime, name, progress).shrink(dimensions, questions)
-        )
+        """Bring a collection to fewer dimensions, from the stored vectors alone: see `Nestvec.shrink`."""
+        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
+        return await self._take(name, lifecycle.shrink(dimensions, questions))
 
     async def rollback(
         self, name: str, *, discard: bool = False, progress: ProgressCallback | None = None
     ) -> MigrationReport:
-        """Go back to the generation that the collection was migrated or shrunk from.
-
-        What was written, changed and deleted since is brought over, embedded where the vectors differ; with `discard`
-        it is left behind. Once back, `migrate` (or `shrink`) goes forward again, with what was written meanwhile.
-
-        Raises `Unsupported` where no migration made the collection, or where an embedder for what was written since is
-        not in the configuration, and `CollectionNotFound` where the earlier generation was cleaned up.
-        """
+        """Go back to the generation that the collection was migrated or shrunk from: see `Nestvec.rollback`."""
         lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return await self._live(name, lifecycle.rollback(discard=discard))
+        return await self._take(name, lifecycle.rollback(discard=discard))
+
+    async def dimensions(
+        self,
+        collection: str | None = None,
+        *,
+        texts: Iterable[str | Document] | None = None,
+        embedder: str | None = None,
+        backend: str | None = None,
+        queries: Iterable[str | Question] | None = None,
+        options: DimensionsOptions | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> DimensionsReport:
+        """Measure which size suffices, on data of one's own: see `Nestvec.dimensions`."""
+        wanted = Request.of(self.config, collection, texts, embedder, backend, queries, options)
+        binding, ports = None, self._ports(wanted.spec.backend, wanted.spec.embedder)
+        if collection is not None:
+            binding, ports = await self[collection]._live()
+        wanted = wanted.at(self.config, binding)
+        chosen = await asyncio.to_thread(wanted.choose)
+        gathered = await run(wanted.gather(binding, chosen, progress), ports)
+        measured = await asyncio.to_thread(wanted.measure, gathered, await self._rotation(wanted.connection))
+        bench = measured.bench(self.config, self._runtime)
+        for probe in bench.probes:
+            try:
+                bench.note(probe, await run(bench.flow(probe), ports))
+            finally:
+                bench.warn(await run(probe.drop(), ports))
+        return measured.report(bench)
 
     async def adapter(self, backend: str) -> AsyncAdapter | Adapter:
         """The opened adapter of a backend block: native, or the synchronous one."""
@@ -312,7 +315,7 @@ class AsyncNestvec:
                 self._in_flight.give(keys)
                 self._given_back.notify_all()
 
-    async def _live(self, name: str, steps: Steps) -> MigrationReport:
+    async def _take(self, name: str, steps: Steps) -> MigrationReport:
         """Take the steps of a migration; afterwards, this client's handles look again where their collections are."""
         try:
             return await run(steps, AsyncSteps(self))
