@@ -21,6 +21,17 @@ if TYPE_CHECKING:
         collection,
         connect,
     )
+    from nestvec.dimensions.bootstrap import Interval
+    from nestvec.dimensions.options import DimensionsOptions, Question
+    from nestvec.dimensions.recommend import Recommendation
+    from nestvec.dimensions.report import (
+        DimensionsCurve,
+        DimensionsPoint,
+        DimensionsReport,
+        DimensionsSample,
+        FunnelReport,
+        SearchTimes,
+    )
     from nestvec.errors import NestvecError
     from nestvec.filters import F
     from nestvec.flows.apply import Change, Status
@@ -46,12 +57,19 @@ __all__ = [
     "CopyProgress",
     "CopyReport",
     "Cursor",
+    "DimensionsCurve",
+    "DimensionsOptions",
+    "DimensionsPoint",
+    "DimensionsReport",
+    "DimensionsSample",
     "Document",
     "EmbeddingSpace",
     "F",
     "FailedDocument",
+    "FunnelReport",
     "GenerationStatus",
     "Hit",
+    "Interval",
     "Matrix",
     "MigrationPlan",
     "MigrationProgress",
@@ -63,9 +81,12 @@ __all__ = [
     "Page",
     "Place",
     "PrefixRecall",
+    "Question",
+    "Recommendation",
     "Record",
     "Removal",
     "Report",
+    "SearchTimes",
     "Standing",
     "Status",
     "TaskPair",
@@ -90,6 +111,13 @@ _HOME = {
     **dict.fromkeys(("NestReport", "PrefixRecall"), "nestvec.flows.nest"),
     **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec.flows.scroll"),
     "Agreement": "nestvec.parity.agreement",
+    **dict.fromkeys(("DimensionsOptions", "Question"), "nestvec.dimensions.options"),
+    **dict.fromkeys(
+        ("DimensionsCurve", "DimensionsPoint", "DimensionsReport", "DimensionsSample", "FunnelReport", "SearchTimes"),
+        "nestvec.dimensions.report",
+    ),
+    "Interval": "nestvec.dimensions.bootstrap",
+    "Recommendation": "nestvec.dimensions.recommend",
     "EmbeddingSpace": "nestvec.spaces",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",

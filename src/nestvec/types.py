@@ -86,6 +86,11 @@ class Storage(StrEnum):
         """Whether a search finds candidates by approximations, and rescores them."""
         return self in (Storage.INT8, Storage.BINARY)
 
+    @property
+    def oversampling(self) -> float:
+        """How many candidates a search takes for each result, where the configuration does not say."""
+        return {Storage.INT8: 2.0, Storage.BINARY: 4.0}.get(self, 1.0)
+
 
 class Purpose(StrEnum):
     """What a collection is for; with the model's task table it fixes the pair (index task, query task)."""

@@ -14,13 +14,13 @@ from hypothesis.extra import numpy as arrays
 
 from nestvec.contract import Create, Query, Stage, Update
 from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.quantised import as_binary, as_int8
 from nestvec.errors import CollectionConflict, ConfigError
 from nestvec.flows.funnel import candidates
 from nestvec.specs import StoredCollection
 from nestvec.testing import BackendUnderTest
 from nestvec.testing.bench import Bench
 from nestvec.testing.data import document
-from nestvec.testing.quantised import as_binary, as_int8
 from nestvec.types import DENSE, Document, Storage, prefix_name
 
 FUNNEL = {"dimensions": 32, "funnel": [4, 16], "oversampling": 2}

@@ -14,7 +14,8 @@ from nestvec.artifacts import Artifact
 from nestvec.client import aconnect, connect
 from nestvec.encoding.nesting import fit_rotation, unnest
 from nestvec.errors import InvalidInput, Unsupported
-from nestvec.flows.nest import choose_texts, different, fit
+from nestvec.flows.nest import different, fit
+from nestvec.flows.sampling import choose_texts
 from nestvec.types import Document
 
 UDHR = Path(__file__).parents[2] / "benchmarks/data/udhr.json"

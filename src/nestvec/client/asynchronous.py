@@ -24,6 +24,7 @@ from nestvec.client.base import (
     spec_named,
     wrapping,
 )
+from nestvec.client.dimensions import Request
 from nestvec.client.generations import asked_of, at_hand, backends_of, own_names, sides_of
 from nestvec.client.lifecycle import Lifecycle, Steps
 from nestvec.client.steps import AsyncSteps
@@ -37,9 +38,12 @@ from nestvec.flows.migrate.estimate import estimate
 from nestvec.flows.migrate.report import MigrationPlan, MigrationReport, ProgressCallback
 from nestvec.flows.migrate.scenes import Sides
 from nestvec.flows.migrate.tidy import GenerationStatus, Removal, cleanup, statuses
-from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
+from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
+from nestvec.flows.sampling import choose_texts, embedded_sample
 
 if TYPE_CHECKING:
+    from nestvec.dimensions.options import DimensionsOptions, Question
+    from nestvec.dimensions.report import DimensionsReport
     from nestvec.types import Document, FloatArray
 
 
@@ -166,7 +170,7 @@ class AsyncNestvec:
         stored_under = None
         if collection is not None:
             handle = self[collection]
-            rows = await handle._run(stored_sample(handle._binding, sample, seed, progress))
+            rows = await handle._run(sample_to_fit(handle._binding, sample, seed, progress))
             stored_under = await self._rotation(wanted.connection)
         else:
             chosen = await asyncio.to_thread(choose_texts, texts or (), sample, seed)
@@ -268,6 +272,34 @@ class AsyncNestvec:
         """
         lifecycle = Lifecycle(self.config, self._runtime, name, progress)
         return await self._live(name, lifecycle.rollback(discard=discard))
+
+    async def dimensions(
+        self,
+        collection: str | None = None,
+        *,
+        texts: Iterable[str | Document] | None = None,
+        embedder: str | None = None,
+        backend: str | None = None,
+        queries: Iterable[str | Question] | None = None,
+        options: DimensionsOptions | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> DimensionsReport:
+        """Measure which size suffices, on data of one's own: see `Nestvec.dimensions`."""
+        wanted = Request.of(self.config, collection, texts, embedder, backend, queries, options)
+        binding, ports = None, self._ports(wanted.spec.backend, wanted.spec.embedder)
+        if collection is not None:
+            binding, ports = await self[collection]._live()
+        wanted = wanted.at(self.config, binding)
+        chosen = await asyncio.to_thread(wanted.choose)
+        gathered = await run(wanted.gather(binding, chosen, progress), ports)
+        measured = await asyncio.to_thread(wanted.measure, gathered, await self._rotation(wanted.connection))
+        bench = measured.bench(self.config, self._runtime)
+        for probe in bench.probes:
+            try:
+                bench.note(probe, await run(bench.flow(probe), ports))
+            finally:
+                bench.warn(await run(probe.drop(), ports))
+        return measured.report(bench)
 
     async def adapter(self, backend: str) -> AsyncAdapter | Adapter:
         """The opened adapter of a backend block: native, or the synchronous one."""

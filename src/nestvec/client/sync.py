@@ -23,6 +23,7 @@ from nestvec.client.base import (
     spec_named,
     wrapping,
 )
+from nestvec.client.dimensions import Request
 from nestvec.client.generations import asked_of, at_hand, backends_of, own_names, sides_of
 from nestvec.client.lifecycle import Lifecycle, Steps
 from nestvec.client.steps import SyncSteps
@@ -37,9 +38,12 @@ from nestvec.flows.migrate.estimate import estimate
 from nestvec.flows.migrate.report import MigrationPlan, MigrationReport, ProgressCallback
 from nestvec.flows.migrate.scenes import Sides
 from nestvec.flows.migrate.tidy import GenerationStatus, Removal, cleanup, statuses
-from nestvec.flows.nest import SAMPLE, NestReport, choose_texts, embedded_sample, stored_sample
+from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
+from nestvec.flows.sampling import choose_texts, embedded_sample
 
 if TYPE_CHECKING:
+    from nestvec.dimensions.options import DimensionsOptions, Question
+    from nestvec.dimensions.report import DimensionsReport
     from nestvec.types import Document, FloatArray
 
 
@@ -169,7 +173,7 @@ class Nestvec:
         wanted = Nest.of(self.config, collection, texts, embedder, task)
         if collection is not None:
             handle = self[collection]
-            rows = handle._run(stored_sample(handle._binding, sample, seed, progress))
+            rows = handle._run(sample_to_fit(handle._binding, sample, seed, progress))
             return wanted.keep(rows, self._rotation(wanted.connection))
         flow = embedded_sample(wanted.raw, choose_texts(texts or (), sample, seed), wanted.task, progress)
         return wanted.keep(run(flow, replace(self._ports(None, wanted.connection.name), model=wanted.raw)), None)
@@ -266,6 +270,44 @@ class Nestvec:
         """
         lifecycle = Lifecycle(self.config, self._runtime, name, progress)
         return self._live(name, lifecycle.rollback(discard=discard))
+
+    def dimensions(
+        self,
+        collection: str | None = None,
+        *,
+        texts: Iterable[str | Document] | None = None,
+        embedder: str | None = None,
+        backend: str | None = None,
+        queries: Iterable[str | Question] | None = None,
+        options: DimensionsOptions | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> DimensionsReport:
+        """Measure which size suffices, on data of one's own.
+
+        On vectors that a full-size `collection` holds, or on `texts` (strings, or documents, each of them embedded as a
+        whole), which are embedded once, at full size, by `embedder`. The questions are `queries`, embedded as such; or
+        without them some of the texts, which are then held out. What to measure, and how, say the `options`. Nothing
+        is written, except with `time` or `funnels`: then vectors go into a temporary collection on the collection's
+        backend (of texts: on `backend`), which is dropped afterwards. `progress` hears how many vectors there are, and
+        will be.
+
+        Raises `Unsupported` for a collection that is truncated already, and `InvalidInput` where there are too few
+        texts, or documents that answer questions are missing.
+        """
+        wanted = Request.of(self.config, collection, texts, embedder, backend, queries, options)
+        binding, ports = None, self._ports(wanted.spec.backend, wanted.spec.embedder)
+        if collection is not None:
+            binding, ports = self[collection]._live()
+        wanted = wanted.at(self.config, binding)
+        gathered = run(wanted.gather(binding, wanted.choose(), progress), ports)
+        measured = wanted.measure(gathered, self._rotation(wanted.connection))
+        bench = measured.bench(self.config, self._runtime)
+        for probe in bench.probes:
+            try:
+                bench.note(probe, run(bench.flow(probe), ports))
+            finally:
+                bench.warn(run(probe.drop(), ports))
+        return measured.report(bench)
 
     def adapter(self, backend: str) -> Adapter:
         """The opened adapter of a backend block."""

@@ -181,9 +181,8 @@ class ForeignBlock(Options):
     verify: StrictBool = Field(default=True, description="Embed a few of its texts and compare, on adopting it.")
 
 
-#: How many candidates a search takes for each result, where the configuration does not say.
-_OVERSAMPLING = {Storage.FLOAT32: 1.0, Storage.FLOAT16: 1.0, Storage.INT8: 2.0, Storage.BINARY: 4.0}
-_FUNNEL_OVERSAMPLING = 4.0
+#: How many candidates a stage of a funnel takes for each one of the next, where the configuration does not say.
+FUNNEL_OVERSAMPLING = 4.0
 
 
 class CollectionBlock(Options):
@@ -281,7 +280,7 @@ class CollectionBlock(Options):
 
     def candidates(self) -> float:
         """How many candidates a search takes for each result that is wanted."""
-        usual = max(_FUNNEL_OVERSAMPLING if self.funnel else 1.0, _OVERSAMPLING[self.storage])
+        usual = max(FUNNEL_OVERSAMPLING if self.funnel else 1.0, self.storage.oversampling)
         return usual if self.oversampling is None else self.oversampling
 
     def layout(self, name: str) -> ForeignLayout | None:

@@ -1,15 +1,8 @@
-"""Fitting a rotation: which vectors it is fitted on, whether they suffice, and what it gains.
-
-A sample is those of all candidates whose keyed hash is smallest: even, the same for the same seed whatever order a
-backend reads in, and gathered in one pass in the memory of the sample alone. It comes in the order of the hashes, so
-any part of it is a sample, too.
-"""
+"""Fitting a rotation: which vectors it is fitted on, whether they suffice, and what it gains."""
 
 from __future__ import annotations
 
-import hashlib
-import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -19,14 +12,11 @@ import numpy as np
 
 from nestvec.artifacts import DEFAULT_SAMPLE
 from nestvec.capabilities import ModelCapabilities
-from nestvec.contract import Batch, Encode, Encoded, Fetch, Group, Scroll
 from nestvec.encoding.matryoshka import nest, normalize, truncate
 from nestvec.encoding.nesting import directions, fit_rotation
 from nestvec.errors import InvalidInput, Unsupported
-from nestvec.flows.base import Binding, Flow, Target, with_target
-from nestvec.flows.documents import tenants as tenants_of
-from nestvec.flows.search import check_texts
-from nestvec.types import DENSE
+from nestvec.flows.base import Binding, Flow
+from nestvec.flows.sampling import Progress, check_sample, require_full, stored_sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,10 +35,6 @@ _TELLING, _MANY = 40, 1_000
 #: them to chance: refused. Axes become stable at a few vectors for each of them: below, there is a warning.
 _LEAST, _AMPLE = 4, 4
 _NEIGHBOURS = 10
-_PAGE, _BLOCK = 1000, 128
-
-#: Hears how many vectors were read or embedded, and how many there will be.
-Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,67 +102,14 @@ def check_nestable(declared: ModelCapabilities) -> None:
         )
 
 
-def check_sample(size: int) -> None:
-    """Raise `InvalidInput` unless this is a number of vectors."""
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise InvalidInput(f"sample must be a whole number of at least 1, not {size!r}")
-
-
-def stored_sample(binding: Binding, size: int, seed: int = 0, progress: Progress | None = None) -> Flow[FloatArray]:
+def sample_to_fit(binding: Binding, size: int, seed: int = 0, progress: Progress | None = None) -> Flow[FloatArray]:
     """Vectors of a full-size collection as they are stored, of all its namespaces: shape (at most `size`, d).
 
     Raises `Unsupported` for a collection that is truncated already.
     """
-    space, model = binding.spec.space, binding.spec.model
     check_sample(size)
-    if space.dimensions < model.dimensions:
-        raise Unsupported(
-            f"collection {binding.spec.name!r} holds {space.dimensions} of {model.dimensions} dimensions: what was cut "
-            f"off is needed to fit a rotation; name a full-size collection, or fit on texts: "
-            f"nestvec nest --embedder {binding.spec.embedder} FILE"
-        )
-
-    def use(target: Target) -> Flow[FloatArray]:
-        tenants: Sequence[str | None] = [None]
-        if binding.spec.namespaces:
-            tenants = yield from tenants_of(binding)
-        smallest = _Smallest(size, seed)
-        for number, tenant in enumerate(tenants):
-            yield from _look(target, tenant, number, smallest)
-        return (yield from _fetched(target, tenants, smallest.sorted(), space.dimensions, progress))
-
-    return (yield from with_target(binding, use))
-
-
-def choose_texts(texts: Iterable[str], size: int, seed: int = 0) -> list[str]:
-    """A sample of the texts, each once. Raises `InvalidInput` for one that can not be embedded."""
-    check_sample(size)
-    smallest, kept = _Smallest(size, seed), dict[str, None]()
-    for text in texts:
-        check_texts([text])
-        if text not in kept and smallest.offer(text, 0):
-            kept[text] = None
-            if len(kept) > 2 * size:
-                kept = dict.fromkeys(text for text, _ in smallest.sorted())
-    return [text for text, _ in smallest.sorted()]
-
-
-def embedded_sample(
-    model: ModelCapabilities, texts: Sequence[str], task: str | None, progress: Progress | None = None
-) -> Flow[FloatArray]:
-    """Full vectors of texts, as many at a time as the embedder takes: shape (texts, d)."""
-    step = model.batch * max(1, model.concurrency)
-    blocks = [np.zeros((0, model.dimensions), np.float32)]
-    for start in range(0, len(texts), step):
-        part = texts[start : start + step]
-        groups = tuple(Group(f"text {text[:40]!r}", text, ((0, len(text)),)) for text in part)
-        reply: Encoded = yield Encode(groups, task, model.dimensions)
-        if reply.failures:
-            raise reply.failures[0].error
-        blocks += [rows for rows in reply.vectors if rows is not None]
-        if progress is not None:
-            progress(start + len(part), len(texts))
-    return np.concatenate(blocks)
+    require_full(binding, "fit a rotation", "nest")
+    return (yield from stored_sample(binding, size, seed, progress)).vectors
 
 
 def different(rows: FloatArray) -> FloatArray:
@@ -192,15 +125,14 @@ def fit(sample: FloatArray) -> Fit:
     the sample does not suffice.
     """
     dimensions = sample.shape[1]
-    least = max(2, dimensions // _LEAST)
+    least = _least(dimensions)
     asking, searched = _held_out(len(sample), least)
     questions, others, rows = np.split(sample, [asking, asking + searched])
-    found = directions(rows) if len(rows) > 1 else 0
-    if found < least:
+    lacking = shortfall(rows)
+    if lacking is not None:
         raise InvalidInput(
-            f"{len(sample):,} different vectors do not suffice to fit a rotation of {dimensions} dimensions: those to "
-            f"fit on ({len(rows):,}) tell {found} directions apart, and a prefix of {least} needs as many; give at "
-            f"least {least + 1:,} different texts, better {_sample_of(_AMPLE * dimensions, least):,}"
+            f"{len(sample):,} different vectors do not suffice to fit a rotation of {dimensions} dimensions: {lacking}"
+            f"; give at least {least + 1:,} different texts, better {_sample_of(_AMPLE * dimensions, least):,}"
         )
     rotation = fit_rotation(rows)
     sizes = sorted({max(1, dimensions // part) for part in (8, 4, 2)} - {dimensions})
@@ -208,6 +140,19 @@ def fit(sample: FloatArray) -> Fit:
     return Fit(
         rotation, len(rows), asking, searched, recall, tuple(_warnings(len(sample), searched, dimensions, least))
     )
+
+
+def shortfall(rows: FloatArray) -> str | None:
+    """Why vectors of shape (n, d) do not suffice to fit a rotation on, in a few words; None: they do."""
+    least = _least(rows.shape[1])
+    found = directions(rows) if len(rows) > 1 else 0
+    if found >= least:
+        return None
+    return f"those to fit on ({len(rows):,}) tell {found} directions apart, and a prefix of {least} needs as many"
+
+
+def _least(dimensions: int) -> int:
+    return max(2, dimensions // _LEAST)
 
 
 def _held_out(sample: int, least: int) -> tuple[int, int]:
@@ -260,65 +205,3 @@ def _nearest(questions: FloatArray, rows: FloatArray) -> NDArray[np.intp]:
     count = min(_NEIGHBOURS, len(rows))
     nearest: NDArray[np.intp] = np.argpartition(-scores, count - 1, axis=1)[:, :count]
     return nearest
-
-
-class _Smallest:
-    """The names with the smallest hashes among all that were offered."""
-
-    def __init__(self, size: int, seed: int) -> None:
-        self._size = size
-        self._salt = str(seed).encode()
-        self._heap: list[tuple[int, str, int]] = []
-
-    def offer(self, name: str, part: int) -> bool:
-        """Whether the name is among them so far. `part` tells equal names of different parts apart."""
-        told = b"%d\0%s" % (part, name.encode("utf-8", "surrogatepass"))
-        digest = hashlib.blake2b(told, digest_size=8, key=self._salt).digest()
-        item = (-int.from_bytes(digest, "big"), name, part)
-        if len(self._heap) < self._size:
-            heapq.heappush(self._heap, item)
-            return True
-        return heapq.heappushpop(self._heap, item) != item
-
-    def sorted(self) -> list[tuple[str, int]]:
-        """Names and parts, in the order of their hashes."""
-        return [(name, part) for _, name, part in sorted(self._heap, reverse=True)]
-
-
-def _look(target: Target, tenant: str | None, number: int, smallest: _Smallest) -> Flow[None]:
-    """Offer all records of a tenant, without reading their vectors."""
-    cursor: str | int | None = None
-    while True:
-        batch: Batch = yield Scroll(
-            target.physical, limit=_PAGE, cursor=cursor, content=False, tenant=tenant, foreign=target.foreign
-        )
-        for record in batch.records:
-            smallest.offer(record.id, number)
-        cursor = batch.cursor
-        if cursor is None:
-            return
-
-
-def _fetched(
-    target: Target,
-    tenants: Sequence[str | None],
-    chosen: Sequence[tuple[str, int]],
-    dimensions: int,
-    progress: Progress | None,
-) -> Flow[FloatArray]:
-    """The vectors of the chosen records, in their order; those that were deleted meanwhile are left out."""
-    found: dict[tuple[str, int], FloatArray] = {}
-    for number, tenant in enumerate(tenants):
-        ids = [name for name, part in chosen if part == number]
-        for start in range(0, len(ids), _BLOCK):
-            block = ids[start : start + _BLOCK]
-            batch: Batch = yield Fetch(
-                target.physical, block, vectors=True, content=False, tenant=tenant, foreign=target.foreign
-            )
-            if batch.vectors is not None:
-                rows = batch.vectors[DENSE]
-                found |= {(record.id, number): row for record, row in zip(batch.records, rows, strict=True)}
-            if progress is not None:
-                progress(len(found), len(chosen))
-    rows_there = [found[key] for key in chosen if key in found]
-    return np.stack(rows_there) if rows_there else np.zeros((0, dimensions), np.float32)

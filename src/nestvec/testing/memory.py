@@ -40,11 +40,11 @@ from nestvec.contract import (
     lookup,
     pick,
 )
+from nestvec.encoding.quantised import approximated, kept
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound
 from nestvec.filters import Filter, matches
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Options
-from nestvec.testing.quantised import approximated, kept
 from nestvec.types import DENSE, Metric, Record, Storage
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Vectors as an engine with quantised storage would keep them: what the memory backend answers approximately from."""
+"""Vectors as an engine with quantised storage would keep them, to measure and to imitate what it costs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,122 @@
+"""What `nestvec dimensions` is asked for: `DimensionsOptions`, and the questions with their labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nestvec.errors import InvalidInput
+
+#: A prefix shorter than this is not measured unless it is asked for.
+_SHORTEST = 16
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Question:
+    """A real question, and the documents that answer it where that is known: id to grade, higher is better.
+
+    `relevant` may be given as ids alone: all of them have grade 1. A document that is not named is irrelevant. Raises
+    `InvalidInput` for what are no ids or grades.
+    """
+
+    text: str
+    relevant: Mapping[str, float]
+
+    def __init__(self, text: str, relevant: Mapping[str, float] | Iterable[str | int] = ()) -> None:
+        if isinstance(relevant, str | bytes) or not isinstance(relevant, Iterable):
+            raise InvalidInput(f"question {text!r:.80}: relevant is a list of document ids, or ids with grades")
+        grades = relevant.items() if isinstance(relevant, Mapping) else ((name, 1.0) for name in relevant)
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "relevant", dict(_graded(text, name, grade) for name, grade in grades))
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionsOptions:
+    """How to measure which size suffices.
+
+    - `k`: neighbours that count.
+    - `keep`: the share of the quality at full size that is wanted; `confidence` of the intervals, from `resamples` of
+      the questions.
+    - `sample`: texts at most; `questions`: at most, held out of them (never more than a tenth) or of the real ones.
+      `seed`: another sample for another number.
+    - `dimensions`: the sizes to measure, besides the full one; default: powers of two.
+    - `expect`: for how many vectors storage is summed up; default: as many as there are.
+    - `rotation`: the fingerprint of an artifact to measure the nested curve with.
+    - `time`: measure the search time of each size; `funnels`: lengths of prefixes, for searches coarse to fine. Both on
+      the backend itself, in a temporary collection.
+    """
+
+    k: int = 10
+    keep: float = 0.99
+    confidence: float = 0.95
+    resamples: int = 1000
+    sample: int = 5000
+    questions: int = 500
+    seed: int = 0
+    dimensions: Sequence[int] = ()
+    expect: int | None = None
+    rotation: str | None = None
+    time: bool = False
+    funnels: Sequence[Sequence[int]] = ()
+
+    def check(self) -> None:
+        """Raise `InvalidInput` for a number that makes no sense."""
+        for name, least in (("k", 1), ("resamples", 1), ("sample", 2), ("questions", 1)):
+            _check_whole(name, getattr(self, name), least)
+        if self.expect is not None:
+            _check_whole("expect", self.expect, 1)
+        _check_share("keep", self.keep, "at most 1", full=True)
+        _check_share("confidence", self.confidence, "below 1", full=False)
+
+    def sizes(self, shortest: int, full: int) -> tuple[int, ...]:
+        """The sizes to measure of vectors of length `full`, ascending. `shortest`: the model's shortest prefix.
+
+        Raises `InvalidInput` for a size that no vector has.
+        """
+        wrong = [size for size in self.dimensions if not _is_whole(size) or not 1 <= size <= full]
+        if wrong:
+            raise InvalidInput(f"dimensions: {wrong[0]!r} can not be measured; the vectors have 1 to {full}")
+        if self.dimensions:
+            return tuple(sorted({*self.dimensions, full}))
+        least = max(_SHORTEST, shortest if shortest < full else 1)
+        powers = (2**exponent for exponent in range(full.bit_length()))
+        return tuple(sorted({size for size in powers if least <= size < full} | {full, min(least, full)}))
+
+    def stages(self, full: int) -> tuple[tuple[int, ...], ...]:
+        """The funnels. Raises `InvalidInput` unless their lengths ascend and are shorter than the vector."""
+        for funnel in self.funnels:
+            lengths = list(funnel) if isinstance(funnel, Sequence) and not isinstance(funnel, str) else []
+            whole = bool(lengths) and all(_is_whole(length) for length in lengths)
+            if not whole or lengths != sorted(set(lengths)) or not 1 <= lengths[0] <= lengths[-1] < full:
+                raise InvalidInput(
+                    f"funnel: {funnel!r} can not be measured; give ascending lengths below {full}, as in 64,256"
+                )
+        return tuple(tuple(funnel) for funnel in self.funnels)
+
+
+def _graded(text: str, name: object, grade: object) -> tuple[str, float]:
+    if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
+        raise InvalidInput(f"question {text!r:.80}: a relevant document is named by its id, not by {name!r:.80}")
+    number = isinstance(grade, int | float) and not isinstance(grade, bool)
+    if not number or not math.isfinite(grade) or grade <= 0:  # type: ignore[operator, arg-type]
+        raise InvalidInput(
+            f"question {text!r:.80}: the grade of {name!r:.80} must be a number above 0, not {grade!r:.80}; leave "
+            f"irrelevant documents out"
+        )
+    return str(name), float(grade)  # type: ignore[arg-type]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not _is_whole(value) or value < least:  # type: ignore[operator]
+        raise InvalidInput(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def _check_share(name: str, value: object, bound: str, *, full: bool) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not (0 < value < 1 or (full and value == 1)):  # type: ignore[operator]
+        raise InvalidInput(f"{name} is a share above 0 and {bound}, as in 0.95; not {value!r}")

@@ -1,0 +1,157 @@
+"""`nestvec dimensions`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nestvec.contract import ListCollections
+from nestvec.dimensions.page import render
+
+from .conftest import SharedMemory, Shell
+
+TEXTS = [
+    f"The {place} of number {number} stands by the {place} road." for number in range(30) for place in ("inn", "mill")
+]
+FEW = ("--k", "3", "--resamples", "50")
+
+
+@pytest.fixture
+def filled(shell: Shell, lines: Callable[..., str]) -> Shell:
+    """`docs` at full size, and the same texts in a file."""
+    shell.edit("dimensions = 32\n", "")
+    assert shell("apply").code == 0
+    shell.file("texts.jsonl", lines(*({"id": f"d{i}", "text": text} for i, text in enumerate(TEXTS))))
+    assert shell("ingest", "docs", str(shell.folder / "texts.jsonl")).code == 0
+    return shell
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The reports that a page was made of."""
+    seen: list[Any] = []
+
+    def rendering(report: Any) -> str:
+        seen.append(report)
+        return render(report)
+
+    monkeypatch.setattr("nestvec.dimensions.page.render", rendering)
+    return seen
+
+
+def test_a_table_the_warnings_and_the_size_to_take(filled: Shell) -> None:
+    run = filled("dimensions", "docs", *FEW, "--expect", "1000000", "--keep", "0.5")
+    assert run.code == 0, run.err
+    assert "recording-v3 with 64 dimensions, cosine, on collection docs:" in run.out
+    assert "54 texts searched with 6 questions" in run.out
+    assert "256 B" in run.out
+    assert "256 MB" in run.out
+    assert "\nRecommended: " in run.out
+    assert "warning: 6 questions do not say much" in run.err
+    assert max(map(len, run.out.splitlines()[:-1])) <= 100
+
+
+def test_json_for_programs(filled: Shell) -> None:
+    run = filled(
+        "dimensions", "docs", *FEW, "--json", "--dimensions", "8,48", "--funnel", "8,32", "--funnel", "16", "--time"
+    )
+    report = run.json
+    assert [point["dimensions"] for point in report["curves"][0]["points"]] == [8, 48, 64]
+    assert [funnel["stages"] for funnel in report["funnels"]] == [[8, 32], [16]]
+    assert report["curves"][0]["points"][0]["search_ms"]["median"] > 0
+    assert (report["collection"], report["k"], report["resamples"]) == ("docs", 3, 50)
+
+
+def test_files_and_real_questions(filled: Shell, lines: Callable[..., str]) -> None:
+    queries = [{"question": f"the inn of number {i}", "relevant": [f"d{2 * i}"]} for i in range(20)]
+    path = filled.file("queries.jsonl", lines(*queries))
+    texts = str(filled.folder / "texts.jsonl")
+    run = filled("dimensions", "--embedder", "words", texts, "--queries", path, *FEW, "--json")
+    assert run.code == 0, run.err
+    assert run.json["collection"] is None
+    assert run.json["sample"]["labelled"] == 20
+    assert run.json["recommendation"]["measure"] == "nDCG@10"
+    shown = filled("dimensions", "--embedder", "words", texts, "--queries", path, *FEW)
+    assert "nDCG@10" in shown.out
+
+
+def test_a_page_of_the_same_figures(filled: Shell, page: list[Any]) -> None:
+    target = filled.folder / "report.html"
+    run = filled("dimensions", "docs", *FEW, "--time", "--funnel", "8,32", "--json", "--html", str(target))
+    assert run.code == 0, run.err
+    written = target.read_text(encoding="utf-8")
+    assert written == render(run.json)
+    assert "do not say much" in written
+    assert json.loads(json.dumps(page)) == [run.json]
+    assert f"page: {target}" in run.err
+
+
+def test_a_page_that_can_not_be_written_is_refused_before_anything_is_measured(filled: Shell, page: list[Any]) -> None:
+    run = filled("dimensions", "docs", "--html", str(filled.folder / "gone" / "report.html"))
+    assert (run.code, page) == (1, [])
+    assert "there is no folder" in run.err
+    assert run.out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("one", "two"),
+        ("docs", "--backend", "store"),
+        ("docs", "--dimensions", "64,x"),
+        ("docs", "--funnel", "a"),
+        ("docs", "--keep", "0"),
+        ("docs", "--keep", "1.5"),
+        ("docs", "--confidence", "1"),
+        ("docs", "--k", "0"),
+        ("docs", "--seed", "-1"),
+    ],
+)
+def test_wrong_usage(shell: Shell, arguments: tuple[str, ...]) -> None:
+    assert shell("dimensions", *arguments).code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("docs", "--dimensions", "65"), "65 can not be measured; the vectors have 1 to 64"),
+        (("docs", "--funnel", "32,8"), "give ascending lengths below 64"),
+        (("docs", "--queries", "gone.txt"), "questions can not be read from gone.txt"),
+        (("dcos",), "did you mean 'docs'"),
+        (("docs", "--rotation", "0" * 16), "was trained for Matryoshka prefixes"),
+        (("--embedder", "wrods", "texts.jsonl"), "did you mean 'words'"),
+        (("--embedder", "words", "gone.jsonl"), "gone.jsonl"),
+        (("docs", "--k", "54"), "too few for 54 neighbours"),
+    ],
+)
+def test_what_is_refused_says_why(filled: Shell, arguments: tuple[str, ...], told: str) -> None:
+    run = filled("dimensions", *arguments)
+    assert run.code == 1
+    assert told in run.err
+    assert "Traceback" not in run.err
+
+
+def test_a_line_that_can_not_be_read_stops_it(filled: Shell) -> None:
+    path = filled.file("broken.jsonl", '{"id": "a", "text": "fine"}\n{"id"\n')
+    run = filled("dimensions", "--embedder", "words", path)
+    assert run.code == 1
+    assert "broken.jsonl:2: " in run.err
+    assert "Nothing was measured." in run.err
+
+
+def test_ctrl_c_leaves_no_temporary_collection(filled: Shell, store: SharedMemory) -> None:
+    before = store.list_collections(ListCollections())
+
+    def interrupt(ids: list[str]) -> None:
+        assert len(store.list_collections(ListCollections())) == len(before) + 1
+        raise KeyboardInterrupt
+
+    store.before_write = interrupt
+    run = filled("dimensions", "docs", *FEW, "--time", "--json")
+    assert run.code == 130
+    assert run.json["error"]["type"] == "Interrupted"
+    assert store.list_collections(ListCollections()) == before
