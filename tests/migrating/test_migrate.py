@@ -194,8 +194,16 @@ def test_shrinking_embeds_nothing_and_leaves_a_note(world: Any) -> None:
         assert (again.way, again.switched) == (None, False)
         assert "nothing to do" in again.reason
     assert "dimensions = 8" in client.migrate("docs").reason
+    # A `previous` of long ago does not say otherwise; one that is just this does.
+    there.before["previous"] = {"purpose": "matching"}
+    assert "dimensions = 8" in there.open().migrate("docs").reason
+    del there.before["previous"]
     assert client.shrink("docs", 4).switched
     assert json.loads(note(client, "supersedes", "docs_3") or "")["dimensions"] == 32
+    there.before["previous"] = {"dimensions": 4, "funnel": []}
+    assert there.open().migrate("docs").way is Way.EMBED
+    del there.before["previous"]
+    whole(there.open(), corpus())
 
 
 def test_a_size_that_the_configuration_says_already_needs_no_note(world: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nestvec.client import Nestvec
-from nestvec.contract import WriteNote
+from nestvec.contract import Create, WriteNote
 from nestvec.errors import (
     BackendRefused,
     BackendUnavailable,
@@ -141,6 +141,33 @@ def client_target(client: Nestvec) -> Any:
     return client["docs"]._binding.target
 
 
+def test_a_name_that_is_taken_is_told_before_anything_is_made(world: Any) -> None:
+    there = world()
+    spec = filled(there)["docs"].spec
+    client = there.open(ELSEWHERE)
+    client.adapter("other").create(Create("docs", spec.vectors, spec.metric, {}, {}))
+    with pytest.raises(
+        CollectionConflict, match=r"backend 'other' already has a collection 'docs' that is not nestvec"
+    ):
+        client.migrate("docs")
+    assert list(client.adapter("other")._collections) == ["docs"]
+
+
+def test_a_pointer_that_is_refused_lets_writers_in_again(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(SHORTER)
+    adapter: Any = client.adapter("store")
+    adapter.point = lambda request: (_ for _ in ()).throw(BackendRefused("no"))
+    with pytest.raises(BackendRefused):
+        client.migrate("docs")
+    assert note(client, gate.NOTE, "docs_1") is None
+    there.open()["docs"].upsert([document("new")])
+    del adapter.point
+    assert client.migrate("docs").brought == 1
+    settled(there, [*corpus(), document("new")], SHORTER)
+
+
 @pytest.mark.parametrize("error", [BackendUnavailable("gone"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
 def test_a_fence_is_lifted_when_the_migration_breaks_off(world: Any, error: BaseException) -> None:
     there = world()
@@ -258,6 +285,25 @@ def test_records_that_nobody_knows_of_stop_the_switch(world: Any) -> None:
     with pytest.raises(CollectionError, match="has 35 records where its documents have 34"):
         client.migrate("docs")
     assert note(client, gate.NOTE, "docs_1") is None
+
+
+def test_a_count_that_lags_is_asked_for_again(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open(SHORTER)
+    adapter: Any = client.adapter("store")
+    count, late = adapter.count, [3]
+
+    def lagging(request: Any) -> int:
+        if request.physical == "docs_2" and late[0]:
+            late[0] -= 1
+            return 0
+        return int(count(request))
+
+    adapter.count = lagging
+    report = client.migrate("docs")
+    assert report.switched
+    assert report.writers_waited == gate.drain(30) + 3 * gate.POLL
 
 
 @pytest.mark.parametrize("spoilt", ["vectors", "text"])

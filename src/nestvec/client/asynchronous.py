@@ -227,52 +227,23 @@ class AsyncNestvec:
         documents: Iterable[Document] = (),
         progress: ProgressCallback | None = None,
     ) -> MigrationReport:
-        """Bring a collection from what it is to what the configuration says, without a pause for readers.
-
-        Another model, task, size, metric, storage, chunking or backend: what is stored is copied, computed or embedded
-        anew (see `Way`) into a new generation, which takes the collection's name when it is complete and verified; for
-        that, writers wait a lease and the time of a last pass. Run it again after an interruption: it goes on. From
-        another backend, or to keep open handles working, the configuration describes what the collection was in
-        `[collections.NAME.previous]`.
-
-        `questions` are asked before and after, to compare what is found; without them, stored documents ask.
-        `documents` give texts where they are not stored; they are all kept in memory. `progress` hears each stage.
-        Documents that can not be brought over are in the report, and then nothing was switched.
-
-        Raises `CollectionNotFound` where there is nothing to migrate, `Unsupported` for an adopted collection and for
-        missing texts, `CollectionConflict` while another migration runs, and `CollectionError` where what was brought
-        over is not what it should be; nothing was switched then.
-        """
-        return await self._live(
-            name, Lifecycle(self.config, self._runtime, name, progress).migrate(questions, documents)
-        )
+        """Bring a collection from what it is to what the configuration says: see `Nestvec.migrate`."""
+        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
+        return await self._take(name, lifecycle.migrate(questions, documents))
 
     async def shrink(
         self, name: str, dimensions: int, *, questions: Sequence[str] = (), progress: ProgressCallback | None = None
     ) -> MigrationReport:
-        """Bring a collection to fewer dimensions, from the stored vectors alone: nothing is embedded.
-
-        Otherwise as `migrate`, with the configuration's other settings. Handles whose configuration still says the
-        longer vectors follow; write the new size into it afterwards. Raises `Unsupported` for a size that the model
-        has no prefixes of, and where more than the size differs so that texts would have to be embedded.
-        """
-        return await self._live(
-            name, Lifecycle(self.config, self._runtime, name, progress).shrink(dimensions, questions)
-        )
+        """Bring a collection to fewer dimensions, from the stored vectors alone: see `Nestvec.shrink`."""
+        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
+        return await self._take(name, lifecycle.shrink(dimensions, questions))
 
     async def rollback(
         self, name: str, *, discard: bool = False, progress: ProgressCallback | None = None
     ) -> MigrationReport:
-        """Go back to the generation that the collection was migrated or shrunk from.
-
-        What was written, changed and deleted since is brought over, embedded where the vectors differ; with `discard`
-        it is left behind. Once back, `migrate` (or `shrink`) goes forward again, with what was written meanwhile.
-
-        Raises `Unsupported` where no migration made the collection, or where an embedder for what was written since is
-        not in the configuration, and `CollectionNotFound` where the earlier generation was cleaned up.
-        """
+        """Go back to the generation that the collection was migrated or shrunk from: see `Nestvec.rollback`."""
         lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return await self._live(name, lifecycle.rollback(discard=discard))
+        return await self._take(name, lifecycle.rollback(discard=discard))
 
     async def dimensions(
         self,
@@ -345,7 +316,7 @@ class AsyncNestvec:
                 self._in_flight.give(keys)
                 self._given_back.notify_all()
 
-    async def _live(self, name: str, steps: Steps) -> MigrationReport:
+    async def _take(self, name: str, steps: Steps) -> MigrationReport:
         """Take the steps of a migration; afterwards, this client's handles look again where their collections are."""
         try:
             return await run(steps, AsyncSteps(self))

@@ -114,11 +114,11 @@ class Lifecycle:
         wanted = self.spec
         live, found, ended = yield from self._look(wanted)
         different = find.differences(wanted, live, self._binding(wanted).capabilities)
-        if different.rebuild and self.previous is None and live.place.backend == wanted.backend:
-            stored = find.stored_of(live)
-            shrunk = yield On(wanted.backend, shrunk_spec(wanted, stored, live.place.physical), wanted)
+        if different.rebuild:
+            shrunk = yield from self._shrunk(wanted, live)
             if shrunk is not None:
-                return self._nothing(live, f"nothing to do: it {advice(wanted, stored)}")
+                find.require_free(live, found, None)
+                return self._nothing(live, f"nothing to do: it {shrunk}")
         if not different.rebuild:
             find.require_free(live, found, None)
             return (yield from self._already(live, ended, in_place=different.in_place))
@@ -206,6 +206,17 @@ class Lifecycle:
                 f"collection {self.name!r} came from {place}, and the configuration has no [backends.{place.backend}]: "
                 f"put that block back"
             )
+
+    def _shrunk(self, wanted: CollectionSpec, live: Generation) -> Generator[Step, Any, str | None]:
+        """What to write into the configuration if the live generation is what it says, shrunk.
+
+        Unless it says, too, that the collection was just that before: then it is to be migrated from there.
+        """
+        stored, before = find.stored_of(live), self.previous
+        if live.place.backend != wanted.backend or (before is not None and before.space == stored.space):
+            return None
+        shrunk = yield On(wanted.backend, shrunk_spec(wanted, stored, live.place.physical), wanted)
+        return None if shrunk is None else advice(wanted, stored)
 
     # ------------------------------------------------------------------ going
 

@@ -244,7 +244,7 @@ class Nestvec:
         over is not what it should be; nothing was switched then.
         """
         lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return self._live(name, lifecycle.migrate(questions, documents))
+        return self._take(name, lifecycle.migrate(questions, documents))
 
     def shrink(
         self, name: str, dimensions: int, *, questions: Sequence[str] = (), progress: ProgressCallback | None = None
@@ -256,7 +256,7 @@ class Nestvec:
         has no prefixes of, and where more than the size differs so that texts would have to be embedded.
         """
         lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return self._live(name, lifecycle.shrink(dimensions, questions))
+        return self._take(name, lifecycle.shrink(dimensions, questions))
 
     def rollback(
         self, name: str, *, discard: bool = False, progress: ProgressCallback | None = None
@@ -270,7 +270,7 @@ class Nestvec:
         not in the configuration, and `CollectionNotFound` where the earlier generation was cleaned up.
         """
         lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return self._live(name, lifecycle.rollback(discard=discard))
+        return self._take(name, lifecycle.rollback(discard=discard))
 
     def dimensions(
         self,
@@ -353,7 +353,7 @@ class Nestvec:
                 self._in_flight.give(keys)
                 self._given_back.notify_all()
 
-    def _live(self, name: str, steps: Steps) -> MigrationReport:
+    def _take(self, name: str, steps: Steps) -> MigrationReport:
         """Take the steps of a migration; afterwards, this client's handles look again where their collections are."""
         try:
             return run(steps, SyncSteps(self))

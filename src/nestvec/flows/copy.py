@@ -80,8 +80,12 @@ class CopyProgress:
 
 
 def at(side: Side, flow: Flow[T]) -> PairFlow[T]:
-    """Let all requests of a flow go to one side."""
-    return relayed(flow, partial(At, side))
+    """Let all requests of a flow go to one side, but for those that say themselves where they go."""
+    return relayed(flow, partial(_to, side))
+
+
+def _to(side: Side, request: Request | At) -> At:
+    return request if isinstance(request, At) else At(side, request)
 
 
 def copy(

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from nestvec.contract import Batch, Count, Event, Scroll
 from nestvec.errors import Unsupported
-from nestvec.flows.base import Binding, Emit, bind
+from nestvec.flows.base import Binding, Emit, Wait, bind
 from nestvec.flows.copy import At, PairFlow, at, carry_canaries
 from nestvec.flows.documents import heads_only
-from nestvec.flows.gate import POLL, drain
+from nestvec.flows.gate import POLL, drain, raise_fence, read_gate
 from nestvec.flows.migrate import switch as switching
 from nestvec.flows.migrate.passes import BLOCK, Crossing, Progress, Tally, run_pass
 from nestvec.flows.migrate.places import write_journal
 from nestvec.flows.migrate.report import MigrationProgress, MigrationReport, Stage
 from nestvec.flows.migrate.routes import Route, Transform, Way
-from nestvec.flows.migrate.shadow import Shadow, prepare
+from nestvec.flows.migrate.shadow import Shadow, guarded, prepare
 from nestvec.flows.migrate.switch import Hold
 from nestvec.flows.migrate.verify import compare, overlap, require_count, twins
 from nestvec.parity.note import Canaries
@@ -113,8 +113,10 @@ def migrate(job: Job) -> PairFlow[MigrationReport]:
     """
     begun = job.source.clock()
     yield from _require_texts(job)
+    yield from _take_over(job)
     stored = (yield from at("source", bind(job.source))).stored
     shadow = yield from at("target", prepare(job.target, job.origin, stored, job.chosen, job.notes, back=job.back))
+    shadow = replace(shadow, binding=guarded(shadow, job.source, lambda: job.hold.gates))
     crossing = _crossing(job, shadow)
     if job.leaves or not job.embeds:
         done = yield from _nothing(job, crossing)
@@ -137,6 +139,21 @@ def _require_texts(job: Job) -> PairFlow[None]:
             f"to be embedded, and they are not stored (store_text = false). Give the files that they came from "
             f"(nestvec migrate {spec.name} --from PATH, or documents=…). Nothing was changed"
         )
+
+
+def _take_over(job: Job) -> PairFlow[None]:
+    """End a fence or a switch that an earlier run of this migration left, and wait: that run may not be dead."""
+    journal = job.chosen.journal if job.chosen is not None else None
+    wall = job.source.wall()
+    held = yield from at("source", read_gate(job.origin.physical))
+    if journal is None or held is None or held.by != journal.id or not held.holds_up(wall):
+        return
+    wait = drain(job.source.lease)
+    job.tell(
+        Stage.COPYING, f"an earlier run broke off while writers waited: going on in {wait:.0f} seconds, if it is over"
+    )
+    yield from at("source", raise_fence(job.source.wall, job.origin.physical, journal.id, 0.0))
+    yield At("source", Wait(wait))
 
 
 def _crossing(job: Job, shadow: Shadow) -> Crossing:

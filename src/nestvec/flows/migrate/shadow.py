@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nestvec.contract import Create, ListCollections, WriteNote
+from nestvec.contract import Create, Describe, ListCollections, Resolve, WriteNote
+from nestvec.errors import CollectionConflict
 from nestvec.flows.base import Binding, Flow, Target
-from nestvec.flows.gate import Place, State
+from nestvec.flows.copy import at
+from nestvec.flows.gate import Gate, Place, State, read_gate
 from nestvec.flows.migrate.places import SHADOW, Generation, Journal, Standing, write_journal
 from nestvec.flows.migrate.report import Stage
 from nestvec.specs import StoredCollection
@@ -40,6 +42,43 @@ def pinned(binding: Binding, physical: str, stored: StoredCollection) -> Binding
     return replace(binding, target=Target(physical, stored, math.inf), standing=None)
 
 
+def guarded(shadow: Shadow, source: Binding, held_by_us: Callable[[], tuple[Gate, ...]]) -> Binding:
+    """Its binding, for passes: it holds for a lease, and then again if nobody else switches to it, or has done so.
+
+    Another process may go on with the same migration. Whoever switches raises a fence and waits longer than a lease;
+    so nobody brings anything over any more when what he writes to is in use.
+    """
+    binding = shadow.binding
+    target = binding.target
+    assert target is not None  # noqa: S101 - it is pinned
+
+    def look() -> Flow[Target]:
+        asked_at, wall = binding.clock(), binding.wall()
+        yield from _require_ours(shadow, source, held_by_us(), wall)
+        return replace(target, until=asked_at + binding.lease)
+
+    return replace(binding, target=None, look=look)
+
+
+def _require_ours(shadow: Shadow, source: Binding, ours: tuple[Gate, ...], wall: float) -> Flow[None]:
+    """Raise `CollectionConflict` where another process holds the source's gate, or the shadow is live."""
+    origin = source.target
+    assert origin is not None  # noqa: S101 - it is pinned
+    held: Gate | None = yield from at("source", read_gate(origin.physical))  # type: ignore[misc]  # says where it goes
+    pointed: str | None = yield Resolve(shadow.binding.pointer)
+    live = pointed == shadow.physical and not _moved((yield from read_gate(shadow.physical)))
+    if live or (held is not None and held not in ours and held.holds_up(wall)):
+        raise CollectionConflict(
+            f"collection {source.spec.name!r} is being switched to {shadow.place}, or to another place, by another "
+            f"process: two migrations of one collection can not run at once. This one stops, and has switched nothing; "
+            f"run it again when the other one has ended"
+        )
+
+
+def _moved(gate: Gate | None) -> bool:
+    return gate is not None and gate.state is State.MOVED
+
+
 def prepare(
     wanted: Binding,
     source: Place,
@@ -49,7 +88,11 @@ def prepare(
     *,
     back: bool = False,
 ) -> Flow[Shadow]:
-    """Make the next generation, or go on with the one that was chosen. `stored` is what the source's record says."""
+    """Make the next generation, or go on with the one that was chosen. `stored` is what the source's record says.
+
+    Raises `CollectionConflict` where the backend could not let the collection's name lead to it.
+    """
+    yield from _require_name(wanted)
     if chosen is None or chosen.standing is Standing.SHADOW:
         number = chosen.number if chosen is not None else (yield from _next(wanted))
         shadow = yield from _make(wanted, number, source, stored, chosen.journal if chosen is not None else None)
@@ -58,6 +101,17 @@ def prepare(
     for name, text in notes.items():
         yield WriteNote(shadow.physical, name, text)
     return shadow
+
+
+def _require_name(wanted: Binding) -> Flow[None]:
+    """Before anything is brought over in vain: does a collection of somebody else's have the name?"""
+    pointed: str | None = yield Resolve(wanted.pointer)
+    if pointed is None and (yield Describe(wanted.pointer)) is not None:
+        raise CollectionConflict(
+            f"backend {wanted.spec.backend!r} already has a collection {wanted.pointer!r} that is not nestvec's, so "
+            f"{wanted.spec.name!r} can not go there; rename or drop that one, or choose another backend. Nothing was "
+            f"changed"
+        )
 
 
 def _next(wanted: Binding) -> Flow[int]:
@@ -93,8 +147,7 @@ def _reuse(wanted: Binding, source: Place, chosen: Generation, *, back: bool) ->
     if journal is None or journal.source != source or journal.stage is Stage.DONE:
         journal = yield from _begin(wanted, physical, source, back=back)
     stored = StoredCollection.read(chosen.info.record, physical)
-    closed = chosen.gate is not None and chosen.gate.state is State.MOVED
-    return Shadow(chosen.place, pinned(wanted, physical, stored), journal, used=True, closed=closed)
+    return Shadow(chosen.place, pinned(wanted, physical, stored), journal, used=True, closed=_moved(chosen.gate))
 
 
 def _begin(wanted: Binding, physical: str, source: Place, *, back: bool = False) -> Flow[Journal]:

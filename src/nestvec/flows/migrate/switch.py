@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.contract import Describe, Point, Update
-from nestvec.errors import CollectionError
+from nestvec.errors import BackendDenied, BackendRefused, CollectionError
 from nestvec.flows import gate as gates
 from nestvec.flows.base import Binding, Flow, Wait
 from nestvec.flows.copy import At, PairFlow, at
@@ -99,7 +99,11 @@ def _point(shadow: Shadow, hold: Hold) -> PairFlow[None]:
     hold.pointing = True
     if shadow.closed:
         yield from at("target", gates.reopen(shadow.physical))
-    yield At("target", Point(shadow.binding.pointer, shadow.physical))
+    try:
+        yield At("target", Point(shadow.binding.pointer, shadow.physical))
+    except (BackendRefused, BackendDenied):
+        hold.pointing = shadow.closed  # the pointer is where it was; but an opened gate may have let somebody in
+        raise
 
 
 def finish(origin: Place, place: Place, target: Binding, journal: Journal) -> PairFlow[None]:

@@ -15,7 +15,8 @@ import numpy as np
 
 from nestvec.contract import Count
 from nestvec.errors import CollectionError
-from nestvec.flows.base import Binding, Flow, bind
+from nestvec.flows import gate as gates
+from nestvec.flows.base import Binding, Flow, Wait, bind
 from nestvec.flows.copy import PairFlow, at, compare_vectors
 from nestvec.flows.documents import text_of, whole
 from nestvec.flows.layout import Head, restored
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 #: How many neighbours are compared.
 NEAREST = 10
+#: How often it is counted before a count is believed to be wrong, `gates.POLL` seconds apart.
+_LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,18 @@ class Twin:
 
 
 def require_count(binding: Binding, wanted: int) -> Flow[None]:
-    """Raise `CollectionError` unless the generation has exactly so many records."""
+    """Raise `CollectionError` unless the generation has exactly so many records. Some backends' counts lag behind."""
     place = yield from bind(binding)
-    found: int = yield Count(place.physical)
-    if found != wanted:
-        raise CollectionError(
-            f"the new generation {place.physical!r} of collection {binding.spec.name!r} has {found} records where its "
-            f"documents have {wanted}: somebody else writes to it, or the backend lost some. Nothing was switched; run "
-            f"it again"
-        )
+    for _ in range(_LOOKS):
+        found: int = yield Count(place.physical)
+        if found == wanted:
+            return
+        yield Wait(gates.POLL)
+    raise CollectionError(
+        f"the new generation {place.physical!r} of collection {binding.spec.name!r} has {found} records where its "
+        f"documents have {wanted}: somebody else writes to it, or the backend lost some. Nothing was switched; run "
+        f"it again"
+    )
 
 
 def twins(job: Crossing, sample: Sequence[Picked]) -> PairFlow[list[Twin]]:
