@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from nestvec.filters import F
     from nestvec.flows.apply import Change, Status
     from nestvec.flows.copy import CopyProgress, CopyReport
+    from nestvec.flows.gate import Place
+    from nestvec.flows.migrate.places import Standing
+    from nestvec.flows.migrate.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
+    from nestvec.flows.migrate.routes import Way
+    from nestvec.flows.migrate.tidy import GenerationStatus, Removal
     from nestvec.flows.nest import NestReport, PrefixRecall
     from nestvec.flows.scroll import Cursor, Matrix, Page
     from nestvec.parity.agreement import Agreement
@@ -62,22 +67,31 @@ __all__ = [
     "F",
     "FailedDocument",
     "FunnelReport",
+    "GenerationStatus",
     "Hit",
     "Interval",
     "Matrix",
+    "MigrationPlan",
+    "MigrationProgress",
+    "MigrationReport",
     "NestReport",
     "Nestvec",
     "NestvecError",
+    "Overlap",
     "Page",
+    "Place",
     "PrefixRecall",
     "Question",
     "Recommendation",
     "Record",
+    "Removal",
     "Report",
     "SearchTimes",
+    "Standing",
     "Status",
     "TaskPair",
     "Usage",
+    "Way",
     "acollection",
     "aconnect",
     "collection",
@@ -90,6 +104,10 @@ _HOME = {
     **dict.fromkeys(("Document", "FailedDocument", "Hit", "Record", "Report", "Usage"), "nestvec.types"),
     **dict.fromkeys(("Change", "Status"), "nestvec.flows.apply"),
     **dict.fromkeys(("CopyProgress", "CopyReport"), "nestvec.flows.copy"),
+    **dict.fromkeys(
+        ("MigrationPlan", "MigrationProgress", "MigrationReport", "Overlap"), "nestvec.flows.migrate.report"
+    ),
+    **dict.fromkeys(("GenerationStatus", "Removal"), "nestvec.flows.migrate.tidy"),
     **dict.fromkeys(("NestReport", "PrefixRecall"), "nestvec.flows.nest"),
     **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec.flows.scroll"),
     "Agreement": "nestvec.parity.agreement",
@@ -101,8 +119,11 @@ _HOME = {
     "Interval": "nestvec.dimensions.bootstrap",
     "Recommendation": "nestvec.dimensions.recommend",
     "EmbeddingSpace": "nestvec.spaces",
+    "Place": "nestvec.flows.gate",
+    "Way": "nestvec.flows.migrate.routes",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
+    "Standing": "nestvec.flows.migrate.places",
     "TaskPair": "nestvec.capabilities",
 }
 

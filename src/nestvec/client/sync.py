@@ -24,13 +24,21 @@ from nestvec.client.base import (
     wrapping,
 )
 from nestvec.client.dimensions import Request
+from nestvec.client.generations import asked_of, at_hand, backends_of, own_names, sides_of
+from nestvec.client.lifecycle import Lifecycle, Steps
+from nestvec.client.steps import SyncSteps
 from nestvec.client.sync_collection import Collection
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, Embedder
 from nestvec.drivers.sync import PairPorts, Ports, run
+from nestvec.encoding.nested import own_rotation
 from nestvec.flows import pending
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
+from nestvec.flows.migrate.estimate import estimate
+from nestvec.flows.migrate.report import MigrationPlan, MigrationReport, ProgressCallback
+from nestvec.flows.migrate.scenes import Sides
+from nestvec.flows.migrate.tidy import GenerationStatus, Removal, cleanup, statuses
 from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
 from nestvec.flows.sampling import choose_texts, embedded_sample
 
@@ -171,6 +179,99 @@ class Nestvec:
         flow = embedded_sample(wanted.raw, choose_texts(texts or (), sample, seed), wanted.task, progress)
         return wanted.keep(run(flow, replace(self._ports(None, wanted.connection.name), model=wanted.raw)), None)
 
+    def plan_migration(self, name: str, *, documents: Iterable[Document] = ()) -> MigrationPlan:
+        """What a migration of a collection to what the configuration says would do and cost. Nothing is changed.
+
+        Reads a sample of the stored texts to estimate tokens; no embedder is asked for vectors. `documents` have the
+        texts where they are not stored. Raises `CollectionNotFound` where there is nothing to migrate, and
+        `CollectionConflict` where namespaces would come or go.
+        """
+        sides = sides_of(self.config, name, self._runtime)
+        embedder = sides.wanted.spec.embedder
+        opened = self.embedder(embedder) if at_hand(self.config.embedders[embedder]) else None
+        asked = asked_of(self.config, sides, opened, documents)
+        return run(estimate(asked), self._pair(sides))
+
+    def generations(self, *names: str) -> list[GenerationStatus]:
+        """All generations of the collections (or the named ones): on their backends, and on those where they were."""
+        every = [sides_of(self.config, name, self._runtime) for name in own_names(self.config, names)]
+        return [each for sides in every for each in run(statuses(sides), self._pair(sides))]
+
+    def cleanup(
+        self,
+        name: str,
+        *,
+        generation: int | None = None,
+        among: Iterable[GenerationStatus] | None = None,
+        dry: bool = False,
+    ) -> list[Removal]:
+        """Remove what migrations left of a collection: generations that are retired, and what was broken off.
+
+        With `generation`, that one alone, even if a migration would go on with it. With `among`, no others than these:
+        those that somebody agreed to. With `dry`, nothing is removed.
+        Afterwards there is no way back to a generation that is gone. The live one is never removed, nor one that was
+        left less than a lease ago: it is named with the reason.
+
+        Raises `CollectionNotFound` where no generation is live, `InvalidInput` for a generation that there is not, and
+        `CollectionConflict` for the live one, or while a migration switches.
+        """
+        sides = sides_of(self.config, name, self._runtime)
+        flow = cleanup(sides, self._runtime.wall, number=generation, among=among, dry=dry)
+        return run(flow, self._pair(sides))
+
+    def migrate(
+        self,
+        name: str,
+        *,
+        questions: Sequence[str] = (),
+        documents: Iterable[Document] = (),
+        progress: ProgressCallback | None = None,
+    ) -> MigrationReport:
+        """Bring a collection from what it is to what the configuration says, without a pause for readers.
+
+        Another model, task, size, metric, storage, chunking or backend: what is stored is copied, computed or embedded
+        anew (see `Way`) into a new generation, which takes the collection's name when it is complete and verified; for
+        that, writers wait a lease and the time of a last pass. Run it again after an interruption: it goes on. From
+        another backend, or to keep open handles working, the configuration describes what the collection was in
+        `[collections.NAME.previous]`.
+
+        `questions` are asked before and after, to compare what is found; without them, stored documents ask.
+        `documents` give texts where they are not stored; they are all kept in memory. `progress` hears each stage.
+        Documents that can not be brought over are in the report, and then nothing was switched.
+
+        Raises `CollectionNotFound` where there is nothing to migrate, `Unsupported` for an adopted collection and for
+        missing texts, `CollectionConflict` while another migration runs, and `CollectionError` where what was brought
+        over is not what it should be; nothing was switched then.
+        """
+        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
+        return self._take(name, lifecycle.migrate(questions, documents))
+
+    def shrink(
+        self, name: str, dimensions: int, *, questions: Sequence[str] = (), progress: ProgressCallback | None = None
+    ) -> MigrationReport:
+        """Bring a collection to fewer dimensions, from the stored vectors alone: nothing is embedded.
+
+        Otherwise as `migrate`, with the configuration's other settings. Handles whose configuration still says the
+        longer vectors follow; write the new size into it afterwards. Raises `Unsupported` for a size that the model
+        has no prefixes of, and where more than the size differs so that texts would have to be embedded.
+        """
+        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
+        return self._take(name, lifecycle.shrink(dimensions, questions))
+
+    def rollback(
+        self, name: str, *, discard: bool = False, progress: ProgressCallback | None = None
+    ) -> MigrationReport:
+        """Go back to the generation that the collection was migrated or shrunk from.
+
+        What was written, changed and deleted since is brought over, embedded where the vectors differ; with `discard`
+        it is left behind. Once back, `migrate` (or `shrink`) goes forward again, with what was written meanwhile.
+
+        Raises `Unsupported` where no migration made the collection, or where an embedder for what was written since is
+        not in the configuration, and `CollectionNotFound` where the earlier generation was cleaned up.
+        """
+        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
+        return self._take(name, lifecycle.rollback(discard=discard))
+
     def dimensions(
         self,
         collection: str | None = None,
@@ -252,11 +353,23 @@ class Nestvec:
                 self._in_flight.give(keys)
                 self._given_back.notify_all()
 
+    def _take(self, name: str, steps: Steps) -> MigrationReport:
+        """Take the steps of a migration; afterwards, this client's handles look again where their collections are."""
+        try:
+            return run(steps, SyncSteps(self))
+        finally:
+            if name in self._collections:
+                self._collections[name]._among.forget()
+
     def _rotation(self, connection: Connection[Any]) -> FloatArray | None:
         """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""
         if connection.nesting is not None:
             return connection.nesting.artifact.load()
-        return self.embedder(connection.name).rotation() if connection.declared.rotation else None
+        return own_rotation(self.embedder(connection.name)) if connection.declared.rotation else None
+
+    def _pair(self, sides: Sides) -> PairPorts:
+        source, target = (self._ports(backend, sides.wanted.spec.embedder) for backend in backends_of(sides))
+        return PairPorts(source, target)
 
     def _ports(self, backend: str | None, embedder: str) -> Ports:
         return Ports(

@@ -121,6 +121,8 @@ class Binding:
     wall: Callable[[], float] = time.time
     target: Target | None = field(default=None, repr=False)
     standing: Standing | None = field(default=None, repr=False)
+    #: How the target is looked up, where not by its pointer: for whoever migrates.
+    look: Callable[[], Flow[Target]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def pointer(self) -> str:
@@ -183,6 +185,9 @@ REFUSALS = (CollectionNotFound, CollectionMoved, CollectionConflict, SpaceMismat
 
 def renew(binding: Binding) -> Flow[Target]:
     """Look the target up, whatever is known of it. Raises as `bind` does, and marks what it raises (`unbound`)."""
+    if binding.look is not None:
+        binding.target = yield from binding.look()
+        return binding.target
     try:
         return (yield from _renew(binding))
     except REFUSALS as error:

@@ -80,8 +80,12 @@ class CopyProgress:
 
 
 def at(side: Side, flow: Flow[T]) -> PairFlow[T]:
-    """Let all requests of a flow go to one side."""
-    return relayed(flow, partial(At, side))
+    """Let all requests of a flow go to one side, but for those that say themselves where they go."""
+    return relayed(flow, partial(_to, side))
+
+
+def _to(side: Side, request: Request | At) -> At:
+    return request if isinstance(request, At) else At(side, request)
 
 
 def copy(
@@ -97,7 +101,7 @@ def copy(
     Of a collection with namespaces, one namespace is copied; or without `tenant` all of them, one after the other.
     """
     total = yield from _open(source, target, tenant)
-    yield from _carry_canaries(source, target)
+    yield from carry_canaries(source, target)
     tenants: Sequence[str | None] = [tenant]
     every = source.spec.namespaces and tenant is None
     if every:
@@ -159,13 +163,20 @@ def _open(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]
     return total
 
 
-def _carry_canaries(source: Binding, target: Binding) -> PairFlow[None]:
-    """Let the target's note say which host its vectors come from. Raises `HostMismatch` where two hosts disagree."""
+def carry_canaries(
+    source: Binding, target: Binding, convert: Callable[[Canaries], Canaries] | None = None
+) -> PairFlow[None]:
+    """Let the target's note say which host its vectors come from. Raises `HostMismatch` where two hosts disagree.
+
+    `convert` makes of the source's canaries what was made of its vectors.
+    """
     origin = yield from at("source", bind(source))
     place = yield from at("target", bind(target))
     carried = yield from at("source", read_canaries(source.spec, origin))
     if carried is None:
         return
+    if convert is not None:
+        carried = convert(carried)
     there = yield from at("target", canaries_to_keep(target.spec, place))
     if there is not None and there.vouches_for(carried.host):
         return
@@ -318,10 +329,11 @@ def _compare(spec: CollectionSpec, page: Batch, copied: Batch, *, exact: bool) -
         if other is None or restored(other, spec.fields) != restored(record, spec.fields):
             raise CollectionError(f"{subject} differs in its copy in {spec.name!r}; copy again, and report it")
         for name, matrix in vectors.items():
-            _compare_vectors(spec, subject, matrix[i], copied.vectors[name][rows[record.id]], exact=exact)
+            compare_vectors(spec, subject, matrix[i], copied.vectors[name][rows[record.id]], exact=exact)
 
 
-def _compare_vectors(spec: CollectionSpec, subject: str, one: FloatArray, two: FloatArray, *, exact: bool) -> None:
+def compare_vectors(spec: CollectionSpec, subject: str, one: FloatArray, two: FloatArray, *, exact: bool) -> None:
+    """Raise `CollectionError` unless the second vector is the first as the collection may keep it; both of one size."""
     halved = spec.storage is Storage.FLOAT16
     if exact and not halved and not np.array_equal(one, two):
         raise CollectionError(f"the vector of {subject} is not bit for bit the same in its copy in {spec.name!r}")

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from nestvec.types import Field, FloatArray
 
 Phase: TypeAlias = Literal["documents", "changes", "last changes"]
-#: Records of bookkeeping read at once; documents brought over at once; documents looked at more closely at the end.
+#: Records read at once; documents removed, and at least embedded, at once; documents looked at more closely at the end.
 PAGE, BLOCK, SAMPLE = 1000, 64, 32
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a pass is: records of the source seen, of so many, and documents brought over in it."""
+    """How far a pass is: records of the documents seen, of so many in the source, and documents brought over in it."""
 
     phase: Phase
     seen: int
@@ -61,6 +61,8 @@ class Crossing:
     progress: Callable[[Progress], object] | None = None
     #: Bring nothing over; only count what differs.
     dry: bool = False
+    #: The target was in use before: what it holds in other chunks than it would get now is left as it is.
+    used: bool = False
 
 
 Picked: TypeAlias = tuple[str, str | None, str]
@@ -124,24 +126,30 @@ def _tenants(job: Crossing) -> PairFlow[Sequence[str | None]]:
 
 
 def _forward(job: Crossing, tenant: str | None, phase: Phase, *, read: int, total: int) -> PairFlow[tuple[Tally, int]]:
-    """Bring over what differs; returns that, and how many records of the source were read by now."""
+    """Bring over what differs; returns that, and how many records the documents have that were seen by now."""
     origin = yield from at("source", bind(job.source))
     tally = Tally()
     cursor: str | int | None = None
+
+    def tell(chunks: int, brought: int) -> None:
+        if job.progress is not None:
+            job.progress(Progress(phase, min(read + chunks, total), total, tally.brought + brought))
+
     while True:
         batch: Batch = yield At("source", Scroll(origin.physical, None, PAGE, cursor, content=False, tenant=tenant))
         heads = {r.document_id: Head.of(r) for r in batch.records if r.system.get("chunk") == 0}
-        read += len(batch.records)
         for block in _blocks(list(heads), PAGE // 4):
-            tally += yield from _compare(job, {key: heads[key] for key in block}, tenant)
-            if job.progress is not None:
-                job.progress(Progress(phase, min(read, total), total, tally.brought))
+            tally += yield from _compare(job, {key: heads[key] for key in block}, tenant, tell)
+            read += sum(heads[key].chunks for key in block)
+            tell(0, 0)
         cursor = batch.cursor
         if cursor is None:
             return tally, read
 
 
-def _compare(job: Crossing, heads: Mapping[str, Head], tenant: str | None) -> PairFlow[Tally]:
+def _compare(
+    job: Crossing, heads: Mapping[str, Head], tenant: str | None, tell: Callable[[int, int], None]
+) -> PairFlow[Tally]:
     """Look up what the target has of these documents, and bring over those that differ."""
     place = yield from at("target", bind(job.target))
     states = yield from at("target", read_states(place, list(heads), tenant))
@@ -156,15 +164,34 @@ def _compare(job: Crossing, heads: Mapping[str, Head], tenant: str | None) -> Pa
     littered = {key: states[key] for key in same if states[key].debris}
     if littered:
         yield from at("target", sweep(job.target, place, littered, tenant))
-    for block in _blocks(differing, BLOCK):
+    chunks = kept
+    for block in _portions(job, {key: heads[key].chunks for key in differing}):
         tally += yield from _bring(job, block, tenant)
+        chunks += sum(heads[key].chunks for key in block)
+        tell(chunks, tally.brought)
     return tally
+
+
+def _portions(job: Crossing, sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Documents to be brought over at once: as many chunks as are embedded at once, or are a page; one at least."""
+    model = job.target.spec.model
+    most = max(BLOCK, model.batch * model.concurrency) if job.way is Way.EMBED else PAGE
+    portion: list[str] = []
+    for key, size in sizes.items():
+        if portion and sum(sizes[each] for each in portion) + size > most:
+            yield portion
+            portion = []
+        portion.append(key)
+    if portion:
+        yield portion
 
 
 def _same(job: Crossing, head: Head, state: State) -> bool:
     there = state.sound
     if there is None:
         return False
+    if job.used:
+        return (head.document_hash, head.metadata_hash) == (there.document_hash, there.metadata_hash)
     if job.way is not Way.EMBED:
         return there.version == head.version
     known = (head.document_hash, head.metadata_hash, job.target.spec.layout)
@@ -188,15 +215,15 @@ def _bring(job: Crossing, keys: Sequence[str], tenant: str | None) -> PairFlow[T
         first = yield from _bring(job, keys[:half], tenant)
         return first + (yield from _bring(job, keys[half:], tenant))
     bring = _embed if job.way is Way.EMBED else _place
-    return (yield from at("target", _quietly(bring(job, found, tenant))))
+    return (yield from at("target", quietly(bring(job, found, tenant))))
 
 
-def _quietly(flow: Flow[T]) -> Flow[T]:
-    """Without the events of single documents: to listeners, nothing was written to or deleted from the collection."""
+def quietly(flow: Flow[T]) -> Flow[T]:
+    """Without the events of single documents and searches: to listeners, nothing was done to the collection."""
     try:
         request = next(flow)
         while True:
-            if isinstance(request, Emit) and request.event.name.startswith("document_"):
+            if isinstance(request, Emit) and request.event.name.startswith(("document_", "search_")):
                 request = flow.send(None)
                 continue
             try:
@@ -334,7 +361,7 @@ def _backward(job: Crossing, tenant: str | None) -> PairFlow[Tally]:
         reason = "it was deleted, and the other generation still has it"
         return Tally(failed=tuple(FailedDocument(key, f"document {key!r:.80}: {reason}") for key in gone))
     for block in _blocks(gone, BLOCK):
-        yield from at("target", _quietly(delete(job.target, block, tenant)))
+        yield from at("target", quietly(delete(job.target, block, tenant)))
     return Tally(deleted=len(gone))
 
 

@@ -34,7 +34,8 @@ class Standing(StrEnum):
 class Journal:
     """The note of a generation that a migration makes, or made: where it comes from, and how far it is.
 
-    `left` is when the pointer left the place that it comes from (seconds since 1970), once it has.
+    `left` is when the pointer left the place that it comes from (seconds since 1970), once it has. `back`: it was live
+    before, and this goes back to it.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Journal:
     stage: Stage = Stage.COPYING
     started: float = 0.0
     left: float | None = None
+    back: bool = False
 
     def to_text(self) -> str:
         """JSON."""
@@ -94,15 +96,17 @@ def generation(binding: Binding, number: int, physical: str, pointed: str | None
     if info is None or info.record is None:
         return None
     try:
+        stored = StoredCollection.read(info.record, physical)
+    except SpaceError:
+        stored = None
+    if stored is not None and (stored.foreign is not None or stored.name != binding.spec.name):
+        return None  # adopted, under whatever name
+    try:
         gate = yield from gates.read_gate(physical)
         journal = yield from read_journal(physical)
     except CollectionNotFound:  # dropped meanwhile
         return None
     place = Place(binding.spec.backend, physical)
-    try:
-        stored = StoredCollection.read(info.record, physical)
-    except SpaceError:
-        stored = None
     moved = gate is not None and gate.state is gates.State.MOVED
     standing = Standing.LIVE if physical == pointed and not moved else Standing.RETIRED
     if standing is Standing.RETIRED and info.record.get(SHADOW):

@@ -60,10 +60,12 @@ class MigrationReport:
     `documents` and `chunks` are what the new generation holds; `brought` how many documents were written by this run,
     `changed` how many of them because they changed while it ran; `failed` names those that are not there, which leaves
     everything as it was (`switched` is False). `writers_waited` is for how many seconds writers were held up, at most.
+    `way` is None where nothing had to be brought over, for the `reason` given; then `switched` tells whether the name
+    leads elsewhere now.
     """
 
     collection: str
-    way: Way
+    way: Way | None
     reason: str
     source: Place
     target: Place

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nestvec.encoding.matryoshka import nest, truncate
 from nestvec.types import Metric
 
@@ -66,3 +68,19 @@ class Transform:
         if turned.shape[1] == self.dimensions:
             return turned
         return truncate(turned, self.dimensions, normalized=self.normalized)
+
+
+def transform(way: Route, wanted: CollectionSpec, was: FloatArray | None, now: FloatArray | None) -> Transform:
+    """What the route makes of stored vectors, given the rotations of both spaces, each of shape (full, full) or None.
+
+    They are only looked at where the rotation changes: vectors are turned back by the old one (its transpose: it is
+    orthogonal) and on by the new one, in one matrix.
+    """
+    space = wanted.space
+    if not way.rotated:
+        return Transform(space.dimensions, space.normalized)
+    back = None if was is None else was.T.astype(np.float64)
+    on = None if now is None else now.astype(np.float64)
+    turn = on if back is None else back if on is None else back @ on
+    rotation = None if turn is None else np.ascontiguousarray(turn, dtype=np.float32)
+    return Transform(space.dimensions, space.normalized, rotation)

@@ -1,0 +1,130 @@
+"""The switch: writers wait, a last pass brings what they wrote, the pointer moves. See docs/decisions/0012.
+
+What a run that dies here leaves behind is seen by the next one: before the pointer moved, the shadow and its journal;
+after it, a live generation whose journal is not done (`finish`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nestvec.contract import Describe, Point, Update
+from nestvec.errors import BackendDenied, BackendRefused, CollectionError
+from nestvec.flows import gate as gates
+from nestvec.flows.base import Binding, Flow, Wait
+from nestvec.flows.copy import At, PairFlow, at
+from nestvec.flows.gate import Gate
+from nestvec.flows.migrate.places import SHADOW, Journal, write_journal
+from nestvec.flows.migrate.report import Stage
+from nestvec.specs import StoredCollection
+
+if TYPE_CHECKING:
+    from nestvec.contract import CollectionInfo
+    from nestvec.flows.gate import Place
+    from nestvec.flows.migrate.passes import Tally
+    from nestvec.flows.migrate.shadow import Shadow
+
+#: How often a fence is raised before a migration gives up.
+TRIES = 3
+#: Seconds that a last pass may take at least, and how many times as long as the pass before it.
+LEAST, FACTOR = 60.0, 2.0
+
+
+@dataclass(slots=True)
+class Hold:
+    """The fence that a running migration has raised, for whoever has to lift it when the migration breaks off."""
+
+    physical: str = ""
+    #: What the gate may say because of this run, and not because of another that goes on with the same migration.
+    gates: tuple[Gate, ...] = ()
+    #: From here on the pointer may have moved: only running it again tells.
+    pointing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """How a switch went. `switched` is False where documents could not be brought over: writers go on as before."""
+
+    switched: bool
+    tally: Tally
+    waited: float = 0.0
+
+
+def switch(
+    source: Binding,
+    origin: Place,
+    shadow: Shadow,
+    hold: Hold,
+    last_pass: Callable[[], PairFlow[Tally]],
+    expected: float,
+) -> PairFlow[Switched]:
+    """Let the collection's name lead to the shadow. `expected` is how many seconds the last pass may take.
+
+    Raises `CollectionConflict` where another migration holds the gate, and `CollectionError` where the last pass takes
+    longer than its fence, however long that is made.
+    """
+    clock, wall, raised = source.clock, source.wall, None
+    for number in range(TRIES):
+        begun = clock()
+        seconds = gates.drain(source.lease) + max(LEAST, FACTOR * expected) * 2**number + gates.SKEW
+        fence = yield from at("source", gates.raise_fence(wall, origin.physical, shadow.journal.id, seconds))
+        hold.physical = origin.physical
+        hold.gates = (fence, Gate(gates.State.SWITCHING, fence.by, to=shadow.place))
+        raised = clock() if raised is None else raised
+        yield At("source", Wait(gates.drain(source.lease)))
+        tally = yield from last_pass()
+        if tally.failed:
+            yield from lift(hold)
+            return Switched(False, tally, clock() - raised)
+        if (yield from at("source", gates.to_switching(wall, origin.physical, fence, shadow.place))):
+            yield from _point(shadow, hold)
+            waited = clock() - raised
+            yield from finish(origin, shadow.place, shadow.binding, shadow.journal)
+            return Switched(True, tally, waited)
+        expected = max(expected, clock() - begun)
+    raise CollectionError(
+        f"collection {source.spec.name!r} changes faster than it can be brought over: the last pass, while writers "
+        f"wait, took {expected:.0f} seconds and no longer fits a fence of {seconds:.0f}. Nothing was switched; run it "
+        f"again when less is written"
+    )
+
+
+def _point(shadow: Shadow, hold: Hold) -> PairFlow[None]:
+    """Without any delay. A gate that says that the collection moved away from here is opened just before.
+
+    It is not too soon: the fence was raised after that switch, and outlasted everybody who came before it.
+    """
+    hold.pointing = True
+    if shadow.closed:
+        yield from at("target", gates.reopen(shadow.physical))
+    try:
+        yield At("target", Point(shadow.binding.pointer, shadow.physical))
+    except (BackendRefused, BackendDenied):
+        hold.pointing = shadow.closed  # the pointer is where it was; but an opened gate may have let somebody in
+        raise
+
+
+def finish(origin: Place, place: Place, target: Binding, journal: Journal) -> PairFlow[None]:
+    """After the pointer moved; may be repeated. The time that the journal gets is never too early."""
+    yield from at("source", gates.mark_moved(origin.physical, place))
+    yield from at("target", _complete(place.physical))
+    yield from at("target", write_journal(place.physical, journal, stage=Stage.DONE, left=target.wall()))
+
+
+def _complete(physical: str) -> Flow[None]:
+    """Take the mark of a shadow from its record."""
+    info: CollectionInfo = yield Describe(physical)
+    record = {key: value for key, value in (info.record or {}).items() if key != SHADOW}
+    if record != info.record:
+        yield Update(physical, StoredCollection.read(record, physical).fields, record)
+
+
+def lift(hold: Hold) -> PairFlow[None]:
+    """Let writers in again, if this run holds them up and the pointer has certainly not moved."""
+    if hold.gates and not hold.pointing:
+        held = yield from at("source", gates.read_gate(hold.physical))
+        if held is not None and held.by is not None and held in hold.gates:
+            yield from at("source", gates.lift(hold.physical, held.by))
+        hold.gates = ()

@@ -1,0 +1,133 @@
+"""The same migration is run by two processes at once: they may hinder each other, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nestvec.client import Nestvec
+from nestvec.client.lifecycle import Between, Lifecycle, On, Steps
+from nestvec.client.steps import SyncSteps
+from nestvec.drivers.sync import PairPorts
+from nestvec.errors import NestvecError
+from nestvec.flows.base import Wait
+from nestvec.flows.copy import At
+from nestvec.types import Document
+
+from .test_meanwhile import DEEDS, Deed, Writer
+from .world import MATCHING, World, contents, corpus, expected, filled, settled
+
+
+class Run:
+    """A migration that stops before each of its requests."""
+
+    def __init__(self, world: World, wanted: dict[str, Any]) -> None:
+        self.time, self.until = world.time, 0.0
+        client = world.open(wanted)
+        self.client = client
+        self.requests = steps(client, Lifecycle(client.config, client._runtime, "docs").migrate((), ()))
+        self.report: Any = None
+        self.error: NestvecError | None = None
+        self._ask(None)
+
+    @property
+    def done(self) -> bool:
+        return self.report is not None or self.error is not None
+
+    def advance(self) -> bool:
+        """Make the next request, unless it waits."""
+        if self.done or self.time.now < self.until:
+            return False
+        self._ask(None)
+        return True
+
+    def _ask(self, _: None) -> None:
+        try:
+            request = next(self.requests)
+        except StopIteration as stop:
+            self.report = stop.value
+        except NestvecError as error:
+            self.error = error
+        else:
+            self.until = self.time.now + request.seconds if isinstance(request, Wait) else 0.0
+
+
+def steps(owner: Nestvec, lifecycle: Steps) -> Generator[Any, None, Any]:
+    """Each request to a backend, before it is made."""
+    ports = SyncSteps(owner)
+    try:
+        step = next(lifecycle)
+        while True:
+            try:
+                if isinstance(step, On):
+                    answer = yield from each(step.flow, owner._ports(step.backend, step.like.embedder).answer)
+                elif isinstance(step, Between):
+                    answer = yield from between(owner, step)
+                else:
+                    answer = ports.answer(step)
+            except NestvecError as error:
+                step = lifecycle.throw(error)
+            else:
+                step = lifecycle.send(answer)
+    except StopIteration as stop:
+        return stop.value
+
+
+def between(owner: Nestvec, step: Between) -> Generator[Any, None, Any]:
+    source, target = (owner._ports(spec.backend, spec.embedder) for spec in (step.source, step.target))
+    answer = PairPorts(source, target).answer
+    try:
+        return (yield from each(step.flow, answer))
+    except NestvecError:
+        if step.give_up is not None:
+            yield from each(step.give_up(), answer)
+        raise
+
+
+def each(flow: Generator[Any, Any, Any], answer: Callable[[Any], Any]) -> Generator[Any, None, Any]:
+    try:
+        request = next(flow)
+        while True:
+            inner = request.request if isinstance(request, At) else request
+            yield inner
+            try:
+                given_back = None if isinstance(inner, Wait) else answer(request)
+            except NestvecError as error:
+                request = flow.throw(error)
+            else:
+                request = flow.send(given_back)
+    except StopIteration as stop:
+        return stop.value
+
+
+@settings(max_examples=400)
+@given(
+    moves=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(1, 25), st.sampled_from([0.0, 0.0, 1.0, 40.0])), max_size=40
+    ),
+    deeds=DEEDS,
+)
+def test_two_processes_migrate_at_once(moves: list[tuple[int, int, float]], deeds: list[Deed]) -> None:
+    world, documents = World(), corpus(3)
+    filled(world, documents)
+    writer = Writer(world, MATCHING, deeds, documents)
+    actors: list[Any] = [Run(world, MATCHING), Run(world, MATCHING), writer]
+    for number, times, seconds in moves:
+        for _ in range(times):
+            actors[number].advance()
+        world.time.pass_(seconds)
+    for _ in range(20_000):
+        if all(actor.done for actor in actors):
+            break
+        if not sum(actor.advance() for actor in actors):
+            world.time.pass_(0.5)
+    assert all(actor.done for actor in actors)
+    world.open(MATCHING).migrate("docs")
+    left: list[Document] = list(writer.model.values())
+    assert contents(world.open(MATCHING)) == expected(left)
+    if left and len(world.open().adapter("store")._collections) == 2:  # type: ignore[attr-defined]
+        settled(world, left, MATCHING)
+    world.close()
