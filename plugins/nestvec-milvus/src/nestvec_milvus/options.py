@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import SplitResult
@@ -16,7 +17,7 @@ _TLS_PORT = 443
 _CLOUD = (".zillizcloud.com", ".cloud.zilliz.com", ".cloud.zilliz.com.cn")
 
 MEMORY: Literal[":memory:"] = ":memory:"
-IndexType: TypeAlias = Literal["HNSW", "AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8"]
+IndexType: TypeAlias = Literal["HNSW", "AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW_SQ", "IVF_RABITQ"]
 Consistency: TypeAlias = Literal["strong", "bounded", "session", "eventually"]
 
 
@@ -46,6 +47,12 @@ class MilvusOptions(Options):
     token: Secret | None = Field(None, description="API key or token, instead of user and password.")
     allow_plain_secret: bool = Field(False, description="Send secrets unencrypted to a host other than this one.")
     database: str | None = Field(None, min_length=1, description="Database on the server; default: the server's own.")
+    version: str | None = Field(
+        None,
+        pattern=r"^\d+\.\d+(\.\d+)?$",
+        description='The server\'s version or an older one, such as "2.6", so that it is known what it can do before '
+        "connecting; default: 2.3, on Zilliz Cloud 2.4.",
+    )
     ca: LocalPath | None = Field(None, description="PEM file of the authority that signed the server's certificate.")
     client_cert: LocalPath | None = Field(None, description="PEM file of this client's certificate (mutual TLS).")
     client_key: LocalPath | None = Field(None, description="PEM file of its private key.")
@@ -126,7 +133,9 @@ class MilvusOptions(Options):
 class MilvusCollectionOptions(Options):
     """`[collections.NAME.milvus]`: taken when the collection is created."""
 
-    index: IndexType | None = Field(None, description="Default: HNSW; AUTOINDEX on Zilliz Cloud; FLAT on Milvus Lite.")
+    index: IndexType | None = Field(
+        None, description="Default: HNSW, or what storage needs; AUTOINDEX on Zilliz Cloud; FLAT on Milvus Lite."
+    )
     hnsw_m: int = Field(16, ge=2, le=2048, description="HNSW: edges of a node in the search graph.")
     hnsw_ef_construction: int = Field(200, ge=8, description="HNSW: neighbours considered while building it.")
     hnsw_ef: int = Field(64, ge=1, le=32768, description="HNSW: neighbours considered in a search, at least its limit.")
@@ -139,24 +148,30 @@ class MilvusCollectionOptions(Options):
 
     @model_validator(mode="after")
     def _fitting_parameters(self) -> MilvusCollectionOptions:
-        hnsw = {name for name in self.model_fields_set if name.startswith("hnsw_")}
-        ivf = self.model_fields_set & {"nlist", "nprobe"}
-        wrong = (hnsw if self.index not in (None, "HNSW") else set()) | (
-            ivf if not (self.index or "").startswith("IVF") else set()
-        )
+        wrong = self.unused({self.index or "HNSW"})
         if wrong:
             raise ValueError(f"{', '.join(sorted(wrong))}: not for index = {self.index or 'HNSW'}; leave it out")
         return self
 
-    def build_parameters(self, index: str) -> dict[str, int]:
+    def unused(self, indexes: Collection[str]) -> set[str]:
+        """The parameters that are set and that none of these indexes has."""
+        given = {name for name in self.model_fields_set if name.startswith("hnsw_")}
+        if any(index.startswith("HNSW") for index in indexes):
+            given = set()
+        if not any(index.startswith("IVF") for index in indexes):
+            given |= self.model_fields_set & {"nlist", "nprobe"}
+        return given
+
+    def build_parameters(self, index: str) -> dict[str, Any]:
         """Parameters for building that index."""
-        if index == "HNSW":
-            return {"M": self.hnsw_m, "efConstruction": self.hnsw_ef_construction}
+        if index.startswith("HNSW"):
+            graph = {"M": self.hnsw_m, "efConstruction": self.hnsw_ef_construction}
+            return {**graph, "sq_type": "SQ8"} if index == "HNSW_SQ" else graph
         return {"nlist": self.nlist} if index.startswith("IVF") else {}
 
-    def search_parameters(self, index: str) -> dict[str, Any]:
+    def search_parameters(self, index: str) -> dict[str, int]:
         """Parameters for searching it."""
-        if index == "HNSW":
+        if index.startswith("HNSW"):
             return {"ef": self.hnsw_ef}
         return {"nprobe": min(self.nprobe, self.nlist)} if index.startswith("IVF") else {}
 

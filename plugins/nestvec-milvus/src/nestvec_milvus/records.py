@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +57,10 @@ class Table:
             for name, size in self._columns.vectors.items()
         }
 
+    def rows(self, name: str) -> FloatArray:
+        """The rows of one vector, shape (n, dimensions)."""
+        return rows_of(self._vectors[self._columns.native(name)])
+
     def tenants(self) -> Sequence[str]:
         """The tenant of each row."""
         return [layout.with_nul(each) for each in self._scalars.get(layout.TENANT, ())]
@@ -98,6 +103,13 @@ def of_tenant(batch: Batch, tables: Sequence[Table], tenant: str | None) -> Batc
     kept = [number for number, owner in enumerate(owners) if owner == tenant]
     vectors = {name: rows[kept] for name, rows in batch.vectors.items()} if batch.vectors is not None else None
     return Batch([batch.records[number] for number in kept], vectors, batch.cursor)
+
+
+def ids_of(results: Any, columns: Columns) -> list[list[str]]:
+    """The primary keys of each question's hits, best first."""
+    ids = [str(each) for each in (results.ids.int_id.data if columns.key.numeric else results.ids.str_id.data)]
+    ends = np.cumsum([0, *results.topks]).tolist()
+    return [ids[start:end] for start, end in pairwise(ends)]
 
 
 def ranked(results: Any, metric: Metric, threshold: float | None, columns: Columns) -> list[list[Found]]:
