@@ -69,7 +69,10 @@ class Catalogue(Remembered):
         if self._columns.get(request.physical, found) != found:
             self._columns[request.physical] = found
         metric = found.metric or schema.metric_of(request.physical, found.vectors, indexes)
-        return found.info(metric, storage_of(found.vectors, found.half, indexes) if found.record is not None else None)
+        storage = storage_of(found.vectors, found.half, indexes) if found.record is not None else None
+        server = yield from self._known_server()
+        # What nestvec does not offer on this server, as an index that was chosen by an option, is none of its storages.
+        return found.info(metric, storage if storage in server.storage else None)
 
     def create(self, request: Create) -> Operation[None]:
         """Create a collection with its indexes, or complete one that was begun, and let it be loaded.

@@ -112,6 +112,21 @@ def storage_of(vectors: Mapping[str, int], half: Collection[str], descriptions: 
     return Storage.FLOAT16 if kept is Storage.FLOAT32 else None
 
 
+def check_readable(physical: str, vector: str, descriptions: Iterable[Any], server: Server) -> None:
+    """Raise `Unsupported` where this server could delete vectors by reading them."""
+    if server.has("reads beside indexes"):
+        return
+    index = next(
+        (unpaired(each.params).get("index_type", "") for each in descriptions if each.field_name == vector), ""
+    )
+    if index not in ("", *(name for name, kept in _KEPT.items() if not kept.quantised)):
+        raise Unsupported(
+            f"collection {physical!r}: Milvus before 2.4 ({server.name}) can delete the vectors of an index {index} "
+            f"when they are read, so they are left alone; upgrade the server, or give {vector!r} an index HNSW, "
+            f"IVF_FLAT or FLAT"
+        )
+
+
 def _setting(parameters: Mapping[str, str], name: str) -> str:
     """A parameter of an index: servers tell them singly, or as JSON under `params`, or both."""
     if name in parameters:

@@ -16,6 +16,7 @@ from nestvec_milvus import layout, schema
 from nestvec_milvus.catalogue import Catalogue
 from nestvec_milvus.columns import batches
 from nestvec_milvus.filters import Expression, compile_filter
+from nestvec_milvus.keeping import check_readable
 from nestvec_milvus.literals import Literals, values_for
 from nestvec_milvus.places import Key
 from nestvec_milvus.records import Table, batch_of, ids_of, of_tenant, output_fields, ranked
@@ -62,6 +63,7 @@ class Operations(Catalogue):
         """Read by id. The tenant is compared here, so that reading stays a look-up by key."""
 
         def attempt(columns: Columns) -> Operation[Batch]:
+            yield from self._check_vectors(columns, request)
             names = output_fields(columns, content=request.content, vectors=request.vectors)
             tables = []
             for ids in chunked(list(dict.fromkeys(request.ids)), _IDS):
@@ -77,6 +79,7 @@ class Operations(Catalogue):
         """Read a page in the order of the ids; the cursor is the page's last id."""
 
         def attempt(columns: Columns) -> Operation[Batch]:
+            yield from self._check_vectors(columns, request)
             names = output_fields(columns, content=request.content, vectors=request.vectors)
             tables: list[Table] = []
             last, missing = request.cursor, request.limit
@@ -228,6 +231,14 @@ class Operations(Catalogue):
             # What the collection was created with: strong, unless its options say otherwise.
             use_default_consistency=True,
         )
+
+    def _check_vectors(self, columns: Columns, request: Fetch | Scroll) -> Operation[None]:
+        """Raise `Unsupported` where vectors are asked for that this server could delete by reading them."""
+        server = yield from self._known_server()
+        if request.vectors and not server.has("reads beside indexes"):
+            descriptions = yield from self._indexes(columns.physical)
+            for name in columns.vectors:
+                check_readable(columns.physical, columns.native(name), descriptions, server)
 
     def _filter(
         self, columns: Columns, request: Scroll | Count | Query, after: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -32,6 +33,12 @@ def _checked_uri(uri: str) -> str:
     return uri
 
 
+def _checked_version(version: str) -> str:
+    if not re.fullmatch(r"\d+\.\d+(\.\d+)?", version):
+        raise ValueError(f'{version!r} is no version of Milvus; write two or three numbers, such as "2.6"')
+    return version
+
+
 class MilvusOptions(Options):
     """`[backends.NAME]` with `use = "milvus"`: a server (`uri`), or Milvus Lite in this process (`path`)."""
 
@@ -47,9 +54,8 @@ class MilvusOptions(Options):
     token: Secret | None = Field(None, description="API key or token, instead of user and password.")
     allow_plain_secret: bool = Field(False, description="Send secrets unencrypted to a host other than this one.")
     database: str | None = Field(None, min_length=1, description="Database on the server; default: the server's own.")
-    version: str | None = Field(
+    version: Annotated[str, AfterValidator(_checked_version)] | None = Field(
         None,
-        pattern=r"^\d+\.\d+(\.\d+)?$",
         description='The server\'s version or an older one, such as "2.6", so that it is known what it can do before '
         "connecting; default: 2.3, on Zilliz Cloud 2.4.",
     )

@@ -32,6 +32,8 @@ FEATURES: Final[Mapping[str, tuple[tuple[int, int], bool]]] = {
     "filter templates": ((2, 5), False),
     # Columns of vectors in float16.
     "half vectors": ((2, 4), False),
+    # Seen on 2.3.5 whose storage is local: to read a vector that its index does not hold deletes it from the storage.
+    "reads beside indexes": ((2, 4), True),
     # Indexes that hold a byte, or a bit, for each number. Milvus Lite builds some, beside all vectors in memory: they
     # would save nothing there.
     "IVF_SQ8": ((2, 3), False),
@@ -101,11 +103,13 @@ class Server:
     @property
     def storage(self) -> frozenset[Storage]:
         """How it can keep vectors."""
-        indexes = {Storage.INT8: "IVF_SQ8", Storage.BINARY: "IVF_RABITQ"}
-        quantised = {kind for kind, index in indexes.items() if self.has(index) and not self.cloud}
-        return frozenset(
-            {Storage.FLOAT32, *quantised} | ({Storage.FLOAT16} if self.has("half vectors") else frozenset())
-        )
+        kinds = {Storage.FLOAT32}
+        if self.has("half vectors"):
+            kinds.add(Storage.FLOAT16)
+        if self.has("reads beside indexes") and not self.cloud:  # rescoring reads vectors
+            indexes = {Storage.INT8: "IVF_SQ8", Storage.BINARY: "IVF_RABITQ"}
+            kinds |= {kind for kind, index in indexes.items() if self.has(index)}
+        return frozenset(kinds)
 
     @property
     def partition_keys(self) -> bool:
@@ -132,7 +136,7 @@ class Server:
         if self.lite or self.cloud:
             reasons["storage"] = _LITE_WHY if self.lite else _CLOUD_WHY
         elif self.storage != frozenset(Storage):
-            late = f"float16 needs Milvus {_since('half vectors')}, binary {_since('IVF_RABITQ')}"
+            late = f"float16 and int8 need Milvus {_since('half vectors')}, binary {_since('IVF_RABITQ')}"
             reasons["storage"] = late + hint
         return reasons
 
