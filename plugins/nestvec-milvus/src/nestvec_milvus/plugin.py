@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nestvec.contract import Adapter, AsyncAdapter
 
 _MAX_DIMENSIONS = 32768
+_EXAMPLE = "http://localhost:19530"
 
 
 def capabilities(options: MilvusOptions) -> BackendCapabilities:
@@ -70,5 +71,8 @@ def nestvec_backend() -> BackendPlugin:
         open_async=cast("Any", _open_async),
         collection_options=MilvusCollectionOptions,
         embedded=embedded_options,
-        forms={"": {"uri": "http://localhost:19530"}},
+        forms={
+            "": {"uri": _EXAMPLE},
+            **{f"version {version}": {"uri": _EXAMPLE, "version": version} for version in ("2.4", "2.6")},
+        },
     )
