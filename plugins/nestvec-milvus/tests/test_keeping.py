@@ -424,7 +424,8 @@ def test_a_reader_during_a_change_is_told_to_try_again(played):
     assert json.loads(unpaired(engine.calls[-1].request.search_params)["params"]) == {"nprobe": 64}
 
 
-def test_another_process_notices_a_change_when_it_looks_at_the_collection(played):
+@pytest.mark.parametrize("notices", ["by looking at the collection", "because it has to load it"])
+def test_another_process_notices_a_change(played, notices):
     engine = played(V26, create())
     ask = Query("docs_1", {DENSE: vectors(1, 32, 1)}, Metric.COSINE, 3)
     engine.run(engine.operations.query(ask))
@@ -432,7 +433,10 @@ def test_another_process_notices_a_change_when_it_looks_at_the_collection(played
     engine.describe()
     assert engine.operations._columns["docs_1"] is there
     engine.run(replace(engine.operations, _columns={}).update(update(Storage.BINARY)))
-    engine.describe()
+    if notices == "by looking at the collection":
+        engine.describe()
+    else:
+        engine.loaded = False
     engine.run(engine.operations.query(ask))
     assert json.loads(unpaired(engine.calls[-1].request.search_params)["params"]) == {"nprobe": 64}
 
