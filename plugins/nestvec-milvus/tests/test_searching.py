@@ -121,6 +121,21 @@ def test_what_was_deleted_meanwhile_is_left_out(funnel):
     assert wanted[0] not in found
 
 
+def test_every_candidate_was_deleted_meanwhile(funnel):
+    adapter, _, _ = funnel
+    send = adapter._client.send
+
+    def deleting(method, request):
+        reply = send(method, request)
+        if method == "Search":
+            adapter._client.send = send
+            adapter.remove(Remove("docs_1", [f"r{n}" for n in range(MANY)]))
+        return reply
+
+    adapter._client.send = deleting
+    assert adapter.query(ask(vectors(2, SIZES[DENSE], 5))) == [[], []]
+
+
 def test_a_threshold_and_an_offset_count_in_the_final_order(funnel):
     adapter, _, _ = funnel
     (question,) = vectors(1, SIZES[DENSE], 11, unit=True)

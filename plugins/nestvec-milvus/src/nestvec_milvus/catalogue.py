@@ -102,8 +102,8 @@ class Catalogue(Remembered):
     def update(self, request: Update) -> Operation[None]:
         """Replace the record. Columns can not be added: later fields are filtered on in the JSON metadata.
 
-        Another storage is another index of what searches begin with. The record comes last: until then, what was
-        interrupted shows as a change that is still to be made. Raises `Unsupported` where that is not possible.
+        Another storage is another index of what searches begin with. The record comes last: until then, an update that
+        was interrupted is still to be made. Raises `Unsupported` where no index can bring the storage about.
         """
         if request.storage is not None:
             yield from self._rebuild(request.physical, request.storage)

@@ -63,7 +63,8 @@ class Operations(Catalogue):
         """Read by id. The tenant is compared here, so that reading stays a look-up by key."""
 
         def attempt(columns: Columns) -> Operation[Batch]:
-            yield from self._check_vectors(columns, request)
+            if request.vectors:
+                yield from self._check_readable(columns)
             names = output_fields(columns, content=request.content, vectors=request.vectors)
             tables = []
             for ids in chunked(list(dict.fromkeys(request.ids)), _IDS):
@@ -79,7 +80,8 @@ class Operations(Catalogue):
         """Read a page in the order of the ids; the cursor is the page's last id."""
 
         def attempt(columns: Columns) -> Operation[Batch]:
-            yield from self._check_vectors(columns, request)
+            if request.vectors:
+                yield from self._check_readable(columns)
             names = output_fields(columns, content=request.content, vectors=request.vectors)
             tables: list[Table] = []
             last, missing = request.cursor, request.limit
@@ -153,6 +155,7 @@ class Operations(Catalogue):
         self, columns: Columns, request: Query, where: Expression, part: slice
     ) -> Operation[list[list[Found]]]:
         """Candidates by the first vector, the best of them by the next ones, the answers by `DENSE`."""
+        yield from self._check_readable(columns)
         first, *later = steps(request)
         rows = request.vectors[first.vector][part]
         reply = yield self._search(columns, request, (first.vector, first.limit, 0), rows, where, [columns.key.column])
@@ -232,10 +235,10 @@ class Operations(Catalogue):
             use_default_consistency=True,
         )
 
-    def _check_vectors(self, columns: Columns, request: Fetch | Scroll) -> Operation[None]:
-        """Raise `Unsupported` where vectors are asked for that this server could delete by reading them."""
+    def _check_readable(self, columns: Columns) -> Operation[None]:
+        """Raise `Unsupported` where this server could delete vectors by reading them."""
         server = yield from self._known_server()
-        if request.vectors and not server.has("reads beside indexes"):
+        if not server.has("reads beside indexes"):
             descriptions = yield from self._indexes(columns.physical)
             for name in columns.vectors:
                 check_readable(columns.physical, columns.native(name), descriptions, server)

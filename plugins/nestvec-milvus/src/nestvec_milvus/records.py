@@ -51,15 +51,12 @@ class Table:
 
     def vectors(self) -> dict[str, FloatArray]:
         """The rows of each vector."""
-        found = {name: self._vectors.get(self._columns.native(name)) for name in self._columns.vectors}
-        return {
-            name: rows_of(found[name]) if found[name] is not None else np.zeros((0, size), np.float32)
-            for name, size in self._columns.vectors.items()
-        }
+        return {name: self.rows(name) for name in self._columns.vectors}
 
     def rows(self, name: str) -> FloatArray:
-        """The rows of one vector, shape (n, dimensions)."""
-        return rows_of(self._vectors[self._columns.native(name)])
+        """The rows of one vector, shape (n, dimensions). An answer without records may lack the column."""
+        found = self._vectors.get(self._columns.native(name))
+        return rows_of(found) if found is not None else np.zeros((0, self._columns.vectors[name]), np.float32)
 
     def tenants(self) -> Sequence[str]:
         """The tenant of each row."""
