@@ -382,6 +382,17 @@ def test_the_options_of_a_collection_hold_after_a_change(played):
     assert [each.request.replica_number for each in engine.calls if each.method == "LoadCollection"] == [2, 2]
 
 
+def test_options_of_another_version_are_not_guessed(played):
+    engine = played(V26, create())
+    kept = call("AlterCollection", properties=pairs({"nestvec_options": {"index": "HNSW_X"}}))
+    engine.on_AlterCollection(kept.request)
+    with pytest.raises(
+        BackendRefused, match=r"'docs_1': its property nestvec_options has options .* 'HNSW_X'.*; use the"
+    ):
+        engine.run(engine.operations.update(update(Storage.INT8)))
+    assert engine.describe().storage is Storage.FLOAT32
+
+
 def test_a_reader_that_loads_the_collection_again_is_waited_for(played):
     engine = played(V26, create())
     engine.intrude["DropIndex"] = lambda: engine.on_LoadCollection(None)

@@ -260,10 +260,18 @@ def _for_each(search: Mapping[str, Any], vectors: Mapping[str, int]) -> Mapping[
 
 
 def options_kept(described: Any) -> MilvusCollectionOptions:
-    """The options that the collection was created with, from the answer to `DescribeCollection`."""
+    """The options that the collection was created with, from the answer to `DescribeCollection`.
+
+    Raises `BackendRefused` for some that this version of nestvec does not know.
+    """
     found = _json(unpaired(described.properties).get(layout.OPTIONS_PROPERTY)) or {}
-    known = {name: value for name, value in found.items() if name in MilvusCollectionOptions.model_fields}
-    return MilvusCollectionOptions.model_validate(known)
+    try:
+        return MilvusCollectionOptions.model_validate(found)
+    except ValueError as error:
+        raise BackendRefused(
+            f"collection {described.schema.name!r}: its property {layout.OPTIONS_PROPERTY} has options that this version "
+            f"of nestvec does not know: {found}; use the version that made it, or a later one"
+        ) from error
 
 
 def record_of(described: Any) -> dict[str, Any] | None:
