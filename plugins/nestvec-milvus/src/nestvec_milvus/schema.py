@@ -269,8 +269,8 @@ def options_kept(described: Any) -> MilvusCollectionOptions:
         return MilvusCollectionOptions.model_validate(found)
     except ValueError as error:
         raise BackendRefused(
-            f"collection {described.schema.name!r}: its property {layout.OPTIONS_PROPERTY} has options that this version "
-            f"of nestvec does not know: {found}; use the version that made it, or a later one"
+            f"collection {described.schema.name!r}: its property {layout.OPTIONS_PROPERTY} has options that this "
+            f"version of nestvec does not know: {found}; use the version that made it, or a later one"
         ) from error
 
 
