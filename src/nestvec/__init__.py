@@ -119,12 +119,12 @@ _HOME = {
     "Interval": "nestvec.dimensions.bootstrap",
     "Recommendation": "nestvec.dimensions.recommend",
     "EmbeddingSpace": "nestvec.spaces",
+    "Place": "nestvec.flows.gate",
+    "Way": "nestvec.flows.migrate.routes",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
-    "Place": "nestvec.flows.gate",
     "Standing": "nestvec.flows.migrate.places",
     "TaskPair": "nestvec.capabilities",
-    "Way": "nestvec.flows.migrate.routes",
 }
 
 

@@ -31,6 +31,7 @@ from nestvec.client.steps import AsyncSteps
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
 from nestvec.drivers.asynchronous import AsyncPairPorts, AsyncPorts, call, run
+from nestvec.encoding.nested import own_rotation
 from nestvec.flows import pending
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
@@ -327,7 +328,7 @@ class AsyncNestvec:
         """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""
         if connection.nesting is not None:
             return await asyncio.to_thread(connection.nesting.artifact.load)
-        return (await self.embedder(connection.name)).rotation() if connection.declared.rotation else None
+        return own_rotation(await self.embedder(connection.name)) if connection.declared.rotation else None
 
     def _pair(self, sides: Sides) -> AsyncPairPorts:
         source, target = (self._ports(backend, sides.wanted.spec.embedder) for backend in backends_of(sides))

@@ -31,6 +31,7 @@ from nestvec.client.sync_collection import Collection
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, Embedder
 from nestvec.drivers.sync import PairPorts, Ports, run
+from nestvec.encoding.nested import own_rotation
 from nestvec.flows import pending
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
@@ -364,7 +365,7 @@ class Nestvec:
         """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""
         if connection.nesting is not None:
             return connection.nesting.artifact.load()
-        return self.embedder(connection.name).rotation() if connection.declared.rotation else None
+        return own_rotation(self.embedder(connection.name)) if connection.declared.rotation else None
 
     def _pair(self, sides: Sides) -> PairPorts:
         source, target = (self._ports(backend, sides.wanted.spec.embedder) for backend in backends_of(sides))
