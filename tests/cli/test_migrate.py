@@ -18,7 +18,8 @@ from nestvec.cli import tidying
 from nestvec.cli.stages import Stages
 from nestvec.client import connect
 from nestvec.client.base import Runtime
-from nestvec.contract import Point
+from nestvec.contract import Point, WriteNote
+from nestvec.flows import gate
 from nestvec.flows.migrate.report import MigrationProgress, Stage
 
 from .conftest import SharedMemory, Shell
@@ -226,7 +227,8 @@ def test_a_file_without_questions_is_refused_before_anything_begins(filled: Shel
     path = filled.file("questions.txt", content) if content is not None else str(filled.folder / "none.txt")
     run = filled("migrate", "docs", "--questions", path)
     assert run.code == 1
-    assert "one a line" in run.err
+    assert run.err.startswith("error: ")
+    assert "questions.txt" in run.err or "none.txt" in run.err
     assert list(filled.store._collections) == ["docs_1"]
 
 
@@ -305,6 +307,29 @@ def test_ctrl_c_while_writers_wait(filled: Shell, time: Time) -> None:
     assert time.now < 1040, "no writer waited for the fence to run out"
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["before it is there", "when it is there"])
+def test_ctrl_c_just_as_the_fence_is_raised(
+    filled: Shell, time: Time, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    another_model(filled)
+    original, noted = SharedMemory.write_note, []
+
+    def write_note(store: SharedMemory, request: WriteNote) -> None:
+        first = request.name == gate.NOTE and not noted
+        noted.extend([request.name] if request.name == gate.NOTE else [])
+        if first and not late:
+            interrupt()
+        original(store, request)
+        if first:
+            interrupt()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SharedMemory, "write_note", write_note)
+        assert filled("migrate", "docs").code == 130
+    assert gate.NOTE not in filled.store._collections["docs_1"].notes, "writers would wait for a fence to run out"
+    assert filled("migrate", "docs").code == 0
+
+
 def test_ctrl_c_while_it_switches(filled: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     another_model(filled)
     original = SharedMemory.point
@@ -365,12 +390,12 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert out == ""
     assert rest.splitlines()[-1].startswith("interrupted: nothing was switched, and writers go on after a moment")
     assert "Traceback" not in rest
-    time = Time()
-    with connect(config, Runtime(clock=time, wall=time, pause=time.pass_)) as nv:
+    with connect(config, Runtime(pause=lambda seconds: pytest.fail("writers need not wait"))) as nv:
         live, shadow = nv.generations()
         assert (live.standing, shadow.standing, shadow.chunks) == ("live", "shadow", 12)
         assert nv["docs"].upsert([Document("d0", "text number 0")]).unchanged == 1
-        assert time.now == 1000, "writers need not wait"
+    time = Time()
+    with connect(config, Runtime(clock=time, wall=time, pause=time.pass_)) as nv:
         report = nv.shrink("docs", 32)
         assert (report.switched, report.brought, report.documents) == (True, 0, 12)
 

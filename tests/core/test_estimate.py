@@ -147,7 +147,9 @@ def test_tokens_are_those_of_the_chunks_as_they_will_be(bench: Any) -> None:
     chunks = [each.text[slice(*span)] for each in corpus() for span in splitter.split(each.id, each.text)]
     assert len(chunks) < plan.chunks
     assert plan.tokens == sum(len(chunk.split()) + 2 for chunk in chunks)
-    assert plan.requests == -(-len(chunks) // 4)  # in batches of 4; 30 documents travel together
+    # In batches of 4. About 64 stored chunks travel together, so that now and then a batch is not full.
+    portions = -(-plan.chunks // 64)
+    assert len(chunks) / 4 <= plan.requests <= len(chunks) / 4 + portions
     assert plan.money == pytest.approx(plan.tokens * 0.5 / 1e6)
     assert plan.seconds is None
     assert plan.changes == ("model: recording-v3 → recording-v4", "chunking: 40 characters → 100 characters")

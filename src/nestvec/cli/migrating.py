@@ -12,7 +12,6 @@ from nestvec.cli.manage import CHANGES
 from nestvec.cli.output import clean, print_json, warn
 from nestvec.cli.session import INTERRUPTED, Session, command, describe_interrupt
 from nestvec.cli.stages import Stages
-from nestvec.errors import InvalidInput
 
 if TYPE_CHECKING:
     from nestvec.flows.migrate.report import MigrationPlan, MigrationReport, ProgressCallback
@@ -24,7 +23,7 @@ _QUESTIONS = click.option(
     "--questions",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Questions, one a line: whether they find the same before and after.",
+    help="Questions (.txt, one a line, or .jsonl): whether they find the same before and after.",
 )
 
 
@@ -151,17 +150,10 @@ def _run(
 
 
 def _questions(path: Path | None) -> Sequence[str]:
-    """The lines of a file that are not blank. Raises `InvalidInput` where there are none, or it can not be read."""
-    if path is None:
-        return ()
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"the questions in {path} can not be read: {error}; write one a line, in UTF-8") from error
-    asked = [line.strip() for line in lines if line.strip()]
-    if not asked:
-        raise InvalidInput(f"{path} has no question; write one a line, or leave --questions out")
-    return asked
+    """The questions of a file. Raises `InvalidInput` where there are none, or it can not be read."""
+    from nestvec.readers.questions import read_questions
+
+    return [] if path is None else [question.text for question in read_questions(path)]
 
 
 def _documents(paths: Sequence[str], format_: str | None, id_: str | None, text: str | None) -> Iterator[Document]:

@@ -22,7 +22,7 @@ from nestvec.errors import EmbedderRefused
 from nestvec.flows.base import Flow, Target
 from nestvec.flows.documents import heads_only, text_of, whole
 from nestvec.flows.layout import Head
-from nestvec.flows.migrate.passes import BLOCK
+from nestvec.flows.migrate.passes import BLOCK, PAGE
 
 if TYPE_CHECKING:
     from nestvec.specs import CollectionSpec
@@ -177,9 +177,11 @@ def _requests(effort: Effort, spec: CollectionSpec, documents: int, chunks: int)
     """How many requests there are at least: what is brought over together goes to the embedder together."""
     if spec.space.late_chunking:
         return math.ceil(effort.requests * documents / effort.documents)
-    blocks = math.ceil(documents / BLOCK)
-    each = effort.chunks * chunks / effort.stored / blocks
-    return blocks * max(1, math.ceil(each / spec.model.batch))
+    model = spec.model
+    together = max(BLOCK, model.batch * model.concurrency)
+    portions = max(math.ceil(chunks / together), math.ceil(documents / (PAGE // 4)))
+    each = effort.chunks * chunks / effort.stored / portions
+    return portions * max(1, math.ceil(each / model.batch))
 
 
 def _least(spec: CollectionSpec, tokens: int, requests: int) -> float | None:

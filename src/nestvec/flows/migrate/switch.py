@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nestvec.contract import Describe, Point, Update
@@ -42,6 +43,11 @@ class Hold:
     #: From here on the pointer may have moved: only running it again tells.
     pointing: bool = False
 
+    def expect(self, physical: str, to: Place, fence: Gate) -> None:
+        """A fence is about to be raised: the gate will say so, then that it switches; and still says what it said."""
+        self.physical = physical
+        self.gates = (fence, Gate(gates.State.SWITCHING, fence.by, to=to), *self.gates[:1])
+
 
 @dataclass(frozen=True, slots=True)
 class Switched:
@@ -69,9 +75,8 @@ def switch(
     for number in range(TRIES):
         begun = clock()
         seconds = gates.drain(source.lease) + max(LEAST, FACTOR * expected) * 2**number + gates.SKEW
-        fence = yield from at("source", gates.raise_fence(wall, origin.physical, shadow.journal.id, seconds))
-        hold.physical = origin.physical
-        hold.gates = (fence, Gate(gates.State.SWITCHING, fence.by, to=shadow.place))
+        raising = partial(hold.expect, origin.physical, shadow.place)
+        fence = yield from at("source", gates.raise_fence(wall, origin.physical, shadow.journal.id, seconds, raising))
         raised = clock() if raised is None else raised
         yield At("source", Wait(gates.drain(source.lease)))
         tally = yield from last_pass()
