@@ -18,6 +18,7 @@ from nestvec.flows.copy import At, PairFlow, at
 from nestvec.flows.gate import Gate
 from nestvec.flows.migrate.places import SHADOW, Journal, write_journal
 from nestvec.flows.migrate.report import Stage
+from nestvec.flows.migrate.shadow import is_live
 from nestvec.specs import StoredCollection
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ LEAST, FACTOR = 60.0, 2.0
 class Hold:
     """The fence that a running migration has raised, for whoever has to lift it when the migration breaks off."""
 
-    physical: str = ""
+    origin: Place | None = None
+    shadow: Shadow | None = None
     #: What the gate may say because of this run, and not because of another that goes on with the same migration.
     gates: tuple[Gate, ...] = ()
     #: From here on the pointer may have moved: only running it again tells.
@@ -70,7 +72,7 @@ def switch(
         begun = clock()
         seconds = gates.drain(source.lease) + max(LEAST, FACTOR * expected) * 2**number + gates.SKEW
         fence = yield from at("source", gates.raise_fence(wall, origin.physical, shadow.journal.id, seconds))
-        hold.physical = origin.physical
+        hold.origin, hold.shadow = origin, shadow
         hold.gates = (fence, Gate(gates.State.SWITCHING, fence.by, to=shadow.place))
         raised = clock() if raised is None else raised
         yield At("source", Wait(gates.drain(source.lease)))
@@ -122,9 +124,17 @@ def _complete(physical: str) -> Flow[None]:
 
 
 def lift(hold: Hold) -> PairFlow[None]:
-    """Let writers in again, if this run holds them up and the pointer has certainly not moved."""
-    if hold.gates and not hold.pointing:
-        held = yield from at("source", gates.read_gate(hold.physical))
-        if held is not None and held.by is not None and held in hold.gates:
-            yield from at("source", gates.lift(hold.physical, held.by))
-        hold.gates = ()
+    """Let writers in again, if this run holds them up and the pointer has certainly not moved.
+
+    Another run may have switched while this one raised its fence: then what it left has moved, as it had said.
+    """
+    if hold.origin is None or hold.shadow is None or hold.pointing:
+        return
+    physical = hold.origin.physical
+    held = yield from at("source", gates.read_gate(physical))
+    if held is not None and held.by is not None and held in hold.gates:
+        if (yield from at("target", is_live(hold.shadow))):
+            yield from at("source", gates.mark_moved(physical, hold.shadow.place))
+        else:
+            yield from at("source", gates.lift(physical, held.by))
+    hold.gates = ()
