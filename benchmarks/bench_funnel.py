@@ -1,7 +1,7 @@
-"""A search from coarse to fine against a plain one: embedded Qdrant, both collections in the same run.
+"""A search from coarse to fine against a plain one: an embedded engine, both collections in the same run.
 
-The embedded store is pure Python and compares everything with numpy, so what is measured here is what the stages cost
-*there*; it says nothing about a server, whose long vectors are on disk and whose index is approximate.
+Embedded Qdrant and Milvus Lite are pure Python and compare everything with numpy, so what is measured here is what the
+stages cost *there*; it says nothing about a server, whose long vectors are on disk and whose index is approximate.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ FULL = 1024
 def main() -> None:
     """Fill both, ask both the same questions in turn, and compare times and answers."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", choices=("qdrant", "milvus"), default="qdrant")
     parser.add_argument("--records", type=int, default=5000)
     parser.add_argument("--questions", type=int, default=40)
     asked = parser.parse_args()
     values = {
-        "backends": {"store": {"use": "qdrant", "path": ":memory:"}},
+        "backends": {"store": {"use": asked.backend, "path": ":memory:"}},
         "embedders": {"model": {"use": "recording", "dimensions": FULL}},
         "collections": {"plain": {}, "funnel": {"funnel": [64, 256]}},
     }
@@ -47,7 +48,8 @@ def main() -> None:
                 spent.append(perf_counter() - start)
             shared += len(found["plain"] & found["funnel"])
     plain, funnel = (statistics.median(times[name]) * 1e3 for name in ("plain", "funnel"))
-    print(f"{asked.records:,} records of {FULL} dimensions: plain {plain:.1f} ms, funnel [64, 256] {funnel:.1f} ms")
+    shape = f"{asked.backend}, {asked.records:,} records of {FULL} dimensions"
+    print(f"{shape}: plain {plain:.1f} ms, funnel [64, 256] {funnel:.1f} ms")
     print(f"ratio {funnel / plain:.2f}; {shared / np.prod((asked.questions, 10)):.1%} of the ten best are the same")
 
 

@@ -1,4 +1,4 @@
-"""From v2 to v3 with 768 dimensions kept: what is refused on the way, then a new collection from the stored texts."""
+"""From v2 to v3 with 768 dimensions kept: what is refused on the way, and a migration while a handle is open."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from _shared import configured, documents, main, rows, say
 
 import nestvec
 from nestvec import Collection, Document
+from nestvec.client.base import Runtime
 from nestvec.errors import CollectionConflict, SpaceMismatch
 
-OLD, NEW = "help", "help-v3"
+NAME = "help"
+#: Seconds for which a handle trusts what it looked up (30 unless told otherwise): writers wait so long, and 5 more.
+LEASE = 1.0
 
 
 def run(real: bool) -> None:
@@ -28,19 +31,19 @@ def run(real: bool) -> None:
         if not real:
             say("(By construction: the stand-in gives each model directions of its own.)")
         refused = over_the_old(values)
-        fill_new(values)
+        with nestvec.connect(values, Runtime(lease=LEASE)) as nv:
+            there, back = there_and_back(nv)
         refused.append(late_into_plain(values))
-        with nestvec.connect(values) as nv:
-            say(f"\n{sum(refused)} of {len(refused)} mix-ups were refused. Afterwards the old collection")
-            say(f"answers {answered(nv[OLD])} questions, and the new one {answered(nv[NEW])}.")
+        say(f"\n{sum(refused)} of {len(refused)} mix-ups were refused.")
+        say(f"The same handle answered {there} questions with v3, and after going back {back} with v2.")
 
 
 def fill_old(values: dict[str, Any]) -> None:
     """Where most start: a collection of v2 vectors."""
-    with nestvec.connect(values) as nv:
-        nv.apply(OLD)
-        nv[OLD].upsert(documents(__file__, "articles.jsonl"))
-        say(f"\nThe old collection, v2, answers {answered(nv[OLD])} questions.")
+    with nestvec.connect(edited(values, embedder="v2", previous=None)) as nv:
+        nv.apply()
+        nv[NAME].upsert(documents(__file__, "articles.jsonl"))
+        say(f"\nThe collection, v2, answers {answered(nv[NAME])} questions.")
         text = ["To reset your password, open the sign-in page."]
         two = nv.embed(text, embedder="v2")[0]
         three = nv.embed(text, embedder="v3", task="retrieval.passage", dimensions=len(two))[0]
@@ -49,32 +52,41 @@ def fill_old(values: dict[str, Any]) -> None:
 
 def over_the_old(values: dict[str, Any]) -> list[bool]:
     """What looks like an upgrade in place: another model, and the number of dimensions fits."""
-    with nestvec.connect(edited(values, OLD, embedder="v3", dimensions=768)) as nv:
+    with nestvec.connect(edited(values, previous=None)) as nv:
         return [
-            refuses("v3 questions to v2 vectors of the same size", lambda: nv[OLD].search("reset password")),
-            refuses("v3 applied over the v2 collection", lambda: nv.apply(OLD)),
+            refuses("v3 questions to v2 vectors of the same size", lambda: nv[NAME].search("reset password")),
+            refuses("v3 applied over the v2 collection", lambda: nv.apply()),
         ]
 
 
-def fill_new(values: dict[str, Any]) -> None:
-    """What works: a collection of its own, embedded anew from the texts that the old one keeps."""
-    with nestvec.connect(values) as nv:
-        nv.apply(NEW)
-        report = nv[NEW].upsert(stored(nv[OLD]))
-        say(f"\nThe new collection, v3: {report.documents} documents embedded from the texts that the old one keeps.")
+def there_and_back(nv: nestvec.Nestvec) -> tuple[str, str]:
+    """What works: `previous` says what the collection was, and a handle serves whichever is there."""
+    handle = nv[NAME]
+    say(f"\nBefore the migration, the new configuration answers {answered(handle)} questions: with v2.")
+    plan = nv.plan_migration(NAME)
+    say(f"Planned: {plan.documents} documents, {plan.tokens} tokens, {plan.reason}.")
+    report = nv.migrate(NAME)
+    say(f"Migrated: {report.documents} documents embedded from the texts that the collection keeps; writers waited")
+    say(f"{report.writers_waited:.0f} seconds.")
+    there = answered(handle)
+    nv.rollback(NAME)
+    return there, answered(handle)
 
 
 def late_into_plain(values: dict[str, Any]) -> bool:
     """A switch that v3 offers, thrown after the collection was filled."""
-    with nestvec.connect(edited(values, NEW, late_chunking=True)) as nv:
+    with nestvec.connect(values, Runtime(lease=LEASE)) as nv:
+        nv.migrate(NAME)
+    with nestvec.connect(edited(values, late_chunking=True, previous=None)) as nv:
         late = Document("offline", "Notes can be read offline on every device.")
-        return refuses("late-chunked vectors among plain ones", lambda: nv[NEW].upsert(late))
+        return refuses("late-chunked vectors among plain ones", lambda: nv[NAME].upsert(late))
 
 
-def edited(values: dict[str, Any], collection: str, **settings: Any) -> dict[str, Any]:
-    """The configuration as somebody might edit it."""
+def edited(values: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """The configuration as somebody might edit it; what is None is taken out."""
     changed = copy.deepcopy(values)
-    changed["collections"][collection] |= settings
+    block = changed["collections"][NAME] | settings
+    changed["collections"][NAME] = {key: value for key, value in block.items() if value is not None}
     return changed
 
 
@@ -87,12 +99,6 @@ def refuses(mix_up: str, attempt: Callable[[], object]) -> bool:
         return True
     say(f"\nNOT refused: {mix_up}")
     return False
-
-
-def stored(collection: Collection) -> list[Document]:
-    """All documents with their texts and metadata, out of the collection itself."""
-    ids = {record.document_id for page in collection.scroll() for record in page.records}
-    return collection.get_many(sorted(ids))
 
 
 def answered(collection: Collection) -> str:

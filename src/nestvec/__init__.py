@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from nestvec.flows.apply import Change, Status
     from nestvec.flows.copy import CopyProgress, CopyReport
     from nestvec.flows.gate import Place
+    from nestvec.flows.migrate.places import Standing
     from nestvec.flows.migrate.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
     from nestvec.flows.migrate.routes import Way
+    from nestvec.flows.migrate.tidy import GenerationStatus, Removal
     from nestvec.flows.nest import NestReport, PrefixRecall
     from nestvec.flows.scroll import Cursor, Matrix, Page
     from nestvec.parity.agreement import Agreement
@@ -65,6 +67,7 @@ __all__ = [
     "F",
     "FailedDocument",
     "FunnelReport",
+    "GenerationStatus",
     "Hit",
     "Interval",
     "Matrix",
@@ -81,8 +84,10 @@ __all__ = [
     "Question",
     "Recommendation",
     "Record",
+    "Removal",
     "Report",
     "SearchTimes",
+    "Standing",
     "Status",
     "TaskPair",
     "Usage",
@@ -102,6 +107,7 @@ _HOME = {
     **dict.fromkeys(
         ("MigrationPlan", "MigrationProgress", "MigrationReport", "Overlap"), "nestvec.flows.migrate.report"
     ),
+    **dict.fromkeys(("GenerationStatus", "Removal"), "nestvec.flows.migrate.tidy"),
     **dict.fromkeys(("NestReport", "PrefixRecall"), "nestvec.flows.nest"),
     **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec.flows.scroll"),
     "Agreement": "nestvec.parity.agreement",
@@ -117,6 +123,7 @@ _HOME = {
     "Way": "nestvec.flows.migrate.routes",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
+    "Standing": "nestvec.flows.migrate.places",
     "TaskPair": "nestvec.capabilities",
 }
 

@@ -28,8 +28,7 @@ TASKS = {
     "newswire": ("text-matching", "text-matching"),
     "suggestions": ("separation", "separation"),
     "tickets": ("classification", "classification"),
-    "help": (None, None),
-    "help-v3": ("retrieval.passage", "retrieval.query"),
+    "help": ("retrieval.passage", "retrieval.query"),
 }
 
 
@@ -94,9 +93,9 @@ def test_restaurant_chats(tmp_path):
 
 def test_migration(tmp_path):
     pattern = (
-        r"SpaceMismatch: collection 'help' .* CollectionConflict: collection 'help' .* new collection, v3: (\d+) .*"
-        r"SpaceMismatch: collection 'help-v3' .* late_chunking: stored False, wanted True .*"
-        r"(\d) of 3 mix-ups were refused\. .* old collection answers (\d) of 4 questions, and the new one (\d) of 4"
+        r"SpaceMismatch: collection 'help' .* CollectionConflict: collection 'help' .* with v2\. .* Migrated: (\d+) "
+        r".* SpaceMismatch: collection 'help' .* late_chunking: stored False, wanted True .* (\d) of 3 mix-ups were "
+        r"refused\. The same handle answered (\d) of 4 questions with v3, and after going back (\d) of 4 with v2\."
     )
     assert shown("migration", tmp_path, pattern) == (6, 3, 4, 4)
 

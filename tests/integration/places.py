@@ -37,8 +37,9 @@ def qdrant(folder: Path) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def milvus(folder: Path) -> Iterator[tuple[str, str]]:
-    """Milvus Lite."""
-    yield 'uri = "http://localhost:19530"', f"path = {json.dumps(str(folder / 'milvus.db'))}"
+    """Milvus Lite, which has no version to state."""
+    block = next(part for part in CONFIGURATION.split("\n\n") if part.startswith("[backends.milvus]"))
+    yield block, f'[backends.milvus]\nuse = "milvus"\npath = {json.dumps(str(folder / "milvus.db"))}'
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from nestvec.types import DENSE, Field, FieldType, Metric
 from nestvec_milvus import layout
 from nestvec_milvus.columns import batches
 from nestvec_milvus.options import MilvusCollectionOptions
-from nestvec_milvus.schema import Columns, creation, index_of, indexes
+from nestvec_milvus.schema import Columns, creation, indexes
 from nestvec_milvus.server import Server
 from nestvec_milvus.wire import call, pairs, rows_of, schemas, unpaired, vector_column
 
@@ -253,9 +253,6 @@ def test_vectors_travel_bit_for_bit():
 
 def test_what_is_created_follows_the_server(kit):
     request = kit.create(tenants=True)
-    assert index_of(MilvusCollectionOptions(), NEW) == "HNSW"
-    assert index_of(MilvusCollectionOptions(), LITE) == "FLAT"
-    assert index_of(MilvusCollectionOptions(), replace(NEW, cloud=True)) == "AUTOINDEX"
     old, new = indexes(request, OLD), indexes(request, NEW)
     assert (old["k_keyword"], old["i_integer"]) == ({"index_type": "Trie"}, {"index_type": "STL_SORT"})
     assert "b_boolean" not in old

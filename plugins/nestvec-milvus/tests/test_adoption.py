@@ -352,7 +352,7 @@ def test_what_can_not_be_read_is_a_conflict_that_names_it(columns, layout, messa
 
 def test_other_vectors_do_not_make_the_one_ambiguous():
     columns = foreign_columns(described(("s", "SparseFloatVector"), EMB), INDEXES, ForeignLayout(NAME))
-    assert (columns.native(DENSE), columns.vectors, columns.search) == ("emb", {DENSE: 4}, {"ef": 64})
+    assert (columns.native(DENSE), columns.vectors, columns.search) == ("emb", {DENSE: 4}, {DENSE: {"ef": 64}})
 
 
 def test_metrics_and_partitions_that_nestvec_does_not_know_are_unsupported():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -10,39 +11,47 @@ import pytest
 from nestvec.contract import Create, Drop, Fetch, Query, Write
 from nestvec.errors import BackendRefused, Unsupported
 from nestvec.registry import Registry
-from nestvec.types import DENSE, FieldType, Metric
+from nestvec.types import DENSE, FieldType, Metric, Storage
 from nestvec_milvus.schema import creation
 from nestvec_milvus.server import FEATURES, Server
 from nestvec_milvus.wire import call, pairs, schemas
 
-ALL = {"several vectors", "inverted indexes", "partition keys", "filter templates"}
+OLD = {"IVF_SQ8"}
+FOUR_ON = OLD | {"several vectors", "inverted indexes", "partition keys", "half vectors", "reads beside indexes"}
+FIVE_ON = FOUR_ON | {"filter templates", "HNSW_SQ"}
+LITE = {"several vectors", "partition keys", "reads beside indexes"}
+ALL = FIVE_ON | {"IVF_RABITQ"}
 ONE, FOUR = 1, 4
+CLOUD = {"float32", "float16"}
 
-#: What servers call themselves → vectors of a record, exact search, features.
+#: What servers call themselves → vectors of a record, exact search, features, storage.
 VERSIONS = {
-    "v2.3.5-lite": (ONE, False, set()),
-    "v2.3.21": (ONE, False, set()),
-    "v2.4.0": (FOUR, False, ALL - {"filter templates"}),
-    "2.4-20240612-3b7cf4a": (FOUR, False, ALL - {"filter templates"}),
-    "v2.5.0-beta": (FOUR, False, ALL),
-    "v2.5.26": (FOUR, False, ALL),
-    "v2.6.4-gpu": (FOUR, False, ALL),
-    "v3.0.0": (FOUR, False, ALL),
-    "v2.10.1": (FOUR, False, ALL),
-    "Zilliz Cloud Vector Database(Compatible with Milvus 2.4)": (FOUR, False, ALL - {"filter templates"}),
-    "Zilliz Cloud Vector Database (Compatible with Milvus 2.6)": (FOUR, False, ALL),
-    "milvus_lite-3.2.2": (FOUR, True, {"several vectors", "partition keys"}),
-    "master-3b7cf4a": (ONE, False, set()),  # a build that does not say: what works everywhere
-    "": (ONE, False, set()),
+    "v2.3.5-lite": (ONE, False, OLD, {"float32"}),
+    "v2.3.21": (ONE, False, OLD, {"float32"}),
+    "v2.4.0": (FOUR, False, FOUR_ON, {"float32", "float16", "int8"}),
+    "2.4-20240612-3b7cf4a": (FOUR, False, FOUR_ON, {"float32", "float16", "int8"}),
+    "v2.5.0-beta": (FOUR, False, FIVE_ON, {"float32", "float16", "int8"}),
+    "v2.5.26": (FOUR, False, FIVE_ON, {"float32", "float16", "int8"}),
+    "v2.6.4-gpu": (FOUR, False, ALL, set(Storage)),
+    "v3.0.0": (FOUR, False, ALL, set(Storage)),
+    "v2.10.1": (FOUR, False, ALL, set(Storage)),
+    "Zilliz Cloud Vector Database(Compatible with Milvus 2.4)": (FOUR, False, FOUR_ON, CLOUD),
+    "Zilliz Cloud Vector Database (Compatible with Milvus 2.6)": (FOUR, False, ALL, CLOUD),
+    "milvus_lite-3.2.2": (FOUR, True, LITE, {"float32"}),
+    "master-3b7cf4a": (ONE, False, OLD, {"float32"}),  # a build that does not say: what works everywhere
+    "": (ONE, False, OLD, {"float32"}),
 }
 
 
 @pytest.mark.parametrize("name", VERSIONS)
 def test_what_a_version_can_do(client, failing, name):
     failing.version = name
-    vectors, exact, features = VERSIONS[name]
+    vectors, exact, features, storage = VERSIONS[name]
     effective = client.capabilities()
     assert (effective.max_vectors, effective.exact) == (vectors, exact)
+    assert (effective.funnels, effective.storage) == (vectors == FOUR, storage)
+    assert effective.storage_updates == set(permutations(storage - {"float16"}, 2))
+    assert ("funnels" in effective.why_not, "storage" in effective.why_not) == (vectors == ONE, len(storage) < 4)
     server = Server.of(name, "x")
     assert {feature for feature in FEATURES if server.has(feature)} == features
     assert server.cloud is ("Zilliz" in name)
@@ -73,8 +82,54 @@ def test_what_is_declared_is_the_least_that_any_server_does(client, failing):
         effective = client.capabilities()
         assert effective.max_vectors >= declared.max_vectors
         assert effective.exact >= declared.exact
-        for name in ("names", "metrics", "tenants", "max_limit", "max_dimensions", "max_write_bytes", "storage"):
+        assert effective.funnels >= declared.funnels
+        assert effective.storage >= declared.storage
+        assert effective.storage_updates >= declared.storage_updates
+        for name in ("names", "metrics", "tenants", "max_limit", "max_dimensions", "max_write_bytes"):
             assert getattr(effective, name) == getattr(declared, name)
+
+
+def declared_for(**options):
+    plugin = Registry().backend("milvus")
+    return plugin.capabilities(plugin.options.model_validate(options))
+
+
+def test_a_stated_version_is_known_before_connecting():
+    old, new = (declared_for(uri="http://x:19530", **more) for more in ({}, {"version": "2.6"}))
+    assert (old.funnels, old.max_vectors, old.storage) == (False, ONE, {"float32"})
+    assert "version in [backends.NAME]" in old.why_not["funnels"]
+    assert "version in [backends.NAME]" in old.why_not["storage"]
+    assert (new.funnels, new.max_vectors, new.storage, new.why_not) == (True, FOUR, set(Storage), {})
+    assert declared_for(uri="http://x", version="2.4.17").storage == {"float32", "float16", "int8"}
+    cloud = declared_for(uri="https://a.b.zillizcloud.com")
+    assert (cloud.funnels, cloud.storage, cloud.storage_updates) == (True, CLOUD, set())
+    assert "chooses indexes" in cloud.why_not["storage"]
+    lite = declared_for(path=":memory:")
+    assert (lite.funnels, lite.storage, lite.storage_updates) == (True, {"float32"}, set())
+    assert "keeps every vector in memory as float32" in lite.why_not["storage"]
+
+
+@pytest.mark.parametrize("version", ["2", "new", "v2.6", "2.6 or so", ""])
+def test_what_is_no_version(shell, version):
+    done = shell({"uri": '"http://x:19530"', "version": f'"{version}"'}, "plan")
+    assert done.code == 1
+    assert f"backends.store.version: {version!r} is no version of Milvus; write two or three numbers" in done.err
+
+
+@pytest.mark.parametrize(("name", "stated"), [("v2.3.5", "2.4"), ("v2.5.26", "2.6"), ("milvus_lite-3.2.2", "2.4")])
+def test_a_server_that_is_older_than_stated(open_client, failing, name, stated):
+    """What the configuration was checked by would not hold."""
+    failing.version = name
+    client = open_client(uri=failing.uri, version=stated)
+    with pytest.raises(Unsupported, match=f'is {name}, and the configuration says version = "{stated}"; correct'):
+        client.capabilities()
+
+
+def test_a_build_that_does_not_say_its_version_is_what_is_stated(open_client, failing):
+    failing.version = "master-3b7cf4a"
+    assert open_client(uri=failing.uri, version="2.6").capabilities().storage == set(Storage)
+    failing.version = "v2.6.4"
+    assert open_client(uri=failing.uri, version="2.4").capabilities().storage == set(Storage)
 
 
 def test_the_command_line_shows_what_is_declared(shell):
@@ -91,6 +146,7 @@ def test_effective_is_declared_or_more(shared):
     effective = shared.capabilities()
     assert effective.max_vectors == (FOUR if declared.embedded else ONE)
     assert effective.exact is declared.exact is declared.embedded
+    assert (effective.storage, effective.funnels) == (declared.storage, declared.funnels)
 
 
 def test_several_vectors_where_they_are_promised_and_only_there(shared, kit):

@@ -18,9 +18,11 @@ from nestvec.cli import (
     ingest,
     init,
     manage,
+    migrating,
     nesting,
     plugins,
     search,
+    tidying,
 )
 from nestvec.cli.output import forgive_streams
 from nestvec.cli.session import DEFAULT_CONFIG, Session
@@ -60,6 +62,11 @@ for _command in (
     manage.delete,
     copying.copy_collection,
     nesting.nest,
+    migrating.migrate,
+    migrating.shrink,
+    migrating.rollback,
+    tidying.generations,
+    tidying.cleanup,
     dimensions.dimensions,
     plugins.plugins,
     doctor.doctor,

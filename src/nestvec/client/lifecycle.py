@@ -6,7 +6,7 @@ client answers them in its own way (`nestvec.client.steps`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -301,7 +301,7 @@ class Lifecycle:
         """The matrix with this fingerprint. Raises `ConfigError` where it is not to be had."""
         if fingerprint is None:
             return None
-        for connection in self.config.embedders.values():
+        for connection in self._turning():
             if connection.capabilities.rotation == fingerprint:
                 rotation: FloatArray | None = yield Turn(connection)
                 return rotation
@@ -312,6 +312,13 @@ class Lifecycle:
             )
         found: FloatArray = yield Load(Artifact(self.config.artifacts, fingerprint).load)
         return found
+
+    def _turning(self) -> Iterator[Connection[Any]]:
+        """The embedders; those with a rotation of the user's also without it: vectors may be stored under their own."""
+        for connection in self.config.embedders.values():
+            yield connection
+            if connection.nesting is not None:
+                yield replace(connection, nesting=None)
 
     def _splitter(self, spec: CollectionSpec, *, needed: bool) -> Generator[Step, Any, Splitter]:
         count: Any = None

@@ -24,16 +24,21 @@ from nestvec.client.base import (
     wrapping,
 )
 from nestvec.client.dimensions import Request
+from nestvec.client.generations import asked_of, at_hand, backends_of, own_names, sides_of
 from nestvec.client.lifecycle import Lifecycle, Steps
 from nestvec.client.steps import SyncSteps
 from nestvec.client.sync_collection import Collection
 from nestvec.config import Config, Connection, parse_config
 from nestvec.contract import Adapter, Embedder
 from nestvec.drivers.sync import PairPorts, Ports, run
+from nestvec.encoding.nested import own_rotation
 from nestvec.flows import pending
 from nestvec.flows.apply import Change, Status
 from nestvec.flows.copy import CopyProgress, CopyReport, copy
-from nestvec.flows.migrate.report import MigrationReport, ProgressCallback
+from nestvec.flows.migrate.estimate import estimate
+from nestvec.flows.migrate.report import MigrationPlan, MigrationReport, ProgressCallback
+from nestvec.flows.migrate.scenes import Sides
+from nestvec.flows.migrate.tidy import GenerationStatus, Removal, cleanup, statuses
 from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
 from nestvec.flows.sampling import choose_texts, embedded_sample
 
@@ -173,6 +178,46 @@ class Nestvec:
             return wanted.keep(rows, self._rotation(wanted.connection))
         flow = embedded_sample(wanted.raw, choose_texts(texts or (), sample, seed), wanted.task, progress)
         return wanted.keep(run(flow, replace(self._ports(None, wanted.connection.name), model=wanted.raw)), None)
+
+    def plan_migration(self, name: str, *, documents: Iterable[Document] = ()) -> MigrationPlan:
+        """What a migration of a collection to what the configuration says would do and cost. Nothing is changed.
+
+        Reads a sample of the stored texts to estimate tokens; no embedder is asked for vectors. `documents` have the
+        texts where they are not stored. Raises `CollectionNotFound` where there is nothing to migrate, and
+        `CollectionConflict` where namespaces would come or go.
+        """
+        sides = sides_of(self.config, name, self._runtime)
+        embedder = sides.wanted.spec.embedder
+        opened = self.embedder(embedder) if at_hand(self.config.embedders[embedder]) else None
+        asked = asked_of(self.config, sides, opened, documents)
+        return run(estimate(asked), self._pair(sides))
+
+    def generations(self, *names: str) -> list[GenerationStatus]:
+        """All generations of the collections (or the named ones): on their backends, and on those where they were."""
+        every = [sides_of(self.config, name, self._runtime) for name in own_names(self.config, names)]
+        return [each for sides in every for each in run(statuses(sides), self._pair(sides))]
+
+    def cleanup(
+        self,
+        name: str,
+        *,
+        generation: int | None = None,
+        among: Iterable[GenerationStatus] | None = None,
+        dry: bool = False,
+    ) -> list[Removal]:
+        """Remove what migrations left of a collection: generations that are retired, and what was broken off.
+
+        With `generation`, that one alone, even if a migration would go on with it. With `among`, no others than these:
+        those that somebody agreed to. With `dry`, nothing is removed.
+        Afterwards there is no way back to a generation that is gone. The live one is never removed, nor one that was
+        left less than a lease ago: it is named with the reason.
+
+        Raises `CollectionNotFound` where no generation is live, `InvalidInput` for a generation that there is not, and
+        `CollectionConflict` for the live one, or while a migration switches.
+        """
+        sides = sides_of(self.config, name, self._runtime)
+        flow = cleanup(sides, self._runtime.wall, number=generation, among=among, dry=dry)
+        return run(flow, self._pair(sides))
 
     def migrate(
         self,
@@ -320,7 +365,11 @@ class Nestvec:
         """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""
         if connection.nesting is not None:
             return connection.nesting.artifact.load()
-        return self.embedder(connection.name).rotation() if connection.declared.rotation else None
+        return own_rotation(self.embedder(connection.name)) if connection.declared.rotation else None
+
+    def _pair(self, sides: Sides) -> PairPorts:
+        source, target = (self._ports(backend, sides.wanted.spec.embedder) for backend in backends_of(sides))
+        return PairPorts(source, target)
 
     def _ports(self, backend: str | None, embedder: str) -> Ports:
         return Ports(

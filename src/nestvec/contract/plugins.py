@@ -69,7 +69,8 @@ class Event:
 
     Names: `document_written`, `document_failed`, `document_deleted`, `search_done`, `request_retried`,
     `pointer_moved`, `collection_created`, `collection_updated`, `collection_copied`,
-    `collection_adopted`, `collection_migrated`, `cache_failed`, `canaries_stored`, `host_accepted`.
+    `collection_adopted`, `collection_migrated`, `generation_removed`, `cache_failed`, `canaries_stored`,
+    `host_accepted`.
     """
 
     name: str

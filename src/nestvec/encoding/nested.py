@@ -61,3 +61,8 @@ def nested(embedder: Embedder | AsyncEmbedder, rotation: FloatArray) -> NestedEm
     if isinstance(embedder, AsyncEmbedder):
         return AsyncNestedEmbedder(embedder, rotation)
     return NestedEmbedder(embedder, rotation)
+
+
+def own_rotation(embedder: Embedder | AsyncEmbedder) -> FloatArray | None:
+    """The rotation of the embedder itself, whatever it is wrapped in."""
+    return embedder.inner.rotation() if isinstance(embedder, _Nested) else embedder.rotation()

@@ -143,7 +143,7 @@ class AsyncMilvusAdapter(AsyncSingleAdapter):
 
 
 def _operations(options: MilvusOptions) -> Operations:
-    return Operations(options.place, capabilities(options), options.load_timeout, options.cloud)
+    return Operations(options.place, capabilities(options), options.load_timeout, options.cloud, options.version)
 
 
 def _scene(operations: Operations, request: BackendRequest | None) -> Scene:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from nestvec.contract import Write
 from nestvec.errors import BackendRefused
 from nestvec.types import FieldType, Record
@@ -41,6 +43,7 @@ _PYTHON: Mapping[FieldType, type] = {
     FieldType.DATETIME: datetime,
 }
 _OVERHEAD = 64
+_LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 def batches(request: Write, columns: Columns, limit: int = layout.MAX_REQUEST_BYTES) -> Iterator[tuple[int, list[Any]]]:
@@ -55,7 +58,9 @@ def batches(request: Write, columns: Columns, limit: int = layout.MAX_REQUEST_BY
     for part in _split(request, rows, vector_bytes, limit):
         numbers = [number for number, _ in part]
         data = [_data(name, [row[name] for _, row in part], columns) for name in part[0][1]]
-        data += [vector_column(name, given[numbers]) for name, given in request.vectors.items()]
+        data += [
+            vector_column(name, given[numbers], half=name in columns.half) for name, given in request.vectors.items()
+        ]
         yield len(part), data
 
 
@@ -71,6 +76,14 @@ def _check_vectors(request: Write, columns: Columns) -> None:
             f"collection {request.physical!r} takes vectors of dimensions {dict(columns.vectors)}, not {given}; write "
             f"vectors of that size"
         )
+    for name in columns.half:
+        largest = np.abs(request.vectors[name]).max(axis=1, initial=0)
+        if (largest > _LARGEST_HALF).any():
+            record = request.records[int(largest.argmax())]
+            raise BackendRefused(
+                f"document {record.document_id!r:.80} has a vector with the number {largest.max():g}, too large for "
+                f"float16 (collection {request.physical!r}); normalise the vectors, or use another storage"
+            )
 
 
 def _row(request: Write, record: Record, columns: Columns) -> dict[str, Any]:

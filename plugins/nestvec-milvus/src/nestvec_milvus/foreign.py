@@ -49,7 +49,7 @@ def foreign_columns(described: Any, indexes: Iterable[Any], how: ForeignLayout) 
         physical=physical,
         vectors={DENSE: int(unpaired(vector.type_params).get("dim", 0))},
         metric=schema.metric_named(physical, index.get("metric_type", "")),
-        search=MilvusCollectionOptions.model_validate({}).search_parameters("HNSW")
+        search={DENSE: MilvusCollectionOptions.model_validate({}).search_parameters("HNSW")}
         if index.get("index_type") == "HNSW"
         else {},
         record=schema.record_of(described),

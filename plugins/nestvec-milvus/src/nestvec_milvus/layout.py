@@ -1,7 +1,7 @@
 """How a record lies in a Milvus collection, and what fits. Imports no SDK.
 
     id           VARCHAR, primary key
-    dense …      one FLOAT_VECTOR for each vector
+    dense …      one FLOAT_VECTOR, or FLOAT16_VECTOR, for each vector
     document_id, chunk, layout     nestvec's own filterable fields
     tenant       VARCHAR, the partition key where the collection has tenants
     text         VARCHAR
@@ -35,10 +35,13 @@ OWN_COLUMNS: Final = (ID, DOCUMENT_ID, CHUNK, LAYOUT, TENANT, TEXT, METADATA, SY
 #: In `system`: this record has no text, not even an empty one.
 NO_TEXT: Final = "_no_text"
 
-#: Properties of the collection: nestvec's record; the metric; the parameters of searches.
+#: Properties of the collection: nestvec's record; the metric; the parameters of searches; the options that were given
+#: for it; what its storage is being changed to, empty when that is done.
 RECORD_PROPERTY: Final = "nestvec"
 METRIC_PROPERTY: Final = "nestvec_metric"
 SEARCH_PROPERTY: Final = "nestvec_search"
+OPTIONS_PROPERTY: Final = "nestvec_options"
+CHANGING_PROPERTY: Final = "nestvec_changing"
 _NOTE_PROPERTY: Final = "nestvec_note_"
 
 #: What errors and documentation promise. The engines' own limits, 65,535 and 65,536, lie a little above;

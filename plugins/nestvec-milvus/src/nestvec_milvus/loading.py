@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from nestvec.errors import BackendError, BackendRefused, BackendUnavailable
+from nestvec.types import Storage
 from nestvec_milvus.foreign import not_loaded
 from nestvec_milvus.wire import Operation, Pause, call, common
 
@@ -14,11 +15,14 @@ _NEWS = 1.0
 _NO_INDEX = re.compile(r"no (vector )?index|index (not found|doesn.t exist)", re.IGNORECASE)
 
 
-def load(place: str, physical: str, timeout: float, *, ours: bool = True) -> Operation[None]:
+def load(
+    place: str, physical: str, timeout: float, *, ours: bool = True, changing: Storage | None = None
+) -> Operation[None]:
     """Load a collection, and wait for it. One that is not `ours` to load must be on its way already.
 
-    Raises `BackendUnavailable` after `timeout` seconds of waiting, and `BackendRefused` for a collection that can
-    not be loaded because it lacks an index, `CollectionConflict` for one that is not ours to load.
+    Raises `BackendUnavailable` after `timeout` seconds of waiting, or at once where an index is missing because the
+    storage is `changing`; `BackendRefused` for a collection that can not be loaded because it lacks an index for
+    another reason, `CollectionConflict` for one that is not ours to load.
     """
     waited, told, pause = 0.0, 0.0, _FIRST_PAUSE
     while True:
@@ -29,7 +33,7 @@ def load(place: str, physical: str, timeout: float, *, ours: bool = True) -> Ope
             if not ours:
                 raise not_loaded(physical, place)
             # Released, by somebody or by a restart. What is being loaded keeps its number of replicas.
-            yield from _begin(place, physical)
+            yield from _begin(place, physical, changing)
         news = None
         if waited >= min(told + _NEWS, timeout):
             told, news = waited, (yield from _news(physical))
@@ -42,12 +46,17 @@ def load(place: str, physical: str, timeout: float, *, ours: bool = True) -> Ope
         waited, pause = waited + pause, min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def _begin(place: str, physical: str) -> Operation[None]:
+def _begin(place: str, physical: str, changing: Storage | None) -> Operation[None]:
     try:
         yield call("LoadCollection", collection_name=physical, replica_number=1)
     except BackendRefused as error:
         if not _NO_INDEX.search(str(error)):
             raise
+        if changing is not None:
+            raise BackendUnavailable(
+                f"{place}: the index of collection {physical!r} is being replaced, as its storage becomes {changing}; "
+                f"try again. If that was interrupted, `nestvec apply` with this storage completes it"
+            ) from error
         raise BackendRefused(
             f"{place} can not load collection {physical!r} into memory: its vectors have no index. Its creation was "
             f"interrupted, or somebody dropped the index; create one on the server, or run `nestvec apply` if "

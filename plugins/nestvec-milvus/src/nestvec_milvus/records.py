@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,11 +51,12 @@ class Table:
 
     def vectors(self) -> dict[str, FloatArray]:
         """The rows of each vector."""
-        found = {name: self._vectors.get(self._columns.native(name)) for name in self._columns.vectors}
-        return {
-            name: rows_of(found[name]) if found[name] is not None else np.zeros((0, size), np.float32)
-            for name, size in self._columns.vectors.items()
-        }
+        return {name: self.rows(name) for name in self._columns.vectors}
+
+    def rows(self, name: str) -> FloatArray:
+        """The rows of one vector, shape (n, dimensions). An answer without records may lack the column."""
+        found = self._vectors.get(self._columns.native(name))
+        return rows_of(found) if found is not None else np.zeros((0, self._columns.vectors[name]), np.float32)
 
     def tenants(self) -> Sequence[str]:
         """The tenant of each row."""
@@ -98,6 +100,13 @@ def of_tenant(batch: Batch, tables: Sequence[Table], tenant: str | None) -> Batc
     kept = [number for number, owner in enumerate(owners) if owner == tenant]
     vectors = {name: rows[kept] for name, rows in batch.vectors.items()} if batch.vectors is not None else None
     return Batch([batch.records[number] for number in kept], vectors, batch.cursor)
+
+
+def ids_of(results: Any, columns: Columns) -> list[list[str]]:
+    """The primary keys of each question's hits, best first."""
+    ids = [str(each) for each in (results.ids.int_id.data if columns.key.numeric else results.ids.str_id.data)]
+    ends = np.cumsum([0, *results.topks]).tolist()
+    return [ids[start:end] for start, end in pairwise(ends)]
 
 
 def ranked(results: Any, metric: Metric, threshold: float | None, columns: Columns) -> list[list[Found]]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from nestvec.contract import CollectionInfo, Create, ForeignLayout, Query
 from nestvec.errors import BackendRefused, CollectionConflict, Unsupported
-from nestvec.types import DENSE, FieldType, Metric
+from nestvec.types import DENSE, FieldType, Metric, Storage
 from nestvec_milvus import layout
+from nestvec_milvus.keeping import check_keeping, column_type, indexes_of
 from nestvec_milvus.options import MilvusCollectionOptions
 from nestvec_milvus.places import OWN_KEY, Foreign, Key
 from nestvec_milvus.server import Server
@@ -35,7 +36,11 @@ _FOR_SERVERS = {"consistency", "shards", "replicas", "partitions"}
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What writing to a collection and searching it needs to know about it."""
+    """What writing to a collection and searching it needs to know about it.
+
+    `half` are the vectors in float16; `search` has the parameters of searches for each vector. `changing` is what an
+    update changes the storage to, or was interrupted at.
+    """
 
     physical: str
     vectors: Mapping[str, int]
@@ -43,8 +48,10 @@ class Columns:
     own: frozenset[str] = frozenset()
     tenants: bool = False
     metric: Metric | None = None
-    search: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     record: Mapping[str, Any] | None = None
+    half: frozenset[str] = frozenset()
+    changing: Storage | None = None
     key: Key = OWN_KEY
     foreign: Foreign | None = None
 
@@ -57,9 +64,9 @@ class Columns:
         """The column of a vector."""
         return vector if self.foreign is None else self.foreign.vector
 
-    def info(self, metric: Metric) -> CollectionInfo:
+    def info(self, metric: Metric, storage: Storage | None) -> CollectionInfo:
         """The collection in the contract's words. Which fields have an index is not told."""
-        return CollectionInfo(self.physical, self.vectors, metric, self.record)
+        return CollectionInfo(self.physical, self.vectors, metric, self.record, storage=storage)
 
 
 def options_of(request: Create) -> MilvusCollectionOptions:
@@ -87,6 +94,7 @@ def check_request(request: Create, server: Server) -> None:
             f"record, not {len(request.vectors)}; "
             + ("declare fewer" if server.max_vectors > 1 else "several need a server of version 2.4 or later")
         )
+    check_keeping(request, options_of(request), server)
     taken = sorted(set(request.vectors) & set(layout.OWN_COLUMNS))
     if taken:
         raise Unsupported(f"collection {request.physical!r}: a vector can not be named {taken[0]!r}; rename it")
@@ -104,13 +112,6 @@ def record_property(record: Mapping[str, Any], physical: str) -> str:
     return text
 
 
-def index_of(options: MilvusCollectionOptions, server: Server) -> str:
-    """The index of the vectors."""
-    if options.index is not None:
-        return options.index
-    return "FLAT" if server.lite else "AUTOINDEX" if server.cloud else "HNSW"
-
-
 def creation(request: Create, server: Server) -> dict[str, Any]:
     """Fields of the `CreateCollection` request."""
     options = options_of(request)
@@ -119,7 +120,8 @@ def creation(request: Create, server: Server) -> dict[str, Any]:
     properties = {
         layout.RECORD_PROPERTY: record_property(request.record, request.physical),
         layout.METRIC_PROPERTY: request.metric.value,
-        layout.SEARCH_PROPERTY: options.search_parameters(index_of(options, server)),
+        layout.SEARCH_PROPERTY: search_parameters(request.vectors, request.storage, options, server),
+        layout.OPTIONS_PROPERTY: options.model_dump(exclude_unset=True),
     }
     return {
         "collection_name": request.physical,
@@ -136,7 +138,7 @@ def _fields(request: Create, *, partitioned: bool) -> list[Any]:
     typed = layout.typed_fields(dict(request.fields), len(request.vectors))
     return [
         _field(layout.ID, Type.VarChar, {"max_length": layout.MAX_ID_BYTES}, is_primary_key=True),
-        *(_field(name, Type.FloatVector, {"dim": size}) for name, size in request.vectors.items()),
+        *(_field(name, column_type(request.storage), {"dim": size}) for name, size in request.vectors.items()),
         _field(layout.DOCUMENT_ID, Type.VarChar, long),
         _field(layout.CHUNK, Type.Int64),
         _field(layout.LAYOUT, Type.VarChar, long),
@@ -161,31 +163,38 @@ def _field(name: str, kind: Any, parameters: Mapping[str, int] | None = None, **
     return schemas.FieldSchema(name=name, data_type=kind, type_params=pairs(parameters or {}), **more)
 
 
+def search_parameters(
+    vectors: Mapping[str, int], storage: Storage, options: MilvusCollectionOptions, server: Server
+) -> dict[str, dict[str, int]]:
+    """Parameters for searching by each vector."""
+    chosen = indexes_of(vectors, storage, options, server)
+    return {name: options.search_parameters(index) for name, index in chosen.items()}
+
+
+def vector_index(index: str, metric: Metric, options: MilvusCollectionOptions) -> dict[str, Any]:
+    """Parameters for creating the index of a vector."""
+    return {"index_type": index, "metric_type": METRICS[metric], "params": options.build_parameters(index)}
+
+
 def indexes(request: Create, server: Server) -> dict[str, dict[str, Any]]:
     """The indexes that a collection needs: column → parameters."""
     options = options_of(request)
-    index = index_of(options, server)
-    vector = {
-        "index_type": index,
-        "metric_type": METRICS[request.metric],
-        "params": options.build_parameters(index),
-    }
+    chosen = indexes_of(request.vectors, request.storage, options, server)
+    vectors = {name: vector_index(index, request.metric, options) for name, index in chosen.items()}
     scalars = {layout.DOCUMENT_ID: FieldType.KEYWORD, layout.LAYOUT: FieldType.KEYWORD}
     if request.tenants and not server.partition_keys:
         scalars[layout.TENANT] = FieldType.KEYWORD
     typed = layout.typed_fields(dict(request.fields), len(request.vectors))
     scalars |= {layout.column_of(name, kind): kind for name, kind in typed.items()}
-    chosen = {column: server.scalar_index(kind) for column, kind in scalars.items()}
-    return {
-        **{name: dict(vector) for name in request.vectors},
-        **{column: {"index_type": kind} for column, kind in chosen.items() if kind is not None},
-    }
+    found = {column: server.scalar_index(kind) for column, kind in scalars.items()}
+    return {**vectors, **{column: {"index_type": kind} for column, kind in found.items() if kind is not None}}
 
 
 def check_same(request: Create, found: CollectionInfo) -> None:
     """Raise `CollectionConflict` where a collection to complete is not the one that was begun."""
-    wanted = (dict(request.vectors), request.metric, dict(request.record))
-    if (dict(found.vectors), found.metric, found.record) != wanted:
+    wanted = (dict(request.vectors), request.metric, dict(request.record), request.storage)
+    storage = found.storage or request.storage  # it shows in an index, which may not be there yet
+    if (dict(found.vectors), found.metric, found.record, storage) != wanted:
         raise CollectionConflict(
             f"collection {request.physical!r} exists already and is another one: it has vectors {dict(found.vectors)} "
             f"({found.metric}) and {'another' if found.record else 'no'} nestvec record; nothing was changed"
@@ -193,23 +202,32 @@ def check_same(request: Create, found: CollectionInfo) -> None:
 
 
 def check_window(request: Query) -> None:
-    """Raise `Unsupported` for more results than Milvus gives."""
+    """Raise `Unsupported` for more results, or candidates, than Milvus gives."""
+    begin = f"search in collection {request.physical!r}: Milvus returns at most {layout.MAX_WINDOW} results"
     if request.offset + request.limit > layout.MAX_WINDOW:
         raise Unsupported(
-            f"search in collection {request.physical!r}: Milvus returns at most {layout.MAX_WINDOW} results, and "
-            f"offset {request.offset} + limit {request.limit} is more; ask for fewer, or scroll"
+            f"{begin}, and offset {request.offset} + limit {request.limit} is more; ask for fewer, or scroll"
         )
+    candidates = max(request.rescore or 0, *(stage.limit for stage in request.stages), 0)
+    if candidates > layout.MAX_WINDOW:
+        raise Unsupported(f"{begin}, and {candidates} candidates are more; ask for fewer, or set a lower oversampling")
 
 
 def check_question(request: Query, columns: Columns) -> None:
-    """Raise `BackendRefused` for vectors of another size."""
-    ((name, rows),) = request.vectors.items()
-    size = columns.vectors.get(name)
-    if rows.shape[1] != size:
+    """Raise `BackendRefused` for vectors that the collection does not have, or of another size."""
+    wanted = {name: request.vectors[name].shape[1] for name in used(request)}
+    if any(columns.vectors.get(name) != size for name, size in wanted.items()):
         raise BackendRefused(
-            f"collection {request.physical!r} takes vectors of dimensions {dict(columns.vectors)}, not "
-            f"{ {name: rows.shape[1]} }; search with vectors of that size"
+            f"collection {request.physical!r} takes vectors of dimensions {dict(columns.vectors)}, not {wanted}; "
+            f"search with vectors of that size"
         )
+
+
+def used(request: Query) -> list[str]:
+    """The vectors that a search goes by."""
+    if request.stages or DENSE in request.vectors:
+        return [*(stage.vector for stage in request.stages), DENSE]
+    return list(request.vectors)
 
 
 def columns_of(described: Any) -> Columns:
@@ -220,16 +238,40 @@ def columns_of(described: Any) -> Columns:
     own = layout.RECORD_PROPERTY in properties
     parsed = [layout.declared_by(name) for name in names] if own else []
     metric = properties.get(layout.METRIC_PROPERTY)
+    vectors = {each.name: _size(each) for each in fields if each.data_type in (Type.FloatVector, Type.Float16Vector)}
+    changing = properties.get(layout.CHANGING_PROPERTY)
     return Columns(
         physical=described.schema.name,
-        vectors={each.name: _size(each) for each in fields if each.data_type == Type.FloatVector},
+        vectors=vectors,
         typed=dict(each for each in parsed if each is not None),
         own=frozenset(names & set(layout.OWN_COLUMNS)),
         tenants=layout.TENANT in names,
         metric=Metric(metric) if metric in set(Metric) else None,
-        search=_json(properties.get(layout.SEARCH_PROPERTY)) or {},
+        search=_for_each(_json(properties.get(layout.SEARCH_PROPERTY)) or {}, vectors),
         record=record_of(described),
+        half=frozenset(each.name for each in fields if each.data_type == Type.Float16Vector),
+        changing=Storage(changing) if changing in set(Storage) else None,
     )
+
+
+def _for_each(search: Mapping[str, Any], vectors: Mapping[str, int]) -> Mapping[str, Mapping[str, Any]]:
+    """Parameters for each vector. In collections made by earlier versions of nestvec, all have the same."""
+    return search if all(isinstance(each, dict) for each in search.values()) else dict.fromkeys(vectors, search)
+
+
+def options_kept(described: Any) -> MilvusCollectionOptions:
+    """The options that the collection was created with, from the answer to `DescribeCollection`.
+
+    Raises `BackendRefused` for some that this version of nestvec does not know.
+    """
+    found = _json(unpaired(described.properties).get(layout.OPTIONS_PROPERTY)) or {}
+    try:
+        return MilvusCollectionOptions.model_validate(found)
+    except ValueError as error:
+        raise BackendRefused(
+            f"collection {described.schema.name!r}: its property {layout.OPTIONS_PROPERTY} has options that this "
+            f"version of nestvec does not know: {found}; use the version that made it, or a later one"
+        ) from error
 
 
 def record_of(described: Any) -> dict[str, Any] | None:

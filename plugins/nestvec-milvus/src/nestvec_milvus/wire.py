@@ -15,6 +15,8 @@ import numpy as np
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from nestvec.types import FloatArray
 
 # Protobuf generates these classes when it is imported, so there is nothing to check them against.
@@ -70,12 +72,21 @@ def column(name: str, kind: Any, values: Sequence[Any]) -> Any:
     return schemas.FieldData(field_name=name, type=kind, scalars=scalars)
 
 
-def vector_column(name: str, rows: FloatArray) -> Any:
-    """A column of vectors, shape (n, dimensions)."""
+def vector_column(name: str, rows: FloatArray, *, half: bool = False) -> Any:
+    """A column of vectors, shape (n, dimensions); `half`: of float16."""
+    if half:
+        vectors = schemas.VectorField(dim=rows.shape[1], float16_vector=_halves(rows).tobytes())
+        return schemas.FieldData(field_name=name, type=Type.Float16Vector, vectors=vectors)
     raw = np.ascontiguousarray(rows, "<f4").tobytes()
     floats = schemas.FloatArray.FromString(_FLOATS_TAG + _varint(len(raw)) + raw) if raw else schemas.FloatArray()
     vectors = schemas.VectorField(dim=rows.shape[1], float_vector=floats)
     return schemas.FieldData(field_name=name, type=Type.FloatVector, vectors=vectors)
+
+
+def _halves(rows: FloatArray) -> NDArray[np.float16]:
+    """As float16. What is too large for it becomes infinite: writing checks that before."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(rows, "<f2")
 
 
 def values_of(data: Any) -> Sequence[Any]:
@@ -108,16 +119,20 @@ def _items(scalars: Any) -> list[Any]:
 
 def rows_of(data: Any) -> FloatArray:
     """The rows of a column of vectors, shape (n, dimensions)."""
+    dimensions = max(int(data.vectors.dim), 1)
+    if data.vectors.WhichOneof("data") == "float16_vector":
+        return np.frombuffer(data.vectors.float16_vector, "<f2").astype(np.float32).reshape(-1, dimensions)
     raw = data.vectors.float_vector.SerializeToString()
     size = len(data.vectors.float_vector.data) * 4
     floats = np.frombuffer(raw, "<f4", offset=len(raw) - size)
-    return floats.astype(np.float32).reshape(-1, max(int(data.vectors.dim), 1))
+    return floats.astype(np.float32).reshape(-1, dimensions)
 
 
-def placeholders(rows: FloatArray) -> bytes:
-    """Questions, one for each row."""
-    values = [row.tobytes() for row in np.ascontiguousarray(rows, "<f4")]
-    group = common.PlaceholderValue(tag="$0", type=common.PlaceholderType.FloatVector, values=values)
+def placeholders(rows: FloatArray, *, half: bool = False) -> bytes:
+    """Questions, one for each row, in the number format of the column."""
+    kind = common.PlaceholderType.Float16Vector if half else common.PlaceholderType.FloatVector
+    values = [row.tobytes() for row in (_halves(rows) if half else np.ascontiguousarray(rows, "<f4"))]
+    group = common.PlaceholderValue(tag="$0", type=kind, values=values)
     packed: bytes = common.PlaceholderGroup(placeholders=[group]).SerializeToString()
     return packed
 

@@ -15,7 +15,7 @@ from nestvec.errors import Unsupported
 from nestvec.flows.base import Binding, Emit, Wait, bind
 from nestvec.flows.copy import At, PairFlow, at, carry_canaries
 from nestvec.flows.documents import heads_only
-from nestvec.flows.gate import drain, raise_fence, read_gate
+from nestvec.flows.gate import POLL, drain, raise_fence, read_gate
 from nestvec.flows.migrate import switch as switching
 from nestvec.flows.migrate.passes import BLOCK, Crossing, Progress, Tally, run_pass
 from nestvec.flows.migrate.places import write_journal
@@ -227,7 +227,7 @@ def _converted(job: Job, canaries: Canaries) -> Canaries:
 
 def _switch(job: Job, crossing: Crossing, shadow: Shadow, done: _Done, begun: float) -> PairFlow[MigrationReport]:
     yield from _at_stage(shadow, Stage.SWITCHING)
-    wait = drain(job.source.lease)
+    wait = drain(job.source.lease) + POLL
     note = f"writers wait {wait:.0f} seconds at most, and for the last pass (the one before took {done.seconds:.1f})"
     job.tell(Stage.DRAINING, note)
 

@@ -96,15 +96,17 @@ def generation(binding: Binding, number: int, physical: str, pointed: str | None
     if info is None or info.record is None:
         return None
     try:
+        stored = StoredCollection.read(info.record, physical)
+    except SpaceError:
+        stored = None
+    if stored is not None and (stored.foreign is not None or stored.name != binding.spec.name):
+        return None  # adopted, under whatever name
+    try:
         gate = yield from gates.read_gate(physical)
         journal = yield from read_journal(physical)
     except CollectionNotFound:  # dropped meanwhile
         return None
     place = Place(binding.spec.backend, physical)
-    try:
-        stored = StoredCollection.read(info.record, physical)
-    except SpaceError:
-        stored = None
     moved = gate is not None and gate.state is gates.State.MOVED
     standing = Standing.LIVE if physical == pointed and not moved else Standing.RETIRED
     if standing is Standing.RETIRED and info.record.get(SHADOW):

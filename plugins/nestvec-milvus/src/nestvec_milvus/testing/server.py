@@ -66,12 +66,12 @@ def unavailable() -> str | None:
 class MilvusServer:
     """A running server in a folder of its own. Use it in a `with` statement.
 
-    Raises `ServerFailed` where it does not start. `uri` is its address. With `authorization` it wants to know who
-    calls; then `ROOT` is the user that may do everything.
+    Raises `ServerFailed` where it does not start. `uri` is its address, `folder` where it keeps everything. With
+    `authorization` it wants to know who calls; then `ROOT` is the user that may do everything.
     """
 
     def __init__(self, folder: Path, environment: Path | None = None, *, authorization: bool = False) -> None:
-        self._folder = folder
+        self.folder = folder
         self._environment = environment
         self._authorization = authorization
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,17 +81,17 @@ class MilvusServer:
         command = (self._environment or install()) / "bin" / "milvus-server"
         ports = dict(zip((*_PORTS, "etcd_peer"), _free_ports(len(_PORTS) + 1), strict=True))
         self.uri = f"http://127.0.0.1:{ports['proxy']}"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         settings = [item for name in _PORTS for item in (f"--{name.replace('_', '-')}-port", str(ports[name]))]
         environment = {
             **os.environ,
             **_HASTE,
             "COMMON_SECURITY_AUTHORIZATIONENABLED": "true" if self._authorization else "false",
-            "ETCD_CONFIG_PATH": str(_etcd_settings(self._folder, ports)),
+            "ETCD_CONFIG_PATH": str(_etcd_settings(self.folder, ports)),
         }
-        with (self._folder / "wrapper.log").open("wb") as log:
+        with (self.folder / "wrapper.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own environment's program
-                [str(command), "--data", str(self._folder / "data"), *settings],
+                [str(command), "--data", str(self.folder / "data"), *settings],
                 env=environment,
                 stdout=log,
                 stderr=log,
@@ -124,7 +124,7 @@ class MilvusServer:
     def logs(self, lines: int = 40) -> str:
         """The last lines of every log."""
         parts = []
-        for path in sorted({self._folder / "wrapper.log", *self._folder.glob("data/logs/milvus-*.log")}):
+        for path in sorted({self.folder / "wrapper.log", *self.folder.glob("data/logs/milvus-*.log")}):
             if path.is_file():
                 text = path.read_text(errors="replace").splitlines()[-lines:]
                 parts.append(f"--- {path}\n" + "\n".join(text))

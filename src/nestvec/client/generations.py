@@ -1,0 +1,64 @@
+"""What plans of migrations and the care for generations need, of both clients: everything but the waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nestvec.client.base import Runtime, make_binding, spec_named
+from nestvec.encoding.estimate import counter
+from nestvec.flows.layout import hash_text
+from nestvec.flows.migrate.estimate import Asked
+from nestvec.flows.migrate.scenes import Sides
+from nestvec.options import Secret
+
+if TYPE_CHECKING:
+    from nestvec.config import Config, Connection
+    from nestvec.types import Document
+
+
+def sides_of(config: Config, name: str, runtime: Runtime) -> Sides:
+    """Where a collection is wanted, and where it was. Raises `InvalidName`."""
+    wanted = make_binding(config, spec_named(config, name), runtime)
+    previous = config.previous.get(name)
+    return Sides(wanted, None if previous is None else make_binding(config, previous, runtime))
+
+
+def backends_of(sides: Sides) -> tuple[str, str]:
+    """The backends to which requests for "source" and "target" go."""
+    return sides.binding("source").spec.backend, sides.wanted.spec.backend
+
+
+def own_names(config: Config, names: Iterable[str]) -> list[str]:
+    """The collections to look at: those named, or all that nestvec made."""
+    return list(names) or [name for name, spec in config.collections.items() if spec.foreign is None]
+
+
+def at_hand(connection: Connection[Any]) -> bool:
+    """Whether an embedder opens without a key, a server or a download: its plugin says how, and it is set so."""
+    embedded, options = connection.plugin.embedded, connection.options
+    if embedded is None or any(isinstance(value, Secret) for _, value in options):
+        return False
+    usual = connection.plugin.options.model_validate(dict(embedded))
+    return all(getattr(options, name) == getattr(usual, name) for name in embedded)
+
+
+def asked_of(
+    config: Config,
+    sides: Sides,
+    opened: Any | None,
+    documents: Iterable[Document],
+) -> Asked:
+    """What a plan needs to know; `opened` is the embedder, if it was at hand."""
+    connection = config.embedders[sides.wanted.spec.embedder]
+    count: Callable[[str], int] | None
+    if opened is not None:
+        count = opened.count_tokens()
+    else:
+        path = getattr(connection.options, "tokenizer", None)
+        count = counter(path) if isinstance(path, Path) else None
+    folder = config.path.parent if config.path is not None else None
+    models = [each.capabilities for each in config.embedders.values()]
+    texts = {hash_text(document.text): document.text for document in documents}
+    return Asked(sides, connection.price, count, folder, models, texts)

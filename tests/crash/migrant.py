@@ -1,0 +1,73 @@
+"""Run as a process of its own: migrate, shrink or roll a collection back, telling each request before it is sent.
+
+    python migrant.py CONFIG_JSON HOW
+
+Prints a line before each request to a database, so that whoever reads them can kill it at any of them. Nobody else
+writes, so nobody has to be waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from nestvec.client import connect
+from nestvec.client.base import Runtime
+from nestvec.client.sync import Nestvec
+from nestvec.testing.registry import test_registry
+
+DIMENSIONS = 16
+METHODS = ("create", "update", "point", "unpoint", "write_note", "write", "remove", "scroll", "fetch", "count")
+
+
+def runtime() -> Runtime:
+    """One in which waiting takes no time."""
+    return Runtime(test_registry(), lease=0.01, pause=lambda seconds: None)
+
+
+def told(method: Any, name: str) -> Any:
+    """The method of an adapter, telling that it is called."""
+
+    def call(request: Any) -> Any:
+        sys.stdout.write(name + "\n")
+        sys.stdout.flush()
+        return method(request)
+
+    return call
+
+
+def main() -> None:
+    config, how = json.loads(sys.argv[1]), sys.argv[2]
+    with connect(config, runtime()) as client:
+        for backend in config["backends"]:
+            adapter = client.adapter(backend)
+            for name in (
+                "create",
+                "update",
+                "point",
+                "unpoint",
+                "write_note",
+                "write",
+                "remove",
+                "scroll",
+                "fetch",
+                "count",
+            ):
+                setattr(adapter, name, told(getattr(adapter, name), name))
+        go(client, how)
+
+
+def go(client: Nestvec, how: str) -> None:
+    """The command, as a user gives it."""
+    if how == "shrink":
+        report = client.shrink("docs", DIMENSIONS)
+    elif how == "rollback":
+        report = client.rollback("docs")
+    else:
+        report = client.migrate("docs")
+    assert not report.failed, report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Plans, generations and cleaning up on every engine that keeps what it is given."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nestvec.client import Nestvec, connect
+from nestvec.client.base import Runtime
+from nestvec.contract import ListCollections, Resolve
+from nestvec.flows.gate import Place
+from nestvec.flows.migrate.places import Standing
+from nestvec.flows.migrate.routes import Way
+from nestvec.testing.memory import _STORES
+from nestvec.testing.registry import test_registry
+from nestvec.types import Document
+
+from .engines import ENGINES, PARAMETERS, Engine
+
+KEEPING = [each for each in PARAMETERS if each.values[0] not in ("memory", "qdrant-memory")]
+NUMBERS = itertools.count()
+
+
+class Time:
+    """Passes when somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(params=KEEPING)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    with ENGINES[request.param](tmp_path) as opened:
+        yield opened
+
+
+def test_from_the_first_generation_to_another_backend(engine: Engine) -> None:
+    time, elsewhere = Time(), f"cross-migrating-{next(NUMBERS)}"
+    runtime = Runtime(test_registry(), wall=time, pause=time.pass_)
+
+    def opened(**collection: Any) -> Nestvec:
+        values = {
+            "backends": {
+                "engine": {"use": engine.use, **engine.options},
+                "other": {"use": "memory", "store": elsewhere},
+            },
+            "embedders": {"old": {"use": "recording"}, "new": {"use": "recording", "model": "recording-v4"}},
+            "collections": {"docs": {"backend": "engine", "embedder": "old", "dimensions": 32, **collection}},
+        }
+        return connect(values, runtime)
+
+    with opened() as nv:
+        nv.apply()
+        nv["docs"].upsert(Document(f"d{i}", f"text number {i} of thirty") for i in range(30))
+        first = nv.generations()[0].physical
+    with opened(embedder="new", dimensions=8) as nv:
+        plan = nv.plan_migration("docs")
+        assert (plan.way, plan.documents, plan.tokens) == (Way.EMBED, 30, 30 * (5 + 2))
+        report = nv.migrate("docs")
+        assert (report.switched, report.target) == (True, plan.target)
+        old, new = nv.generations()
+        assert (old.physical, old.standing, old.dimensions, old.chunks) == (first, Standing.RETIRED, 32, 30)
+        assert (new.standing, new.model, new.created_from) == (Standing.LIVE, "recording-v4", Place("engine", first))
+        assert [each.removed for each in nv.cleanup("docs")] == [False]
+        time.now += 60
+        assert [each.removed for each in nv.cleanup("docs")] == [True]
+        assert [each.standing for each in nv.generations()] == [Standing.LIVE]
+        assert nv["docs"].count() == 30
+    moved = {"backend": "other", "embedder": "new", "dimensions": 8, "previous": {"backend": "engine"}}
+    with opened(**moved) as nv:
+        assert nv.plan_migration("docs").way is Way.COPY
+        assert nv.migrate("docs").switched
+        time.now += 60
+        assert [each.removed for each in nv.cleanup("docs")] == [True]
+        adapter = nv.adapter("engine")
+        pointer = nv.config.backends["engine"].capabilities.names.encode("docs")
+        assert adapter.resolve(Resolve(pointer)) is None
+        assert not [name for name in adapter.list_collections(ListCollections()) if "docs" in name]
+        assert nv["docs"].count() == 30
+    _STORES.pop(elsewhere)
