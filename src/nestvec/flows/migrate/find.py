@@ -70,6 +70,11 @@ def the_live(spec: CollectionSpec, found: Sequence[Generation]) -> Generation:
     return live[0]
 
 
+def is_previous(before: CollectionSpec | None, live: Generation) -> bool:
+    """Whether the configuration says that the collection was just this before: then it is to be migrated from there."""
+    return before is not None and before.space == stored_of(live).space
+
+
 def stored_of(generation: Generation) -> StoredCollection:
     """What its record says. Raises `SpaceUnknown` or `SpaceError` where it can not be read."""
     if generation.stored is not None:
