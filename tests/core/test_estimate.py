@@ -372,6 +372,7 @@ def test_a_shrunk_collection_needs_only_its_size_written_down(bench: Any) -> Non
     plan = docs.plan()
     assert plan.way is None
     assert plan.reason == "it was shrunk to 8 dimensions: write dimensions = 8"
+    assert docs.plan(previous={"purpose": "matching"}) == plan, "which is of long ago"
 
 
 def test_where_previous_says_that_it_was_shorter_it_grows_again(bench: Any) -> None:

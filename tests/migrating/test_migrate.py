@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nestvec.artifacts import About, save
-from nestvec.contract import Drop
+from nestvec.contract import Drop, WriteNote
 from nestvec.encoding.matryoshka import nest, normalize, truncate
 from nestvec.encoding.nesting import fit_rotation
 from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
@@ -20,7 +20,21 @@ from nestvec.flows.gate import Place
 from nestvec.flows.migrate.report import MigrationProgress, Stage
 from nestvec.flows.migrate.routes import Route, Way, transform
 
-from .world import CASES, MATCHING, SHORTER, World, contents, corpus, document, filled, note, settled, whole, write
+from .world import (
+    CASES,
+    ELSEWHERE,
+    MATCHING,
+    SHORTER,
+    World,
+    contents,
+    corpus,
+    document,
+    filled,
+    note,
+    settled,
+    whole,
+    write,
+)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -317,3 +331,21 @@ def test_as_much_is_embedded_at_once_as_the_embedder_takes(world: Any, batch: in
     assert brought == sorted(brought)
     assert brought[0] == most
     assert (heard[0].done, heard[0].total) == (most, 100)
+
+
+def test_of_two_places_in_use_the_one_that_came_from_the_other_counts(world: Any) -> None:
+    """A second run that was killed may have opened what the first one left."""
+    there = world()
+    filled(there)
+    client = there.open(ELSEWHERE)
+    client.migrate("docs")
+    client.adapter("store").write_note(WriteNote("docs_1", gate.NOTE, None))
+    report = there.open(ELSEWHERE).migrate("docs")
+    assert (report.way, report.switched, report.target) == (None, True, Place("other", "docs_1"))
+    settled(there, corpus(), ELSEWHERE)
+    client.rollback("docs")
+    client.adapter("other").write_note(WriteNote("docs_1", gate.NOTE, None))
+    there.time.pass_(1)
+    report = there.open(ELSEWHERE).rollback("docs")
+    assert (report.way, report.switched, report.target) == (None, True, Place("store", "docs_1"))
+    settled(there, corpus(), {})

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import itertools
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec.client import Nestvec
 from nestvec.client.lifecycle import Between, Lifecycle, On, Steps
 from nestvec.client.steps import SyncSteps
+from nestvec.contract import Point
 from nestvec.drivers.sync import PairPorts
 from nestvec.errors import NestvecError
 from nestvec.flows.base import Wait
@@ -18,7 +21,7 @@ from nestvec.flows.copy import At
 from nestvec.types import Document
 
 from .test_meanwhile import DEEDS, Deed, Writer
-from .world import MATCHING, World, contents, corpus, expected, filled, settled
+from .world import ELSEWHERE, MATCHING, World, contents, corpus, document, expected, filled, settled
 
 
 class Run:
@@ -29,6 +32,7 @@ class Run:
         client = world.open(wanted)
         self.client = client
         self.requests = steps(client, Lifecycle(client.config, client._runtime, "docs").migrate((), ()))
+        self.request: Any = None
         self.report: Any = None
         self.error: NestvecError | None = None
         self._ask(None)
@@ -44,9 +48,22 @@ class Run:
         self._ask(None)
         return True
 
+    def until_it_makes(self, kind: type) -> None:
+        """Go on until the next request is one of this kind."""
+        while not self.done and not isinstance(self.request, kind):
+            self.run(1)
+
+    def run(self, requests: int = 10_000) -> None:
+        """Make so many requests, whatever time it takes."""
+        for _ in range(requests):
+            if self.done:
+                return
+            self.time.pass_(max(0.0, self.until - self.time.now))
+            self.advance()
+
     def _ask(self, _: None) -> None:
         try:
-            request = next(self.requests)
+            self.request = request = next(self.requests)
         except StopIteration as stop:
             self.report = stop.value
         except NestvecError as error:
@@ -103,7 +120,7 @@ def each(flow: Generator[Any, Any, Any], answer: Callable[[Any], Any]) -> Genera
         return stop.value
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(
     moves=st.lists(
         st.tuples(st.integers(0, 2), st.integers(1, 25), st.sampled_from([0.0, 0.0, 1.0, 40.0])), max_size=40
@@ -130,4 +147,55 @@ def test_two_processes_migrate_at_once(moves: list[tuple[int, int, float]], deed
     assert contents(world.open(MATCHING)) == expected(left)
     if left and len(world.open().adapter("store")._collections) == 2:  # type: ignore[attr-defined]
         settled(world, left, MATCHING)
+    world.close()
+
+
+@pytest.fixture(params=[MATCHING, {**MATCHING, **ELSEWHERE}], ids=["here", "elsewhere"])
+def wanted(request: pytest.FixtureRequest) -> dict[str, Any]:
+    found: dict[str, Any] = request.param
+    return found
+
+
+def finished(world: World, wanted: dict[str, Any], runs: Sequence[Run], documents: list[Document]) -> None:
+    """Both end, one may say why; the rerun ends what is left; everything is there."""
+    for run in runs:
+        run.run()
+    world.open(wanted).migrate("docs")
+    settled(world, documents, wanted, most=3)
+
+
+@pytest.mark.parametrize("waited", [1.0, 34.0, 36.0])
+def test_who_comes_while_the_other_one_switches_keeps_away(wanted: dict[str, Any], waited: float) -> None:
+    """He may have looked a moment before the pointer moved: what he writes then must not come to what is live."""
+    for before, during in itertools.product((0, 20, 40), range(0, 60, 3)):
+        world, documents = World(), corpus(3)
+        filled(world, documents)
+        one, two = Run(world, wanted), Run(world, wanted)
+        two.run(before)
+        one.until_it_makes(Wait)
+        world.time.pass_(waited)
+        two.run(during)
+        one.run()
+        documents = [*documents[1:], document("d0", 7, "new")]
+        if one.report is not None:
+            world.open(wanted)["docs"].upsert(documents[-1:])
+        finished(world, wanted, [two], documents if one.report is not None else corpus(3))
+        world.close()
+
+
+@pytest.mark.parametrize("before", range(0, 60, 4))
+def test_who_goes_on_with_what_another_one_pointed_to_keeps_away(wanted: dict[str, Any], before: int) -> None:
+    """The other one died between pointing and marking what it left."""
+    world, documents = World(), corpus(3)
+    filled(world, documents)
+    one, two = Run(world, wanted), Run(world, wanted)
+    two.run(before)
+    one.until_it_makes(Point)
+    if one.done:  # the second had come too far for the first to switch
+        finished(world, wanted, [two], documents)
+        return
+    one.run(1)
+    documents = [*documents[1:], document("d0", 7, "new")]
+    world.open(wanted)["docs"].upsert(documents[-1:])
+    finished(world, wanted, [two], documents)
     world.close()

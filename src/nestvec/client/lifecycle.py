@@ -208,12 +208,9 @@ class Lifecycle:
             )
 
     def _shrunk(self, wanted: CollectionSpec, live: Generation) -> Generator[Step, Any, str | None]:
-        """What to write into the configuration if the live generation is what it says, shrunk.
-
-        Unless it says, too, that the collection was just that before: then it is to be migrated from there.
-        """
-        stored, before = find.stored_of(live), self.previous
-        if live.place.backend != wanted.backend or (before is not None and before.space == stored.space):
+        """What to write into the configuration if the live generation is what it says, shrunk."""
+        stored = find.stored_of(live)
+        if live.place.backend != wanted.backend or find.is_previous(self.previous, live):
             return None
         shrunk = yield On(wanted.backend, shrunk_spec(wanted, stored, live.place.physical), wanted)
         return None if shrunk is None else advice(wanted, stored)
@@ -278,7 +275,7 @@ class Lifecycle:
     def _as_stored(self, generation: Generation) -> CollectionSpec:
         """The spec of a generation; what no record keeps is as it was before or is now."""
         before = self.previous
-        known = before is not None and before.space == find.stored_of(generation).space
+        known = before is not None and find.is_previous(before, generation)
         return find.spec_of(generation, before if before is not None and known else self.spec)
 
     def _giver(self, spec: CollectionSpec) -> CollectionSpec | None:

@@ -77,7 +77,8 @@ def _on_target(asked: Asked, live: Generation) -> bool:
 
 def _nothing_needed(asked: Asked, live: Generation) -> PairFlow[str | None]:
     """What to write into the configuration, where the collection was shrunk and the configuration is of before."""
-    if asked.sides.previous is not None:
+    before = asked.sides.previous
+    if find.is_previous(before.spec if before is not None else None, live):
         return None
     stored = find.stored_of(live)
     spec = yield from at("target", shrunk.shrunk_spec(asked.wanted, stored, live.place.physical))

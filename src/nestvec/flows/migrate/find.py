@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,21 @@ def require_migratable(spec: CollectionSpec) -> None:
 
 
 def half_done(found: Sequence[Generation]) -> Generation | None:
-    """A live generation whose migration broke off after the pointer had moved to it, if there is one."""
-    return next((each for each in found if each.standing is Standing.LIVE and _unfinished(each.journal)), None)
+    """A live generation whose migration broke off after the pointer had moved to it, if there is one.
+
+    Or was ended, and another run opened the gate of what it had left: of two that are live, the later one counts.
+    """
+    live = [each for each in found if each.standing is Standing.LIVE]
+    places = [each.place for each in live]
+    halves = [each for each in live if each.journal is not None and each.journal.source in places]
+    broken = [each for each in live if _unfinished(each.journal)]
+    return max(broken or halves, key=_left, default=None)
+
+
+def _left(generation: Generation) -> float:
+    """When the pointer came to it; that of a journal that is not done is the last to have moved."""
+    journal = generation.journal
+    return math.inf if journal is None or journal.left is None else journal.left
 
 
 def _unfinished(journal: Journal | None) -> bool:
@@ -54,6 +68,11 @@ def the_live(spec: CollectionSpec, found: Sequence[Generation]) -> Generation:
         )
     require_origin(spec, stored_of(live[0]))
     return live[0]
+
+
+def is_previous(before: CollectionSpec | None, live: Generation) -> bool:
+    """Whether the configuration says that the collection was just this before: then it is to be migrated from there."""
+    return before is not None and before.space == stored_of(live).space
 
 
 def stored_of(generation: Generation) -> StoredCollection:

@@ -65,14 +65,18 @@ def _require_ours(shadow: Shadow, source: Binding, ours: tuple[Gate, ...], wall:
     origin = source.target
     assert origin is not None  # noqa: S101 - it is pinned
     held: Gate | None = yield from at("source", read_gate(origin.physical))  # type: ignore[misc]  # says where it goes
-    pointed: str | None = yield Resolve(shadow.binding.pointer)
-    live = pointed == shadow.physical and not _moved((yield from read_gate(shadow.physical)))
-    if live or (held is not None and held not in ours and held.holds_up(wall)):
+    if (yield from is_live(shadow)) or (held is not None and held not in ours and held.holds_up(wall)):
         raise CollectionConflict(
             f"collection {source.spec.name!r} is being switched to {shadow.place}, or to another place, by another "
             f"process: two migrations of one collection can not run at once. This one stops, and has switched nothing; "
             f"run it again when the other one has ended"
         )
+
+
+def is_live(shadow: Shadow) -> Flow[bool]:
+    """Whether the collection's name leads to it, and its gate does not say that it moved away."""
+    pointed: str | None = yield Resolve(shadow.binding.pointer)
+    return pointed == shadow.physical and not _moved((yield from read_gate(shadow.physical)))
 
 
 def _moved(gate: Gate | None) -> bool:

@@ -19,6 +19,7 @@ from nestvec.flows.copy import At, PairFlow, at
 from nestvec.flows.gate import Gate
 from nestvec.flows.migrate.places import SHADOW, Journal, write_journal
 from nestvec.flows.migrate.report import Stage
+from nestvec.flows.migrate.shadow import is_live
 from nestvec.specs import StoredCollection
 
 if TYPE_CHECKING:
@@ -37,16 +38,17 @@ LEAST, FACTOR = 60.0, 2.0
 class Hold:
     """The fence that a running migration has raised, for whoever has to lift it when the migration breaks off."""
 
-    physical: str = ""
+    origin: Place | None = None
+    shadow: Shadow | None = None
     #: What the gate may say because of this run, and not because of another that goes on with the same migration.
     gates: tuple[Gate, ...] = ()
     #: From here on the pointer may have moved: only running it again tells.
     pointing: bool = False
 
-    def expect(self, physical: str, to: Place, fence: Gate) -> None:
+    def expect(self, origin: Place, shadow: Shadow, fence: Gate) -> None:
         """A fence is about to be raised: the gate will say so, then that it switches; and still says what it said."""
-        self.physical = physical
-        self.gates = (fence, Gate(gates.State.SWITCHING, fence.by, to=to), *self.gates[:1])
+        self.origin, self.shadow = origin, shadow
+        self.gates = (fence, Gate(gates.State.SWITCHING, fence.by, to=shadow.place), *self.gates[:1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def switch(
     for number in range(TRIES):
         begun = clock()
         seconds = gates.drain(source.lease) + max(LEAST, FACTOR * expected) * 2**number + gates.SKEW
-        raising = partial(hold.expect, origin.physical, shadow.place)
+        raising = partial(hold.expect, origin, shadow)
         fence = yield from at("source", gates.raise_fence(wall, origin.physical, shadow.journal.id, seconds, raising))
         raised = clock() if raised is None else raised
         yield At("source", Wait(gates.drain(source.lease)))
@@ -127,9 +129,17 @@ def _complete(physical: str) -> Flow[None]:
 
 
 def lift(hold: Hold) -> PairFlow[None]:
-    """Let writers in again, if this run holds them up and the pointer has certainly not moved."""
-    if hold.gates and not hold.pointing:
-        held = yield from at("source", gates.read_gate(hold.physical))
-        if held is not None and held.by is not None and held in hold.gates:
-            yield from at("source", gates.lift(hold.physical, held.by))
-        hold.gates = ()
+    """Let writers in again, if this run holds them up and the pointer has certainly not moved.
+
+    Another run may have switched while this one raised its fence: then what it left has moved, as it had said.
+    """
+    if hold.origin is None or hold.shadow is None or hold.pointing:
+        return
+    physical = hold.origin.physical
+    held = yield from at("source", gates.read_gate(physical))
+    if held is not None and held.by is not None and held in hold.gates:
+        if (yield from at("target", is_live(hold.shadow))):
+            yield from at("source", gates.mark_moved(physical, hold.shadow.place))
+        else:
+            yield from at("source", gates.lift(physical, held.by))
+    hold.gates = ()
