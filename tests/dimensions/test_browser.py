@@ -9,7 +9,7 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,10 @@ class Browser:
         taken = self.command("Page.captureScreenshot", captureBeyondViewport=True, clip={**size, "scale": 1})
         (PICTURES / f"dimensions-{name}.png").write_bytes(base64.b64decode(taken["data"]))
 
+    def wait_for(self, happens: Callable[[], bool]) -> None:
+        """What the browser tells comes a little later than it happens."""
+        WebDriverWait(self.driver, 10, poll_frequency=0.05).until(lambda _: happens())
+
     def requests(self) -> list[str]:
         """Addresses that pages asked for since the last time; the browser's own first page is none of them."""
         events = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
@@ -103,7 +107,7 @@ class Browser:
         """What the console says since the last time, up to a mark: it comes a little later than what it is about."""
         self.driver.execute_script("console.error('the mark')")
         found: list[str] = []
-        WebDriverWait(self.driver, 10, poll_frequency=0.05).until(lambda _: self._hear(found))
+        self.wait_for(lambda: self._hear(found))
         return [said for said in found if "the mark" not in said]
 
     def _hear(self, found: list[str]) -> bool:
@@ -204,7 +208,7 @@ def test_a_request_and_a_complaint_are_noticed(browser: Browser) -> None:
     assert any("violates" in said for said in browser.complaints())
     browser.requests()
     browser.open("asks", asks.replace("default-src 'none'; ", ""))
-    assert any(address.endswith("asked-for.png") for address in browser.requests())
+    browser.wait_for(lambda: any(address.endswith("asked-for.png") for address in browser.requests()))
 
 
 def test_without_a_browser_only_ci_fails() -> None:

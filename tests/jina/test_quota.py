@@ -106,10 +106,14 @@ def test_estimates_are_corrected():
 def test_width_halves_and_grows_back(most, successes):
     width = Width(most)
     assert width.now == most
-    width.refused(10.0, most)
+    width.refused(9.0, 10.0, most)
     assert width.now == max(1, most // 2)
-    width.refused(10.5, most)
+    width.refused(9.9, 10.5, most)
     assert width.now == max(1, most // 2), "a burst of refusals counts once"
+    again = Width(most)
+    again.refused(9.0, 10.0, most)
+    again.refused(10.1, 10.2, most)
+    assert again.now == max(1, most // 4), "what was sent after a halving teaches more"
     for _ in range(successes):
         width.succeeded()
         assert 1 <= width.now <= most

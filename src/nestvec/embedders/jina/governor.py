@@ -127,7 +127,7 @@ class Governor:
             self._throttled(error, taken)
             raise
         except (Busy, TooSlow) as error:
-            state.width.refused(self._clock(), self.in_flight)
+            state.width.refused(started, self._clock(), self.in_flight)
             if isinstance(error, TooSlow):
                 state.batch.failed(texts)
             raise
@@ -143,7 +143,7 @@ class Governor:
         """Everybody waits: as long as the server says, else longer with each refusal in a row. A burst counts once."""
         now = self._clock()
         if error.limit == "concurrency":
-            self.state.width.refused(now, self.in_flight)
+            self.state.width.refused(taken.at, now, self.in_flight)
             return
         if taken.at >= self.state.throttled_at:
             self.state.throttled += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -105,7 +106,7 @@ class Width:
 
     most: int
     value: float = 0.0
-    _calm: float = 0.0
+    _halved: float = -math.inf
 
     def __post_init__(self) -> None:
         self.value = float(self.most)
@@ -119,11 +120,11 @@ class Width:
         """A request came through."""
         self.value = min(float(self.most), self.value + 1 / max(1.0, self.value))
 
-    def refused(self, at: float, in_flight: int) -> None:
-        """Too many at once. A burst of refusals counts once."""
-        if at >= self._calm:
+    def refused(self, sent: float, now: float, in_flight: int) -> None:
+        """Too many at once. A burst counts once: of what was sent before the last halving, nothing more is learned."""
+        if sent >= self._halved:
             self.value = max(1.0, min(self.value, in_flight) / 2)
-            self._calm = at + 1.0
+            self._halved = now
 
 
 @dataclass(slots=True)
