@@ -128,14 +128,18 @@ def test_to_another_model_and_back(filled: Shell, time: Time) -> None:
     assert "writers waited 35.0 s at most" in run.out
     assert "nestvec rollback docs    goes back to it" in run.out
     assert "nestvec cleanup docs     removes it, and the way back with it" in run.out
-    assert "writers wait 36 seconds at most, and for the last pass (the one before took 0.0)" in run.err
+    assert "writers wait 36 s at most, and for the last pass (the one before took 0.0 s)" in run.err
     again = filled("migrate", "docs")
-    assert (again.code, again.out, again.err) == (0, "docs: nothing to do: it is all that already\n", "")
+    assert (again.code, again.out, again.err) == (
+        0,
+        "docs: nothing to do: the database holds what the configuration says\n",
+        "",
+    )
     assert filled("search", "docs", "number 3", "--json").json["hits"]
     back = filled("rollback", "docs")
     assert back.code == 0, back.err
     assert back.out.startswith("docs is back at 'docs_1' on backend 'store' now:\n    10 documents, 10 chunks\n")
-    assert "Set [collections.docs] of the configuration back" in back.out
+    assert "Where [collections.docs] of the configuration says otherwise, set it back" in back.out
     assert filled("plan").code == 1
 
 
@@ -168,9 +172,22 @@ def test_shrinking_embeds_nothing_and_says_what_to_write(filled: Shell) -> None:
     assert "token" not in run.out
     plan = filled("migrate", "docs", "--plan")
     assert (plan.code, "write dimensions = 8" in plan.out) == (0, True)
+    again = filled("shrink", "docs", "--dimensions", "8")
+    has = "docs: nothing to do: it has 8 dimensions already"
+    assert (again.code, again.out) == (0, f"{has}; write dimensions = 8 into the configuration\n")
     filled.edit("dimensions = 32", "dimensions = 8")
+    assert filled("shrink", "docs", "--dimensions", "8").out == f"{has}\n"
     assert filled("plan").code == 0
     assert filled("search", "docs", "number 3", "--json").json["hits"]
+
+
+def test_what_was_cut_off_is_not_had_by_shrinking_again(filled: Shell) -> None:
+    assert filled("shrink", "docs", "--dimensions", "8").code == 0
+    run = filled("shrink", "docs", "--dimensions", "16")
+    assert run.code == 1
+    assert "can not be shrunk to 16 dimensions: it has 8, and what was cut off is gone" in run.err
+    assert "`nestvec rollback docs` goes back to them" in run.err
+    assert "Matryoshka" not in run.err
 
 
 @pytest.mark.parametrize(
@@ -323,7 +340,7 @@ def test_ctrl_c_while_it_switches(filled: Shell, monkeypatch: pytest.MonkeyPatch
     assert again.code == 0
     assert again.out.startswith("docs is at 'docs_2'")
     assert "a switch that was interrupted is done" in again.out
-    assert filled("migrate", "docs").out == "docs: nothing to do: it is all that already\n"
+    assert filled("migrate", "docs").out == "docs: nothing to do: the database holds what the configuration says\n"
 
 
 def hear_ctrl_c() -> None:
@@ -419,6 +436,7 @@ def test_cleaning_up_asks(migrated: Shell, monkeypatch: pytest.MonkeyPatch) -> N
     back = migrated("rollback", "docs")
     assert back.code == 1
     assert "cleaned up" in back.err
+    assert "set the configuration back and run `nestvec migrate docs`" in back.err
 
 
 def test_nothing_goes_but_what_was_shown(migrated: Shell, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def test_people_get_figures_a_path_and_the_lines_to_write(plain: Shell) -> None:
     assert run.err.count("warning: ") == 1
     assert "among 50 vectors only" in run.err
     block = f'[embedders.words]\nnesting = "{fingerprint}"'
-    assert run.out.endswith(f"write:\n\n{block}\n")
+    assert run.out.endswith(f"without embedding:\n\n{block}\n")
     plain.edit("[embedders.words]", block)
     plain.edit("[collections.docs]\ndimensions = 32", "[collections.short]\ndimensions = 8\n[collections.docs]")
     assert plain("plan", "short").code == 3
@@ -135,3 +135,13 @@ def test_a_model_that_was_trained_for_prefixes_is_refused(shell: Shell) -> None:
 def test_either_a_collection_or_an_embedder_and_files(shell: Shell) -> None:
     for arguments in ((), ("one", "two"), ("docs", "--task", "separation")):
         assert shell("nest", *arguments).code == 2
+
+
+def test_a_collection_that_was_shrunk_is_named_as_one(plain: Shell) -> None:
+    block = plain("nest", "docs", "--json").json["config"]
+    plain.edit("[embedders.words]", block)
+    assert plain("migrate", "docs").code == 0
+    assert plain("shrink", "docs", "--dimensions", "8").code == 0
+    run = plain("nest", "docs")
+    assert run.code == 1
+    assert "collection 'docs' holds 8 of 32 dimensions: what was cut off is needed to fit a rotation" in run.err

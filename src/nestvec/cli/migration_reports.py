@@ -86,7 +86,7 @@ def show_report(report: MigrationReport, *, shrunk: int | None = None, back: boo
     if shrunk is not None:
         say(f"Write into the configuration: [collections.{name}] dimensions = {shrunk}")
     elif back:
-        say(f"Set [collections.{name}] of the configuration back to what it was.")
+        say(f"Where [collections.{name}] of the configuration says otherwise, set it back to what it was.")
 
 
 def _report_lines(report: MigrationReport) -> Iterator[str]:
@@ -111,9 +111,14 @@ def _report_lines(report: MigrationReport) -> Iterator[str]:
 def _overlap(overlap: Overlap) -> str:
     asked = amount(overlap.questions, "question") if overlap.asked else f"{overlap.questions:,} stored documents"
     return (
-        f"of the {overlap.k} nearest to {asked}, {overlap.mean:.0%} are the same before and after (at the least "
-        f"{overlap.least:.0%})"
+        f"of the {overlap.k} nearest to {asked}, {_share(overlap.mean)} are the same before and after (at the "
+        f"least {_share(overlap.least)})"
     )
+
+
+def _share(part: float) -> str:
+    """`65 %`."""
+    return f"{100 * part:.0f} %"
 
 
 def _show_failed(report: MigrationReport) -> None:

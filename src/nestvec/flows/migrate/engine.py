@@ -228,7 +228,7 @@ def _converted(job: Job, canaries: Canaries) -> Canaries:
 def _switch(job: Job, crossing: Crossing, shadow: Shadow, done: _Done, begun: float) -> PairFlow[MigrationReport]:
     yield from _at_stage(shadow, Stage.SWITCHING)
     wait = drain(job.source.lease) + POLL
-    note = f"writers wait {wait:.0f} seconds at most, and for the last pass (the one before took {done.seconds:.1f})"
+    note = f"writers wait {wait:.0f} s at most, and for the last pass (the one before took {done.seconds:.1f} s)"
     job.tell(Stage.DRAINING, note)
 
     def last_pass() -> PairFlow[Tally]:
