@@ -123,6 +123,20 @@ def test_a_page_that_can_not_be_written_is_refused_before_anything_is_measured(f
     assert run.out == ""
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_so_is_one_in_a_place_that_can_not_be_written(
+    filled: Shell, page: list[Any], monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    target = filled.folder / "report.html"
+    if there:
+        target.write_text("kept", encoding="utf-8")
+    locked = target if there else filled.folder  # root may write everywhere, so the system's answer is put in
+    monkeypatch.setattr("os.access", lambda path, mode: path != locked)
+    run = filled("dimensions", "docs", "--html", str(target))
+    assert (run.code, run.out, page) == (1, "", [])
+    assert f"{locked} can not be written to" in run.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -220,10 +220,17 @@ def test_before_anything_is_applied(shell: Shell) -> None:
     assert shell("generations").out == "Nothing is there yet: `nestvec apply` creates collections.\n"
 
 
-def test_questions_are_asked_before_and_after(filled: Shell) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("questions.txt", "\ufeffnumber 3?\n\nten of text\n"),
+        ("questions.jsonl", '{"question": "number 3?", "relevant": ["d3"]}\n\n{"text": "ten of text"}\n'),
+    ],
+)
+def test_questions_are_asked_before_and_after(filled: Shell, name: str, content: str) -> None:
     filled.edit("[collections.docs]\n", '[collections.docs]\nembedder = "new"\nprevious = { embedder = "words" }\n')
     filled.edit("[backends.store]", '[embedders.new]\nuse = "recording"\nmodel = "recording-v4"\n[backends.store]')
-    path = filled.file("questions.txt", "\ufeffnumber 3?\n\nten of text\n")
+    path = filled.file(name, content)
     run = filled("migrate", "docs", "--questions", path)
     assert "of the 10 nearest to 2 questions, " in run.out, run.err
     assert "warning" not in run.err
@@ -237,13 +244,23 @@ def test_questions_that_can_not_be_asked_of_both_are_not_left_out_in_silence(fil
     assert "warning: the questions could not be asked of both generations" in run.err
 
 
-@pytest.mark.parametrize("content", [b"\n \n", b"\xff\xfe\xff", None], ids=["blank", "not text", "no file"])
-def test_a_file_without_questions_is_refused_before_anything_begins(filled: Shell, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\n \n", "has no question; write one a line"),
+        (b"\xff\xfe\xff", "not valid UTF-8: byte 0xff at offset 0; save them as UTF-8"),
+        (None, "can not be read: No such file"),
+    ],
+    ids=["blank", "not text", "no file"],
+)
+def test_a_file_without_questions_is_refused_before_anything_begins(
+    filled: Shell, content: bytes | None, said: str
+) -> None:
     another_model(filled)
     path = filled.file("questions.txt", content) if content is not None else str(filled.folder / "none.txt")
     run = filled("migrate", "docs", "--questions", path)
     assert run.code == 1
-    assert "one a line" in run.err
+    assert said in run.err
     assert list(filled.store._collections) == ["docs_1"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,8 +77,10 @@ def dimensions(
     from nestvec.dimensions.options import DimensionsOptions
     from nestvec.readers.questions import read_questions
 
-    if embedder is None and (len(sources) != 1 or backend is not None):
+    if embedder is None and len(sources) != 1:
         raise click.UsageError("Name one COLLECTION, or --embedder NAME and FILES.")
+    if embedder is None and backend is not None:
+        raise click.UsageError("--backend goes with --embedder: a collection is measured on its own backend.")
     if embedder is None:
         refuse_file(session, sources[0])
     _check_place(html)
@@ -102,8 +105,15 @@ def _check_place(html: Path | None) -> None:
     """Say that a page can not be written before an hour of measuring, not afterwards."""
     from nestvec.errors import InvalidInput
 
-    if html is not None and not html.absolute().parent.is_dir():
-        raise InvalidInput(f"--html {html}: there is no folder {html.absolute().parent}; make it first")
+    if html is None:
+        return
+    folder = html.absolute().parent
+    if not folder.is_dir():
+        raise InvalidInput(f"--html {html}: there is no folder {folder}; make it first")
+    if not os.access(html if html.exists() else folder, os.W_OK):
+        raise InvalidInput(
+            f"--html {html}: {html if html.exists() else folder} can not be written to; name another place"
+        )
 
 
 def _write(report: DimensionsReport, html: Path) -> None:
@@ -172,7 +182,10 @@ def _next_step(report: DimensionsReport, rotation: str | None) -> str | None:
 
 
 def _title(curve: DimensionsCurve) -> str:
-    return f"{curve.name} (rotation {curve.rotation})" if curve.rotation is not None else curve.name
+    if curve.name == "plain":
+        return "plain: the first numbers of the model's own vectors"
+    turned = f"by rotation {curve.rotation}" if curve.rotation is not None else "by a rotation"
+    return f"{curve.name}: the same after they were turned {turned}"
 
 
 def _curve_table(report: DimensionsReport, curve: DimensionsCurve) -> str:

@@ -24,7 +24,7 @@ _QUESTIONS = click.option(
     "--questions",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Questions, one a line: whether they find the same before and after.",
+    help="Questions, one a line, or .jsonl: whether they find the same before and after.",
 )
 
 
@@ -154,10 +154,17 @@ def _questions(path: Path | None) -> Sequence[str]:
     """The lines of a file that are not blank. Raises `InvalidInput` where there are none, or it can not be read."""
     if path is None:
         return ()
+    if path.suffix.lower() == ".jsonl":  # as for `nestvec dimensions`
+        from nestvec.readers.questions import read_questions
+
+        return [each.text for each in read_questions(path)]
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"the questions in {path} can not be read: {error}; write one a line, in UTF-8") from error
+    except UnicodeDecodeError as error:
+        bad = f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
+        raise InvalidInput(f"the questions in {path} are not valid UTF-8: {bad}; save them as UTF-8") from error
+    except OSError as error:
+        raise InvalidInput(f"the questions in {path} can not be read: {error.strerror or error}") from error
     asked = [line.strip() for line in lines if line.strip()]
     if not asked:
         raise InvalidInput(f"{path} has no question; write one a line, or leave --questions out")

@@ -347,7 +347,10 @@ def gives(model: ModelCapabilities, space: EmbeddingSpace) -> bool:
 
 
 def _tell_of_others(job: Job, found: Sequence[Generation]) -> None:
-    """Say which migrations were begun and are not gone on with, because something else is wanted now."""
+    """Say which migration is gone on with, and which were begun and are not, because something else is wanted now."""
+    if job.chosen is not None and job.chosen.standing is Standing.SHADOW:
+        begun = job.chosen.place.physical
+        job.tell(Stage.COPYING, f"going on with {begun!r}, which an earlier run began: what it brought over stays")
     others = [each for each in found if each.standing is Standing.SHADOW and each != job.chosen]
     if others:
         listed = ", ".join(str(each.place) for each in others)

@@ -150,7 +150,8 @@ def _take_over(job: Job) -> PairFlow[None]:
         return
     wait = drain(job.source.lease)
     job.tell(
-        Stage.COPYING, f"an earlier run broke off while writers waited: going on in {wait:.0f} seconds, if it is over"
+        Stage.COPYING,
+        f"an earlier run broke off while writers waited: going on in {wait:.0f} s, in case it is still at work",
     )
     yield from at("source", raise_fence(job.source.wall, job.origin.physical, journal.id, 0.0))
     yield At("source", Wait(wait))
