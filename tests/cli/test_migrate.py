@@ -18,7 +18,8 @@ from nestvec.cli import tidying
 from nestvec.cli.stages import Stages
 from nestvec.client import connect
 from nestvec.client.base import Runtime
-from nestvec.contract import Point
+from nestvec.contract import Point, WriteNote
+from nestvec.flows.gate import NOTE as GATE
 from nestvec.flows.migrate.report import MigrationProgress, Stage
 
 from .conftest import SharedMemory, Shell
@@ -49,6 +50,7 @@ class Time:
 
     def pass_(self, seconds: float) -> None:
         self.now += seconds
+        assert self.now < 1e6, "somebody waits without end"
         self.when()
 
 
@@ -336,6 +338,24 @@ def test_ctrl_c_while_writers_wait(filled: Shell, time: Time) -> None:
     file = str(filled.folder / "docs.jsonl")
     filled.edit('model = "recording-v4"', "")
     assert filled("ingest", "docs", file).code == 0
+    assert time.now < 1040, "no writer waited for the fence to run out"
+
+
+def test_ctrl_c_in_the_middle_of_raising_the_fence(filled: Shell, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    another_model(filled)
+    original = SharedMemory.write_note
+
+    def write_note(store: SharedMemory, request: WriteNote) -> None:
+        original(store, request)
+        if request.name == GATE and request.text is not None:
+            interrupt()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SharedMemory, "write_note", write_note)
+        run = filled("migrate", "docs")
+    assert run.code == 130
+    filled.edit('model = "recording-v4"', "")
+    assert filled("ingest", "docs", str(filled.folder / "docs.jsonl")).code == 0
     assert time.now < 1040, "no writer waited for the fence to run out"
 
 

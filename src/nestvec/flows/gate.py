@@ -115,16 +115,24 @@ def read_gate(physical: str) -> Flow[Gate | None]:
     return None if text is None else Gate.from_text(text, physical)
 
 
-def raise_fence(wall: Callable[[], float], physical: str, by: str, seconds: float) -> Flow[Gate]:
+def raise_fence(
+    wall: Callable[[], float],
+    physical: str,
+    by: str,
+    seconds: float,
+    before: Callable[[Gate], object] = lambda _: None,
+) -> Flow[Gate]:
     """Close the gate for writers, for so many seconds at most. Writers inside leave it after `drain`.
 
-    The same `by` may do so again: its earlier fence, or its switch that was not finished, begins anew. Raises
+    `before` hears what is about to be written: whoever is interrupted in the middle of it has to lift it, too. The same
+    `by` may do so again: its earlier fence, or its switch that was not finished, begins anew. Raises
     `CollectionConflict` where another migration holds the gate, and `CollectionMoved` where nobody may any more.
     """
     held = yield from read_gate(physical)
     if held is not None:
         _refuse_others(held, physical, by, wall())
     fence = Gate(State.FENCED, by, wall() + seconds)
+    before(fence)
     yield from _write(physical, fence)
     yield from _require(physical, fence)
     return fence

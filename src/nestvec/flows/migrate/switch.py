@@ -42,6 +42,10 @@ class Hold:
     #: From here on the pointer may have moved: only running it again tells.
     pointing: bool = False
 
+    def add(self, gate: Gate) -> None:
+        """From here on the gate may say this."""
+        self.gates = (*self.gates, gate)
+
 
 @dataclass(frozen=True, slots=True)
 class Switched:
@@ -69,9 +73,10 @@ def switch(
     for number in range(TRIES):
         begun = clock()
         seconds = gates.drain(source.lease) + max(LEAST, FACTOR * expected) * 2**number + gates.SKEW
-        fence = yield from at("source", gates.raise_fence(wall, origin.physical, shadow.journal.id, seconds))
         hold.physical = origin.physical
-        hold.gates = (fence, Gate(gates.State.SWITCHING, fence.by, to=shadow.place))
+        raising = gates.raise_fence(wall, origin.physical, shadow.journal.id, seconds, hold.add)
+        fence = yield from at("source", raising)
+        hold.add(Gate(gates.State.SWITCHING, fence.by, to=shadow.place))  # not sooner: it could be another run's
         raised = clock() if raised is None else raised
         yield At("source", Wait(gates.drain(source.lease)))
         tally = yield from last_pass()
