@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -138,6 +139,9 @@ def test_either_a_collection_or_an_embedder_and_files(shell: Shell) -> None:
 
 
 def test_a_collection_that_was_shrunk_is_named_as_one(plain: Shell) -> None:
+    clock = count()  # passes by itself: nobody waits for writers
+    now = lambda: float(next(clock))  # noqa: E731
+    plain.runtime = replace(plain.runtime, clock=now, wall=now, pause=lambda _: None)
     block = plain("nest", "docs", "--json").json["config"]
     plain.edit("[embedders.words]", block)
     assert plain("migrate", "docs").code == 0
@@ -145,3 +149,11 @@ def test_a_collection_that_was_shrunk_is_named_as_one(plain: Shell) -> None:
     run = plain("nest", "docs")
     assert run.code == 1
     assert "collection 'docs' holds 8 of 32 dimensions: what was cut off is needed to fit a rotation" in run.err
+
+
+def test_a_measurement_with_a_rotation_of_its_own_leads_here(plain: Shell) -> None:
+    few = ("--k", "3", "--resamples", "50", "--keep", "0.01")
+    assert plain("dimensions", "docs", *few).out.splitlines()[-1].startswith("Next: `nestvec nest docs` fits and keeps")
+    kept = plain("nest", "docs", "--json").json["fingerprint"]
+    last = plain("dimensions", "docs", *few, "--rotation", kept).out.splitlines()[-1]
+    assert last.startswith(f'Next: write nesting = "{kept}" in [embedders.words] and dimensions = ')
