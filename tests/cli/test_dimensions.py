@@ -51,7 +51,34 @@ def test_a_table_the_warnings_and_the_size_to_take(filled: Shell) -> None:
     assert "256 MB" in run.out
     assert "\nRecommended: " in run.out
     assert "warning: 6 questions do not say much" in run.err
-    assert max(map(len, run.out.splitlines()[:-1])) <= 100
+    assert max(map(len, run.out.splitlines()[:-2])) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "step"),
+    [
+        (("docs",), "`nestvec shrink docs --dimensions 16` brings the collection there, without embedding."),
+        (("--embedder", "words", "texts.jsonl"), "write dimensions = 16 in the collection's block."),
+    ],
+)
+def test_the_next_step_is_told(
+    filled: Shell, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], step: str
+) -> None:
+    monkeypatch.chdir(filled.folder)
+    run = filled("dimensions", *arguments, *FEW, "--keep", "0.01")
+    assert run.out.splitlines()[-1] == f"Next: {step}"
+    assert "Next: " not in filled("dimensions", *arguments, *FEW, "--keep", "1").out
+
+
+@pytest.mark.parametrize("command", ["dimensions", "nest"])
+def test_a_file_without_an_embedder_is_told_apart_from_an_unknown_collection(
+    filled: Shell, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(filled.folder)
+    run = filled(command, "texts.jsonl")
+    assert run.code == 2
+    assert "texts.jsonl is a file: --embedder NAME says what embeds its texts" in run.err
+    assert filled(command, "text.jsonl").code == 1
 
 
 def test_json_for_programs(filled: Shell) -> None:
@@ -94,6 +121,20 @@ def test_a_page_that_can_not_be_written_is_refused_before_anything_is_measured(f
     assert (run.code, page) == (1, [])
     assert "there is no folder" in run.err
     assert run.out == ""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_so_is_one_in_a_place_that_can_not_be_written(
+    filled: Shell, page: list[Any], monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    target = filled.folder / "report.html"
+    if there:
+        target.write_text("kept", encoding="utf-8")
+    locked = target if there else filled.folder  # root may write everywhere, so the system's answer is put in
+    monkeypatch.setattr("os.access", lambda path, mode: path != locked)
+    run = filled("dimensions", "docs", "--html", str(target))
+    assert (run.code, run.out, page) == (1, "", [])
+    assert f"{locked} can not be written to" in run.err
 
 
 @pytest.mark.parametrize(

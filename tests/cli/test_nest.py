@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_people_get_figures_a_path_and_the_lines_to_write(plain: Shell) -> None:
     assert run.err.count("warning: ") == 1
     assert "among 50 vectors only" in run.err
     block = f'[embedders.words]\nnesting = "{fingerprint}"'
-    assert run.out.endswith(f"write:\n\n{block}\n")
+    assert run.out.endswith(f"without embedding:\n\n{block}\n")
     plain.edit("[embedders.words]", block)
     plain.edit("[collections.docs]\ndimensions = 32", "[collections.short]\ndimensions = 8\n[collections.docs]")
     assert plain("plan", "short").code == 3
@@ -135,3 +136,24 @@ def test_a_model_that_was_trained_for_prefixes_is_refused(shell: Shell) -> None:
 def test_either_a_collection_or_an_embedder_and_files(shell: Shell) -> None:
     for arguments in ((), ("one", "two"), ("docs", "--task", "separation")):
         assert shell("nest", *arguments).code == 2
+
+
+def test_a_collection_that_was_shrunk_is_named_as_one(plain: Shell) -> None:
+    clock = count()  # passes by itself: nobody waits for writers
+    now = lambda: float(next(clock))  # noqa: E731
+    plain.runtime = replace(plain.runtime, clock=now, wall=now, pause=lambda _: None)
+    block = plain("nest", "docs", "--json").json["config"]
+    plain.edit("[embedders.words]", block)
+    assert plain("migrate", "docs").code == 0
+    assert plain("shrink", "docs", "--dimensions", "8").code == 0
+    run = plain("nest", "docs")
+    assert run.code == 1
+    assert "collection 'docs' holds 8 of 32 dimensions: what was cut off is needed to fit a rotation" in run.err
+
+
+def test_a_measurement_with_a_rotation_of_its_own_leads_here(plain: Shell) -> None:
+    few = ("--k", "3", "--resamples", "50", "--keep", "0.01")
+    assert plain("dimensions", "docs", *few).out.splitlines()[-1].startswith("Next: `nestvec nest docs` fits and keeps")
+    kept = plain("nest", "docs", "--json").json["fingerprint"]
+    last = plain("dimensions", "docs", *few, "--rotation", kept).out.splitlines()[-1]
+    assert last.startswith(f'Next: write nesting = "{kept}" in [embedders.words] and dimensions = ')

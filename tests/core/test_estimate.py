@@ -136,6 +136,14 @@ def test_where_only_dimensions_shrink_nothing_is_embedded_and_shrink_is_named(be
     assert plan.writers_wait == docs.docs._binding.lease + SKEW + POLL
 
 
+def test_shrinking_is_not_named_where_it_would_do_less(bench: Any) -> None:
+    docs = bench()
+    docs.docs.upsert(corpus())
+    plan = docs.plan(dimensions=8, metric="dot")
+    assert (plan.way, len(plan.changes)) == (Way.DERIVE, 2)
+    assert not any("nestvec shrink" in each for each in plan.advice)
+
+
 def test_tokens_are_those_of_the_chunks_as_they_will_be(bench: Any) -> None:
     """A small collection is its own sample, so the figures are exact. A recording model's tokens are words."""
     docs = bench()

@@ -16,7 +16,7 @@ from nestvec.flows.gate import Place
 
 from .moving import Move, corpus
 
-LEFT = "[collections.docs.previous] can be taken out: the collection is as wanted"
+LEFT = "when nobody wants to go back any more: `nestvec cleanup docs`, then take [collections.docs.previous] out"
 
 
 @pytest.fixture(params=[True, False], ids=["another backend", "another space"])

@@ -381,8 +381,8 @@ def test_numbers_for_people() -> None:
         1: "1 byte",
         2: "2 bytes",
         999: "999 bytes",
-        1000: "1 KB",
-        1536: "1.54 KB",
+        1000: "1 kB",
+        1536: "1.54 kB",
         999_999: "1 MB",
         1.5e9: "1.5 GB",
     }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nestvec.cli.output import print_json, say, table, warn
+from nestvec.cli.output import amount, print_json, say, table, warn
 from nestvec.cli.progress import progress
-from nestvec.cli.session import Session, command
+from nestvec.cli.session import Session, command, refuse_file
 
 if TYPE_CHECKING:
     from nestvec.dimensions.bootstrap import Interval
@@ -76,8 +77,12 @@ def dimensions(
     from nestvec.dimensions.options import DimensionsOptions
     from nestvec.readers.questions import read_questions
 
-    if embedder is None and (len(sources) != 1 or backend is not None):
+    if embedder is None and len(sources) != 1:
         raise click.UsageError("Name one COLLECTION, or --embedder NAME and FILES.")
+    if embedder is None and backend is not None:
+        raise click.UsageError("--backend goes with --embedder: a collection is measured on its own backend.")
+    if embedder is None:
+        refuse_file(session, sources[0])
     _check_place(html)
     asked = read_questions(queries) if queries is not None else None
     with session.connect() as nv, progress(None, unit=" vectors", noun="vector", verb="ready") as shown:
@@ -91,7 +96,7 @@ def dimensions(
             options=DimensionsOptions(dimensions=sizes, **options),
             progress=lambda done, _: shown.advance(done, done),
         )
-    _tell(session, report)
+    _tell(session, report, options["rotation"])
     if html is not None:
         _write(report, html)
 
@@ -100,8 +105,15 @@ def _check_place(html: Path | None) -> None:
     """Say that a page can not be written before an hour of measuring, not afterwards."""
     from nestvec.errors import InvalidInput
 
-    if html is not None and not html.absolute().parent.is_dir():
-        raise InvalidInput(f"--html {html}: there is no folder {html.absolute().parent}; make it first")
+    if html is None:
+        return
+    folder = html.absolute().parent
+    if not folder.is_dir():
+        raise InvalidInput(f"--html {html}: there is no folder {folder}; make it first")
+    if not os.access(html if html.exists() else folder, os.W_OK):
+        raise InvalidInput(
+            f"--html {html}: {html if html.exists() else folder} can not be written to; name another place"
+        )
 
 
 def _write(report: DimensionsReport, html: Path) -> None:
@@ -131,7 +143,7 @@ def _texts(paths: Sequence[str]) -> Iterator[Document]:
             yield from (Document(name, text[start:end]) for start, end in splitter.split(name, text))
 
 
-def _tell(session: Session, report: DimensionsReport) -> None:
+def _tell(session: Session, report: DimensionsReport, rotation: str | None) -> None:
     if session.json:
         print_json(report.to_dict())
         return
@@ -149,17 +161,38 @@ def _tell(session: Session, report: DimensionsReport) -> None:
         warn(f"warning: {warning}")
     advice = report.recommendation
     say(f"\nRecommended: {advice.dimensions} dimensions ({advice.curve}).\n{advice.reason}")
+    if (step := _next_step(report, rotation)) is not None:
+        say(step)
+
+
+def _next_step(report: DimensionsReport, rotation: str | None) -> str | None:
+    """What brings the recommended size about; None where it is the full one."""
+    size, where = report.recommendation.dimensions, report.collection
+    if size == report.full:
+        return None
+    if report.recommendation.curve == "nested" and report.sample.fitted:
+        source = where or f"--embedder {report.embedder} FILES"
+        return (
+            f"Next: `nestvec nest {source}` fits and keeps such a rotation, which this took for the measurement only."
+        )
+    if rotation is not None or where is None:
+        nesting = f'nesting = "{rotation}" in [embedders.{report.embedder}] and ' if rotation is not None else ""
+        return f"Next: write {nesting}dimensions = {size} in the collection's block."
+    return f"Next: `nestvec shrink {where} --dimensions {size}` brings the collection there, without embedding."
 
 
 def _title(curve: DimensionsCurve) -> str:
-    return f"{curve.name} (rotation {curve.rotation})" if curve.rotation is not None else curve.name
+    if curve.name == "plain":
+        return "plain: the first numbers of the model's own vectors"
+    turned = f"by rotation {curve.rotation}" if curve.rotation is not None else "by a rotation"
+    return f"{curve.name}: the same after they were turned {turned}"
 
 
 def _curve_table(report: DimensionsReport, curve: DimensionsCurve) -> str:
     labelled = any(point.ndcg is not None for point in curve.points)
     timed = any(point.search_ms is not None for point in curve.points)
-    headers = ["", f"recall@{report.k}", *(["nDCG@10"] if labelled else []), "kept", "int8", "binary"]
-    headers += ["a vector", f"{report.expected:,}", *(["search ms"] if timed else [])]
+    headers = ["size", f"recall@{report.k}", *(["nDCG@10"] if labelled else []), "kept", "int8", "binary"]
+    headers += ["a vector", amount(report.expected, "vector").replace(" ", "\n"), *(["search\nms"] if timed else [])]
     return table(headers, (_row(point, labelled=labelled, timed=timed) for point in curve.points))
 
 
@@ -199,7 +232,7 @@ def _interval(kept: Interval) -> str:
 def _size(size: float) -> str:
     """`1.5 GB`, of 1,000 bytes a step."""
     for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
+        if size < 999.5:  # else three digits make it 1,000 of them
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.3g} TB"

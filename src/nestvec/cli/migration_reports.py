@@ -86,7 +86,7 @@ def show_report(report: MigrationReport, *, shrunk: int | None = None, back: boo
     if shrunk is not None:
         say(f"Write into the configuration: [collections.{name}] dimensions = {shrunk}")
     elif back:
-        say(f"Set [collections.{name}] of the configuration back to what it was.")
+        say(f"Where [collections.{name}] of the configuration says otherwise, set it back to what it was.")
 
 
 def _report_lines(report: MigrationReport) -> Iterator[str]:
@@ -104,16 +104,22 @@ def _report_lines(report: MigrationReport) -> Iterator[str]:
     if report.overlap is not None:
         yield _overlap(report.overlap)
     usage = report.usage
-    used = f"; {amount(usage.tokens, 'token')} in {amount(usage.requests, 'request')}" if usage.requests else ""
+    tokens = f"{amount(usage.tokens, 'token')} in " if usage.tokens else ""  # not every embedder counts them
+    used = f"; {tokens}{amount(usage.requests, 'request')}" if usage.requests else ""
     yield f"writers waited {report.writers_waited:.1f} s at most; all took {report.seconds:.1f} s{used}"
 
 
 def _overlap(overlap: Overlap) -> str:
-    asked = amount(overlap.questions, "question") if overlap.asked else f"{overlap.questions:,} stored documents"
+    asked = amount(overlap.questions, "question" if overlap.asked else "stored document")
     return (
-        f"of the {overlap.k} nearest to {asked}, {overlap.mean:.0%} are the same before and after (at the least "
-        f"{overlap.least:.0%})"
+        f"of the {overlap.k} nearest to {asked}, {_share(overlap.mean)} are the same before and after (at the "
+        f"least {_share(overlap.least)})"
     )
+
+
+def _share(part: float) -> str:
+    """`65 %`."""
+    return f"{100 * part:.0f} %"
 
 
 def _show_failed(report: MigrationReport) -> None:

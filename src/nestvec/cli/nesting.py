@@ -10,7 +10,7 @@ import click
 from nestvec.artifacts import DEFAULT_SAMPLE
 from nestvec.cli.output import print_json, say, table, warn
 from nestvec.cli.progress import progress
-from nestvec.cli.session import Session, command
+from nestvec.cli.session import Session, command, refuse_file
 
 if TYPE_CHECKING:
     from nestvec.flows.nest import NestReport
@@ -35,6 +35,8 @@ def nest(
     """
     if embedder is None and (len(sources) != 1 or task is not None):
         raise click.UsageError("Name one COLLECTION, or --embedder NAME and FILES.")
+    if embedder is None:
+        refuse_file(session, sources[0])
     verb = "read" if embedder is None else "embedded"
     with session.connect() as nv, progress(None, unit=" vectors", noun="vector", verb=verb) as shown:
 
@@ -76,4 +78,7 @@ def _show(report: NestReport) -> None:
         say(table(("dimensions", "plain", "nested"), rows))
     for warning in report.warnings:
         warn(f"warning: {warning}")
-    say(f"\nTo use it, for new collections, write:\n\n{report.config}")
+    say(
+        "\nTo use it, write the lines below. Collections of this embedder that are there already are refused under them"
+    )
+    say(f"until `nestvec migrate NAME` has turned their vectors, without embedding:\n\n{report.config}")

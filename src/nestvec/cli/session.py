@@ -108,6 +108,12 @@ def _guarded(session: Session, function: Command, arguments: dict[str, Any]) -> 
         return INTERRUPTED
 
 
+def refuse_file(session: Session, source: str) -> None:
+    """Say what is missing where a file is named and a collection is meant. Wrong usage."""
+    if Path(source).exists() and source not in session.load().collections:
+        raise click.UsageError(f"{source} is a file: --embedder NAME says what embeds its texts. Or name a COLLECTION.")
+
+
 def json_object(_: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
     """Callback of an option whose value is a JSON object; anything else is wrong usage."""
     import json

@@ -40,7 +40,7 @@ from nestvec.flows.migrate.report import MigrationPlan, MigrationReport, Progres
 from nestvec.flows.migrate.scenes import Sides
 from nestvec.flows.migrate.tidy import GenerationStatus, Removal, cleanup, statuses
 from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
-from nestvec.flows.sampling import choose_texts, embedded_sample
+from nestvec.flows.sampling import choose_texts, embedded_sample, require_full
 
 if TYPE_CHECKING:
     from nestvec.dimensions.options import DimensionsOptions, Question
@@ -171,6 +171,7 @@ class AsyncNestvec:
         stored_under = None
         if collection is not None:
             handle = self[collection]
+            require_full((await handle._live())[0], "fit a rotation", "nest")  # says so of one that was shrunk
             rows = await handle._run(sample_to_fit(handle._binding, sample, seed, progress))
             stored_under = await self._rotation(wanted.connection)
         else:

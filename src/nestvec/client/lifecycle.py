@@ -121,7 +121,9 @@ class Lifecycle:
                 return self._nothing(live, f"nothing to do: it {shrunk}")
         if not different.rebuild:
             find.require_free(live, found, None)
-            return (yield from self._already(live, ended, in_place=different.in_place))
+            apply = "only what `nestvec apply` changes in place differs"
+            same = "the database holds what the configuration says"
+            return (yield from self._already(live, ended, apply if different.in_place else same))
         texts: dict[str, str] = yield Load(lambda: _texts(documents))
         return (yield from self._go(wanted, live, found, route(self._as_stored(live), wanted), questions, texts=texts))
 
@@ -138,8 +140,13 @@ class Lifecycle:
         live, found, ended = yield from self._look(wanted)
         if not find.differences(wanted, live, self._binding(wanted).capabilities).rebuild:
             find.require_free(live, found, None)
-            return (yield from self._already(live, ended, in_place=False))
-        way = route(self._as_stored(live), wanted)
+            return (
+                yield from self._already(live, ended, f"it has {size} dimensions already{_to_write(configured, size)}")
+            )
+        stored = self._as_stored(live)
+        if size > stored.space.dimensions:
+            raise _no_growing(self.name, size, stored.space.dimensions)
+        way = route(stored, wanted)
         if way.way is Way.EMBED:
             raise _no_shrinking(self.name, size, way)
         whole = configured.space.dimensions
@@ -153,7 +160,7 @@ class Lifecycle:
         if live.journal is not None and live.journal.back:
             find.require_free(live, found, None)
             if ended:
-                return (yield from self._already(live, ended, in_place=False))
+                return (yield from self._already(live, ended))
             return self._nothing(live, f"nothing to do: it was gone back to already, from {origin}")
         chosen = yield from self._generation(origin)
         stored = self._as_stored(chosen)
@@ -188,7 +195,9 @@ class Lifecycle:
             if each.place == place:
                 return each
         raise CollectionNotFound(
-            f"collection {self.name!r} can not go back: {place}, where it came from, is no longer there (cleaned up)"
+            f"collection {self.name!r} can not go back: {place}, where it came from, is no longer there (cleaned up). "
+            f"To have it as it was, set the configuration back and run `nestvec migrate {self.name}`. Nothing was "
+            f"changed"
         )
 
     def _finish(self, half: Generation, origin: Place) -> Part:
@@ -220,9 +229,8 @@ class Lifecycle:
     def _nothing(self, live: Generation, reason: str, *, switched: bool = False) -> MigrationReport:
         return MigrationReport(self.name, None, reason, live.place, live.place, switched)
 
-    def _already(self, live: Generation, ended: bool, *, in_place: bool) -> Generator[Step, Any, MigrationReport]:
+    def _already(self, live: Generation, ended: bool, reason: str = "") -> Generator[Step, Any, MigrationReport]:
         if not ended or live.journal is None:
-            reason = "only what `nestvec apply` changes in place differs" if in_place else "it is all that already"
             return self._nothing(live, f"nothing to do: {reason}")
         report = self._nothing(live, "a switch that was interrupted is done", switched=True)
         like = replace(self.spec, backend=live.place.backend)
@@ -336,7 +344,10 @@ def gives(model: ModelCapabilities, space: EmbeddingSpace) -> bool:
 
 
 def _tell_of_others(job: Job, found: Sequence[Generation]) -> None:
-    """Say which migrations were begun and are not gone on with, because something else is wanted now."""
+    """Say which migration is gone on with, and which were begun and are not, because something else is wanted now."""
+    if job.chosen is not None and job.chosen.standing is Standing.SHADOW:
+        begun = job.chosen.place.physical
+        job.tell(Stage.COPYING, f"going on with {begun!r}, which an earlier run began: what it brought over stays")
     others = [each for each in found if each.standing is Standing.SHADOW and each != job.chosen]
     if others:
         listed = ", ".join(str(each.place) for each in others)
@@ -351,6 +362,19 @@ def _texts(documents: Iterable[Document]) -> dict[str, str]:
             raise InvalidInput(f"documents are nestvec.Document objects, not {type(document).__name__}")
         found[hash_text(document.text)] = document.text
     return found
+
+
+def _to_write(configured: CollectionSpec, size: int) -> str:
+    return f"; write dimensions = {size} into the configuration" if configured.space.dimensions != size else ""
+
+
+def _no_growing(name: str, size: int, stored: int) -> Unsupported:
+    return Unsupported(
+        f"collection {name!r} can not be shrunk to {size} dimensions: it has {stored}, and what was cut off is gone. "
+        f"Where `nestvec generations {name}` still shows longer vectors, `nestvec rollback {name}` goes back to them; "
+        f"else write dimensions = {size} into the configuration, and `nestvec migrate {name}` embeds everything anew. "
+        f"Nothing was changed"
+    )
 
 
 def _no_shrinking(name: str, size: int, way: Route) -> Unsupported:

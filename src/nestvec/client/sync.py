@@ -40,7 +40,7 @@ from nestvec.flows.migrate.report import MigrationPlan, MigrationReport, Progres
 from nestvec.flows.migrate.scenes import Sides
 from nestvec.flows.migrate.tidy import GenerationStatus, Removal, cleanup, statuses
 from nestvec.flows.nest import SAMPLE, NestReport, sample_to_fit
-from nestvec.flows.sampling import choose_texts, embedded_sample
+from nestvec.flows.sampling import choose_texts, embedded_sample, require_full
 
 if TYPE_CHECKING:
     from nestvec.dimensions.options import DimensionsOptions, Question
@@ -174,6 +174,7 @@ class Nestvec:
         wanted = Nest.of(self.config, collection, texts, embedder, task)
         if collection is not None:
             handle = self[collection]
+            require_full(handle._live()[0], "fit a rotation", "nest")  # says so of one that was shrunk
             rows = handle._run(sample_to_fit(handle._binding, sample, seed, progress))
             return wanted.keep(rows, self._rotation(wanted.connection))
         flow = embedded_sample(wanted.raw, choose_texts(texts or (), sample, seed), wanted.task, progress)

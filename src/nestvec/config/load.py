@@ -237,7 +237,10 @@ class _Reader:
             return None
         previous = self._collection(name, before, config, broken=False, key=f"collections.{name}.previous")
         if previous is not None and previous == spec:
-            self.problems.append(f"collections.{name}.previous: nothing in it differs from what the collection is now")
+            self.problems.append(
+                f"collections.{name}.previous: nothing in it differs from what the collection is now; write into it "
+                f"what was otherwise, or take it out"
+            )
         return previous
 
     def _collection(

@@ -6,7 +6,7 @@ import math
 
 #: A space that does not break the line.
 NBSP = "\u00a0"
-_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
+_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def share(value: float, decimals: int = 1) -> str:

@@ -183,8 +183,9 @@ def _split(
     apart = free // 2 if fit else 0
     rows = len(found.records) - held_out - apart
     if rows <= options.k or (questions is None and not held_out):
+        counted = "1 text" if len(found.records) == 1 else f"{len(found.records):,} texts"
         raise InvalidInput(
-            f"{source} has {len(found.records):,} texts to measure on, of which {rows:,} would be searched and "
+            f"{source} has {counted} to measure on, of which {rows:,} would be searched and "
             f"{held_out:,} be questions: too few for {options.k} neighbours; give more texts, questions of your own, "
             f"or a smaller k"
         )

@@ -63,7 +63,9 @@ def _judge(wanted: Compared, previous: Compared) -> Finding:
     if wanted.usable:
         if apart and previous.usable and wanted.gate is None and previous.gate is None:
             return _conflict(wanted, (_both(wanted, previous),))
-        return _told(WANTED, wanted, f"[collections.{name}.previous] can be taken out: the collection is as wanted")
+        # Not before: without it nobody looks on the backend where the collection was.
+        done = f"`nestvec cleanup {name}`, then take [collections.{name}.previous] out"
+        return _told(WANTED, wanted, f"when nobody wants to go back any more: {done}")
     in_the_way = apart and wanted.change.action == "conflict" and not wanted.moved
     if previous.usable and not in_the_way:
         change = Change(name, "migrate", _pending(wanted, previous))

@@ -44,7 +44,7 @@ def advice(
 ) -> Iterator[str]:
     """What would do instead, or comes on top."""
     differing = was.space.differences(now.space)
-    if found.way is Way.DERIVE and set(differing) == {"dimensions"}:
+    if set(differing) == {"dimensions"} and found.way is Way.DERIVE and len(changes(was, now, found.way)) == 1:
         yield (
             f"only the dimensions shrink, so nothing is embedded; `nestvec shrink {now.name} --dimensions "
             f"{now.space.dimensions}` does the same without any change of the configuration first"

@@ -150,7 +150,8 @@ def _take_over(job: Job) -> PairFlow[None]:
         return
     wait = drain(job.source.lease)
     job.tell(
-        Stage.COPYING, f"an earlier run broke off while writers waited: going on in {wait:.0f} seconds, if it is over"
+        Stage.COPYING,
+        f"an earlier run broke off while writers waited: going on in {wait:.0f} s, in case it is still at work",
     )
     yield from at("source", raise_fence(job.source.wall, job.origin.physical, journal.id, 0.0))
     yield At("source", Wait(wait))
@@ -228,7 +229,7 @@ def _converted(job: Job, canaries: Canaries) -> Canaries:
 def _switch(job: Job, crossing: Crossing, shadow: Shadow, done: _Done, begun: float) -> PairFlow[MigrationReport]:
     yield from _at_stage(shadow, Stage.SWITCHING)
     wait = drain(job.source.lease) + POLL
-    note = f"writers wait {wait:.0f} seconds at most, and for the last pass (the one before took {done.seconds:.1f})"
+    note = f"writers wait {wait:.0f} s at most, and for the last pass (the one before took {done.seconds:.1f} s)"
     job.tell(Stage.DRAINING, note)
 
     def last_pass() -> PairFlow[Tally]:

@@ -45,10 +45,10 @@ class Hold:
     #: From here on the pointer may have moved: only running it again tells.
     pointing: bool = False
 
-    def expect(self, origin: Place, shadow: Shadow, fence: Gate) -> None:
-        """A fence is about to be raised: the gate will say so, then that it switches; and still says what it said."""
+    def expect(self, origin: Place, shadow: Shadow, gate: Gate) -> None:
+        """From here on the gate may say this because of this run. Not sooner: it could be another run's."""
         self.origin, self.shadow = origin, shadow
-        self.gates = (fence, Gate(gates.State.SWITCHING, fence.by, to=shadow.place), *self.gates[:1])
+        self.gates = (*self.gates, gate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ def switch(
         seconds = gates.drain(source.lease) + max(LEAST, FACTOR * expected) * 2**number + gates.SKEW
         raising = partial(hold.expect, origin, shadow)
         fence = yield from at("source", gates.raise_fence(wall, origin.physical, shadow.journal.id, seconds, raising))
+        raising(Gate(gates.State.SWITCHING, fence.by, to=shadow.place))
         raised = clock() if raised is None else raised
         yield At("source", Wait(gates.drain(source.lease)))
         tally = yield from last_pass()
