@@ -7,11 +7,12 @@ after it, a live generation whose journal is not done (`finish`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.contract import Describe, Point, Update
-from nestvec.errors import BackendDenied, BackendRefused, CollectionError
+from nestvec.errors import BackendDenied, BackendRefused, CollectionError, CollectionNotFound
 from nestvec.flows import gate as gates
 from nestvec.flows.base import Binding, Flow, Wait
 from nestvec.flows.copy import At, PairFlow, at
@@ -108,7 +109,8 @@ def _point(shadow: Shadow, hold: Hold) -> PairFlow[None]:
 
 def finish(origin: Place, place: Place, target: Binding, journal: Journal) -> PairFlow[None]:
     """After the pointer moved; may be repeated. The time that the journal gets is never too early."""
-    yield from at("source", gates.mark_moved(origin.physical, place))
+    with suppress(CollectionNotFound):  # somebody dropped it by the backend's own means
+        yield from at("source", gates.mark_moved(origin.physical, place))
     yield from at("target", _complete(place.physical))
     yield from at("target", write_journal(place.physical, journal, stage=Stage.DONE, left=target.wall()))
 

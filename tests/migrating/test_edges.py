@@ -1,0 +1,106 @@
+"""Migrations at their edges: what nearly got lost, mixed or hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nestvec.errors import CollectionConflict, HostMismatch
+from nestvec.filters import F
+from nestvec.flows.migrate.report import MigrationProgress, Stage
+from nestvec.parity.note import NOTE as CANARIES
+from nestvec.types import Document
+
+from .world import METRIC, Killed, corpus, document, filled, note, settled
+
+
+def during(stage: Stage, work: Callable[[], object]) -> Callable[[MigrationProgress], None]:
+    """Progress that does something, once, when a stage begins."""
+    left = [work]
+
+    def hear(state: MigrationProgress) -> None:
+        if state.stage is stage and left:
+            left.pop()()
+
+    return hear
+
+
+@pytest.mark.parametrize("stage", [Stage.VERIFYING, Stage.DRAINING])
+def test_canaries_that_a_first_writer_left_meanwhile_arrive(world: Any, stage: Stage) -> None:
+    there = world()
+    there.embedders["model"] = {"use": "recording", "host": "api"}
+    there.open().apply()
+    client = there.open(METRIC)
+    first = during(stage, lambda: there.open()["docs"].upsert([document("d0")]))
+    assert client.migrate("docs", progress=first).documents == 1
+    assert note(client, CANARIES, "docs_2") == note(client, CANARIES, "docs_1") is not None
+    there.embedders["model"] = {"use": "recording", "host": "elsewhere", "skew": "prompt"}
+    with pytest.raises(HostMismatch):
+        there.open(METRIC)["docs"].upsert([document("d1")])
+
+
+class TestFieldsOfAnotherType:
+    """Filters of one type find nothing among values of another: no handle works with both."""
+
+    DOCUMENT = Document("a", "text one", {"day": "2020-01-01"})
+    WANTED = {"fields": {"day": "datetime"}}
+
+    def test_before_the_migration_it_is_served_as_it_is(self, world: Any) -> None:
+        there = world(fields={"day": "keyword"})
+        filled(there, [self.DOCUMENT])
+        docs = there.open(self.WANTED)["docs"]
+        assert [hit.document_id for hit in docs.search("text", where=F.day == "2020-01-01")] == ["a"]
+        docs.upsert([Document("b", "text two", {"day": "no date"})])
+        assert docs.get("b").metadata == {"day": "no date"}
+
+    def test_handles_of_the_old_type_stop_after_it(self, world: Any) -> None:
+        there = world(fields={"day": "keyword"})
+        before = filled(there, [self.DOCUMENT])["docs"]
+        client = there.open(self.WANTED)
+        assert client.migrate("docs").switched
+        there.time.pass_(40)
+        with pytest.raises(CollectionConflict, match="'day' as datetime, but keyword is wanted"):
+            before.search("text", where=F.day == "2020-01-01")
+        with pytest.raises(CollectionConflict, match="nestvec migrate docs"):
+            before.upsert([Document("b", "text two", {"day": "no date"})])
+        assert [hit.document_id for hit in client["docs"].search("text", where=F.day >= "2019-01-01")] == ["a"]
+
+
+def _killed_after_the_mark(there: Any) -> None:
+    """A migration that ended when its source was marked as moved, and before its journal said so."""
+    client = there.open(METRIC)
+    adapter: Any = client.adapter("store")
+    real = adapter.write_note
+
+    def write_note(request: Any) -> None:
+        real(request)
+        if '"moved"' in (request.text or ""):
+            raise Killed
+
+    adapter.write_note = write_note
+    with pytest.raises(Killed):
+        client.migrate("docs")
+    adapter.write_note = real
+
+
+def test_the_source_of_a_switch_that_is_not_ended_is_not_cleaned_up(world: Any) -> None:
+    there = world()
+    filled(there)
+    _killed_after_the_mark(there)
+    client = there.open(METRIC)
+    (removal,) = client.cleanup("docs")
+    assert (removal.removed, "run the same command again" in removal.reason) == (False, True)
+    assert client.migrate("docs").switched
+    settled(there, corpus(), METRIC)
+
+
+def test_a_switch_is_ended_also_where_its_source_was_dropped(world: Any) -> None:
+    there = world()
+    filled(there)
+    _killed_after_the_mark(there)
+    client = there.open(METRIC)
+    client.adapter("store")._collections.pop("docs_1")
+    assert client.migrate("docs").switched
+    assert client.migrate("docs").reason == "nothing to do: it is all that already"
