@@ -13,7 +13,7 @@ from nestvec.flows.migrate.report import MigrationProgress, Stage
 from nestvec.parity.note import NOTE as CANARIES
 from nestvec.types import Document
 
-from .world import METRIC, Killed, corpus, document, filled, note, settled
+from .world import MATCHING, METRIC, Killed, corpus, document, filled, note, settled
 
 
 def during(stage: Stage, work: Callable[[], object]) -> Callable[[MigrationProgress], None]:
@@ -104,3 +104,53 @@ def test_a_switch_is_ended_also_where_its_source_was_dropped(world: Any) -> None
     client.adapter("store")._collections.pop("docs_1")
     assert client.migrate("docs").switched
     assert client.migrate("docs").reason == "nothing to do: it is all that already"
+
+
+class TestShrunkMoreThanOnce:
+    """Handles of every size that the collection had go on with the one that it has."""
+
+    @pytest.mark.parametrize("second", [32, 16, 8])
+    def test_handles_of_every_size_follow(self, world: Any, second: int) -> None:
+        there = world()
+        filled(there)
+        clients = {size: there.open({"dimensions": size}, previous=False) for size in (32, 16, 8)}
+        assert clients[32].shrink("docs", 16).switched
+        assert [clients[size]["docs"].count() for size in (32, 16)] == [12, 12]
+        assert clients[second].shrink("docs", 8).switched
+        there.time.pass_(40)
+        assert {size: client["docs"].count() for size, client in clients.items()} == {32: 12, 16: 12, 8: 12}
+        assert [client.plan()[0].action for client in clients.values()] == ["none"] * 3
+
+    def test_what_differs_in_more_than_the_size_is_told_and_not_passed_over(self, world: Any) -> None:
+        there = world()
+        filled(there)
+        there.open().shrink("docs", 8)
+        client = there.open(METRIC, previous=False)
+        assert client.plan()[0].action == "conflict"
+        for ask in (client.migrate, client.plan_migration):
+            with pytest.raises(CollectionConflict, match=r"in more: metric. Nothing was changed. Write dimensions = 8"):
+                ask("docs")
+        there.before["dimensions"] = 8
+        assert there.open(METRIC).migrate("docs").switched
+
+    def test_plan_and_migration_agree_where_previous_says_something_else(self, world: Any) -> None:
+        there = world()
+        filled(there)
+        there.open(MATCHING).migrate("docs")
+        client = there.open(MATCHING)
+        client.shrink("docs", 8)
+        assert client.plan_migration("docs").way is client.migrate("docs").way is None
+        assert client.plan()[0].action == "none"
+
+    def test_the_long_vectors_are_embedded_again_where_previous_says_what_is_there(self, world: Any) -> None:
+        there = world()
+        filled(there)
+        there.open().shrink("docs", 8)
+        there.before["dimensions"] = 8
+        client = there.open({"dimensions": 32})
+        (change,) = client.plan()
+        assert change.action == "migrate"
+        assert "dimensions: stored 8, configured 32" in change.details
+        assert client.apply()[0].action == "migrate"
+        assert client.plan_migration("docs").way == client.migrate("docs").way == "embed"
+        assert client.plan()[0].action == "none"

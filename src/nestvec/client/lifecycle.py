@@ -27,7 +27,7 @@ from nestvec.flows.migrate.shadow import pinned
 from nestvec.flows.migrate.switch import finish, lift
 from nestvec.flows.search import check_texts
 from nestvec.flows.shrunk import NOTE as SUPERSEDES
-from nestvec.flows.shrunk import Supersedes, advice, shrunk_spec
+from nestvec.flows.shrunk import Supersedes, advice, described, shrunk_spec, superseding
 from nestvec.spaces import space_of
 from nestvec.types import Document
 
@@ -142,8 +142,10 @@ class Lifecycle:
         way = route(self._as_stored(live), wanted)
         if way.way is Way.EMBED:
             raise _no_shrinking(self.name, size, way)
-        whole = configured.space.dimensions
-        notes = {SUPERSEDES: Supersedes(whole).to_text()} if whole != size else {}
+        physical = live.place.physical
+        flow = superseding(configured, size, find.stored_of(live), physical)
+        note: Supersedes | None = yield On(live.place.backend, flow, configured)
+        notes = {SUPERSEDES: note.to_text()} if note is not None else {}
         return (yield from self._go(wanted, live, found, way, questions, notes=notes))
 
     def rollback(self, *, discard: bool) -> Steps:
@@ -212,11 +214,14 @@ class Lifecycle:
 
         Unless it says, too, that the collection was just that before: then it is to be migrated from there.
         """
-        stored, before = find.stored_of(live), self.previous
-        if live.place.backend != wanted.backend or (before is not None and before.space == stored.space):
+        stored = find.stored_of(live)
+        if live.place.backend != wanted.backend or described(self.previous, stored):
             return None
         shrunk = yield On(wanted.backend, shrunk_spec(wanted, stored, live.place.physical), wanted)
-        return None if shrunk is None else advice(wanted, stored)
+        if shrunk is None:
+            return None
+        find.require_only_shrunk(shrunk, live, self._binding(wanted).capabilities)
+        return advice(wanted, stored)
 
     # ------------------------------------------------------------------ going
 

@@ -54,7 +54,17 @@ def _look(among: Alternatives) -> ViaFlow[Finding]:
     if among.previous is None:
         return Finding(WANTED, wanted)
     previous = yield from via(PREVIOUS, compare(among.previous))
+    if _grows(among, wanted, previous):
+        change = replace(wanted.change, action="conflict")
+        wanted = replace(wanted, binding=among.wanted, change=change)
     return _judge(wanted, previous)
+
+
+def _grows(among: Alternatives, wanted: Compared, previous: Compared) -> bool:
+    """Whether it was shrunk, and is to become again what it was: `previous` says just what is there."""
+    one, two = wanted.info, previous.info
+    shrunk, there = wanted.binding is not among.wanted, previous.binding is among.previous
+    return shrunk and there and wanted.usable and previous.usable and one is not None and one == two
 
 
 def _judge(wanted: Compared, previous: Compared) -> Finding:

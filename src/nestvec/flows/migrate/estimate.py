@@ -77,10 +77,12 @@ def _on_target(asked: Asked, live: Generation) -> bool:
 
 def _nothing_needed(asked: Asked, live: Generation) -> PairFlow[str | None]:
     """What to write into the configuration, where the collection was shrunk and the configuration is of before."""
-    if asked.sides.previous is not None:
+    stored, previous = find.stored_of(live), asked.sides.previous
+    if shrunk.described(None if previous is None else previous.spec, stored):
         return None
-    stored = find.stored_of(live)
     spec = yield from at("target", shrunk.shrunk_spec(asked.wanted, stored, live.place.physical))
+    if spec is not None:
+        find.require_only_shrunk(spec, live, asked.sides.wanted.capabilities)
     return None if spec is None else f"it {shrunk.advice(asked.wanted, stored)}"
 
 

@@ -105,6 +105,19 @@ def differences(wanted: CollectionSpec, live: Generation, can: BackendCapabiliti
     return Difference((*backend, *space, *other, *fields), in_place=changed)
 
 
+def require_only_shrunk(shrunk: CollectionSpec, live: Generation, can: BackendCapabilities) -> None:
+    """Raise `CollectionConflict` where a collection was shrunk, and is to be migrated for another reason, too."""
+    more = differences(shrunk, live, can).rebuild
+    if more:
+        size = shrunk.space.dimensions
+        raise CollectionConflict(
+            f"collection {shrunk.name!r} was shrunk to {size} dimensions, and differs from the configuration in more: "
+            f"{', '.join(more)}. Nothing was changed. Write dimensions = {size}, and migrate it then; or, to embed it "
+            f"anew at the size that the configuration says, add [collections.{shrunk.name}.previous] with dimensions = "
+            f"{size}"
+        )
+
+
 def resting_place(wanted: CollectionSpec, live: Generation, found: Sequence[Generation]) -> Generation | None:
     """The generation that a migration goes on with, or that was all this already and was gone back from.
 
