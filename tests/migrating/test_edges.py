@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nestvec.errors import CollectionConflict, HostMismatch
+from nestvec.errors import CollectionConflict, HostMismatch, InvalidInput
 from nestvec.filters import F
 from nestvec.flows.migrate.report import MigrationProgress, Stage
 from nestvec.parity.note import NOTE as CANARIES
@@ -154,3 +154,35 @@ class TestShrunkMoreThanOnce:
         assert client.apply()[0].action == "migrate"
         assert client.plan_migration("docs").way == client.migrate("docs").way == "embed"
         assert client.plan()[0].action == "none"
+
+
+def test_going_back_without_stored_texts_asks_only_for_what_was_written_since(world: Any) -> None:
+    there = world(store_text=False)
+    filled(there)
+    client = there.open()
+    client.shrink("docs", 8)
+    recorded: Any = client.embedder("model")
+    assert client.rollback("docs").switched
+    assert not recorded.requests
+    client.shrink("docs", 8)
+    client["docs"].upsert([document("new")])
+    report = client.rollback("docs")
+    assert (report.switched, [each.document_id for each in report.failed]) == (False, ["new"])
+    assert client.rollback("docs", discard=True).switched
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("text", "not str"),
+        (Document("a", None), "NoneType"),  # type: ignore[arg-type]
+        (Document("a", "\ud800"), "document 'a' has a lone surrogate"),
+    ],
+)
+def test_what_is_no_document_is_told(world: Any, given: Any, told: str) -> None:
+    there = world(store_text=False)
+    filled(there)
+    client = there.open(MATCHING)
+    for ask in (client.plan_migration, client.migrate):
+        with pytest.raises(InvalidInput, match=told):
+            ask("docs", documents=[given])

@@ -18,7 +18,7 @@ from nestvec.flows.documents import heads_only
 from nestvec.flows.gate import POLL, drain, raise_fence, read_gate
 from nestvec.flows.migrate import switch as switching
 from nestvec.flows.migrate.passes import BLOCK, Crossing, Progress, Tally, run_pass
-from nestvec.flows.migrate.places import write_journal
+from nestvec.flows.migrate.places import Standing, write_journal
 from nestvec.flows.migrate.report import MigrationProgress, MigrationReport, Stage
 from nestvec.flows.migrate.routes import Route, Transform, Way
 from nestvec.flows.migrate.shadow import Shadow, guarded, prepare
@@ -128,8 +128,9 @@ def migrate(job: Job) -> PairFlow[MigrationReport]:
 
 
 def _require_texts(job: Job) -> PairFlow[None]:
-    """Before anything is made: are there texts to embed?"""
-    if job.route.way is not Way.EMBED or job.texts or job.leaves or not job.embeds:
+    """Before anything is made: are there texts to embed? What was live once lacks only what was written since."""
+    used = job.chosen is not None and job.chosen.standing is not Standing.SHADOW
+    if job.route.way is not Way.EMBED or job.texts or job.leaves or not job.embeds or used:
         return
     spec = job.source.spec
     batch: Batch = yield At("source", Scroll(job.origin.physical))
