@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from nestvec.errors import CollectionConflict, HostMismatch, InvalidInput
+from nestvec.errors import BackendUnavailable, CollectionConflict, HostMismatch, InvalidInput, MigrationInterrupted
 from nestvec.filters import F
 from nestvec.flows.migrate.report import MigrationProgress, Stage
 from nestvec.parity.note import NOTE as CANARIES
 from nestvec.types import Document
 
-from .world import MATCHING, METRIC, Killed, corpus, document, filled, note, settled
+from .world import ELSEWHERE, MATCHING, METRIC, Killed, corpus, document, filled, note, settled, whole
 
 
 def during(stage: Stage, work: Callable[[], object]) -> Callable[[MigrationProgress], None]:
@@ -186,3 +186,42 @@ def test_what_is_no_document_is_told(world: Any, given: Any, told: str) -> None:
     for ask in (client.plan_migration, client.migrate):
         with pytest.raises(InvalidInput, match=told):
             ask("docs", documents=[given])
+
+
+@pytest.mark.parametrize(("store", "method", "moved"), [("other", "point", True), ("store", "write_note", False)])
+def test_a_switch_that_breaks_off_half_way_says_what_to_do(world: Any, store: str, method: str, moved: bool) -> None:
+    there = world()
+    filled(there)
+    client = there.open(ELSEWHERE)
+    adapter: Any = client.adapter(store)
+    real = getattr(adapter, method)
+
+    def breaks(request: Any) -> None:
+        if moved or '"moved"' in (request.text or ""):
+            real(request)
+            raise BackendUnavailable(f"backend {store!r} is gone")
+        real(request)
+
+    setattr(adapter, method, breaks)
+    with pytest.raises(MigrationInterrupted, match="is gone[.] Run the same command again"):
+        client.migrate("docs")
+    setattr(adapter, method, real)
+    assert client.migrate("docs").switched
+    settled(there, corpus(), ELSEWHERE)
+
+
+def test_the_way_further_back_is_a_migration_that_uses_what_is_there(world: Any) -> None:
+    there = world()
+    filled(there)
+    client = there.open()
+    client.shrink("docs", 16)
+    client.shrink("docs", 8)
+    client["docs"].upsert([document("new")])
+    assert client.rollback("docs").switched
+    assert not client.rollback("docs").switched
+    there.before["dimensions"] = 16
+    client = there.open({"dimensions": 32})
+    report = client.migrate("docs")
+    assert (report.target.physical, report.brought) == ("docs_1", 1)
+    there.before["dimensions"] = 32
+    whole(there.open(), [*corpus(), document("new")])

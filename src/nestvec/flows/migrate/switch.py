@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.contract import Describe, Point, Update
-from nestvec.errors import BackendDenied, BackendRefused, CollectionError, CollectionNotFound
+from nestvec.errors import (
+    BackendDenied,
+    BackendRefused,
+    CollectionError,
+    CollectionNotFound,
+    MigrationInterrupted,
+    NestvecError,
+)
 from nestvec.flows import gate as gates
 from nestvec.flows.base import Binding, Flow, Wait
 from nestvec.flows.copy import At, PairFlow, at
@@ -63,8 +70,8 @@ def switch(
 ) -> PairFlow[Switched]:
     """Let the collection's name lead to the shadow. `expected` is how many seconds the last pass may take.
 
-    Raises `CollectionConflict` where another migration holds the gate, and `CollectionError` where the last pass takes
-    longer than its fence, however long that is made.
+    Raises `CollectionConflict` where another migration holds the gate, `CollectionError` where the last pass takes
+    longer than its fence, however long that is made, and `MigrationInterrupted` where nobody knows whether it switched.
     """
     clock, wall, raised = source.clock, source.wall, None
     for number in range(TRIES):
@@ -80,9 +87,7 @@ def switch(
             yield from lift(hold)
             return Switched(False, tally, clock() - raised)
         if (yield from at("source", gates.to_switching(wall, origin.physical, fence, shadow.place))):
-            yield from _point(shadow, hold)
-            waited = clock() - raised
-            yield from finish(origin, shadow.place, shadow.binding, shadow.journal)
+            waited = yield from _go_over(source, origin, shadow, hold, raised)
             return Switched(True, tally, waited)
         expected = max(expected, clock() - begun)
     raise CollectionError(
@@ -90,6 +95,23 @@ def switch(
         f"wait, took {expected:.0f} seconds and no longer fits a fence of {seconds:.0f}. Nothing was switched; run it "
         f"again when less is written"
     )
+
+
+def _go_over(source: Binding, origin: Place, shadow: Shadow, hold: Hold, raised: float) -> PairFlow[float]:
+    """The switch itself; returns for how long writers waited. Raises `MigrationInterrupted` where it is half done."""
+    try:
+        yield from _point(shadow, hold)
+        waited = source.clock() - raised
+        yield from finish(origin, shadow.place, shadow.binding, shadow.journal)
+    except NestvecError as error:
+        if not hold.pointing:
+            raise
+        raise MigrationInterrupted(
+            f"collection {source.spec.name!r}: switching from {origin} to {shadow.place} was interrupted, and the name "
+            f"may lead there already: {error}. Run the same command again to bring it to its end; until then writers "
+            f"may have to wait"
+        ) from error
+    return waited
 
 
 def _point(shadow: Shadow, hold: Hold) -> PairFlow[None]:
