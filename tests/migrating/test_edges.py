@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from nestvec.errors import BackendUnavailable, CollectionConflict, HostMismatch, InvalidInput, MigrationInterrupted
+from nestvec.errors import (
+    BackendUnavailable,
+    CollectionConflict,
+    CollectionMoved,
+    HostMismatch,
+    InvalidInput,
+    MigrationInterrupted,
+)
 from nestvec.filters import F
 from nestvec.flows.migrate.report import MigrationProgress, Stage
 from nestvec.parity.note import NOTE as CANARIES
@@ -203,7 +210,7 @@ def test_a_switch_that_breaks_off_half_way_says_what_to_do(world: Any, store: st
         real(request)
 
     setattr(adapter, method, breaks)
-    with pytest.raises(MigrationInterrupted, match="is gone[.] Run the same command again"):
+    with pytest.raises(MigrationInterrupted, match=r"is gone\. Run the same command again"):
         client.migrate("docs")
     setattr(adapter, method, real)
     assert client.migrate("docs").switched
@@ -225,3 +232,15 @@ def test_the_way_further_back_is_a_migration_that_uses_what_is_there(world: Any)
     assert (report.target.physical, report.brought) == ("docs_1", 1)
     there.before["dimensions"] = 32
     whole(there.open(), [*corpus(), document("new")])
+
+
+def test_a_collection_that_moved_is_not_said_to_be_missing(world: Any) -> None:
+    there = world()
+    filled(there)
+    there.open(ELSEWHERE).migrate("docs")
+    before = there.open()
+    for ask in (before.migrate, before.rollback, before.plan_migration):
+        with pytest.raises(
+            CollectionMoved, match="moved from 'docs_1' on backend 'store' to 'docs_1' on backend 'other'"
+        ):
+            ask("docs")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nestvec.errors import CollectionConflict, CollectionNotFound, Unsupported
+from nestvec.errors import CollectionConflict, CollectionMoved, CollectionNotFound, Unsupported
 from nestvec.flows.base import disagreements, require_origin
 from nestvec.flows.gate import State
 from nestvec.flows.migrate.places import SHADOW, Generation, Journal, Standing
@@ -38,9 +38,13 @@ def _unfinished(journal: Journal | None) -> bool:
 
 
 def the_live(spec: CollectionSpec, found: Sequence[Generation]) -> Generation:
-    """The generation that is read and written. Raises `CollectionNotFound`, `CollectionConflict`, `SpaceUnknown`."""
+    """The generation that is read and written.
+
+    Raises `CollectionNotFound`, `CollectionMoved`, `CollectionConflict`, `SpaceUnknown`.
+    """
     live = [each for each in found if each.standing is Standing.LIVE]
     if not live:
+        _require_not_moved(spec, found)
         raise CollectionNotFound(
             f"collection {spec.name!r} does not exist on backend {spec.backend!r}, nor where it was before; create it "
             f"with `nestvec apply` or apply(), or say in [collections.{spec.name}.previous] where it is"
@@ -54,6 +58,18 @@ def the_live(spec: CollectionSpec, found: Sequence[Generation]) -> Generation:
         )
     require_origin(spec, stored_of(live[0]))
     return live[0]
+
+
+def _require_not_moved(spec: CollectionSpec, found: Sequence[Generation]) -> None:
+    """Raise `CollectionMoved` where a generation says that the collection went to a place that nobody told of."""
+    known = {each.place for each in found}
+    for each in reversed(found):
+        if each.gate is not None and each.gate.to is not None and each.gate.to not in known:
+            raise CollectionMoved(
+                f"collection {spec.name!r} moved from {each.place} to {each.gate.to}: set [collections.{spec.name}] of "
+                f"the configuration to what it is now, or, to bring it here, say in [collections.{spec.name}.previous] "
+                f"where it is"
+            )
 
 
 def stored_of(generation: Generation) -> StoredCollection:
