@@ -1,10 +1,12 @@
-"""The same migration is run by two processes at once: they may hinder each other, and nothing is lost."""
+"""Migrations are run by two processes at once: they may hinder each other, and nothing is lost or mixed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +20,7 @@ from nestvec.flows.copy import At
 from nestvec.types import Document
 
 from .test_meanwhile import DEEDS, Deed, Writer
-from .world import MATCHING, World, contents, corpus, expected, filled, settled
+from .world import MATCHING, METRIC, SHORTER, World, contents, corpus, expected, filled, settled
 
 
 class Run:
@@ -130,4 +132,57 @@ def test_two_processes_migrate_at_once(moves: list[tuple[int, int, float]], deed
     assert contents(world.open(MATCHING)) == expected(left)
     if left and len(world.open().adapter("store")._collections) == 2:  # type: ignore[attr-defined]
         settled(world, left, MATCHING)
+    world.close()
+
+
+CLUSTERING = {"purpose": "clustering"}
+
+
+def in_turn(*runs: Run) -> None:
+    """One request each."""
+    while not all(run.done for run in runs):
+        if not sum(run.advance() for run in runs):
+            runs[0].time.pass_(0.5)
+
+
+def of_one_space(world: World, wanted: dict[str, Any]) -> None:
+    """Every stored vector is the one that the space gives for its text."""
+    client = world.open(wanted)
+    docs, space = client["docs"], client["docs"].spec.space
+    found = docs.matrix()
+    texts = [record.text or "" for record in found.records]
+    vectors = client.embed(texts, task=space.index_task, dimensions=space.dimensions, embedder="model")
+    np.testing.assert_allclose(found.vectors, vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", [0, 1, 2])
+@pytest.mark.parametrize("wishes", [(CLUSTERING, MATCHING), (MATCHING, METRIC), (MATCHING, SHORTER), (METRIC, METRIC)])
+def test_two_wishes_at_the_same_moment_never_share_a_generation(wishes: tuple[Any, Any], head: int) -> None:
+    world = World()
+    filled(world)
+    one, two = Run(world, wishes[0]), Run(world, wishes[1])
+    for _ in range(head):
+        one.advance()
+    in_turn(one, two)
+    assert [run.error is None and run.report.switched for run in (one, two)].count(True) == 1
+    of_one_space(world, wishes[0] if one.error is None else wishes[1])
+    world.close()
+
+
+def test_a_generation_that_is_removed_and_made_for_something_else_is_not_filled_any_more() -> None:
+    world = World()
+    filled(world)
+    one = Run(world, MATCHING)
+    for _ in range(30):
+        one.advance()
+    assert [each.generation.physical for each in world.open(MATCHING).cleanup("docs", generation=2)] == ["docs_2"]
+    two = Run(world, CLUSTERING)
+    for _ in range(30):
+        two.advance()
+    world.time.pass_(40)
+    in_turn(one)
+    in_turn(two)
+    assert one.error is not None
+    assert two.report.switched
+    of_one_space(world, CLUSTERING)
     world.close()
