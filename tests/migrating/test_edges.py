@@ -244,3 +244,23 @@ def test_a_collection_that_moved_is_not_said_to_be_missing(world: Any) -> None:
             CollectionMoved, match="moved from 'docs_1' on backend 'store' to 'docs_1' on backend 'other'"
         ):
             ask("docs")
+
+
+def test_two_names_of_one_store_are_not_to_be_cleaned_up_by_dropping(world: Any) -> None:
+    there = world()
+    filled(there)
+    there.stores["other"] = there.stores["store"]
+    client = there.open(ELSEWHERE)
+    with pytest.raises(CollectionConflict, match=r"where both blocks lead to one store\. Only if they do not, drop"):
+        client.migrate("docs")
+    assert "if both blocks lead to one store" in client.plan()[0].details[0]
+
+
+def test_a_plan_leaves_the_end_of_a_switch_to_the_migration(world: Any) -> None:
+    there = world()
+    filled(there)
+    _killed_after_the_mark(there)
+    plan = there.open(METRIC).plan_migration("docs")
+    assert plan.reason == "the database holds what the configuration says"
+    assert len(plan.advice) == 1
+    assert "brings it to its end" in plan.advice[0]

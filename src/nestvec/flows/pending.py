@@ -98,8 +98,8 @@ def _both(wanted: Compared, previous: Compared) -> str:
     name, there, here = wanted.change.collection, previous.binding.spec.backend, wanted.binding.spec.backend
     return (
         f"there is one on backend {there!r}, as [collections.{name}.previous] says, and one on backend {here!r}, as "
-        f"wanted, and neither came of the other: take `previous` out to use the latter only; or choose another "
-        f"collection name to migrate the former"
+        f"wanted, and neither came of the other: take `previous` out to use the latter only, or if both blocks lead to "
+        f"one store; else choose another collection name to migrate the former"
     )
 
 

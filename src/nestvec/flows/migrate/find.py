@@ -53,8 +53,8 @@ def the_live(spec: CollectionSpec, found: Sequence[Generation]) -> Generation:
         raise CollectionConflict(
             f"collection {spec.name!r} is in use in two places, {live[0].place} and {live[1].place}, and neither came "
             f"from the other: which of them counts is not known. Nothing was changed. Take [collections.{spec.name}"
-            f".previous] out to keep {live[0].place}, or drop that one with the backend's own means to migrate "
-            f"{live[1].place}"
+            f".previous] out to keep {live[0].place}; that is right, too, where both blocks lead to one store. Only if "
+            f"they do not, drop that one with the backend's own means to migrate {live[1].place}"
         )
     require_origin(spec, stored_of(live[0]))
     return live[0]
