@@ -142,6 +142,7 @@ def test_to_another_model_and_back(filled: Shell, time: Time) -> None:
     assert back.code == 0, back.err
     assert back.out.startswith("docs is back at 'docs_1' on backend 'store' now:\n    10 documents, 10 chunks\n")
     assert "Where [collections.docs] of the configuration says otherwise, set it back" in back.out
+    assert "nestvec migrate docs     goes there again" in back.out
     assert filled("plan").code == 1
 
 

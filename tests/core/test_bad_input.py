@@ -97,6 +97,7 @@ def test_a_field_can_not_come_back_as_another_type(open_docs: Callable[..., Nest
     (change,) = again(y="keyword").plan()
     assert change.action == "conflict"
     assert "field 'y': stored as integer, configured as keyword" in change.details
+    assert "nestvec migrate" in change.details[-1]
     with pytest.raises(CollectionConflict):
         again(y="keyword").apply()
     assert again(y="integer").apply()[0].action == "update"

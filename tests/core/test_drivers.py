@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 
 from nestvec.client import Nestvec, aconnect
 from nestvec.client.base import Runtime
-from nestvec.contract import Count, Resolve
+from nestvec.contract import Count, Remove, Resolve
 from nestvec.drivers import asynchronous, sync
 from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import (
     BackendRefused,
     BackendUnavailable,
+    CollectionNotFound,
     EmbedderInvalidReply,
     EmbedderUnavailable,
     IngestFailed,
@@ -88,6 +90,18 @@ def test_what_can_not_succeed_is_not_tried_again(native: bool) -> None:
     with pytest.raises(BackendRefused):
         drive(adapter, counting(), [], native=native)
     assert adapter.calls == 1
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_nothing_is_written_after_the_lease_however_long_the_process_stood_still(native: bool) -> None:
+    def writing(until: float) -> Any:
+        yield Remove("docs_1", ["record"], until=until)
+
+    adapter = MemoryAdapter()  # has no docs_1, and would say so
+    with pytest.raises(BackendUnavailable, match="remove: the lease ended before it was sent"):
+        drive(adapter, writing(time.monotonic() - 1), [], native=native)
+    with pytest.raises(CollectionNotFound):
+        drive(adapter, writing(time.monotonic() + 60), [], native=native)
 
 
 @pytest.mark.parametrize("native", [True, False])

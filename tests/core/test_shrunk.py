@@ -158,7 +158,11 @@ def test_a_note_does_not_make_up_for_another_model(shrinking: Shrinking) -> None
 
 
 @pytest.mark.parametrize(
-    "note", ["", "[]", "{}", '{"version": 2, "dimensions": 32}', '{"version": 1, "dimensions": "x"}']
+    "note",
+    [
+        *("", "[]", "{}", '{"version": 2, "dimensions": 32}', '{"version": 1, "dimensions": "x"}'),
+        *('{"version": 1, "dimensions": 32, "earlier": [0]}', '{"version": 1, "dimensions": 32, "earlier": 64}'),
+    ],
 )
 def test_a_damaged_note_is_named(shrinking: Shrinking, note: str) -> None:
     shrinking.shrink(note)
@@ -227,8 +231,9 @@ def specification(dimensions: int) -> CollectionSpec:
     return connect(values, Runtime(test_registry())).config.collections["docs"]
 
 
-@given(st.integers(1, 10_000))
-def test_a_note_comes_back_as_it_was_written(dimensions: int) -> None:
-    note = Supersedes(dimensions)
-    assert json.loads(note.to_text()) == {"version": 1, "dimensions": dimensions}
+@given(st.integers(1, 10_000), st.lists(st.integers(1, 10_000)))
+def test_a_note_comes_back_as_it_was_written(dimensions: int, earlier: list[int]) -> None:
+    note = Supersedes(dimensions, tuple(earlier))
+    assert json.loads(Supersedes(dimensions).to_text()) == {"version": 1, "dimensions": dimensions}
+    assert note.sizes == {dimensions, *earlier}
     assert Supersedes.from_text(note.to_text(), "docs_2") == note

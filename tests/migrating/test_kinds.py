@@ -235,7 +235,7 @@ def test_progress_and_event(world: Any) -> None:
     ]
     assert [each for each in heard if each.stage is Stage.COPYING][-1].brought == 12
     (wait,) = [each.note for each in heard if each.stage is Stage.DRAINING]
-    assert "36 seconds" in wait
+    assert "36 s" in wait
     (event,) = [each for each in told if each.name == "collection_migrated"]
     assert event.collection == "docs"
     assert event.data == {

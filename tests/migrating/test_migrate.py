@@ -232,7 +232,11 @@ def test_shrinking_refuses_what_would_have_to_be_embedded(world: Any) -> None:
     there = world(dimensions=16)
     filled(there)
     client = there.open()
-    for size, reason in [(32, "16 dimensions and 32 are wanted"), (0, "offers 1 to 64"), (65, "offers 1 to 64")]:
+    for size, reason in [
+        (32, "it has 16, and what was cut off"),
+        (0, "offers 1 to 64"),
+        (65, "offers 1 to 64"),
+    ]:
         with pytest.raises(Unsupported, match=reason):
             client.shrink("docs", size)
     with pytest.raises(Unsupported, match=r"another .*tasks?.*nestvec migrate docs"):

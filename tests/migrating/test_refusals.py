@@ -16,6 +16,7 @@ from nestvec.errors import (
     CollectionError,
     CollectionNotFound,
     InvalidInput,
+    MigrationInterrupted,
     Unsupported,
 )
 from nestvec.flows import gate
@@ -211,7 +212,7 @@ def test_a_switch_of_another_migration_has_to_be_ended_first(world: Any) -> None
     client = there.open(SHORTER)
     adapter: Any = client.adapter("store")
     adapter.point = lambda request: (_ for _ in ()).throw(BackendUnavailable("gone"))
-    with pytest.raises(BackendUnavailable):
+    with pytest.raises(MigrationInterrupted):
         client.migrate("docs")
     assert Gate.from_text(note(client, gate.NOTE, "docs_1") or "", "docs_1").state is State.SWITCHING
     for other in (there.open({"dimensions": 16}, previous=False), there.open()):

@@ -1,4 +1,4 @@
-"""The same migration is run by two processes at once: they may hinder each other, and nothing is lost."""
+"""Migrations are run by two processes at once: they may hinder each other, and nothing is lost or mixed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from nestvec.flows.copy import At
 from nestvec.types import Document
 
 from .test_meanwhile import DEEDS, Deed, Writer
-from .world import ELSEWHERE, MATCHING, World, contents, corpus, document, expected, filled, settled
+from .world import ELSEWHERE, MATCHING, METRIC, SHORTER, World, contents, corpus, document, expected, filled, settled
 
 
 class Run:
@@ -183,7 +184,7 @@ def test_who_comes_while_the_other_one_switches_keeps_away(wanted: dict[str, Any
         world.close()
 
 
-@pytest.mark.parametrize("before", range(0, 60, 4))
+@pytest.mark.parametrize("before", [*range(0, 60, 4), 25])  # 25 and 28: just before it writes
 def test_who_goes_on_with_what_another_one_pointed_to_keeps_away(wanted: dict[str, Any], before: int) -> None:
     """The other one died between pointing and marking what it left."""
     world, documents = World(), corpus(3)
@@ -198,4 +199,57 @@ def test_who_goes_on_with_what_another_one_pointed_to_keeps_away(wanted: dict[st
     documents = [*documents[1:], document("d0", 7, "new")]
     world.open(wanted)["docs"].upsert(documents[-1:])
     finished(world, wanted, [two], documents)
+    world.close()
+
+
+CLUSTERING = {"purpose": "clustering"}
+
+
+def in_turn(*runs: Run) -> None:
+    """One request each."""
+    while not all(run.done for run in runs):
+        if not sum(run.advance() for run in runs):
+            runs[0].time.pass_(0.5)
+
+
+def of_one_space(world: World, wanted: dict[str, Any]) -> None:
+    """Every stored vector is the one that the space gives for its text."""
+    client = world.open(wanted)
+    docs, space = client["docs"], client["docs"].spec.space
+    found = docs.matrix()
+    texts = [record.text or "" for record in found.records]
+    vectors = client.embed(texts, task=space.index_task, dimensions=space.dimensions, embedder="model")
+    np.testing.assert_allclose(found.vectors, vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", [0, 1, 2])
+@pytest.mark.parametrize("wishes", [(CLUSTERING, MATCHING), (MATCHING, METRIC), (MATCHING, SHORTER), (METRIC, METRIC)])
+def test_two_wishes_at_the_same_moment_never_share_a_generation(wishes: tuple[Any, Any], head: int) -> None:
+    world = World()
+    filled(world)
+    one, two = Run(world, wishes[0]), Run(world, wishes[1])
+    for _ in range(head):
+        one.advance()
+    in_turn(one, two)
+    assert [run.error is None and run.report.switched for run in (one, two)].count(True) == 1
+    of_one_space(world, wishes[0] if one.error is None else wishes[1])
+    world.close()
+
+
+def test_a_generation_that_is_removed_and_made_for_something_else_is_not_filled_any_more() -> None:
+    world = World()
+    filled(world)
+    one = Run(world, MATCHING)
+    for _ in range(30):
+        one.advance()
+    assert [each.generation.physical for each in world.open(MATCHING).cleanup("docs", generation=2)] == ["docs_2"]
+    two = Run(world, CLUSTERING)
+    for _ in range(30):
+        two.advance()
+    world.time.pass_(40)
+    in_turn(one)
+    in_turn(two)
+    assert one.error is not None
+    assert two.report.switched
+    of_one_space(world, CLUSTERING)
     world.close()

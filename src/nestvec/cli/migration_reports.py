@@ -81,7 +81,10 @@ def show_report(report: MigrationReport, *, shrunk: int | None = None, back: boo
         say(f"    {line}")
     say(f"The generation before is {report.source}:")
     name = clean(report.collection)
-    say(f"    nestvec rollback {name}    goes {'there again' if back else 'back to it'}")
+    if back:
+        say(f"    nestvec migrate {name}     goes there again, with its configuration (or shrink, if that made it)")
+    else:
+        say(f"    nestvec rollback {name}    goes back to it")
     say(f"    nestvec cleanup {name}     removes it, and the way back with it")
     if shrunk is not None:
         say(f"Write into the configuration: [collections.{name}] dimensions = {shrunk}")

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.client.base import Runtime, make_binding, spec_named
 from nestvec.encoding.estimate import counter
+from nestvec.errors import InvalidInput
 from nestvec.flows.layout import hash_text
 from nestvec.flows.migrate.estimate import Asked
 from nestvec.flows.migrate.scenes import Sides
 from nestvec.options import Secret
+from nestvec.types import Document
+from nestvec.values import is_unicode
 
 if TYPE_CHECKING:
     from nestvec.config import Config, Connection
-    from nestvec.types import Document
 
 
 def sides_of(config: Config, name: str, runtime: Runtime) -> Sides:
@@ -60,5 +62,17 @@ def asked_of(
         count = counter(path) if isinstance(path, Path) else None
     folder = config.path.parent if config.path is not None else None
     models = [each.capabilities for each in config.embedders.values()]
-    texts = {hash_text(document.text): document.text for document in documents}
-    return Asked(sides, connection.price, count, folder, models, texts)
+    return Asked(sides, connection.price, count, folder, models, texts_of(documents))
+
+
+def texts_of(documents: Iterable[Document]) -> dict[str, str]:
+    """Texts by the hash that documents are stored with. Raises `InvalidInput` for what can be no stored document."""
+    found = {}
+    for document in documents:
+        if not isinstance(document, Document):
+            raise InvalidInput(f"documents are nestvec.Document objects, not {type(document).__name__}")
+        if not isinstance(document.text, str) or not is_unicode(document.text):
+            what = "has a lone surrogate" if isinstance(document.text, str) else f"is {type(document.text).__name__}"
+            raise InvalidInput(f"the text of document {ascii(document.id)[:80]} {what}: give valid Unicode, a string")
+        found[hash_text(document.text)] = document.text
+    return found

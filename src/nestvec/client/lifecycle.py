@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nestvec.artifacts import Artifact, is_fingerprint
 from nestvec.capabilities import TaskPair
 from nestvec.client.base import Runtime, counts_tokens, make_binding, make_splitter, spec_named
+from nestvec.client.generations import texts_of
 from nestvec.encoding.matryoshka import check_dimensions
-from nestvec.errors import CollectionNotFound, ConfigError, InvalidInput, Unsupported
+from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
 from nestvec.flows.base import Binding, Flow
 from nestvec.flows.copy import PairFlow
-from nestvec.flows.layout import hash_text
 from nestvec.flows.migrate import find
 from nestvec.flows.migrate.engine import Job, counted, migrate
 from nestvec.flows.migrate.places import Generation, Standing, generations
@@ -27,9 +27,8 @@ from nestvec.flows.migrate.shadow import pinned
 from nestvec.flows.migrate.switch import finish, lift
 from nestvec.flows.search import check_texts
 from nestvec.flows.shrunk import NOTE as SUPERSEDES
-from nestvec.flows.shrunk import Supersedes, advice, shrunk_spec
+from nestvec.flows.shrunk import Supersedes, advice, shrunk_spec, superseding
 from nestvec.spaces import space_of
-from nestvec.types import Document
 
 if TYPE_CHECKING:
     from nestvec.capabilities import ModelCapabilities
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from nestvec.flows.migrate.report import ProgressCallback
     from nestvec.spaces import EmbeddingSpace
     from nestvec.specs import CollectionSpec
-    from nestvec.types import FloatArray
+    from nestvec.types import Document, FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ class Lifecycle:
             apply = "only what `nestvec apply` changes in place differs"
             same = "the database holds what the configuration says"
             return (yield from self._already(live, ended, apply if different.in_place else same))
-        texts: dict[str, str] = yield Load(lambda: _texts(documents))
+        texts: dict[str, str] = yield Load(lambda: texts_of(documents))
         return (yield from self._go(wanted, live, found, route(self._as_stored(live), wanted), questions, texts=texts))
 
     def shrink(self, dimensions: int, questions: Sequence[str]) -> Steps:
@@ -149,8 +148,10 @@ class Lifecycle:
         way = route(stored, wanted)
         if way.way is Way.EMBED:
             raise _no_shrinking(self.name, size, way)
-        whole = configured.space.dimensions
-        notes = {SUPERSEDES: Supersedes(whole).to_text()} if whole != size else {}
+        physical = live.place.physical
+        flow = superseding(configured, size, find.stored_of(live), physical)
+        note: Supersedes | None = yield On(live.place.backend, flow, configured)
+        notes = {SUPERSEDES: note.to_text()} if note is not None else {}
         return (yield from self._go(wanted, live, found, way, questions, notes=notes))
 
     def rollback(self, *, discard: bool) -> Steps:
@@ -222,7 +223,10 @@ class Lifecycle:
         if live.place.backend != wanted.backend or find.is_previous(self.previous, live):
             return None
         shrunk = yield On(wanted.backend, shrunk_spec(wanted, stored, live.place.physical), wanted)
-        return None if shrunk is None else advice(wanted, stored)
+        if shrunk is None:
+            return None
+        find.require_only_shrunk(shrunk, live, self._binding(wanted).capabilities)
+        return advice(wanted, stored)
 
     # ------------------------------------------------------------------ going
 
@@ -352,16 +356,6 @@ def _tell_of_others(job: Job, found: Sequence[Generation]) -> None:
     if others:
         listed = ", ".join(str(each.place) for each in others)
         job.tell(Stage.COPYING, f"left alone, of migrations to something else: {listed}; `nestvec cleanup` drops them")
-
-
-def _texts(documents: Iterable[Document]) -> dict[str, str]:
-    """Texts by the hash that documents are stored with. Raises `InvalidInput` for what is no document."""
-    found = {}
-    for document in documents:
-        if not isinstance(document, Document) or not isinstance(document.text, str):
-            raise InvalidInput(f"documents are nestvec.Document objects, not {type(document).__name__}")
-        found[hash_text(document.text)] = document.text
-    return found
 
 
 def _to_write(configured: CollectionSpec, size: int) -> str:

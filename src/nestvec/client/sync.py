@@ -242,7 +242,8 @@ class Nestvec:
 
         Raises `CollectionNotFound` where there is nothing to migrate, `Unsupported` for an adopted collection and for
         missing texts, `CollectionConflict` while another migration runs, and `CollectionError` where what was brought
-        over is not what it should be; nothing was switched then.
+        over is not what it should be; nothing was switched then. `MigrationInterrupted` where a backend failed in the
+        middle of the switch: run it again.
         """
         lifecycle = Lifecycle(self.config, self._runtime, name, progress)
         return self._take(name, lifecycle.migrate(questions, documents))

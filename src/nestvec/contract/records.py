@@ -27,7 +27,7 @@ class Write:
 
     `vectors[name]` has one row for each record. The order of records is the order of becoming durable: an
     adapter that splits the request writes the parts in order. `generation` is the one that the writer
-    resolved; the driver does not repeat the request after `until`, when the writer's lease ends.
+    resolved; the driver neither sends nor repeats the request after `until`, when the writer's lease ends.
     """
 
     method: ClassVar[str] = "write"

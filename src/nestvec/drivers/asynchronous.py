@@ -12,7 +12,7 @@ import tenacity
 
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder, Encode, Encoded, Event
-from nestvec.drivers.retry import RetryPolicy, retried
+from nestvec.drivers.retry import RetryPolicy, require_in_time, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
 from nestvec.flows.base import Alone, Emit, Request, Splitting, T, Wait
@@ -58,6 +58,7 @@ class AsyncPorts:
         if isinstance(request, Encode):
             return await self._encode(request)
         adapter = await self.adapter()
+        require_in_time(request, self.clock)
         retrying = tenacity.AsyncRetrying(**self.retry.controllers(self.notify, request, self.clock))  # type: ignore[arg-type]
         return await retrying(call, adapter, request.method, request)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import tenacity
 
 from nestvec.contract import BackendRequest, Encode, Encoded, Event
-from nestvec.errors import NestvecError
+from nestvec.errors import BackendUnavailable, NestvecError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,18 @@ class RetryPolicy:
             "before_sleep": report,
             "reraise": True,
         }
+
+
+def require_in_time(request: BackendRequest, clock: Callable[[], float]) -> None:
+    """Raise `BackendUnavailable` for a write whose lease ended before it is sent. Whoever asked binds anew.
+
+    A process may stand still for long; what it was about to write to may be in use by others then.
+    """
+    until = getattr(request, "until", None)
+    if until is not None and clock() >= until:
+        raise BackendUnavailable(
+            f"{request.method}: the lease ended before it was sent, for the process stood still; nothing was written"
+        )
 
 
 def retried(request: Encode, reply: Encoded) -> Event:

@@ -13,7 +13,7 @@ import tenacity
 
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Adapter, Embedder, Encode, Encoded, Event
-from nestvec.drivers.retry import RetryPolicy, retried
+from nestvec.drivers.retry import RetryPolicy, require_in_time, retried
 from nestvec.encoding.encoder import finish, widen
 from nestvec.errors import NestvecError
 from nestvec.flows.base import Alone, Emit, Request, Splitting, T, Wait
@@ -69,6 +69,7 @@ class Ports:
         if isinstance(request, Encode):
             return self._encode(request)
         method = getattr(self.adapter(), request.method)
+        require_in_time(request, self.clock)
         retrying = tenacity.Retrying(**self.retry.controllers(self.notify, request, self.clock))  # type: ignore[arg-type]
         return retrying(method, request)
 

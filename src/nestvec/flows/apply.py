@@ -248,7 +248,8 @@ def _conflicts(
     found = [*vectors, *fields]
     if not found:
         return ()
-    migrate = "" if fields or spec.foreign is not None else f"migrate it (nestvec migrate {spec.name}), "
+    stays = spec.foreign is not None or stored.namespaces != spec.namespaces  # not even a migration changes that
+    migrate = "" if stays else f"migrate it (nestvec migrate {spec.name}), "
     return (*found, f"set the configuration back, {migrate}or give the new settings a collection name of their own")
 
 

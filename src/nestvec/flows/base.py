@@ -294,7 +294,20 @@ def vouch(spec: CollectionSpec, info: CollectionInfo, can: BackendCapabilities) 
         raise CollectionConflict(
             f"collection {spec.name!r} has {what} {was}, but {now} is wanted; nothing was changed{way_out(spec, what)}"
         )
+    if spec.foreign is None:
+        _require_types(spec, stored)
     return stored
+
+
+def _require_types(spec: CollectionSpec, stored: StoredCollection) -> None:
+    """Raise `CollectionConflict` where a field is kept as another type: filters would find nothing."""
+    for name, kind in spec.fields.items():
+        was = stored.known_fields.get(name, kind)
+        if was != kind:
+            raise CollectionConflict(
+                f"collection {spec.name!r} keeps field {name!r} as {was}, but {kind} is wanted; nothing was changed; "
+                f"set it back, or migrate: nestvec migrate {spec.name}"
+            )
 
 
 def require_origin(spec: CollectionSpec, stored: StoredCollection) -> None:

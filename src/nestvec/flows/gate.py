@@ -90,7 +90,8 @@ class Gate:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CollectionError(
                 f"the note {NOTE!r} of collection {physical!r} can not be read ({error!r}): another version of nestvec "
-                f"migrates it, or it was changed by hand; run that version, or `nestvec migrate`, again"
+                f"migrates it: run that version; or it was changed by hand: then remove the note with the backend's "
+                f"own means, if no migration is under way"
             ) from error
 
     @classmethod

@@ -54,7 +54,17 @@ def _look(among: Alternatives) -> ViaFlow[Finding]:
     if among.previous is None:
         return Finding(WANTED, wanted)
     previous = yield from via(PREVIOUS, compare(among.previous))
+    if _grows(among, wanted, previous):
+        change = replace(wanted.change, action="conflict")
+        wanted = replace(wanted, binding=among.wanted, change=change)
     return _judge(wanted, previous)
+
+
+def _grows(among: Alternatives, wanted: Compared, previous: Compared) -> bool:
+    """Whether it was shrunk, and is to become again what it was: `previous` says just what is there."""
+    one, two = wanted.info, previous.info
+    shrunk, there = wanted.binding is not among.wanted, previous.binding is among.previous
+    return shrunk and there and wanted.usable and previous.usable and one is not None and one == two
 
 
 def _judge(wanted: Compared, previous: Compared) -> Finding:
@@ -90,8 +100,8 @@ def _both(wanted: Compared, previous: Compared) -> str:
     name, there, here = wanted.change.collection, previous.binding.spec.backend, wanted.binding.spec.backend
     return (
         f"there is one on backend {there!r}, as [collections.{name}.previous] says, and one on backend {here!r}, as "
-        f"wanted, and neither came of the other: take `previous` out to use the latter only; or choose another "
-        f"collection name to migrate the former"
+        f"wanted, and neither came of the other: take `previous` out to use the latter only, or if both blocks lead to "
+        f"one store; else choose another collection name to migrate the former"
     )
 
 

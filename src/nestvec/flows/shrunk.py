@@ -1,7 +1,8 @@
 """Collections that were shrunk: handles whose configuration still says the longer vectors go on with the shorter ones.
 
 Whoever shrinks leaves the note `supersedes` on the new generation: {"version": 1, "dimensions": 1024} says that it
-takes the place of one with 1,024 dimensions, in a space that is the same otherwise.
+takes the place of one with 1,024 dimensions, in a space that is the same otherwise. Where that one had been shrunk,
+too, "earlier" lists the sizes that it took the place of.
 """
 
 from __future__ import annotations
@@ -25,13 +26,20 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Supersedes:
-    """What the note says: how many dimensions the collection had that this one takes the place of."""
+    """What the note says: how many dimensions the collection had that this one takes the place of, and had before."""
 
     dimensions: int
+    earlier: tuple[int, ...] = ()
+
+    @property
+    def sizes(self) -> frozenset[int]:
+        """All of them."""
+        return frozenset((self.dimensions, *self.earlier))
 
     def to_text(self) -> str:
         """JSON."""
-        return json.dumps({"version": _VERSION, "dimensions": self.dimensions})
+        earlier = {"earlier": list(self.earlier)} if self.earlier else {}
+        return json.dumps({"version": _VERSION, "dimensions": self.dimensions, **earlier})
 
     @classmethod
     def from_text(cls, text: str, physical: str) -> Supersedes:
@@ -46,10 +54,10 @@ class Supersedes:
 
     @classmethod
     def _parse(cls, value: dict[str, Any]) -> Supersedes:
-        dimensions = value["dimensions"]
-        if value["version"] != _VERSION or type(dimensions) is not int or dimensions < 1:
+        dimensions, earlier = value["dimensions"], tuple(value.get("earlier", ()))
+        if value["version"] != _VERSION or any(type(size) is not int or size < 1 for size in (dimensions, *earlier)):
             raise ValueError(value)
-        return cls(dimensions)
+        return cls(dimensions, earlier)
 
 
 def find_shrunk(binding: Binding, mismatch: SpaceMismatch) -> Flow[Binding | None]:
@@ -74,9 +82,25 @@ def shrunk_spec(spec: CollectionSpec, stored: StoredCollection, physical: str) -
     if spec.foreign is not None or set(stored.space.differences(spec.space)) != {"dimensions"}:
         return None
     text: str | None = yield ReadNote(physical, NOTE)
-    if text is None or Supersedes.from_text(text, physical).dimensions != spec.space.dimensions:
+    if text is None or spec.space.dimensions not in Supersedes.from_text(text, physical).sizes:
         return None
     return derived(spec, stored)
+
+
+def superseding(spec: CollectionSpec, size: int, stored: StoredCollection, physical: str) -> Flow[Supersedes | None]:
+    """The note of what a stored collection is shrunk to, of this size; `spec` is what the configuration says.
+
+    Whoever follows what is stored, because it says or supersedes his size, is to follow what comes of it.
+    """
+    same = not set(stored.space.differences(spec.space)) - {"dimensions"}
+    text: str | None = (yield ReadNote(physical, NOTE)) if same else None
+    known = Supersedes.from_text(text, physical).sizes if text is not None else frozenset()
+    whole = spec.space.dimensions
+    if whole == size and not known:
+        return None  # the configuration says it already
+    stored_size = {stored.space.dimensions} if same else set()
+    sizes = sorted({whole, *stored_size, *known} - {size}, reverse=True)
+    return Supersedes(sizes[0], tuple(sizes[1:]))
 
 
 def derived(spec: CollectionSpec, stored: StoredCollection) -> CollectionSpec:

@@ -18,7 +18,7 @@ from nestvec.flows.documents import heads_only
 from nestvec.flows.gate import POLL, drain, raise_fence, read_gate
 from nestvec.flows.migrate import switch as switching
 from nestvec.flows.migrate.passes import BLOCK, Crossing, Progress, Tally, run_pass
-from nestvec.flows.migrate.places import write_journal
+from nestvec.flows.migrate.places import Standing, write_journal
 from nestvec.flows.migrate.report import MigrationProgress, MigrationReport, Stage
 from nestvec.flows.migrate.routes import Route, Transform, Way
 from nestvec.flows.migrate.shadow import Shadow, guarded, prepare
@@ -128,8 +128,9 @@ def migrate(job: Job) -> PairFlow[MigrationReport]:
 
 
 def _require_texts(job: Job) -> PairFlow[None]:
-    """Before anything is made: are there texts to embed?"""
-    if job.route.way is not Way.EMBED or job.texts or job.leaves or not job.embeds:
+    """Before anything is made: are there texts to embed? What was live once lacks only what was written since."""
+    used = job.chosen is not None and job.chosen.standing is not Standing.SHADOW
+    if job.route.way is not Way.EMBED or job.texts or job.leaves or not job.embeds or used:
         return
     spec = job.source.spec
     batch: Batch = yield At("source", Scroll(job.origin.physical))
@@ -192,8 +193,7 @@ def _no_embedder(job: Job, count: int) -> Unsupported:
 
 def _bring(job: Job, crossing: Crossing, shadow: Shadow) -> PairFlow[_Done]:
     """Passes, until little is left to the last one; then look at what is there."""
-    if job.route.way is not Way.EMBED:
-        yield from carry_canaries(job.source, shadow.binding, lambda canaries: _converted(job, canaries))
+    yield from _carry_canaries(job, shadow)
     yield from _at_stage(shadow, Stage.COPYING)
     first = yield from run_pass(crossing, "documents")
     done = _Done(first, first, deleted=first.deleted)
@@ -212,6 +212,12 @@ def _bring(job: Job, crossing: Crossing, shadow: Shadow) -> PairFlow[_Done]:
     pairs = yield from twins(crossing, tally.sample)
     seen = yield from overlap(crossing, pairs, job.questions, ask=job.asks)
     return replace(done, verified=compare(crossing, pairs), overlap=seen)
+
+
+def _carry_canaries(job: Job, shadow: Shadow) -> PairFlow[None]:
+    """Vectors that are not embedded anew go on being vouched for by the host that made them."""
+    if job.route.way is not Way.EMBED:
+        yield from carry_canaries(job.source, shadow.binding, lambda canaries: _converted(job, canaries))
 
 
 def _at_stage(shadow: Shadow, stage: Stage) -> PairFlow[None]:
@@ -238,6 +244,8 @@ def _switch(job: Job, crossing: Crossing, shadow: Shadow, done: _Done, begun: fl
         tally = yield from run_pass(replace(crossing, dry=not job.embeds), "last changes")
         if tally.failed and not job.embeds:
             raise _no_embedder(job, len(tally.failed))
+        if job.embeds:  # whoever wrote first meanwhile left canaries beside the source
+            yield from _carry_canaries(job, shadow)
         if not tally.failed:
             yield from at("target", require_count(shadow.binding, tally.chunks))
         return tally

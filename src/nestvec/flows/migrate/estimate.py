@@ -62,7 +62,8 @@ def estimate(asked: Asked) -> PairFlow[MigrationPlan]:
     differing = find.differences(asked.wanted, live, asked.sides.wanted.capabilities)
     said = (yield from _nothing_needed(asked, live)) if _on_target(asked, live) else None
     if not differing.rebuild or said is not None:
-        plan = yield from _nothing(asked, live, said, in_place=differing.in_place)
+        # Of a switch that is to be ended, the record differs by its mark: that is no business of `apply`.
+        plan = yield from _nothing(asked, live, said, in_place=differing.in_place and half is None)
     else:
         plan = yield from _something(asked, scene, live)
     return plan if half is None else replace(plan, advice=(_TO_BE_ENDED, *plan.advice))
@@ -82,6 +83,8 @@ def _nothing_needed(asked: Asked, live: Generation) -> PairFlow[str | None]:
         return None
     stored = find.stored_of(live)
     spec = yield from at("target", shrunk.shrunk_spec(asked.wanted, stored, live.place.physical))
+    if spec is not None:
+        find.require_only_shrunk(spec, live, asked.sides.wanted.capabilities)
     return None if spec is None else f"it {shrunk.advice(asked.wanted, stored)}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nestvec.errors import CollectionConflict, CollectionNotFound, Unsupported
+from nestvec.errors import CollectionConflict, CollectionMoved, CollectionNotFound, Unsupported
 from nestvec.flows.base import disagreements, require_origin
 from nestvec.flows.gate import State
 from nestvec.flows.migrate.places import SHADOW, Generation, Journal, Standing
@@ -52,9 +52,13 @@ def _unfinished(journal: Journal | None) -> bool:
 
 
 def the_live(spec: CollectionSpec, found: Sequence[Generation]) -> Generation:
-    """The generation that is read and written. Raises `CollectionNotFound`, `CollectionConflict`, `SpaceUnknown`."""
+    """The generation that is read and written.
+
+    Raises `CollectionNotFound`, `CollectionMoved`, `CollectionConflict`, `SpaceUnknown`.
+    """
     live = [each for each in found if each.standing is Standing.LIVE]
     if not live:
+        _require_not_moved(spec, found)
         raise CollectionNotFound(
             f"collection {spec.name!r} does not exist on backend {spec.backend!r}, nor where it was before; create it "
             f"with `nestvec apply` or apply(), or say in [collections.{spec.name}.previous] where it is"
@@ -63,8 +67,8 @@ def the_live(spec: CollectionSpec, found: Sequence[Generation]) -> Generation:
         raise CollectionConflict(
             f"collection {spec.name!r} is in use in two places, {live[0].place} and {live[1].place}, and neither came "
             f"from the other: which of them counts is not known. Nothing was changed. Take [collections.{spec.name}"
-            f".previous] out to keep {live[0].place}, or drop that one with the backend's own means to migrate "
-            f"{live[1].place}"
+            f".previous] out to keep {live[0].place}; that is right, too, where both blocks lead to one store. Only if "
+            f"they do not, drop that one with the backend's own means to migrate {live[1].place}"
         )
     require_origin(spec, stored_of(live[0]))
     return live[0]
@@ -73,6 +77,18 @@ def the_live(spec: CollectionSpec, found: Sequence[Generation]) -> Generation:
 def is_previous(before: CollectionSpec | None, live: Generation) -> bool:
     """Whether the configuration says that the collection was just this before: then it is to be migrated from there."""
     return before is not None and before.space == stored_of(live).space
+
+
+def _require_not_moved(spec: CollectionSpec, found: Sequence[Generation]) -> None:
+    """Raise `CollectionMoved` where a generation says that the collection went to a place that nobody told of."""
+    known = {each.place for each in found}
+    for each in reversed(found):
+        if each.gate is not None and each.gate.to is not None and each.gate.to not in known:
+            raise CollectionMoved(
+                f"collection {spec.name!r} moved from {each.place} to {each.gate.to}: set [collections.{spec.name}] of "
+                f"the configuration to what it is now, or, to bring it here, say in [collections.{spec.name}.previous] "
+                f"where it is"
+            )
 
 
 def stored_of(generation: Generation) -> StoredCollection:
@@ -122,6 +138,19 @@ def differences(wanted: CollectionSpec, live: Generation, can: BackendCapabiliti
     fields = [f"field {name!r}" for name, kind in wanted.fields.items() if stored.known_fields.get(name, kind) != kind]
     changed = live.info.record != wanted.record(stored.generation, stored.known_fields)
     return Difference((*backend, *space, *other, *fields), in_place=changed)
+
+
+def require_only_shrunk(shrunk: CollectionSpec, live: Generation, can: BackendCapabilities) -> None:
+    """Raise `CollectionConflict` where a collection was shrunk, and is to be migrated for another reason, too."""
+    more = differences(shrunk, live, can).rebuild
+    if more:
+        size = shrunk.space.dimensions
+        raise CollectionConflict(
+            f"collection {shrunk.name!r} was shrunk to {size} dimensions, and differs from the configuration in more: "
+            f"{', '.join(more)}. Nothing was changed. Write dimensions = {size}, and migrate it then; or, to embed it "
+            f"anew at the size that the configuration says, add [collections.{shrunk.name}.previous] with dimensions = "
+            f"{size}"
+        )
 
 
 def resting_place(wanted: CollectionSpec, live: Generation, found: Sequence[Generation]) -> Generation | None:

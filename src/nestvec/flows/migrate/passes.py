@@ -24,13 +24,13 @@ from nestvec.flows.layout import Head, chunk_ids, head_id, restored
 from nestvec.flows.migrate.routes import Transform, Way
 from nestvec.flows.state import State, read_states, sweep
 from nestvec.flows.upsert import Incoming, prepare, store
-from nestvec.metadata import check_metadata
-from nestvec.types import Document, FailedDocument, Record, Usage
+from nestvec.metadata import check_metadata, restore_metadata
+from nestvec.types import Document, FailedDocument, FieldType, Record, Usage
 
 if TYPE_CHECKING:
     from nestvec.chunking import Splitter
     from nestvec.flows.documents import Part
-    from nestvec.types import Field, FloatArray
+    from nestvec.types import Field, FloatArray, Metadata
 
 Phase: TypeAlias = Literal["documents", "changes", "last changes"]
 #: Records read at once; documents removed, and at least embedded, at once; documents looked at more closely at the end.
@@ -249,8 +249,7 @@ def _embed(job: Crossing, found: Mapping[str, list[Part]], tenant: str | None) -
         if text is None:
             failed.append(FailedDocument(key, f"document {key!r:.80}: {_NO_TEXT}"))
         else:
-            metadata = restored(records[0], job.source.spec.fields).metadata
-            incoming.append(Incoming(Document(key, text, metadata)))
+            incoming.append(Incoming(Document(key, text, _metadata(job, records[0]))))
     spec = job.target.spec
     prepared, invalid = prepare(replace(spec, fields=_fields(job)), job.splitter, incoming)
     carried = [
@@ -274,6 +273,12 @@ def _text(job: Crossing, records: Sequence[Record], head: Head) -> str | None:
 def _fields(job: Crossing) -> dict[str, Field]:
     """Every field whose type is known: those that are wanted, and those that were declared before."""
     return {**job.source.spec.fields, **job.target.spec.fields}
+
+
+def _metadata(job: Crossing, record: Record) -> Metadata:
+    """As they were given; but whole numbers of a field that was one of floats are what a field of integers takes."""
+    integers = {name: kind for name, kind in _fields(job).items() if kind.type is FieldType.INTEGER}
+    return restore_metadata(restored(record, job.source.spec.fields).metadata, integers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,8 +316,7 @@ def _parcel(job: Crossing, key: str, parts: Sequence[Part], old: Head | None, te
     ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
     revision = 0 if old is None else 1 - old.revision
     ids = chunk_ids(tenant, key, revision, range(len(ordered)))
-    known = restored(ordered[0][0], job.source.spec.fields).metadata
-    metadata = check_metadata(known, _fields(job))
+    metadata = check_metadata(_metadata(job, ordered[0][0]), _fields(job))
     records = [
         replace(record, id=identity, metadata=metadata, system={**record.system, "revision": revision})
         for identity, (record, _) in zip(ids, ordered, strict=True)

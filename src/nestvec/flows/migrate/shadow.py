@@ -13,11 +13,12 @@ from nestvec.errors import CollectionConflict
 from nestvec.flows.base import Binding, Flow, Target
 from nestvec.flows.copy import at
 from nestvec.flows.gate import Gate, Place, State, read_gate
-from nestvec.flows.migrate.places import SHADOW, Generation, Journal, Standing, write_journal
+from nestvec.flows.migrate.places import SHADOW, Generation, Journal, Standing, read_journal, write_journal
 from nestvec.flows.migrate.report import Stage
 from nestvec.specs import StoredCollection
 
 if TYPE_CHECKING:
+    from nestvec.contract import CollectionInfo
     from nestvec.specs import CollectionSpec
 
 
@@ -45,8 +46,9 @@ def pinned(binding: Binding, physical: str, stored: StoredCollection) -> Binding
 def guarded(shadow: Shadow, source: Binding, held_by_us: Callable[[], tuple[Gate, ...]]) -> Binding:
     """Its binding, for passes: it holds for a lease, and then again if nobody else switches to it, or has done so.
 
-    Another process may go on with the same migration. Whoever switches raises a fence and waits longer than a lease;
-    so nobody brings anything over any more when what he writes to is in use.
+    Another process may go on with the same migration, or have removed its generation and made one of that name for
+    something else. Whoever switches raises a fence and waits longer than a lease; so nobody brings anything over any
+    more when what he writes to is in use.
     """
     binding = shadow.binding
     target = binding.target
@@ -65,7 +67,10 @@ def _require_ours(shadow: Shadow, source: Binding, ours: tuple[Gate, ...], wall:
     origin = source.target
     assert origin is not None  # noqa: S101 - it is pinned
     held: Gate | None = yield from at("source", read_gate(origin.physical))  # type: ignore[misc]  # says where it goes
-    if (yield from is_live(shadow)) or (held is not None and held not in ours and held.holds_up(wall)):
+    journal = yield from read_journal(shadow.physical)
+    others = journal is None or journal.id != shadow.journal.id  # or it was removed, and made anew for something else
+    live = yield from is_live(shadow)
+    if live or others or (held is not None and held not in ours and held.holds_up(wall)):
         raise CollectionConflict(
             f"collection {source.spec.name!r} is being switched to {shadow.place}, or to another place, by another "
             f"process: two migrations of one collection can not run at once. This one stops, and has switched nothing; "
@@ -94,7 +99,8 @@ def prepare(
 ) -> Flow[Shadow]:
     """Make the next generation, or go on with the one that was chosen. `stored` is what the source's record says.
 
-    Raises `CollectionConflict` where the backend could not let the collection's name lead to it.
+    Raises `CollectionConflict` where the backend could not let the collection's name lead to it, and where another
+    process has just made it for something else.
     """
     yield from _require_name(wanted)
     if chosen is None or chosen.standing is Standing.SHADOW:
@@ -135,10 +141,23 @@ def _make(
     physical = wanted.capabilities.names.physical(spec.name, number)
     record = spec.record(number, stored.known_fields) | {SHADOW: True}
     yield _creation(spec, physical, record)
+    info: CollectionInfo | None = yield Describe(physical)
+    if info is not None and info.record != record:
+        raise _other_wish(spec, physical)
     if journal is None:
+        journal = yield from read_journal(physical)  # of the same migration, begun at the same moment
+    if journal is None or journal.source != source:
         journal = yield from _begin(wanted, physical, source)
     binding = pinned(wanted, physical, StoredCollection.read(record, physical))
     return Shadow(Place(spec.backend, physical), binding, journal)
+
+
+def _other_wish(spec: CollectionSpec, physical: str) -> CollectionConflict:
+    return CollectionConflict(
+        f"collection {spec.name!r}: another process made {physical!r} at the same moment, for something else: two "
+        f"migrations of one collection can not run at once. This one stops, and has switched nothing; run it again "
+        f"when the other one has ended"
+    )
 
 
 def _creation(spec: CollectionSpec, physical: str, record: dict[str, object]) -> Create:

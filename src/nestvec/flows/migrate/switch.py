@@ -7,12 +7,20 @@ after it, a live generation whose journal is not done (`finish`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nestvec.contract import Describe, Point, Update
-from nestvec.errors import BackendDenied, BackendRefused, CollectionError
+from nestvec.errors import (
+    BackendDenied,
+    BackendRefused,
+    CollectionError,
+    CollectionNotFound,
+    MigrationInterrupted,
+    NestvecError,
+)
 from nestvec.flows import gate as gates
 from nestvec.flows.base import Binding, Flow, Wait
 from nestvec.flows.copy import At, PairFlow, at
@@ -70,8 +78,8 @@ def switch(
 ) -> PairFlow[Switched]:
     """Let the collection's name lead to the shadow. `expected` is how many seconds the last pass may take.
 
-    Raises `CollectionConflict` where another migration holds the gate, and `CollectionError` where the last pass takes
-    longer than its fence, however long that is made.
+    Raises `CollectionConflict` where another migration holds the gate, `CollectionError` where the last pass takes
+    longer than its fence, however long that is made, and `MigrationInterrupted` where nobody knows whether it switched.
     """
     clock, wall, raised = source.clock, source.wall, None
     for number in range(TRIES):
@@ -87,9 +95,7 @@ def switch(
             yield from lift(hold)
             return Switched(False, tally, clock() - raised)
         if (yield from at("source", gates.to_switching(wall, origin.physical, fence, shadow.place))):
-            yield from _point(shadow, hold)
-            waited = clock() - raised
-            yield from finish(origin, shadow.place, shadow.binding, shadow.journal)
+            waited = yield from _go_over(source, origin, shadow, hold, raised)
             return Switched(True, tally, waited)
         expected = max(expected, clock() - begun)
     raise CollectionError(
@@ -97,6 +103,23 @@ def switch(
         f"wait, took {expected:.0f} seconds and no longer fits a fence of {seconds:.0f}. Nothing was switched; run it "
         f"again when less is written"
     )
+
+
+def _go_over(source: Binding, origin: Place, shadow: Shadow, hold: Hold, raised: float) -> PairFlow[float]:
+    """The switch itself; returns for how long writers waited. Raises `MigrationInterrupted` where it is half done."""
+    try:
+        yield from _point(shadow, hold)
+        waited = source.clock() - raised
+        yield from finish(origin, shadow.place, shadow.binding, shadow.journal)
+    except NestvecError as error:
+        if not hold.pointing:
+            raise
+        raise MigrationInterrupted(
+            f"collection {source.spec.name!r}: switching from {origin} to {shadow.place} was interrupted, and the name "
+            f"may lead there already: {error}. Run the same command again to bring it to its end; until then writers "
+            f"may have to wait"
+        ) from error
+    return waited
 
 
 def _point(shadow: Shadow, hold: Hold) -> PairFlow[None]:
@@ -116,7 +139,8 @@ def _point(shadow: Shadow, hold: Hold) -> PairFlow[None]:
 
 def finish(origin: Place, place: Place, target: Binding, journal: Journal) -> PairFlow[None]:
     """After the pointer moved; may be repeated. The time that the journal gets is never too early."""
-    yield from at("source", gates.mark_moved(origin.physical, place))
+    with suppress(CollectionNotFound):  # somebody dropped it by the backend's own means
+        yield from at("source", gates.mark_moved(origin.physical, place))
     yield from at("target", _complete(place.physical))
     yield from at("target", write_journal(place.physical, journal, stage=Stage.DONE, left=target.wall()))
 

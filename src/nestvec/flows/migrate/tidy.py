@@ -139,6 +139,11 @@ def _verdict(sides: Sides, scene: Scene, each: Generation, wall: float, *, named
             reason="a migration to it is under way, or was interrupted and goes on with it when it is run again; to "
             f"remove it, name it: --generation {each.number}",
         )
+    if _to_be_ended(scene, each):
+        return _Verdict(
+            removed=False,
+            reason="the switch from it was interrupted: run the same command again (migrate, shrink or rollback)",
+        )
     if each.standing is Standing.SHADOW:
         return _Verdict(removed=True, reason="a migration was broken off here")
     free = _free(sides, scene, each)
@@ -154,6 +159,12 @@ def _under_way(scene: Scene, each: Generation) -> bool:
     if journal is None or live is None:
         return False
     return journal.stage is not Stage.DONE and journal.source == live[1].place
+
+
+def _to_be_ended(scene: Scene, each: Generation) -> bool:
+    """Whether the live generation came from this one by a switch that is not ended: nobody knows when readers left."""
+    journal = scene.live[1].journal if scene.live is not None else None
+    return journal is not None and journal.stage is not Stage.DONE and journal.source == each.place
 
 
 def _free(sides: Sides, scene: Scene, each: Generation) -> float | None:
