@@ -22,7 +22,7 @@ imports:         ## imports point one way
 format:          ## let ruff tidy up
 	$(PYTHON) -m ruff check --fix . ; $(PYTHON) -m ruff format .
 soak:            ## the long campaigns that CI samples
-	NESTVEC_SOAK=1 $(PYTHON) -m pytest -n auto -m "soak or not soak" tests/kit tests/core tests/filters tests/readers tests/crash tests/jina plugins
+	NESTVEC_SOAK=1 $(PYTHON) -m pytest -n auto -m "soak or not soak" tests/kit tests/core tests/filters tests/readers tests/crash tests/migrating tests/jina plugins
 bench:           ## measure; prints tables
 	for file in benchmarks/bench_*.py; do echo "== $$file"; $(PYTHON) $$file || exit 1; done
 docs:            ## write the pages that come from the code
