@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from nestvec.drivers import asynchronous, sync
 from nestvec.encoding.matryoshka import truncate
 from nestvec.flows import base, funnel, search, upsert
 from nestvec.testing import BackendUnderTest, EmbedderUnderTest
@@ -57,7 +58,7 @@ CORE = {
         "with another model",
     ),
     "writers not fenced": (
-        [(base, "fence", trusting)],
+        [(base, "fence", trusting), *((driver, "require_in_time", lambda *_: None) for driver in (sync, asynchronous))],
         "test_writers_are_fenced",
         "after the pointer moved",
     ),
