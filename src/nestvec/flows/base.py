@@ -351,15 +351,24 @@ def way_out(spec: CollectionSpec, what: str) -> str:
 
 def relayed(flow: Flow[T], wrap: Callable[[Request], R]) -> Generator[R, Any, T]:
     """The same flow, with each of its requests wrapped: for drivers that need to know more of it."""
+
+    def wrapped(request: Request) -> Generator[R, Any, Any]:
+        return (yield wrap(request))
+
+    return through(flow, wrapped)
+
+
+def through(flow: Flow[T], answer: Callable[[Request], Generator[R, Any, Any]]) -> Generator[R, Any, T]:
+    """The same flow, its requests answered by another generator, which may ask on. The flow hears of errors."""
     try:
         request = next(flow)
         while True:
             try:
-                answer = yield wrap(request)
+                found = yield from answer(request)
             except Exception as error:  # noqa: BLE001 - handed on to the flow, whose business it is
                 request = flow.throw(error)
             else:
-                request = flow.send(answer)
+                request = flow.send(found)
     except StopIteration as stop:
         result: T = stop.value
         return result

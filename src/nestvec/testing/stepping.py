@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, cast
 
-from nestvec.flows.base import Alone, Emit, Flow, Request, T
+from nestvec.flows.base import Alone, Emit, Flow, Request, T, through
 
 _UNFINISHED: Any = object()
 
@@ -80,20 +80,11 @@ class Stepper(Generic[T]):
 
 def _inlined(flow: Flow[T]) -> Flow[T]:
     """The same flow, with the requests of those that it runs `Alone` as its own."""
-    try:
-        request = next(flow)
-        while True:
-            try:
-                answer = (yield from _inlined(request.flow())) if isinstance(request, Alone) else (yield request)
-            except BaseException as error:  # noqa: BLE001 - handed on to the flow, whose business it is
-                request = flow.throw(error)
-            else:
-                request = flow.send(answer)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        flow.close()
+    return through(flow, _asked)
+
+
+def _asked(request: Request) -> Flow[Any]:
+    return (yield from _inlined(request.flow())) if isinstance(request, Alone) else (yield request)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from nestvec.contract import Batch, Count, Fetch, Remove, Scroll, Tenants, Write
 from nestvec.errors import BackendRefused, CollectionError, InvalidDocument
-from nestvec.flows.base import Binding, Emit, Flow, T, Target, bind, send_fenced
+from nestvec.flows.base import Binding, Emit, Flow, Request, T, Target, bind, send_fenced, through
 from nestvec.flows.copy import At, PairFlow, at
 from nestvec.flows.documents import delete, text_of, whole
 from nestvec.flows.funnel import named
@@ -220,23 +220,13 @@ def _bring(job: Crossing, keys: Sequence[str], tenant: str | None) -> PairFlow[T
 
 def quietly(flow: Flow[T]) -> Flow[T]:
     """Without the events of single documents and searches: to listeners, nothing was done to the collection."""
-    try:
-        request = next(flow)
-        while True:
-            if isinstance(request, Emit) and request.event.name.startswith(("document_", "search_")):
-                request = flow.send(None)
-                continue
-            try:
-                answer = yield request
-            except Exception as error:  # noqa: BLE001 - handed on to the flow, whose business it is
-                request = flow.throw(error)
-            else:
-                request = flow.send(answer)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        flow.close()
+    return through(flow, _unheard)
+
+
+def _unheard(request: Request) -> Flow[Any]:
+    if isinstance(request, Emit) and request.event.name.startswith(("document_", "search_")):
+        return None
+    return (yield request)
 
 
 def _embed(job: Crossing, found: Mapping[str, list[Part]], tenant: str | None) -> Flow[Tally]:
