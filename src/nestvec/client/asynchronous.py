@@ -181,12 +181,7 @@ class AsyncNestvec:
         return await asyncio.to_thread(wanted.keep, rows, stored_under)
 
     async def plan_migration(self, name: str, *, documents: Iterable[Document] = ()) -> MigrationPlan:
-        """What a migration of a collection to what the configuration says would do and cost. Nothing is changed.
-
-        Reads a sample of the stored texts to estimate tokens; no embedder is asked for vectors. `documents` have the
-        texts where they are not stored. Raises `CollectionNotFound` where there is nothing to migrate, and
-        `CollectionConflict` where namespaces would come or go.
-        """
+        """What a migration would do and cost; nothing is changed: see `Nestvec.plan_migration`."""
         sides = sides_of(self.config, name, self._runtime)
         embedder = sides.wanted.spec.embedder
         opened = await self.embedder(embedder) if at_hand(self.config.embedders[embedder]) else None
@@ -206,16 +201,7 @@ class AsyncNestvec:
         among: Iterable[GenerationStatus] | None = None,
         dry: bool = False,
     ) -> list[Removal]:
-        """Remove what migrations left of a collection: generations that are retired, and what was broken off.
-
-        With `generation`, that one alone, even if a migration would go on with it. With `among`, no others than these:
-        those that somebody agreed to. With `dry`, nothing is removed.
-        Afterwards there is no way back to a generation that is gone. The live one is never removed, nor one that was
-        left less than a lease ago: it is named with the reason.
-
-        Raises `CollectionNotFound` where no generation is live, `InvalidInput` for a generation that there is not, and
-        `CollectionConflict` for the live one, or while a migration switches.
-        """
+        """Remove what migrations left of a collection: see `Nestvec.cleanup`."""
         sides = sides_of(self.config, name, self._runtime)
         flow = cleanup(sides, self._runtime.wall, number=generation, among=among, dry=dry)
         return await run(flow, self._pair(sides))
