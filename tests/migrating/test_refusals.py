@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec
+from nestvec.client import Nestvec, aconnect, connect
+from nestvec.client.base import Runtime
 from nestvec.contract import Create, WriteNote
 from nestvec.errors import (
     BackendRefused,
@@ -15,13 +17,15 @@ from nestvec.errors import (
     CollectionConflict,
     CollectionError,
     CollectionNotFound,
+    ConfigError,
     InvalidInput,
     MigrationInterrupted,
     Unsupported,
 )
 from nestvec.flows import gate
 from nestvec.flows.gate import Gate, State
-from nestvec.types import DENSE
+from nestvec.testing.registry import test_registry
+from nestvec.types import DENSE, Document
 
 from .world import (
     ELSEWHERE,
@@ -326,3 +330,37 @@ def test_a_sample_is_compared(world: Any, spoilt: str) -> None:
     with pytest.raises(CollectionError, match=r"document 'd[0-9]*'"):
         client.migrate("docs")
     assert len(contents(there.open())) == 12
+
+
+def without_a_key(path: Path, embedder: str) -> dict[str, Any]:
+    return {
+        "backends": {"store": {"use": "sqlite", "path": str(path)}},
+        "embedders": {
+            "model": {"use": "recording"},
+            "paid": {"use": "jina", "model": "jina-embeddings-v3", "api_key": {"env": "NESTVEC_TEST_NO_SUCH_KEY"}},
+        },
+        "collections": {"docs": {"embedder": embedder, "dimensions": 16}},
+    }
+
+
+@pytest.fixture
+def unpaid(tmp_path: Path) -> dict[str, Any]:
+    """The configuration of a collection that is to be embedded by an embedder whose key is missing."""
+    with connect(without_a_key(tmp_path / "store.db", "model"), Runtime(test_registry())) as client:
+        client.apply()
+        client["docs"].upsert(Document("one", "some text"))
+    return without_a_key(tmp_path / "store.db", "paid")
+
+
+def test_a_missing_key_is_told_before_anything_is_made(unpaid: dict[str, Any]) -> None:
+    with connect(unpaid, Runtime(test_registry())) as client:
+        with pytest.raises(ConfigError, match="NESTVEC_TEST_NO_SUCH_KEY"):
+            client.migrate("docs")
+        assert [each.physical for each in client.generations("docs")] == ["docs_1"]
+
+
+async def test_a_missing_key_is_told_asynchronously_too(unpaid: dict[str, Any]) -> None:
+    async with aconnect(unpaid, Runtime(test_registry())) as client:
+        with pytest.raises(ConfigError, match="NESTVEC_TEST_NO_SUCH_KEY"):
+            await client.migrate("docs")
+        assert [each.physical for each in await client.generations("docs")] == ["docs_1"]

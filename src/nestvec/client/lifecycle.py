@@ -81,7 +81,14 @@ class Counter:
     embedder: str
 
 
-Step: TypeAlias = On | Between | Turn | Load | Counter
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Open an embedder that will be needed: what it lacks, such as its key, is told before anything is made."""
+
+    embedder: str
+
+
+Step: TypeAlias = On | Between | Turn | Load | Counter | Ready
 Steps: TypeAlias = Generator[Step, Any, MigrationReport]
 Part: TypeAlias = Generator[Step, Any, Any]
 
@@ -260,6 +267,8 @@ class Lifecycle:
         find.require_free(live, found, chosen)
         before, after = self._giver(self._as_stored(live)), self._giver(wanted)
         source, target = before or self._as_stored(live), after or wanted
+        if way.way is Way.EMBED and after is not None and (chosen is None or chosen.standing is Standing.SHADOW):
+            yield Ready(after.embedder)
         job = Job(
             source=pinned(self._binding(source), live.place.physical, find.stored_of(live)),
             origin=live.place,

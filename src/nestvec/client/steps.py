@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nestvec.client.lifecycle import Between, Counter, Load, On, Step, Turn
+from nestvec.client.lifecycle import Between, Counter, Load, On, Ready, Step, Turn
 from nestvec.drivers import asynchronous, sync
 from nestvec.errors import NestvecError
 
@@ -36,6 +36,9 @@ class SyncSteps:
                 return request.read()
             case Counter():
                 return self.owner.embedder(request.embedder).count_tokens()
+            case Ready():
+                self.owner.embedder(request.embedder)
+                return None
 
     def _between(self, step: Between) -> Any:
         source, target = (self.owner._ports(spec.backend, spec.embedder) for spec in (step.source, step.target))
@@ -69,6 +72,9 @@ class AsyncSteps:
                 return await asyncio.to_thread(request.read)
             case Counter():
                 return (await self.owner.embedder(request.embedder)).count_tokens()
+            case Ready():
+                await self.owner.embedder(request.embedder)
+                return None
 
     async def _between(self, step: Between) -> Any:
         source, target = (self.owner._ports(spec.backend, spec.embedder) for spec in (step.source, step.target))
