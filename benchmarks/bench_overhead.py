@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, connect
+from nestvec._client.base import Runtime
 from nestvec.contract import Embedder, Encode, Encoded
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 BATCH = 64
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import nestvec
 from nestvec import errors
+from nestvec._cli.plugins import forms_of
 from nestvec.capabilities import BackendCapabilities
-from nestvec.cli.plugins import forms_of
 from nestvec.config.blocks import (
     CacheBlock,
     ChunkingBlock,

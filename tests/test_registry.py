@@ -15,19 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
+from nestvec._client.base import Runtime
 from nestvec.contract import BackendPlugin, EmbedderPlugin, Event
 from nestvec.errors import PluginBroken, PluginConflict, PluginNotFound
 from nestvec.hookspecs import hookimpl
 from nestvec.registry import BACKENDS, EMBEDDERS, LISTENERS, Registry, default_registry
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 BACKEND = """
     from nestvec.contract import BackendPlugin
     from nestvec.hookspecs import hookimpl
-    from nestvec.testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions
+    from nestvec_testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions
 
     @hookimpl
     def nestvec_backend():
@@ -212,7 +212,7 @@ class _Both:
     def nestvec_backend(self) -> BackendPlugin:
         import dataclasses
 
-        from nestvec.testing import memory
+        from nestvec_testing import memory
 
         return dataclasses.replace(memory.nestvec_backend(), name="both")
 
@@ -220,7 +220,7 @@ class _Both:
     def nestvec_embedder(self) -> EmbedderPlugin:
         import dataclasses
 
-        from nestvec.testing import recording
+        from nestvec_testing import recording
 
         return dataclasses.replace(recording.nestvec_embedder(), name="both")
 

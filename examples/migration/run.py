@@ -15,7 +15,7 @@ from _shared import configured, documents, main, rows, say
 
 import nestvec
 from nestvec import Collection, Document
-from nestvec.client.base import Runtime
+from nestvec._client.base import Runtime
 from nestvec.errors import CollectionConflict, SpaceMismatch
 
 NAME = "help"

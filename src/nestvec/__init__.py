@@ -10,8 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nestvec.capabilities import TaskPair
-    from nestvec.client import (
+    from nestvec._client import (
         AsyncCollection,
         AsyncNestvec,
         Collection,
@@ -21,10 +20,13 @@ if TYPE_CHECKING:
         collection,
         connect,
     )
-    from nestvec.dimensions.bootstrap import Interval
-    from nestvec.dimensions.options import DimensionsOptions, Question
-    from nestvec.dimensions.recommend import Recommendation
-    from nestvec.dimensions.report import (
+    from nestvec._collections.apply import Change, Status
+    from nestvec._collections.write_fence import Place
+    from nestvec._documents.scroll import Cursor, Matrix, Page
+    from nestvec._evaluation.bootstrap import Interval
+    from nestvec._evaluation.options import DimensionsOptions, Question
+    from nestvec._evaluation.recommend import Recommendation
+    from nestvec._evaluation.report import (
         DimensionsCurve,
         DimensionsPoint,
         DimensionsReport,
@@ -32,18 +34,16 @@ if TYPE_CHECKING:
         FunnelReport,
         SearchTimes,
     )
+    from nestvec._hosts.agreement import Agreement
+    from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.generations import Standing
+    from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
+    from nestvec._migration.routes import Way
+    from nestvec._migration.tidy import GenerationStatus, Removal
+    from nestvec.capabilities import TaskPair
     from nestvec.errors import NestvecError
     from nestvec.filters import F
-    from nestvec.flows.apply import Change, Status
-    from nestvec.flows.copy import CopyProgress, CopyReport
-    from nestvec.flows.gate import Place
-    from nestvec.flows.migrate.places import Standing
-    from nestvec.flows.migrate.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
-    from nestvec.flows.migrate.routes import Way
-    from nestvec.flows.migrate.tidy import GenerationStatus, Removal
-    from nestvec.flows.nest import NestReport, PrefixRecall
-    from nestvec.flows.scroll import Cursor, Matrix, Page
-    from nestvec.parity.agreement import Agreement
+    from nestvec.nesting.fitting import NestReport, PrefixRecall
     from nestvec.spaces import EmbeddingSpace
     from nestvec.types import Document, FailedDocument, Hit, Record, Report, Usage
 
@@ -99,31 +99,29 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec.client"),
-    **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec.client"),
+    **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec._client"),
+    **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec._client"),
     **dict.fromkeys(("Document", "FailedDocument", "Hit", "Record", "Report", "Usage"), "nestvec.types"),
-    **dict.fromkeys(("Change", "Status"), "nestvec.flows.apply"),
-    **dict.fromkeys(("CopyProgress", "CopyReport"), "nestvec.flows.copy"),
-    **dict.fromkeys(
-        ("MigrationPlan", "MigrationProgress", "MigrationReport", "Overlap"), "nestvec.flows.migrate.report"
-    ),
-    **dict.fromkeys(("GenerationStatus", "Removal"), "nestvec.flows.migrate.tidy"),
-    **dict.fromkeys(("NestReport", "PrefixRecall"), "nestvec.flows.nest"),
-    **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec.flows.scroll"),
-    "Agreement": "nestvec.parity.agreement",
-    **dict.fromkeys(("DimensionsOptions", "Question"), "nestvec.dimensions.options"),
+    **dict.fromkeys(("Change", "Status"), "nestvec._collections.apply"),
+    **dict.fromkeys(("CopyProgress", "CopyReport"), "nestvec._migration.copy"),
+    **dict.fromkeys(("MigrationPlan", "MigrationProgress", "MigrationReport", "Overlap"), "nestvec._migration.report"),
+    **dict.fromkeys(("GenerationStatus", "Removal"), "nestvec._migration.tidy"),
+    **dict.fromkeys(("NestReport", "PrefixRecall"), "nestvec.nesting.fitting"),
+    **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec._documents.scroll"),
+    "Agreement": "nestvec._hosts.agreement",
+    **dict.fromkeys(("DimensionsOptions", "Question"), "nestvec._evaluation.options"),
     **dict.fromkeys(
         ("DimensionsCurve", "DimensionsPoint", "DimensionsReport", "DimensionsSample", "FunnelReport", "SearchTimes"),
-        "nestvec.dimensions.report",
+        "nestvec._evaluation.report",
     ),
-    "Interval": "nestvec.dimensions.bootstrap",
-    "Recommendation": "nestvec.dimensions.recommend",
+    "Interval": "nestvec._evaluation.bootstrap",
+    "Recommendation": "nestvec._evaluation.recommend",
     "EmbeddingSpace": "nestvec.spaces",
-    "Place": "nestvec.flows.gate",
-    "Way": "nestvec.flows.migrate.routes",
+    "Place": "nestvec._collections.write_fence",
+    "Way": "nestvec._migration.routes",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
-    "Standing": "nestvec.flows.migrate.places",
+    "Standing": "nestvec._migration.generations",
     "TaskPair": "nestvec.capabilities",
 }
 

@@ -54,7 +54,7 @@ class NestvecError(Exception):
 
     retryable: ClassVar[bool] = False
     #: Set where a collection is not to be found as it was looked for: a handle that has another description of it
-    #: (see `nestvec.flows.following`) tries that one.
+    #: (see `nestvec._collections.following`) tries that one.
     unbound: bool = False
 
 

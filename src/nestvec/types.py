@@ -127,7 +127,7 @@ Span: TypeAlias = tuple[int, int]
 class Record:
     """A chunk as it is stored, without its vectors (those travel beside it as arrays).
 
-    `system` holds nestvec's own flat bookkeeping (see `nestvec.flows.layout`); `metadata` is the user's.
+    `system` holds nestvec's own flat bookkeeping (see `nestvec._documents.layout`); `metadata` is the user's.
     `text` is None where the collection does not store texts.
     """
 

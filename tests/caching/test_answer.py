@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.caching.answer import Keep, Look, answer
-from nestvec.caching.values import pack, unpack
+from nestvec._caching.answer import Keep, Look, answer
+from nestvec._caching.values import pack, unpack
 from nestvec.contract import Encode, Encoded, EncodeFailure
 from nestvec.encoding.matryoshka import truncate
 from nestvec.errors import EmbedderInvalidReply, EmbedderUnavailable
-from nestvec.testing.recording import RecordingOptions, capabilities
 from nestvec.types import Usage
+from nestvec_testing.recording import RecordingOptions, capabilities
 
 from .conftest import POISON, Picky, ask, group
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.caching.cache import Cache
-from nestvec.caching.embedder import AsyncCachedEmbedder
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._caching.cache import Cache
+from nestvec._caching.embedder import AsyncCachedEmbedder
+from nestvec._client import aconnect, connect
+from nestvec._client.base import Runtime
 from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event
 from nestvec.registry import Registry
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest, recording
-from nestvec.testing.registry import test_registry
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest, recording
+from nestvec_testing.registry import test_registry
 
 from .conftest import POISON, Folder, Picky, ask, documents, group
 

@@ -7,9 +7,9 @@ from itertools import combinations
 
 import pytest
 
-from nestvec.caching.keys import keys_of
+from nestvec._caching.keys import keys_of
 from nestvec.contract import Group
-from nestvec.testing.recording import RecordingOptions, capabilities
+from nestvec_testing.recording import RecordingOptions, capabilities
 
 from .conftest import ask, group
 

@@ -111,7 +111,7 @@ def test_a_damaged_database_is_cleared_away(cached):
 def test_doctor_asks_the_embedder_itself(cached, texts, monkeypatch):
     """A cache must not say that an embedder answers."""
     from nestvec.errors import EmbedderUnavailable
-    from nestvec.testing.recording import RecordingEmbedder
+    from nestvec_testing.recording import RecordingEmbedder
 
     cached("ingest", "docs", "-", "--format", "jsonl", stdin=texts)
     for _ in range(2):
@@ -128,7 +128,7 @@ def test_doctor_asks_the_embedder_itself(cached, texts, monkeypatch):
 
 
 def test_a_missing_library_is_told_by_whoever_needs_it(cached, texts, monkeypatch):
-    for name in ("nestvec.caching.cache", "nestvec.caching.disk"):
+    for name in ("nestvec._caching.cache", "nestvec._caching.disk"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "diskcache", None)
     assert cached("plan").code == 0

@@ -24,7 +24,7 @@ class TestInit:
         """Each commented setting, uncommented, is a key that the file may have; the plugins' examples, too."""
         import tomllib
 
-        from nestvec.cli.init import template
+        from nestvec._cli.init import template
         from nestvec.config.blocks import FileBlock
         from nestvec.registry import Registry
 
@@ -87,7 +87,7 @@ def test_the_file_may_be_named_after_the_command_and_by_the_environment(shell, m
     monkeypatch.setenv("NESTVEC_CONFIG", str(other))
     from click.testing import CliRunner
 
-    from nestvec.cli import main
+    from nestvec._cli import main
 
     assert CliRunner().invoke(main, ["plan"], obj=shell.runtime).exit_code == 3
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from nestvec._evaluation.page import render
 from nestvec.contract import ListCollections
-from nestvec.dimensions.page import render
 
 from .conftest import SharedMemory, Shell
 
@@ -38,7 +38,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         seen.append(report)
         return render(report)
 
-    monkeypatch.setattr("nestvec.dimensions.page.render", rendering)
+    monkeypatch.setattr("nestvec._evaluation.page.render", rendering)
     return seen
 
 

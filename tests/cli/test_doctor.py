@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from nestvec.errors import BackendUnavailable, EmbedderUnavailable
-from nestvec.testing.recording import RecordingEmbedder
-from nestvec.testing.registry import test_registry as registry_with
+from nestvec_testing.recording import RecordingEmbedder
+from nestvec_testing.registry import test_registry as registry_with
 
 
 def by_subject(run):

@@ -9,16 +9,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from nestvec.client.base import Runtime
+from nestvec._client.base import Runtime
+from nestvec._hosts.note import NOTE
 from nestvec.contract import ReadNote, WriteNote
 from nestvec.encoding.tasks import NO_TASKS
 from nestvec.errors import EmbedderUnavailable
 from nestvec.hookspecs import hookimpl
-from nestvec.parity.note import NOTE
-from nestvec.testing.mutants import EMBEDDERS
-from nestvec.testing.recording import RecordingEmbedder, capabilities
-from nestvec.testing.recording import nestvec_embedder as recording
-from nestvec.testing.registry import test_registry
+from nestvec_testing.mutants import EMBEDDERS
+from nestvec_testing.recording import RecordingEmbedder, capabilities
+from nestvec_testing.recording import nestvec_embedder as recording
+from nestvec_testing.registry import test_registry
 
 MUTANTS = {mutant.name: mutant.subject.plugin.open for mutant in EMBEDDERS}
 TITLES = [

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from nestvec.cli import tidying
-from nestvec.cli.stages import Stages
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._cli import tidying
+from nestvec._cli.stages import Stages
+from nestvec._client import connect
+from nestvec._client.base import Runtime
+from nestvec._collections import write_fence as gate
+from nestvec._migration.report import MigrationProgress, Stage
 from nestvec.contract import Point, WriteNote
-from nestvec.flows import gate
-from nestvec.flows.migrate.report import MigrationProgress, Stage
 
 from .conftest import SharedMemory, Shell
 

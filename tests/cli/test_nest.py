@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.artifacts import DEFAULT_FOLDER, About, save
-from nestvec.cli import progress as progresses
-from nestvec.cli.progress import Lines
-from nestvec.testing.recording import RecordingEmbedder
+from nestvec._artifacts import DEFAULT_FOLDER, About, save
+from nestvec._cli import progress as progresses
+from nestvec._cli.progress import Lines
+from nestvec_testing.recording import RecordingEmbedder
 
 from .conftest import Shell
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from nestvec._collections import write_fence as gate
+from nestvec._collections.superseded import NOTE, Supersedes
+from nestvec._collections.write_fence import Gate, Place, State
+from nestvec._specs import StoredCollection
 from nestvec.contract import Create, Point, WriteNote
-from nestvec.flows import gate
-from nestvec.flows.gate import Gate, Place, State
-from nestvec.flows.shrunk import NOTE, Supersedes
-from nestvec.specs import StoredCollection
 
 from .conftest import Shell
 

@@ -8,11 +8,11 @@ from types import ModuleType
 
 import pytest
 
-from nestvec.cli.plugins import forms_of
+from nestvec._cli.plugins import forms_of
 from nestvec.hookspecs import hookimpl
-from nestvec.testing.memory import CAPABILITIES
-from nestvec.testing.memory import nestvec_backend as memory
-from nestvec.testing.registry import test_registry as registry_with
+from nestvec_testing.memory import CAPABILITIES
+from nestvec_testing.memory import nestvec_backend as memory
+from nestvec_testing.registry import test_registry as registry_with
 
 
 def named(run, kind, name):

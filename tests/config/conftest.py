@@ -18,9 +18,9 @@ from nestvec.hookspecs import hookimpl
 from nestvec.names import NameRules
 from nestvec.options import LocalPath, Options, Secret
 from nestvec.registry import Registry
-from nestvec.testing import memory, recording
-from nestvec.testing.registry import test_registry
 from nestvec.types import Metric, Purpose
+from nestvec_testing import memory, recording
+from nestvec_testing.registry import test_registry
 
 
 class Index(Options):

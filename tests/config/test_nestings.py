@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.artifacts import DEFAULT_FOLDER, About, Artifact, save
+from nestvec._artifacts import DEFAULT_FOLDER, About, Artifact, save
 from nestvec.config import Config
-from nestvec.encoding.nesting import fit_rotation
+from nestvec.nesting.rotation import fit_rotation
 
 Load = Callable[[str], Config]
 Problems = Callable[[str], list[str]]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
+from nestvec._client.base import Runtime
 from nestvec.config import Config, load_config, parse_config
 from nestvec.errors import ConfigError, SecretError
 from nestvec.options import Secret

@@ -8,22 +8,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from nestvec.chunking import Splitter
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._chunking import Splitter
+from nestvec._client import connect
+from nestvec._client.base import Runtime
+from nestvec._collections import write_fence as gate
+from nestvec._collections.apply import apply
+from nestvec._collections.opening import Binding, Flow, Target, Wait
+from nestvec._collections.write_fence import Gate, Place
+from nestvec._documents.layout import head_id
+from nestvec._migration.passes import Crossing, Tally, run_pass
+from nestvec._migration.routes import Transform, Way
+from nestvec._session.retry import RetryPolicy
+from nestvec._session.sync import PairPorts, run
+from nestvec._specs import StoredCollection
 from nestvec.contract import Create, Fetch, Point
-from nestvec.drivers.retry import RetryPolicy
-from nestvec.drivers.sync import PairPorts, run
-from nestvec.flows import gate
-from nestvec.flows.apply import apply
-from nestvec.flows.base import Binding, Flow, Target, Wait
-from nestvec.flows.gate import Gate, Place
-from nestvec.flows.layout import head_id
-from nestvec.flows.migrate.passes import Crossing, Tally, run_pass
-from nestvec.flows.migrate.routes import Transform, Way
-from nestvec.specs import StoredCollection
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 NUMBERS = itertools.count()
 WANTED = {"embedder": "v3", "dimensions": 16}

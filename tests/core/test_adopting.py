@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._client import aconnect, connect
+from nestvec._client.base import Runtime
 from nestvec.errors import CollectionConflict, ConfigError, InvalidInput, SpaceUnknown, Unsupported
 from nestvec.filters import F
-from nestvec.testing.memory import make_foreign
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.memory import make_foreign
+from nestvec_testing.registry import test_registry
 
 SIZE = 32
 TEXTS = [f"{word} river stone winter {i}" for i, word in enumerate(["boat", "lamp", "harbour", "violin", "desert"] * 4)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nestvec
-from nestvec.client import Nestvec
+from nestvec._client import Nestvec
 from nestvec.errors import (
     CollectionConflict,
     ConfigError,
@@ -19,8 +19,8 @@ from nestvec.errors import (
     InvalidName,
     NestvecError,
 )
-from nestvec.testing.recording import RecordingEmbedder
 from nestvec.types import Document
+from nestvec_testing.recording import RecordingEmbedder
 
 CALLS: dict[str, Callable[[Nestvec], Any]] = {
     "an id that is no Unicode": lambda nv: nv["docs"].get("\ud800"),

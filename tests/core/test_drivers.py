@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, aconnect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, aconnect
+from nestvec._client.base import Runtime
+from nestvec._collections.opening import Wait
+from nestvec._session import asynchronous, sync
+from nestvec._session.retry import RetryPolicy
 from nestvec.contract import Count, Remove, Resolve
-from nestvec.drivers import asynchronous, sync
-from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import (
     BackendRefused,
     BackendUnavailable,
@@ -24,10 +25,9 @@ from nestvec.errors import (
     IngestFailed,
     NestvecError,
 )
-from nestvec.flows.base import Wait
-from nestvec.testing.memory import MemoryAdapter
-from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
 from nestvec.types import Document
+from nestvec_testing.memory import MemoryAdapter
+from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities
 
 MODEL = capabilities(RecordingOptions())
 AT_ONCE = RetryPolicy(attempts=3, first_wait=0, longest_wait=0)

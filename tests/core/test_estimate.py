@@ -12,27 +12,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.chunking import Splitter
-from nestvec.client import Nestvec, aconnect, connect
-from nestvec.client.base import Runtime
-from nestvec.client.generations import at_hand
+from nestvec._chunking import Splitter
+from nestvec._client import Nestvec, aconnect, connect
+from nestvec._client.base import Runtime
+from nestvec._collections.superseded import NOTE as SUPERSEDES
+from nestvec._collections.superseded import Supersedes
+from nestvec._collections.write_fence import NOTE as GATE
+from nestvec._collections.write_fence import POLL, SKEW, Gate, Place, State
+from nestvec._migration.asking import at_hand
+from nestvec._migration.generations import NOTE, Journal
+from nestvec._migration.measure import SAMPLE, Effort, bill
+from nestvec._migration.report import MigrationPlan, Stage
+from nestvec._migration.routes import Way
+from nestvec._session.retry import RetryPolicy
 from nestvec.config import Connection
 from nestvec.contract import Create, EmbedderPlugin, Fetch, WriteNote
-from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import CollectionConflict, CollectionNotFound, InvalidName, Unsupported
-from nestvec.flows.gate import NOTE as GATE
-from nestvec.flows.gate import POLL, SKEW, Gate, Place, State
-from nestvec.flows.migrate.measure import SAMPLE, Effort, bill
-from nestvec.flows.migrate.places import NOTE, Journal
-from nestvec.flows.migrate.report import MigrationPlan, Stage
-from nestvec.flows.migrate.routes import Way
-from nestvec.flows.shrunk import NOTE as SUPERSEDES
-from nestvec.flows.shrunk import Supersedes
 from nestvec.options import Secret
-from nestvec.testing.memory import _STORES
-from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.memory import _STORES
+from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities
+from nestvec_testing.registry import test_registry
 
 PLACES = ("here", "there")
 NUMBERS = itertools.count()

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import aconnect, connect
+from nestvec._client import aconnect, connect
+from nestvec._collections.following import Via, follow
+from nestvec._collections.opening import LEASE
+from nestvec._documents.documents import count
 from nestvec.contract import Count, Drop, Encode, Event, Query, Remove, Resolve, Write
 from nestvec.errors import (
     BackendUnavailable,
@@ -23,9 +26,6 @@ from nestvec.errors import (
     SpaceMismatch,
 )
 from nestvec.filters import F
-from nestvec.flows.base import LEASE
-from nestvec.flows.documents import count
-from nestvec.flows.following import Via, follow
 from nestvec.types import Document
 
 from .moving import PREVIOUS, Actor, Move, corpus, spy, stored, text
@@ -166,7 +166,7 @@ def test_a_page_of_another_generation_is_not_continued(move: Move) -> None:
 
 
 def test_a_matrix_starts_again_in_the_new_space(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nestvec.flows.scroll._PAGE", 4)
+    monkeypatch.setattr("nestvec._documents.scroll._PAGE", 4)
     move.docs.count()
     scroll = move.old.scroll
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.client import connect
+from nestvec._client import connect
+from nestvec._collections import write_fence as gate
+from nestvec._collections.following import follow
+from nestvec._collections.opening import LEASE, Wait
+from nestvec._documents.search import SearchOptions, search
+from nestvec._documents.upsert import Incoming, ingest
+from nestvec._migration.copy import At, at
 from nestvec.contract import Point
-from nestvec.flows import gate
-from nestvec.flows.base import LEASE, Wait
-from nestvec.flows.copy import At, at
-from nestvec.flows.following import follow
-from nestvec.flows.search import SearchOptions, search
-from nestvec.flows.upsert import Incoming, ingest
 from nestvec.types import Document, Hit
 
 from .moving import Actor, Move, corpus, stored, text

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from nestvec._documents.funnel import candidates
+from nestvec._specs import StoredCollection
 from nestvec.contract import Create, Query, Stage, Update
 from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.quantised import as_binary, as_int8
 from nestvec.errors import CollectionConflict, ConfigError
-from nestvec.flows.funnel import candidates
-from nestvec.specs import StoredCollection
-from nestvec.testing import BackendUnderTest
-from nestvec.testing.bench import Bench
-from nestvec.testing.data import document
 from nestvec.types import DENSE, Document, Storage, prefix_name
+from nestvec_testing import BackendUnderTest
+from nestvec_testing.bench import Bench
+from nestvec_testing.data import document
 
 FUNNEL = {"dimensions": 32, "funnel": [4, 16], "oversampling": 2}
 

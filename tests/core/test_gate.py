@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, connect
+from nestvec._client.base import Runtime
+from nestvec._collections import write_fence as gate
+from nestvec._collections.opening import Binding, Flow, Wait, bind, bind_to_write, send_fenced
+from nestvec._collections.write_fence import Gate, Place, State
+from nestvec._documents.stored import on_current
 from nestvec.contract import Create, Fetch, Point, ReadNote, Resolve, Scroll, Write, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved, MigrationInterrupted
-from nestvec.flows import gate
-from nestvec.flows.base import Binding, Flow, Wait, bind, bind_to_write, send_fenced
-from nestvec.flows.gate import Gate, Place, State
-from nestvec.flows.state import on_current
-from nestvec.testing.data import record, vectors
-from nestvec.testing.registry import test_registry
-from nestvec.testing.stepping import Stepper
 from nestvec.types import DENSE, Document
+from nestvec_testing.data import record, vectors
+from nestvec_testing.registry import test_registry
+from nestvec_testing.stepping import Stepper
 
 TO = Place("store", "docs_2")
 FENCE = Gate(State.FENCED, "m", 2000.0)

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import nestvec
-from nestvec.client import AsyncCollection, AsyncNestvec, Collection, Nestvec
+from nestvec._client import AsyncCollection, AsyncNestvec, Collection, Nestvec
 
 HEAVY = ("numpy", "httpx", "pydantic", "pluggy", "qdrant_client", "click", "tqdm")
 
@@ -46,9 +46,9 @@ def test_registering_the_plugins_loads_no_sdk() -> None:
 
 CACHED = """
 import pathlib, tempfile
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.testing.registry import test_registry
+from nestvec._client import connect
+from nestvec._client.base import Runtime
+from nestvec_testing.registry import test_registry
 folder = pathlib.Path(tempfile.mkdtemp()) / "cache"
 values = {{"backends": {{"store": {{"use": "memory"}}}}, "collections": {{"docs": {{}}}},
           "embedders": {{"model": {{"use": "recording", "cache": {cache}}}}}}}

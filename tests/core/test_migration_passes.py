@@ -13,21 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.chunking import Splitter
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._chunking import Splitter
+from nestvec._client import Nestvec, connect
+from nestvec._client.base import Runtime
+from nestvec._collections.opening import Binding, Target
+from nestvec._documents.layout import hash_text
+from nestvec._migration.passes import Crossing, Progress, Tally, run_pass
+from nestvec._migration.routes import Route, Transform, Way, route
+from nestvec._session.retry import RetryPolicy
+from nestvec._session.sync import PairPorts, run
+from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.contract import Create
-from nestvec.drivers.retry import RetryPolicy
-from nestvec.drivers.sync import PairPorts, run
 from nestvec.encoding.matryoshka import truncate
 from nestvec.errors import BackendRefused, BackendUnavailable
-from nestvec.flows.base import Binding, Target
-from nestvec.flows.layout import hash_text
-from nestvec.flows.migrate.passes import Crossing, Progress, Tally, run_pass
-from nestvec.flows.migrate.routes import Route, Transform, Way, route
-from nestvec.specs import CollectionSpec, StoredCollection
-from nestvec.testing.registry import test_registry
 from nestvec.types import DENSE, Document, Metric
+from nestvec_testing.registry import test_registry
 
 FIELDS = {"lang": "keyword", "year": "integer"}
 

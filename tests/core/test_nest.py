@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.artifacts import Artifact
-from nestvec.client import aconnect, connect
-from nestvec.encoding.nesting import fit_rotation, unnest
+from nestvec._artifacts import Artifact
+from nestvec._client import aconnect, connect
+from nestvec._evaluation.sampling import choose_texts
 from nestvec.errors import InvalidInput, Unsupported
-from nestvec.flows.nest import different, fit
-from nestvec.flows.sampling import choose_texts
+from nestvec.nesting.fitting import different, fit
+from nestvec.nesting.rotation import fit_rotation, unnest
 from nestvec.types import Document
 
 UDHR = Path(__file__).parents[2] / "benchmarks/data/udhr.json"

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.artifacts import About, Artifact, save
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._artifacts import About, Artifact, save
+from nestvec._client import aconnect, connect
+from nestvec._client.base import Runtime
 from nestvec.contract import AsyncEmbedder, EmbedderPlugin, Encode, Encoded
 from nestvec.encoding.matryoshka import nest, truncate
-from nestvec.encoding.nested import NestedEmbedder
-from nestvec.encoding.nesting import fit_rotation
 from nestvec.errors import ConfigError, SpaceMismatch
 from nestvec.hookspecs import hookimpl
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest, recording
-from nestvec.testing.recording import RecordingEmbedder, RecordingOptions
-from nestvec.testing.registry import test_registry
+from nestvec.nesting.embedder import NestedEmbedder
+from nestvec.nesting.rotation import fit_rotation
 from nestvec.types import Document
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest, recording
+from nestvec_testing.recording import RecordingEmbedder, RecordingOptions
+from nestvec_testing.registry import test_registry
 
 DOCUMENTS = [Document(f"d{i}", f"The river {i} runs by stone {i % 7} in winter {i % 5}.") for i in range(40)]
 TEXTS = [document.text for document in DOCUMENTS]

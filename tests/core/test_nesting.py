@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.artifacts import About, Artifact, is_fingerprint, save
+from nestvec._artifacts import About, Artifact, is_fingerprint, save
 from nestvec.encoding.matryoshka import nest, normalize
-from nestvec.encoding.nesting import directions, fault, fingerprint, fit_rotation, unnest
 from nestvec.errors import ConfigError, InvalidInput
+from nestvec.nesting.rotation import directions, fault, fingerprint, fit_rotation, unnest
 
 MODEL = "some/model"
 

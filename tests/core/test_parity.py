@@ -7,6 +7,10 @@ import threading
 import numpy as np
 import pytest
 
+from nestvec._collections import write_fence as gate
+from nestvec._documents.search import SearchOptions, search
+from nestvec._hosts.canaries import SHORT, TEXTS, VERSION, legs_of
+from nestvec._hosts.note import NOTE, Canaries
 from nestvec.contract import Encode, Encoded, Query, ReadNote, Remove, Write, WriteNote
 from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import (
@@ -19,17 +23,13 @@ from nestvec.errors import (
     SpaceUnknown,
     Unsupported,
 )
-from nestvec.flows import gate
-from nestvec.flows.search import SearchOptions, search
-from nestvec.parity.canaries import SHORT, TEXTS, VERSION, legs_of
-from nestvec.parity.note import NOTE, Canaries
-from nestvec.testing import BackendUnderTest, Stepper
-from nestvec.testing.adapters.spaces import _next_generation
-from nestvec.testing.bench import Bench
-from nestvec.testing.data import document, words
-from nestvec.testing.loop import DRIVERS
-from nestvec.testing.recording import RecordingEmbedder
 from nestvec.types import Document
+from nestvec_testing import BackendUnderTest, Stepper
+from nestvec_testing.adapters.spaces import _next_generation
+from nestvec_testing.bench import Bench
+from nestvec_testing.data import document, words
+from nestvec_testing.loop import DRIVERS
+from nestvec_testing.recording import RecordingEmbedder
 
 QUESTION = words(5)
 #: What changes a database.
@@ -616,7 +616,7 @@ def test_threads_that_search_at_once_measure_once(open_docs):
 
 
 def test_an_adopted_collection_has_none(open_docs, monkeypatch):
-    from nestvec.testing.memory import make_foreign
+    from nestvec_testing.memory import make_foreign
 
     client = open_docs(
         apply=False,

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from nestvec.client import aconnect, connect
+from nestvec._client import aconnect, connect
+from nestvec._collections import write_fence as gate
+from nestvec._collections.apply import apply
+from nestvec._collections.write_fence import Place
+from nestvec._session.sync import run
 from nestvec.contract import Describe, Drop, Point, Unpoint, WriteNote
-from nestvec.drivers.sync import run
 from nestvec.errors import CollectionConflict
-from nestvec.flows import gate
-from nestvec.flows.apply import apply
-from nestvec.flows.gate import Place
 
 from .moving import Move, corpus
 

@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nestvec._chunking import Chunking, Splitter
+from nestvec._collections.apply import apply
+from nestvec._collections.opening import Binding
+from nestvec._documents.documents import delete, delete_where, get
+from nestvec._documents.layout import Head, head_id
+from nestvec._documents.upsert import Incoming, upsert
+from nestvec._session.sync import Ports, run
+from nestvec._specs import CollectionSpec
 from nestvec.capabilities import TaskPair
-from nestvec.chunking import Chunking, Splitter
 from nestvec.contract import Create, Point, Remove, Write
-from nestvec.drivers.sync import Ports, run
 from nestvec.encoding.tasks import JINA_V3
 from nestvec.errors import BackendUnavailable, CollectionError
-from nestvec.flows.apply import apply
-from nestvec.flows.base import Binding
-from nestvec.flows.documents import delete, delete_where, get
-from nestvec.flows.layout import Head, head_id
-from nestvec.flows.upsert import Incoming, upsert
 from nestvec.spaces import space_of
-from nestvec.specs import CollectionSpec
-from nestvec.testing.memory import CAPABILITIES, MemoryAdapter
-from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
 from nestvec.types import DENSE, Document
+from nestvec_testing.memory import CAPABILITIES, MemoryAdapter
+from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities
 
 
 class Killed(BaseException):

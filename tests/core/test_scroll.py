@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 import nestvec
-from nestvec.client import Nestvec, aconnect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, aconnect
+from nestvec._client.base import Runtime
+from nestvec._collections.opening import Binding
+from nestvec._documents.scroll import matrix
 from nestvec.contract import Batch, CollectionInfo, Count, Create, Describe, Fetch, Point, ReadNote, Resolve, Scroll
 from nestvec.errors import CollectionError, InvalidInput, SpaceMismatch
 from nestvec.filters import F
-from nestvec.flows.base import Binding
-from nestvec.flows.scroll import matrix
-from nestvec.testing.data import document, record, words
-from nestvec.testing.memory import CAPABILITIES
-from nestvec.testing.stepping import trace
 from nestvec.types import DENSE, Document
+from nestvec_testing.data import document, record, words
+from nestvec_testing.memory import CAPABILITIES
+from nestvec_testing.stepping import trace
 
 SMALL = {"chunking": {"size": 60}}
 SIZE = 1024

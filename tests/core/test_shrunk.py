@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._client import aconnect, connect
+from nestvec._client.base import Runtime
+from nestvec._collections import write_fence as gate
+from nestvec._collections.opening import LEASE
+from nestvec._collections.superseded import NOTE, Supersedes, derived
+from nestvec._collections.write_fence import Place
+from nestvec._session.sync import run
+from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.contract import Create, Point, ReadNote, Resolve, WriteNote
-from nestvec.drivers.sync import run
 from nestvec.errors import CollectionError, SpaceMismatch
 from nestvec.filters import F
-from nestvec.flows import gate
-from nestvec.flows.base import LEASE
-from nestvec.flows.gate import Place
-from nestvec.flows.shrunk import NOTE, Supersedes, derived
-from nestvec.specs import CollectionSpec, StoredCollection
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 from .moving import NUMBERS, Time, spy, text
 

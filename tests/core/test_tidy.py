@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, aconnect, connect
+from nestvec._client.base import Runtime
+from nestvec._collections import write_fence as gates
+from nestvec._collections.write_fence import Gate, Place, State
+from nestvec._migration.generations import NOTE, Journal, Standing
+from nestvec._migration.report import Stage
+from nestvec._session.retry import RetryPolicy
 from nestvec.contract import Create, Drop, Point, WriteNote
-from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import CollectionConflict, CollectionError, CollectionNotFound, InvalidInput, InvalidName
-from nestvec.flows import gate as gates
-from nestvec.flows.gate import Gate, Place, State
-from nestvec.flows.migrate.places import NOTE, Journal, Standing
-from nestvec.flows.migrate.report import Stage
-from nestvec.testing.memory import _STORES
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document, Metric
+from nestvec_testing.memory import _STORES
+from nestvec_testing.registry import test_registry
 
 NOW = 10_000.0
 HERE, THERE = "tidy-here", "tidy-there"

@@ -13,10 +13,10 @@ import sys
 import time
 from typing import Any
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.client.sync import Nestvec
-from nestvec.testing.registry import test_registry
+from nestvec._client import connect
+from nestvec._client.base import Runtime
+from nestvec._client.sync import Nestvec
+from nestvec_testing.registry import test_registry
 
 DIMENSIONS = 16
 METHODS = ("create", "update", "point", "unpoint", "write_note", "write", "remove", "scroll", "fetch", "count")

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.sync import Nestvec
+from nestvec._client import connect
+from nestvec._client.sync import Nestvec
 from nestvec.types import Document
 
 from .migrant import DIMENSIONS, go, runtime

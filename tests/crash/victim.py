@@ -12,10 +12,10 @@ import os
 import sys
 from typing import Any
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.testing.registry import test_registry
+from nestvec._client import connect
+from nestvec._client.base import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 VERSIONS = ("old", "new", "gone")
 SIZES = {

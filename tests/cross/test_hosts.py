@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, connect
+from nestvec._client.base import Runtime
 from nestvec.errors import HostMismatch
-from nestvec.testing.data import document, words
-from nestvec.testing.recording import RecordingEmbedder
-from nestvec.testing.registry import test_registry
+from nestvec_testing.data import document, words
+from nestvec_testing.recording import RecordingEmbedder
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine
 

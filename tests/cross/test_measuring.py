@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from nestvec import DimensionsOptions, Document
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
+from nestvec._client.base import Runtime
 from nestvec.contract import ListCollections
-from nestvec.testing.registry import test_registry
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine
 

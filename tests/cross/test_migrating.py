@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, connect
+from nestvec._client.base import Runtime
+from nestvec._collections.write_fence import Place
+from nestvec._migration.generations import Standing
+from nestvec._migration.routes import Way
 from nestvec.contract import ListCollections, Resolve
-from nestvec.flows.gate import Place
-from nestvec.flows.migrate.places import Standing
-from nestvec.flows.migrate.routes import Way
-from nestvec.testing.memory import _STORES
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.memory import _STORES
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine
 

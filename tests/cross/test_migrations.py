@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
-from nestvec.flows.migrate.routes import Way
-from nestvec.testing.registry import test_registry
+from nestvec._client import Nestvec, connect
+from nestvec._client.base import Runtime
+from nestvec._migration.routes import Way
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, Engine
 

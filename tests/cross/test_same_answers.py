@@ -19,18 +19,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.client import Collection, Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Collection, Nestvec, connect
+from nestvec._client.base import Runtime
 from nestvec.contract import Embedder, Encode, Encoded, Group
 from nestvec.encoding.encoder import finish
 from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.tasks import PASSAGE, QUERY
 from nestvec.filters import F, matches, resolve
 from nestvec.registry import default_registry
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document, Field
 from nestvec_e5.plugin import E5Options, capabilities
 from nestvec_e5.rotation import FINGERPRINTS
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine
 

@@ -18,7 +18,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.wait import WebDriverWait
 
-from nestvec.dimensions.page import render
+from nestvec._evaluation.page import render
 
 from .reports import REPORTS, full_report
 

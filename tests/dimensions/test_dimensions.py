@@ -15,22 +15,22 @@ import numpy as np
 import pytest
 
 from nestvec import DimensionsOptions, Document, Question
-from nestvec.artifacts import About, save
-from nestvec.cli.docstrings import docstrings
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
-from nestvec.client.dimensions import Request
+from nestvec._artifacts import About, save
+from nestvec._cli.docstrings import docstrings
+from nestvec._client import aconnect, connect
+from nestvec._client.base import Runtime
+from nestvec._evaluation.gathering import Gathered, _split
+from nestvec._evaluation.request import Request
+from nestvec._evaluation.sampling import Stored
+from nestvec._session.retry import RetryPolicy
 from nestvec.contract import BackendPlugin, Create, Drop, EmbedderPlugin, ListCollections, Query, Write
-from nestvec.drivers.retry import RetryPolicy
-from nestvec.encoding.nesting import fingerprint, fit_rotation
 from nestvec.errors import BackendRefused, BackendUnavailable, ConfigError, InvalidInput, InvalidName, Unsupported
-from nestvec.flows.dimensions import Gathered, _split
-from nestvec.flows.sampling import Stored
 from nestvec.hookspecs import hookimpl
-from nestvec.testing import recording
-from nestvec.testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions, make_foreign
-from nestvec.testing.recording import RecordingOptions, capabilities
-from nestvec.testing.registry import test_registry
+from nestvec.nesting.rotation import fingerprint, fit_rotation
+from nestvec_testing import recording
+from nestvec_testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions, make_foreign
+from nestvec_testing.recording import RecordingOptions, capabilities
+from nestvec_testing.registry import test_registry
 
 OPTIONS = DimensionsOptions(resamples=100, sample=300, k=5)
 _WORDS = "river stone winter house bread garden letter music winter door bridge forest summer window horse"
@@ -204,7 +204,7 @@ def test_the_rotation_is_fitted_on_what_was_kept_apart(
         seen["gathered"] = gathered
         return real(self, gathered, stored_under)
 
-    monkeypatch.setattr("nestvec.client.dimensions.fit_rotation", fitting)
+    monkeypatch.setattr("nestvec._evaluation.request.fit_rotation", fitting)
     monkeypatch.setattr(Request, "measure", measuring)
     with connect(values(tmp_path), runtime) as nv:
         nv.dimensions(texts=DOCUMENTS, embedder="flat", options=OPTIONS)

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.dimensions import readable
-from nestvec.dimensions.page import render
-from nestvec.dimensions.scales import Scale, apart, powers, steps
+from nestvec._evaluation import readable
+from nestvec._evaluation.page import render
+from nestvec._evaluation.scales import Scale, apart, powers, steps
 from nestvec.errors import InvalidInput
 
 from .reports import HOSTILE, REPORTS, SIZES, full_report, interval, one_point, point, report
@@ -281,7 +281,7 @@ def test_the_same_report_makes_the_same_page() -> None:
 
 
 def test_the_style_sheet_comes_with_the_package() -> None:
-    assert files("nestvec.dimensions").joinpath("page.css").is_file()
+    assert files("nestvec._evaluation").joinpath("page.css").is_file()
 
 
 # ---------------------------------------------------------------- drawings

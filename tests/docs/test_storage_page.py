@@ -11,8 +11,8 @@ import pytest
 
 from nestvec.config.load import parse_config
 from nestvec.errors import ConfigError
-from nestvec.testing.registry import test_registry
 from nestvec.types import Storage
+from nestvec_testing.registry import test_registry
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "store-small-and-search-coarse-to-fine.md"
 

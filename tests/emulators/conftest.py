@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from nestvec.testing.emulators.jina import JinaEmulator
-from nestvec.testing.emulators.jina.contract import Contract
+from nestvec_testing.emulators.jina import JinaEmulator
+from nestvec_testing.emulators.jina.contract import Contract
 
 V3 = "jina-embeddings-v3"
 

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from nestvec.cli import emulate, main
-from nestvec.testing.emulators.emulation import Emulation
+from nestvec._cli import emulate, main
+from nestvec_testing.emulators.emulation import Emulation
 
 ROOT = Path(__file__).parents[2]
 DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"][emulate.GROUP]
@@ -25,7 +25,7 @@ DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"
 SCRIPT = f"""
 import sys
 from importlib.metadata import EntryPoint
-from nestvec.cli import emulate, main
+from nestvec._cli import emulate, main
 emulate.found = lambda: {{n: [EntryPoint(n, v, emulate.GROUP)] for n, v in {DECLARED!r}.items()}}
 main(sys.argv[1:])
 """
@@ -143,7 +143,7 @@ class TestServing:
         for module in ("starlette", "uvicorn"):
             with monkeypatch.context() as without:
                 without.setitem(sys.modules, module, None)
-                without.delitem(sys.modules, "nestvec.testing.emulators.server", raising=False)
+                without.delitem(sys.modules, "nestvec_testing.emulators.server", raising=False)
                 result = run("jina", "--port", "0")
             assert result.exit_code == 1
             assert f"needs {module}" in result.stderr

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nestvec.errors import InvalidInput
-from nestvec.testing.emulators.jina import (
+from nestvec_testing.emulators.jina import (
     Cut,
     CutShort,
     Delay,

@@ -10,10 +10,10 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from nestvec.testing.emulators.jina import Hold, JinaEmulator
-from nestvec.testing.emulators.jina.errors import Refusal
-from nestvec.testing.emulators.jina.limits import Rates
-from nestvec.testing.emulators.jina.settings import Settings
+from nestvec_testing.emulators.jina import Hold, JinaEmulator
+from nestvec_testing.emulators.jina.errors import Refusal
+from nestvec_testing.emulators.jina.limits import Rates
+from nestvec_testing.emulators.jina.settings import Settings
 
 
 def codes(responses):

@@ -13,9 +13,9 @@ import numpy as np
 import yaml
 
 from nestvec.contract import BackendPlugin, Batch, CollectionInfo, Create, Query, Write
-from nestvec.testing.emulators.pinecone import PineconeEmulator, Settings
-from nestvec.testing.tap import async_tap, tap
 from nestvec.types import DENSE, Metric
+from nestvec_pinecone.testing import PineconeEmulator, Settings
+from nestvec_testing.tap import async_tap, tap
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]

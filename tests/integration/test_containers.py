@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nestvec.cli import main
-from nestvec.client import connect
+from nestvec._cli import main
+from nestvec._client import connect
 from nestvec.contract import Drop, ListCollections
 from nestvec.registry import default_registry
-from nestvec.testing import AdapterConformance, BackendUnderTest
-from nestvec.testing.emulators.jina import JinaEmulator
 from nestvec.types import Document
+from nestvec_testing import AdapterConformance, BackendUnderTest
+from nestvec_testing.emulators.jina import JinaEmulator
 
 from .places import CONFIGURATION, KEY, STAND_INS, configuration, in_one_index
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import connect
+from nestvec._client import connect
 from nestvec.errors import BackendRefused
-from nestvec.testing.emulators.pinecone import Exchange, PineconeEmulator, Settings
-from nestvec.testing.emulators.pinecone.contract import Contract
 from nestvec.types import Document
+from nestvec_pinecone.testing import Exchange, PineconeEmulator, Settings
+from nestvec_pinecone.testing.contract import Contract
 
 from .places import INDEX, KEY, ROOT, SERVICES, STAND_INS, make_index
 

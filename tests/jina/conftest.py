@@ -10,7 +10,7 @@ from nestvec.contract import Encode, Group
 from nestvec.embedders.jina import governor
 from nestvec.embedders.jina.embedder import AsyncJinaEmbedder, JinaEmbedder
 from nestvec.embedders.jina.options import JinaOptions
-from nestvec.testing.emulators.jina import JinaEmulator
+from nestvec_testing.emulators.jina import JinaEmulator
 
 KEY = "NESTVEC_TEST_JINA_KEY"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nestvec.embedders.jina.embedder import JinaEmbedder
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.embedders.jina.quota import Quota
-from nestvec.testing.emulators.jina import Status
+from nestvec_testing.emulators.jina import Status
 
 from .conftest import KEY, ask, group
 

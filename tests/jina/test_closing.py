@@ -13,7 +13,7 @@ from nestvec.embedders.jina import engine
 from nestvec.embedders.jina.embedder import AsyncJinaEmbedder, JinaEmbedder
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.errors import EmbedderError
-from nestvec.testing.emulators.jina import Hold
+from nestvec_testing.emulators.jina import Hold
 
 from .conftest import KEY, ask, group
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from nestvec.errors import EmbedderUnavailable
-from nestvec.testing.emulators.jina import Hold, Status
+from nestvec_testing.emulators.jina import Hold, Status
 
 from .conftest import ask, group
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from nestvec.embedders.jina.embedder import _tls
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.errors import EmbedderError, SecretError
-from nestvec.testing.emulators.jina import Status
+from nestvec_testing.emulators.jina import Status
 
 from .conftest import KEY, ask, group
 

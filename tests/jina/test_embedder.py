@@ -12,8 +12,8 @@ import pytest
 
 from nestvec.encoding.models import MODELS
 from nestvec.errors import EmbedderDenied, EmbedderError, EmbedderInvalidReply, EmbedderRefused, EmbedderUnavailable
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest
-from nestvec.testing.emulators.jina import (
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest
+from nestvec_testing.emulators.jina import (
     Cut,
     DuplicateIndex,
     Html,

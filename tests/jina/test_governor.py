@@ -15,7 +15,7 @@ from nestvec.embedders.jina.embedder import AsyncJinaEmbedder, JinaEmbedder
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.errors import EmbedderError
-from nestvec.testing.emulators.jina import (
+from nestvec_testing.emulators.jina import (
     Cut,
     Delay,
     DuplicateIndex,

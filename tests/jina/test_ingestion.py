@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from nestvec.cli import main
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._cli import main
+from nestvec._client import aconnect, connect
+from nestvec._client.base import Runtime
 from nestvec.errors import EmbedderDenied, IngestFailed, SecretError, SpaceMismatch
-from nestvec.testing.emulators.jina import Status
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.emulators.jina import Status
+from nestvec_testing.registry import test_registry
 
 from .canaries import canaries
 
@@ -37,7 +37,7 @@ def values(settings, **collection):
 
 @pytest.fixture
 def open_docs(settings):
-    from nestvec.testing import memory
+    from nestvec_testing import memory
 
     memory._STORES.clear()
     opened = []

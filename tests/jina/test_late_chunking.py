@@ -13,7 +13,7 @@ from nestvec.embedders.jina.wire import decode
 from nestvec.encoding.estimate import TokenEstimate
 from nestvec.encoding.packing import items_of, windows
 from nestvec.errors import EmbedderInvalidReply, EmbedderRefused
-from nestvec.testing.emulators.jina import Status, count_tokens, late_vectors
+from nestvec_testing.emulators.jina import Status, count_tokens, late_vectors
 
 from .conftest import KEY, ask, group
 

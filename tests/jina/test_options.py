@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
+from nestvec._client.base import Runtime
 from nestvec.encoding.models import MODELS
 from nestvec.errors import ConfigError
-from nestvec.testing.registry import test_registry
 from nestvec.types import Purpose
+from nestvec_testing.registry import test_registry
 
 
 def config(embedder, **settings):

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
+from nestvec._client.base import Runtime
 from nestvec.contract import Count, Describe
 from nestvec.errors import CollectionNotFound, SpaceMismatch
-from nestvec.testing import DiscardingAdapter, test_registry
 from nestvec.types import Document
+from nestvec_testing import DiscardingAdapter, test_registry
 
 VALUES = {
     "backends": {"none": {"use": "discarding"}},

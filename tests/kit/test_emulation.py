@@ -19,11 +19,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from nestvec.errors import BackendUnavailable
-from nestvec.testing.emulators.emulation import Emulation
-from nestvec.testing.emulators.faults import Cut, CutShort, Delay, Hold, Malformed, Meet, Status
-from nestvec.testing.emulators.journal import Exchange
-from nestvec.testing.emulators.plan import Storm
-from nestvec.testing.emulators.server import Server, serve
+from nestvec_testing.emulators.emulation import Emulation
+from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Hold, Malformed, Meet, Status
+from nestvec_testing.emulators.journal import Exchange
+from nestvec_testing.emulators.plan import Storm
+from nestvec_testing.emulators.server import Server, serve
 
 SECONDS = 10
 KEY = "key-that-nobody-may-see"
@@ -161,14 +161,14 @@ class TestServer:
         assert [each.status for each in world.journal.answered] == [500]
 
     def test_a_missing_library_is_named(self, monkeypatch):
-        monkeypatch.delitem(sys.modules, "nestvec.testing.emulators.server")
+        monkeypatch.delitem(sys.modules, "nestvec_testing.emulators.server")
         monkeypatch.setitem(sys.modules, "uvicorn", None)
         with pytest.raises(BackendUnavailable, match=r"needs uvicorn.*nestvec\[emulators\]"):
             Emulation("thing", Counter).start()
 
     def test_importing_the_parts_needs_no_server(self):
         script = (
-            "import sys, nestvec.testing.emulators.emulation, nestvec.testing.emulators.faults;"
+            "import sys, nestvec_testing.emulators.emulation, nestvec_testing.emulators.faults;"
             "heavy = {'starlette', 'uvicorn', 'numpy'} & set(sys.modules);"
             "sys.exit(str(heavy) if heavy else 0)"
         )
@@ -179,9 +179,9 @@ class TestServer:
 FOREGROUND = """
 import threading
 from starlette.applications import Starlette
-from nestvec.testing.emulators.emulation import Emulation
-from nestvec.testing.emulators.faults import Hold
-from nestvec.testing.emulators.journal import Exchange
+from nestvec_testing.emulators.emulation import Emulation
+from nestvec_testing.emulators.faults import Hold
+from nestvec_testing.emulators.journal import Exchange
 
 class Service:
     def build(self): return Starlette()

@@ -9,9 +9,9 @@ import textwrap
 import pytest
 
 from nestvec.errors import BackendRefused, NestvecError
-from nestvec.testing import SAMPLE, AdapterConformance, EmbedderConformance
-from nestvec.testing.adapters import CollectionChecks
-from nestvec.testing.guard import checks_of, refused
+from nestvec_testing import SAMPLE, AdapterConformance, EmbedderConformance
+from nestvec_testing.adapters import CollectionChecks
+from nestvec_testing.guard import checks_of, refused
 
 
 def weaken(**attributes):
@@ -82,8 +82,8 @@ def test_refused_accepts_the_right_error_only():
 
 SUITE = """
     import pytest
-    from nestvec.testing import SAMPLE, AdapterConformance, BackendUnderTest
-    from nestvec.testing.mutants import ADAPTERS
+    from nestvec_testing import SAMPLE, AdapterConformance, BackendUnderTest
+    from nestvec_testing.mutants import ADAPTERS
 
     BROKEN = next(mutant for mutant in ADAPTERS if mutant.name == "IgnoresThreshold")
 

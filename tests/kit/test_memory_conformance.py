@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from nestvec.contract import AsyncAdapter, ForeignLayout
-from nestvec.testing import AdapterConformance, BackendUnderTest
-from nestvec.testing.memory import MemoryAdapter, make_foreign, nestvec_backend
-from nestvec.testing.tap import METHODS
+from nestvec_testing import AdapterConformance, BackendUnderTest
+from nestvec_testing.memory import MemoryAdapter, make_foreign, nestvec_backend
+from nestvec_testing.tap import METHODS
 
 FIELDS = ("lang", "year", "price", "open", "tags")
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from nestvec.drivers import asynchronous, sync
+from nestvec._collections import opening as base
+from nestvec._documents import funnel, search, upsert
+from nestvec._session import asynchronous, sync
 from nestvec.encoding.matryoshka import truncate
-from nestvec.flows import base, funnel, search, upsert
-from nestvec.testing import BackendUnderTest, EmbedderUnderTest
-from nestvec.testing.mutants import ADAPTERS, EMBEDDERS, MUTANTS, run_check
+from nestvec_testing import BackendUnderTest, EmbedderUnderTest
+from nestvec_testing.mutants import ADAPTERS, EMBEDDERS, MUTANTS, run_check
 
 
 def test_there_are_enough_of_both_kinds():
@@ -91,4 +92,4 @@ def test_broken_core_is_caught(case, monkeypatch):
 
 
 def test_embedder_subject_by_module_name():
-    run_check(EmbedderUnderTest("nestvec.testing.recording"), "test_deterministic")
+    run_check(EmbedderUnderTest("nestvec_testing.recording"), "test_deterministic")

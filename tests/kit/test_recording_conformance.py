@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest
 
 
 class TestRecording(EmbedderConformance):

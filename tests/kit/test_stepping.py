@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from nestvec._collections.opening import Emit
 from nestvec.contract import Count, Event, Resolve
 from nestvec.errors import BackendRefused
-from nestvec.flows.base import Emit
-from nestvec.testing import Stepper, trace
+from nestvec_testing import Stepper, trace
 
 
 def flow():

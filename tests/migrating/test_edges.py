@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from nestvec._hosts.note import NOTE as CANARIES
+from nestvec._migration.report import MigrationProgress, Stage
 from nestvec.errors import (
     BackendUnavailable,
     CollectionConflict,
@@ -16,8 +18,6 @@ from nestvec.errors import (
     MigrationInterrupted,
 )
 from nestvec.filters import F
-from nestvec.flows.migrate.report import MigrationProgress, Stage
-from nestvec.parity.note import NOTE as CANARIES
 from nestvec.types import Document
 
 from .world import ELSEWHERE, MATCHING, METRIC, Killed, corpus, document, filled, note, settled, whole

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from nestvec import MigrationProgress, MigrationReport, Overlap
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._client import aconnect, connect
+from nestvec._client.base import Runtime
+from nestvec._collections import write_fence as gate
+from nestvec._hosts.note import NOTE, Canaries
+from nestvec._migration.report import Stage
+from nestvec._migration.routes import Way
 from nestvec.encoding.matryoshka import normalize, truncate
 from nestvec.errors import HostMismatch
-from nestvec.flows import gate
-from nestvec.flows.migrate.report import Stage
-from nestvec.flows.migrate.routes import Way
-from nestvec.parity.note import NOTE, Canaries
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 from .world import (
     FIELDS,
@@ -129,7 +129,7 @@ def hosted(world: Any) -> World:
 
 
 def replace_agreement() -> Any:
-    from nestvec.parity.agreement import Agreement
+    from nestvec._hosts.agreement import Agreement
 
     return Agreement(1.0, 1.0, 0.0)
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.client import Nestvec
-from nestvec.client.base import make_splitter
+from nestvec._client import Nestvec
+from nestvec._client.base import make_splitter
+from nestvec._collections.opening import Flow, Wait
+from nestvec._documents.documents import delete
+from nestvec._documents.search import SearchOptions, search
+from nestvec._documents.upsert import Incoming, upsert
 from nestvec.contract import Fetch, Query
 from nestvec.errors import CollectionError, MigrationInterrupted, NestvecError, SpaceError
-from nestvec.flows.base import Flow, Wait
-from nestvec.flows.documents import delete
-from nestvec.flows.search import SearchOptions, search
-from nestvec.flows.upsert import Incoming, upsert
-from nestvec.testing.stepping import Stepper
 from nestvec.types import Document
+from nestvec_testing.stepping import Stepper
 
 from .world import CASES, METHODS, World, contents, corpus, document, expected, filled
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.artifacts import About, save
+from nestvec._artifacts import About, save
+from nestvec._collections import write_fence as gate
+from nestvec._collections.write_fence import Place
+from nestvec._migration.report import MigrationProgress, Stage
+from nestvec._migration.routes import Route, Way, transform
 from nestvec.contract import Drop, WriteNote
 from nestvec.encoding.matryoshka import nest, normalize, truncate
-from nestvec.encoding.nesting import fit_rotation
 from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
-from nestvec.flows import gate
-from nestvec.flows.gate import Place
-from nestvec.flows.migrate.report import MigrationProgress, Stage
-from nestvec.flows.migrate.routes import Route, Way, transform
+from nestvec.nesting.rotation import fit_rotation
 
 from .world import (
     CASES,

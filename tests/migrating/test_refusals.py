@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, aconnect, connect
+from nestvec._client.base import Runtime
+from nestvec._collections import write_fence as gate
+from nestvec._collections.write_fence import Gate, State
 from nestvec.contract import Create, WriteNote
 from nestvec.errors import (
     BackendRefused,
@@ -22,10 +24,8 @@ from nestvec.errors import (
     MigrationInterrupted,
     Unsupported,
 )
-from nestvec.flows import gate
-from nestvec.flows.gate import Gate, State
-from nestvec.testing.registry import test_registry
 from nestvec.types import DENSE, Document
+from nestvec_testing.registry import test_registry
 
 from .world import (
     ELSEWHERE,

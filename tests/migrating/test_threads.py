@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Collection, connect
-from nestvec.client.base import Runtime
-from nestvec.flows import gate
+from nestvec._client import Collection, connect
+from nestvec._client.base import Runtime
+from nestvec._collections import write_fence as gate
 from nestvec.types import Document
 
 from .world import MATCHING, REGISTRY, contents, corpus, document, expected

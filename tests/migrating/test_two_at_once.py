@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.client import Nestvec
-from nestvec.client.lifecycle import Between, Lifecycle, On, Steps
-from nestvec.client.steps import SyncSteps
+from nestvec._client import Nestvec
+from nestvec._client.steps import SyncSteps
+from nestvec._collections.opening import Wait
+from nestvec._migration.copy import At
+from nestvec._migration.lifecycle import Between, Lifecycle, On, Steps
+from nestvec._session.sync import PairPorts
 from nestvec.contract import Point
-from nestvec.drivers.sync import PairPorts
 from nestvec.errors import NestvecError
-from nestvec.flows.base import Wait
-from nestvec.flows.copy import At
 from nestvec.types import Document
 
 from .test_meanwhile import DEEDS, Deed, Writer

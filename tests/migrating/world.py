@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from nestvec.client import Collection, Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Collection, Nestvec, connect
+from nestvec._client.base import Runtime
+from nestvec._collections import write_fence as gate
+from nestvec._collections.write_fence import Gate, Place, State
+from nestvec._migration.generations import NOTE, Journal
+from nestvec._migration.report import Stage
+from nestvec._migration.routes import Way
+from nestvec._session.retry import RetryPolicy
 from nestvec.contract import ReadNote
-from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import (
     CollectionError,
     SpaceError,
 )
-from nestvec.flows import gate
-from nestvec.flows.gate import Gate, Place, State
-from nestvec.flows.migrate.places import NOTE, Journal
-from nestvec.flows.migrate.report import Stage
-from nestvec.flows.migrate.routes import Way
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 FIELDS = {"lang": "keyword", "year": "integer"}
 BEFORE = {"dimensions": 32, "fields": FIELDS, "chunking": {"size": 20}}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from nestvec._readers import FORMATS, Mapping, ReadDocument, ReadFailure, discover, read, total_size
+from nestvec._readers import sources as limits
 from nestvec.errors import InvalidInput
-from nestvec.readers import FORMATS, Mapping, ReadDocument, ReadFailure, discover, read, total_size
-from nestvec.readers import sources as limits
 from nestvec.types import Document
 
 ROW = '{"id": "row", "text": "x"}\n'

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from nestvec._readers import Mapping, read, total_size
 from nestvec.errors import InvalidInput, Unsupported
-from nestvec.readers import Mapping, read, total_size
 from nestvec.types import Document, Field
 
 pa = pytest.importorskip("pyarrow")
@@ -161,5 +161,5 @@ def test_without_pyarrow_the_extra_is_named_at_once(write, monkeypatch):
 def test_pyarrow_is_not_imported_for_other_formats():
     import subprocess
 
-    code = "import sys, nestvec.readers; sys.exit(any(m.startswith(('pyarrow', 'numpy')) for m in sys.modules))"
+    code = "import sys, nestvec._readers; sys.exit(any(m.startswith(('pyarrow', 'numpy')) for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from nestvec import Document, collection
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
+from nestvec._client.base import Runtime
 from nestvec.contract import Encode, Group
 from nestvec.encoding.tasks import PASSAGE, QUERY
 from nestvec.errors import EmbedderError, EmbedderRefused, Unsupported
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest
-from nestvec.testing.registry import test_registry
 from nestvec_e5.embedder import E5Embedder
 from nestvec_e5.plugin import E5Options
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest
+from nestvec_testing.registry import test_registry
 
 
 def group(text: str) -> Group:

@@ -15,18 +15,18 @@ import pytest
 from click.testing import CliRunner
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
 
-from nestvec.cli import main
-from nestvec.client.base import Runtime
+from nestvec._cli import main
+from nestvec._client.base import Runtime
+from nestvec._session.retry import RetryPolicy
 from nestvec.contract import Create, Drop
-from nestvec.drivers.retry import RetryPolicy
-from nestvec.testing import SAMPLE
-from nestvec.testing.registry import test_registry
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 from nestvec_milvus.adapter import AsyncMilvusAdapter, MilvusAdapter
 from nestvec_milvus.options import MilvusOptions
 from nestvec_milvus.schema import creation
 from nestvec_milvus.server import Server
 from nestvec_milvus.testing.server import ROOT, milvus_server, running
+from nestvec_testing import SAMPLE
+from nestvec_testing.registry import test_registry
 
 __all__ = ["milvus_server"]
 

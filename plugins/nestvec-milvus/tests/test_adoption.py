@@ -11,13 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from pymilvus import DataType
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
+from nestvec._client.base import Runtime
 from nestvec.contract import Adopt, Count, Describe, Fetch, ForeignLayout, Query, Scroll
 from nestvec.errors import CollectionConflict, CollectionNotFound, Unsupported
 from nestvec.filters import F, matches, resolve, to_foreign
-from nestvec.testing.registry import test_registry
-from nestvec.testing.strategies import filters_for
 from nestvec.types import DENSE, Field, FieldType, Metric
 from nestvec_milvus.filters import compile_filter
 from nestvec_milvus.foreign import foreign_columns
@@ -25,6 +23,8 @@ from nestvec_milvus.literals import Literals
 from nestvec_milvus.server import Server
 from nestvec_milvus.testing.foreign import make, pymilvus_client, text
 from nestvec_milvus.wire import call, cells_of, pairs, schemas
+from nestvec_testing.registry import test_registry
+from nestvec_testing.strategies import filters_for
 
 NAME = "their_things"
 RECORD = {"nestvec": 1, "name": "docs"}

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from nestvec._metadata import check_metadata
 from nestvec.contract import Count, Fetch, Remove, Scroll, Update, Write
 from nestvec.errors import Unsupported
 from nestvec.filters import And, F, Or, matches, resolve, system
 from nestvec.filters.tree import MAX_DEPTH
-from nestvec.metadata import check_metadata
-from nestvec.testing.strategies import filters_for, metadata_for
 from nestvec.types import Field, FieldType
 from nestvec_milvus.filters import compile_filter
 from nestvec_milvus.layout import declared_by, identifier, original, with_nul, without_nul
 from nestvec_milvus.literals import Literals, Template, quote, values_for
 from nestvec_milvus.server import Server
+from nestvec_testing.strategies import filters_for, metadata_for
 
 OLD = Server("v2.3.5", (2, 3))
 LITE = Server("milvus_lite-3.2.2", (3, 2), lite=True)

@@ -15,7 +15,6 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import Create, Describe, Fetch, ForeignLayout, Query, Scroll, Update, Write
 from nestvec.errors import BackendRefused, BackendUnavailable, CollectionConflict, Unsupported
-from nestvec.testing.data import vectors
 from nestvec.types import DENSE, Metric, Storage
 from nestvec_milvus.columns import batches
 from nestvec_milvus.errors import NotLoaded
@@ -25,6 +24,7 @@ from nestvec_milvus.options import MilvusCollectionOptions
 from nestvec_milvus.schema import Columns
 from nestvec_milvus.server import Server
 from nestvec_milvus.wire import Call, Pause, Type, call, pairs, placeholders, rows_of, schemas, unpaired, vector_column
+from nestvec_testing.data import vectors
 
 V23, V24, V25, V26 = (
     Server(f"v{major}.{minor}.5", (major, minor)) for major, minor in ((2, 3), (2, 4), (2, 5), (2, 6))

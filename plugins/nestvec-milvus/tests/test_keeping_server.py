@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from nestvec.contract import Create, Describe, Drop, Fetch, Query, Update, Write
-from nestvec.testing import BackendUnderTest
-from nestvec.testing.adapters.storage import StorageChecks
-from nestvec.testing.data import vectors
 from nestvec.types import DENSE, Metric, Storage
 from nestvec_milvus.adapter import MilvusAdapter
 from nestvec_milvus.options import MilvusCollectionOptions
 from nestvec_milvus.server import FEATURES
 from nestvec_milvus.wire import call
+from nestvec_testing import BackendUnderTest
+from nestvec_testing.adapters.storage import StorageChecks
+from nestvec_testing.data import vectors
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from nestvec.contract import Create, Query, Remove, Stage, Write
 from nestvec.encoding.matryoshka import truncate
 from nestvec.errors import BackendRefused, Unsupported
 from nestvec.filters import F, resolve
-from nestvec.testing.data import exact, vectors
 from nestvec.types import DENSE, Field, FieldType, Metric
 from nestvec_milvus import searching
 from nestvec_milvus.searching import parts, scored, steps
 from nestvec_milvus.wire import placeholders
+from nestvec_testing.data import exact, vectors
 
 SIZES = {"dense_4": 4, "dense_8": 8, DENSE: 16}
 STAGES = (Stage("dense_4", 60), Stage("dense_8", 20))

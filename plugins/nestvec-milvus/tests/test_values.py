@@ -7,12 +7,12 @@ import json
 import pytest
 
 import nestvec
-from nestvec.client.base import Runtime
+from nestvec._client.base import Runtime
+from nestvec._session.retry import RetryPolicy
 from nestvec.contract import Drop
-from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import IngestFailed
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 #: Metadata that can not be stored → what the failure says.
 VALUES = {

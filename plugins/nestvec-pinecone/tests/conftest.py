@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from nestvec.contract import Create, Write
-from nestvec.testing.emulators.pinecone import PineconeEmulator
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 from nestvec_pinecone.adapter import AsyncPineconeAdapter, PineconeAdapter
 from nestvec_pinecone.options import PineconeOptions
+from nestvec_pinecone.testing import PineconeEmulator
 
 KEY = "NESTVEC_TEST_PINECONE_KEY"
 FIELDS = {"lang": Field(FieldType.KEYWORD), "year": Field(FieldType.INTEGER)}

@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from click.testing import CliRunner
 
-from nestvec.cli import main
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.drivers.retry import RetryPolicy
+from nestvec._cli import main
+from nestvec._client import connect
+from nestvec._client.base import Runtime
+from nestvec._session.retry import RetryPolicy
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -28,9 +28,9 @@ from nestvec.errors import (
     IngestFailed,
     InvalidName,
 )
-from nestvec.testing.emulators.pinecone import Status
-from nestvec.testing.registry import test_registry
 from nestvec.types import Document
+from nestvec_pinecone.testing import Status
+from nestvec_testing.registry import test_registry
 
 INDEX_LIMIT = "Request failed. You've reached the max serverless indexes allowed in project docs (5)."
 POD_QUOTA = "Increase your quota or upgrade to create more indexes."

@@ -18,13 +18,13 @@ from nestvec.contract import (
 )
 from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
 from nestvec.filters import F, resolve
-from nestvec.testing import AdapterConformance, BackendUnderTest
-from nestvec.testing.adapters.base import AdapterKit
-from nestvec.testing.adapters.documents import DocumentChecks
-from nestvec.testing.adapters.tenants import TenantChecks
-from nestvec.testing.emulators.pinecone import Lag, PineconeEmulator, Settings
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.plugin import nestvec_backend
+from nestvec_pinecone.testing import Lag, PineconeEmulator, Settings
+from nestvec_testing import AdapterConformance, BackendUnderTest
+from nestvec_testing.adapters.base import AdapterKit
+from nestvec_testing.adapters.documents import DocumentChecks
+from nestvec_testing.adapters.tenants import TenantChecks
 
 #: Reading by id, searching, and whether the server tells how far it has come.
 LAGS = [
@@ -159,7 +159,7 @@ def test_an_index_that_goes_away_is_not_there_any_more(kit, adapter, emulator, c
 
 
 def test_a_failed_index_is_told(kit, adapter, emulator, clock, monkeypatch):
-    from nestvec.testing.emulators.pinecone.store import Index
+    from nestvec_pinecone.testing.store import Index
 
     monkeypatch.setattr(Index, "state", "InitializationFailed")
     with pytest.raises(BackendRefused, match="InitializationFailed"):

@@ -7,9 +7,9 @@ import pinecone
 import pytest
 from pinecone.errors import exceptions
 
-from nestvec.testing.emulators.pinecone import Cut, Lag, Malformed, PineconeEmulator, Settings, Status
-from nestvec.testing.emulators.pinecone.errors import Refusal
-from nestvec.testing.emulators.pinecone.filters import check_filter, selects
+from nestvec_pinecone.testing import Cut, Lag, Malformed, PineconeEmulator, Settings, Status
+from nestvec_pinecone.testing.errors import Refusal
+from nestvec_pinecone.testing.filters import check_filter, selects
 
 QUICK = pinecone.RetryConfig(max_retries=0)
 
@@ -294,7 +294,7 @@ def test_importing_it_needs_no_server():
     import sys
 
     script = (
-        "import sys, nestvec.testing.emulators.pinecone;"
+        "import sys, nestvec_pinecone.testing;"
         "heavy = {'starlette', 'uvicorn', 'pinecone', 'yaml', 'jsonschema'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

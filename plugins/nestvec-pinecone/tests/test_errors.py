@@ -17,9 +17,9 @@ from nestvec.errors import (
     NestvecError,
     SecretError,
 )
-from nestvec.testing.emulators.pinecone import Cut, Malformed, Status
 from nestvec.types import Metric
 from nestvec_pinecone.options import PineconeOptions
+from nestvec_pinecone.testing import Cut, Malformed, Status
 
 STATUSES = {
     400: BackendRefused,

@@ -23,9 +23,9 @@ from nestvec.contract import (
     WriteNote,
 )
 from nestvec.errors import BackendUnavailable, CollectionConflict, CollectionNotFound
-from nestvec.testing.emulators.pinecone import Lag, Status
 from nestvec_pinecone.notes import pack, unpack
 from nestvec_pinecone.plugin import MAX_METADATA_BYTES
+from nestvec_pinecone.testing import Lag, Status
 
 #: Of each length in UTF-8, as many first bytes as there are: the text that is hardest to compress.
 LETTERS = [(0, 0x80)] * 128 + [(0x80, 0x800)] * 30 + [(0x800, 0xD800)] * 13 + [(0xE000, 0x10000)] * 2

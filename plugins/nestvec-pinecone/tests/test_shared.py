@@ -20,10 +20,10 @@ from nestvec.contract import (
 )
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound
 from nestvec.filters import F, resolve
-from nestvec.testing import BackendUnderTest
-from nestvec.testing.adapters.documents import InterruptionChecks
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.plugin import nestvec_backend
+from nestvec_testing import BackendUnderTest
+from nestvec_testing.adapters.documents import InterruptionChecks
 
 #: A recent server, and one such as Pinecone Local: nothing newer than API version 2025-01, no log positions.
 SERVERS = {"recent": ({}, {}), "old": ({"recent": False, "lsn": False}, {"scan": True})}

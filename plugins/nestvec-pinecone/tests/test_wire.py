@@ -28,10 +28,10 @@ from nestvec.contract import (
 )
 from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, CollectionConflict, Unsupported
 from nestvec.filters import F, resolve
-from nestvec.testing.emulators.pinecone import Lag, Meet, Status
-from nestvec.testing.emulators.pinecone.contract import Contract
 from nestvec.types import DENSE, Field, FieldType, Metric
 from nestvec_pinecone.tags import unpack
+from nestvec_pinecone.testing import Lag, Meet, Status
+from nestvec_pinecone.testing.contract import Contract
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -11,8 +11,8 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from nestvec.contract import ForeignLayout
-from nestvec.testing import AdapterConformance, BackendUnderTest
 from nestvec_qdrant.testing import QdrantEmulator
+from nestvec_testing import AdapterConformance, BackendUnderTest
 
 KEY = "secret-of-the-test"
 FIELDS = ("lang", "year", "price", "open", "tags")

@@ -7,17 +7,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import models
 
+from nestvec._metadata import check_metadata
 from nestvec.contract import Count, Scroll
 from nestvec.errors import Unsupported
 from nestvec.filters import And, F, Or, matches, resolve
 from nestvec.filters.tree import MAX_DEPTH
-from nestvec.metadata import check_metadata
-from nestvec.testing.strategies import filters_for, metadata_for
 from nestvec.types import Field, FieldType, Record
 from nestvec_qdrant.adapter import QdrantAdapter
 from nestvec_qdrant.filters import compile_filter
 from nestvec_qdrant.paths import field_at, field_path
 from nestvec_qdrant.records import payload_of
+from nestvec_testing.strategies import filters_for, metadata_for
 
 FIELDS = {
     **{kind.value: Field(kind) for kind in FieldType},

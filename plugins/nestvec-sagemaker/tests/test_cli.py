@@ -8,11 +8,11 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from nestvec.cli import main
-from nestvec.client.base import Runtime
-from nestvec.testing.emulators.faults import Cut, Delay, Malformed, Status
-from nestvec.testing.registry import test_registry
+from nestvec._cli import main
+from nestvec._client.base import Runtime
 from nestvec_sagemaker.testing import AwsError, ModelFails
+from nestvec_testing.emulators.faults import Cut, Delay, Malformed, Status
+from nestvec_testing.registry import test_registry
 
 CONFIG = """
 [backends.store]
@@ -49,7 +49,7 @@ class Shell:
 
 @pytest.fixture
 def shell(emulator, tmp_path):
-    from nestvec.testing import memory
+    from nestvec_testing import memory
 
     made = Shell(tmp_path, emulator)
     assert made("apply").exit_code == 0

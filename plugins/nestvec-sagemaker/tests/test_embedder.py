@@ -14,11 +14,11 @@ from nestvec.encoding.estimate import TokenEstimate
 from nestvec.encoding.models import MODELS
 from nestvec.encoding.packing import items_of, windows
 from nestvec.errors import EmbedderError, EmbedderRefused
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest
-from nestvec.testing.emulators.faults import Hold, Meet
-from nestvec.testing.emulators.jina import late_vectors, plain_vectors
 from nestvec_sagemaker.testing import AwsError, ModelFails
 from nestvec_sagemaker.wire import MOST_BYTES
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest
+from nestvec_testing.emulators.faults import Hold, Meet
+from nestvec_testing.emulators.jina import late_vectors, plain_vectors
 
 TASK = "retrieval.passage"
 

@@ -18,8 +18,9 @@ from nestvec.errors import (
     EmbedderUnavailable,
     SecretError,
 )
-from nestvec.testing.emulators.faults import Cut, CutShort, Delay, Fault, Malformed, Status
-from nestvec.testing.emulators.jina import (
+from nestvec_sagemaker.testing import AwsError, ModelFails
+from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Fault, Malformed, Status
+from nestvec_testing.emulators.jina import (
     DuplicateIndex,
     Html,
     NotFinite,
@@ -28,7 +29,6 @@ from nestvec.testing.emulators.jina import (
     WrongCount,
     plain_vectors,
 )
-from nestvec_sagemaker.testing import AwsError, ModelFails
 
 PASSING = [
     AwsError(code="ThrottlingException"),

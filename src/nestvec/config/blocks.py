@@ -19,8 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from nestvec.artifacts import DEFAULT_FOLDER, is_fingerprint
-from nestvec.chunking import Chunking
+from nestvec._artifacts import DEFAULT_FOLDER, is_fingerprint
+from nestvec._chunking import Chunking
 from nestvec.contract import ForeignLayout
 from nestvec.filters.tree import check_name
 from nestvec.options import LocalPath, Options

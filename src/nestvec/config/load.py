@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from nestvec.artifacts import DEFAULT_FOLDER
+from nestvec._artifacts import DEFAULT_FOLDER
+from nestvec._specs import CollectionSpec
 from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
 from nestvec.config.blocks import (
     CacheBlock,
@@ -35,7 +36,6 @@ from nestvec.names import check_logical, check_unambiguous
 from nestvec.options import Options
 from nestvec.registry import Registry, default_registry
 from nestvec.spaces import space_of
-from nestvec.specs import CollectionSpec
 from nestvec.types import Purpose
 
 P = TypeVar("P", BackendPlugin, EmbedderPlugin)

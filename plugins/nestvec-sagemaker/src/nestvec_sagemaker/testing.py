@@ -4,7 +4,7 @@
         connect({"embedders": {"model": {"use": "sagemaker", **emulator.options}}, …})
 
 Real HTTP, for a real boto3: access key, session token and region are looked at, the signature is not. Vectors and
-tokens are those of `nestvec.testing.emulators.jina`. Needs `nestvec[emulators]`.
+tokens are those of `nestvec_testing.emulators.jina`. Needs `nestvec[emulators]`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nestvec.testing.emulators.emulation import Emulation
-from nestvec.testing.emulators.faults import Course, Fault
-from nestvec.testing.emulators.jina.models import MODELS, Model
-from nestvec.testing.emulators.jina.tokens import count_tokens
-from nestvec.testing.emulators.jina.vectors import late_vectors, plain_vectors
-from nestvec.testing.emulators.journal import Exchange as AnyExchange
-from nestvec.testing.emulators.journal import Journal
-from nestvec.testing.emulators.replies import Reply
 from nestvec_sagemaker.wire import MOST_BYTES
+from nestvec_testing.emulators.emulation import Emulation
+from nestvec_testing.emulators.faults import Course, Fault
+from nestvec_testing.emulators.jina.models import MODELS, Model
+from nestvec_testing.emulators.jina.tokens import count_tokens
+from nestvec_testing.emulators.jina.vectors import late_vectors, plain_vectors
+from nestvec_testing.emulators.journal import Exchange as AnyExchange
+from nestvec_testing.emulators.journal import Journal
+from nestvec_testing.emulators.replies import Reply
 
 if TYPE_CHECKING:
-    from nestvec.testing.emulators.plan import FaultPlan
     from nestvec.types import FloatArray
+    from nestvec_testing.emulators.plan import FaultPlan
 
 ACCESS_KEY: Final = "AKIAIOSFODNN7EXAMPLE"
 REGION: Final = "eu-west-1"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from nestvec._client import connect
 from nestvec.capabilities import TaskPair
-from nestvec.client import connect
 from nestvec.encoding.tasks import PASSAGE, QUERY
 from nestvec.errors import ConfigError
 from nestvec.types import Purpose

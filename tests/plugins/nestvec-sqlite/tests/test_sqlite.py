@@ -17,8 +17,8 @@ from nestvec_sqlite.adapter import SqliteAdapter
 from nestvec_sqlite.plugin import SqliteOptions, nestvec_backend
 from nestvec_sqlite.store import Store
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
+from nestvec._client.base import Runtime
 from nestvec.contract import Count, Create, Describe, Drop, Fetch, ListCollections, Point, Resolve, Scroll, Write
 from nestvec.errors import (
     BackendError,
@@ -29,9 +29,9 @@ from nestvec.errors import (
     ConfigError,
 )
 from nestvec.filters import F, Filter, matches, resolve
-from nestvec.testing.registry import test_registry
-from nestvec.testing.strategies import filters_for, metadata_for
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
+from nestvec_testing.registry import test_registry
+from nestvec_testing.strategies import filters_for, metadata_for
 
 FIELDS = {
     **{kind.value: Field(kind) for kind in FieldType},

@@ -25,7 +25,7 @@ FIELDS = ("lang", "year", "price", "open", "tags")
 @contextmanager
 def pymilvus_client(adapter: Any) -> Iterator[Any]:
     """pymilvus on what the adapter has open. Milvus Lite's folder can be opened once: its service gets a port."""
-    operations, connection = adapter._operations, adapter._client  # noqa: SLF001 - of this very plugin
+    operations, connection = adapter._operations, adapter._client
     with ExitStack() as stack:
         uri = operations.place.removeprefix("Milvus at ")
         if operations.embedded:

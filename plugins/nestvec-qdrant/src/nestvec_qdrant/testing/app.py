@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nestvec.testing.emulators.journal import Exchange
 from nestvec_qdrant.testing.operations import Call
 from nestvec_qdrant.testing.routes import ENDPOINTS, Endpoint
 from nestvec_qdrant.testing.wire import RefusedError, failure, parse_body, plain_model, success, translate
+from nestvec_testing.emulators.journal import Exchange
 
 if TYPE_CHECKING:
     from nestvec_qdrant.testing.store import Store

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from nestvec.testing.emulators.emulation import Emulation
-from nestvec.testing.emulators.journal import Exchange
-from nestvec.testing.emulators.plan import Storm
 from nestvec_qdrant.testing.app import EmulatorApp, Settings
 from nestvec_qdrant.testing.faults import Fault
 from nestvec_qdrant.testing.journal import RecordedRequest
 from nestvec_qdrant.testing.store import Store
+from nestvec_testing.emulators.emulation import Emulation
+from nestvec_testing.emulators.journal import Exchange
+from nestvec_testing.emulators.plan import Storm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

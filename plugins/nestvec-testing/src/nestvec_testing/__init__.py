@@ -1,0 +1,69 @@
+"""The test kit: conformance suites for adapters and embedders, and stand-ins for both.
+
+A plugin's author subclasses `AdapterConformance` or `EmbedderConformance` and provides one fixture. Needs the
+extra `nestvec[testing]`. Importing this package is cheap; its parts are imported when they are used.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nestvec_testing.adapters import SAMPLE, AdapterConformance
+    from nestvec_testing.bench import BackendUnderTest, Bench
+    from nestvec_testing.discarding import DiscardingAdapter
+    from nestvec_testing.embedder_bench import EmbedderBench, EmbedderUnderTest
+    from nestvec_testing.embedders import EmbedderConformance
+    from nestvec_testing.memory import MemoryAdapter
+    from nestvec_testing.recording import RecordingEmbedder
+    from nestvec_testing.registry import test_registry
+    from nestvec_testing.stepping import Stepper, trace
+
+__all__ = [
+    "SAMPLE",
+    "AdapterConformance",
+    "BackendUnderTest",
+    "Bench",
+    "DiscardingAdapter",
+    "EmbedderBench",
+    "EmbedderConformance",
+    "EmbedderUnderTest",
+    "MemoryAdapter",
+    "RecordingEmbedder",
+    "Stepper",
+    "test_registry",
+    "trace",
+]
+
+_WHERE = {
+    "SAMPLE": "adapters",
+    "AdapterConformance": "adapters",
+    "BackendUnderTest": "bench",
+    "Bench": "bench",
+    "DiscardingAdapter": "discarding",
+    "EmbedderBench": "embedder_bench",
+    "EmbedderConformance": "embedders",
+    "EmbedderUnderTest": "embedder_bench",
+    "MemoryAdapter": "memory",
+    "RecordingEmbedder": "recording",
+    "Stepper": "stepping",
+    "test_registry": "registry",
+    "trace": "stepping",
+}
+#: Modules that hold assertions, for pytest to explain.
+_REWRITTEN = ("adapters", "bench", "data", "embedder_bench", "embedders", "guard", "mutants")
+
+if "pytest" in sys.modules:
+    sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{name}" for name in _REWRITTEN))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,107 @@
+"""What right routing is worth: the same questions, embedded as questions and, wrongly, as passages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nestvec._client.sync import Nestvec
+    from nestvec.types import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, its language, and the id of the document that answers it."""
+
+    language: str
+    text: str
+    expected: str
+
+
+QUESTIONS = (
+    Question("English", "How do I pick a random token that is safe in a URL?", "secrets.token_urlsafe"),
+    Question("German", "Wie entpacke ich ein Archiv?", "shutil.unpack_archive"),
+    Question("French", "Quelle version de Python est utilisée ?", "platform.python_version"),
+    Question("French", "Comment calculer la médiane d'une liste de nombres ?", "statistics.median"),
+    Question("Spanish", "¿Cómo convierto un objeto de Python a una cadena JSON?", "json.dumps"),
+    Question("Spanish", "¿Cómo elimino un directorio con todo su contenido?", "shutil.rmtree"),
+    Question("Portuguese", "Como saber em qual sistema operacional estou?", "platform.system"),
+    Question("Italian", "Come calcolo la deviazione standard di un campione?", "statistics.stdev"),
+    Question("Chinese", "如何删除整个目录树?", "shutil.rmtree"),
+    Question("Chinese", "如何找出最大的几个元素?", "heapq.nlargest"),
+    Question("Japanese", "データの中央値を求めるには?", "statistics.median"),
+    Question("Korean", "가장 작은 요소 몇 개를 찾으려면?", "heapq.nsmallest"),
+    Question("Russian", "Как сравнить два файла?", "filecmp.cmp"),
+    Question("Russian", "Как экранировать специальные символы HTML?", "html.escape"),
+    Question("Arabic", "ما اسم نظام التشغيل؟", "platform.system"),
+    Question("Hindi", "मैं दो फ़ाइलों की तुलना कैसे करूँ?", "filecmp.cmp"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The best hit, and at which rank the expected document was found (None: not at all)."""
+
+    document_id: str | None
+    score: float | None
+    text: str | None
+    rank: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"document_id": self.document_id, "score": self.score, "text": self.text, "rank": self.rank}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question, asked in both ways."""
+
+    question: Question
+    right: Answer
+    wrong: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How often the expected document came first, and the mean of 1/rank over all questions."""
+
+    first: int
+    questions: int
+    reciprocal: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"rank_1": self.first, "questions": self.questions, "mean_reciprocal_rank": self.reciprocal}
+
+
+def compare(nv: Nestvec, name: str, questions: Sequence[Question]) -> list[Row]:
+    """Ask a collection each question twice: embedded with its query task, and with its index task.
+
+    Both are live searches among all documents of the collection.
+    """
+    target = nv[name]
+    space = target.spec.space
+    depth = max(target.count(chunks=True), 1)
+    texts = [question.text for question in questions]
+    as_passages = nv.embed(texts, task=space.index_task, dimensions=space.dimensions, embedder=target.spec.embedder)
+    right = target.search_many(texts, limit=depth)
+    wrong = [target.search_vector(vector, limit=depth) for vector in as_passages]
+    return [
+        Row(question, _answer(hits, question), _answer(others, question))
+        for question, hits, others in zip(questions, right, wrong, strict=True)
+    ]
+
+
+def _answer(hits: Sequence[Hit], question: Question) -> Answer:
+    ids = list(dict.fromkeys(hit.document_id for hit in hits))
+    rank = ids.index(question.expected) + 1 if question.expected in ids else None
+    best = hits[0] if hits else None
+    return Answer(best.document_id, best.score, best.text, rank) if best else Answer(None, None, None, None)
+
+
+def summary(answers: Sequence[Answer]) -> Summary:
+    """Sum up one way of asking."""
+    reciprocal = sum(1 / answer.rank for answer in answers if answer.rank)
+    return Summary(sum(answer.rank == 1 for answer in answers), len(answers), reciprocal / max(len(answers), 1))

@@ -1,0 +1,336 @@
+"""Plan and apply: the difference between what a configuration says and what a database holds.
+
+Nothing here ever drops or recreates a collection. What can not be changed in place is a conflict. What adopting a
+foreign collection means stands in `nestvec._collections.adopt`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from nestvec._collections import adopt as adoption
+from nestvec._collections.opening import (
+    Binding,
+    Emit,
+    Flow,
+    disagreements,
+    locate,
+    require_origin,
+    storage_change,
+    way_out,
+)
+from nestvec._collections.superseded import advice, shrunk_spec
+from nestvec._collections.write_fence import Gate, State, moved, read_gate
+from nestvec._documents.documents import heads_only
+from nestvec._specs import CollectionSpec, StoredCollection
+from nestvec.capabilities import BackendCapabilities, TaskPair
+from nestvec.contract import (
+    Adopt,
+    CollectionInfo,
+    Count,
+    Create,
+    Describe,
+    Event,
+    ListCollections,
+    Point,
+    Resolve,
+    Update,
+)
+from nestvec.errors import CollectionConflict, SpaceError
+from nestvec.filters import system
+from nestvec.types import FieldType, Storage
+
+Action: TypeAlias = Literal["create", "update", "adopt", "migrate", "conflict", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What applying would do to one collection. `details` are sentences for people."""
+
+    collection: str
+    action: Action
+    details: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As printed by `nestvec plan --json`."""
+        return {"collection": self.collection, "action": self.action, "details": list(self.details)}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is there. Everything but the first three is None for a collection that does not exist."""
+
+    collection: str
+    backend: str
+    change: Change
+    physical: str | None = None
+    generation: int | None = None
+    space: str | None = None
+    #: What its texts and its questions are embedded for.
+    tasks: TaskPair | None = None
+    documents: int | None = None
+    chunks: int | None = None
+    #: Documents that still have an earlier chunking; ingesting them again brings them up to date.
+    outdated: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A spec beside what is there. `gate` is what a migration has put on it."""
+
+    binding: Binding
+    change: Change
+    info: CollectionInfo | None
+    gate: Gate | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether nobody reads or writes it any more."""
+        return self.gate is not None and self.gate.state is State.MOVED
+
+    @property
+    def usable(self) -> bool:
+        """Whether handles can bind to it."""
+        return self.info is not None and self.change.action in ("update", "none")
+
+
+def apply(binding: Binding) -> Flow[Change]:
+    """Create or update. Raises `CollectionConflict`, having changed nothing, where that is impossible."""
+    return (yield from carry_out((yield from compare(binding))))
+
+
+def carry_out(compared: Compared) -> Flow[Change]:
+    """Do what a comparison found; a migration is no business of this. Raises as `apply` does."""
+    binding, change, info = compared.binding, compared.change, compared.info
+    spec = binding.spec
+    if change.action == "conflict":
+        raise CollectionConflict(
+            f"collection {spec.name!r} can not be brought to what the configuration says:\n  "
+            + "\n  ".join(change.details)
+            + "\nNothing was changed."
+        )
+    if change.action == "create":
+        yield from _create(binding)
+    if change.action == "adopt" and info is not None:
+        yield from adoption.adopt(binding, info)
+    if change.action == "update" and info is not None:
+        yield from _update(spec, info)
+        yield Emit(Event("collection_updated", spec.name, {"details": list(change.details)}))
+    if change.action != "none":
+        binding.forget()
+    return change
+
+
+def measure(compared: Compared) -> Flow[Status]:
+    """What is there, counted. In a collection with namespaces, all of them together."""
+    spec, info = compared.binding.spec, compared.info
+    known = Status(spec.name, spec.backend, compared.change)
+    if info is None:
+        return known
+    known = replace(known, physical=info.physical)
+    try:
+        stored = StoredCollection.read(info.record, info.physical)
+    except SpaceError:
+        return known
+    space = stored.space
+    known = replace(known, space=space.fingerprint, tasks=TaskPair(space.index_task, space.query_task))
+    chunks = yield Count(info.physical, foreign=spec.foreign)
+    if spec.foreign is not None:
+        return replace(known, documents=chunks, chunks=chunks, outdated=0)
+    documents = yield Count(info.physical, heads_only(None))
+    old = ~(system("layout", FieldType.KEYWORD) == spec.layout)
+    outdated = yield Count(info.physical, heads_only(old))
+    return replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
+
+
+def compare(binding: Binding) -> Flow[Compared]:
+    """Compare the spec with the database. Reads only. A collection that was shrunk is compared as what it is now."""
+    spec = binding.spec
+    if spec.foreign is not None:
+        change, info = yield from _compare_foreign(binding)
+        return Compared(binding, change, info)
+    physical = yield Resolve(binding.pointer)
+    info = yield Describe(physical or binding.pointer)
+    if info is None:
+        return Compared(binding, Change(spec.name, "create", _description(spec)), None)
+    if physical is None:
+        return Compared(binding, Change(spec.name, "conflict", (_foreign(spec, binding.pointer),)), info)
+    try:
+        stored = StoredCollection.read(info.record, physical)
+        require_origin(spec, stored)
+    except (SpaceError, CollectionConflict) as error:
+        return Compared(binding, Change(spec.name, "conflict", (str(error),)), info)
+    gate = yield from read_gate(physical)
+    if gate is not None and gate.state is State.MOVED:
+        reason = str(moved(spec.name, physical, gate))
+        return Compared(binding, Change(spec.name, "conflict", (reason,)), info, gate)
+    return (yield from _compare_own(binding, info, stored, gate))
+
+
+def _compare_own(binding: Binding, info: CollectionInfo, stored: StoredCollection, gate: Gate | None) -> Flow[Compared]:
+    shrunk = yield from shrunk_spec(binding.spec, stored, info.physical)
+    told = (advice(binding.spec, stored),) if shrunk is not None else ()
+    if shrunk is not None:
+        binding = replace(binding, spec=shrunk, target=None, standing=None)
+    spec = binding.spec
+    conflicts = _conflicts(spec, info, stored, binding.capabilities)
+    if conflicts:
+        return Compared(binding, Change(spec.name, "conflict", (*told, *conflicts)), info, gate)
+    updates = _updates(spec, info, stored)
+    return Compared(binding, Change(spec.name, "update" if updates else "none", (*updates, *told)), info, gate)
+
+
+def _compare_foreign(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:
+    spec = binding.spec
+    try:
+        _, info = yield from locate(binding)
+        if info is None:
+            return Change(spec.name, "conflict", (yield from adoption.missing(spec))), None
+        if info.record is None:
+            details, conflicts = yield from adoption.describe(spec, info)
+            return Change(spec.name, "conflict" if conflicts else "adopt", conflicts or details), info
+        stored = StoredCollection.read(info.record, info.physical)
+        require_origin(spec, stored)
+    except (SpaceError, CollectionConflict) as error:
+        return Change(spec.name, "conflict", (str(error),)), None
+    conflicts = _conflicts(spec, info, stored, binding.capabilities)
+    if conflicts:
+        return Change(spec.name, "conflict", conflicts), info
+    changed = info.record != spec.record(1)
+    details, conflicts = (yield from adoption.describe(spec, info)) if changed else ((), ())
+    action: Action = "conflict" if conflicts else "update" if changed else "none"
+    return Change(spec.name, action, conflicts or (("the mapping changed",) if changed else ())), info
+
+
+def _update(spec: CollectionSpec, info: CollectionInfo) -> Flow[None]:
+    if spec.foreign is not None:
+        yield Adopt(info.physical, spec.foreign, spec.record(1))
+        return
+    stored = StoredCollection.read(info.record, info.physical)
+    change = storage_change(spec, info, stored)
+    record = spec.record(stored.generation, stored.known_fields)
+    yield Update(info.physical, spec.fields, record, spec.storage if change is not None else None)
+
+
+def _description(spec: CollectionSpec) -> tuple[str, ...]:
+    space = spec.space
+    tasks = f"tasks {space.index_task} / {space.query_task}" if space.index_task or space.query_task else "no tasks"
+    fields = ", ".join(f"{name} ({kind})" for name, kind in spec.fields.items()) or "none"
+    cost = late_cost(spec)
+    return (
+        f"{space.dimensions} dimensions, {spec.metric.value}, {space.model}, {tasks}",
+        f"fields: {fields}",
+        *([f"storage: {spec.storage}"] if spec.storage is not Storage.FLOAT32 else []),
+        *([f"funnel: candidates by prefixes of {_listed(spec.funnel)} dimensions"] if spec.funnel else []),
+        *([cost] if cost else []),
+    )
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    return ", ".join(map(str, sizes))
+
+
+def late_cost(spec: CollectionSpec) -> str | None:
+    """What late chunking costs under the embedder's quota, in a sentence; None where it costs nothing more."""
+    limit = spec.model.requests_per_minute
+    if not spec.space.late_chunking or limit is None:
+        return None
+    return (
+        f"late chunking: at least one request a document; {limit:,} requests a minute are {limit * 60:,} documents "
+        f"an hour at most"
+    )
+
+
+def _foreign(spec: CollectionSpec, pointer: str) -> str:
+    return (
+        f"backend {spec.backend!r} already has a collection {pointer!r} that is not nestvec's; "
+        f"choose another collection name, or adopt it (adopt = true) to read it as it is"
+    )
+
+
+def _conflicts(
+    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
+) -> tuple[str, ...]:
+    vectors, fields = differences(spec, info, stored, can)
+    found = [*vectors, *fields]
+    if not found:
+        return ()
+    stays = spec.foreign is not None or stored.namespaces != spec.namespaces  # not even a migration changes that
+    migrate = "" if stays else f"migrate it (nestvec migrate {spec.name}), "
+    return (*found, f"set the configuration back, {migrate}or give the new settings a collection name of their own")
+
+
+def differences(
+    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
+) -> tuple[list[str], list[str]]:
+    """What can not be changed in place, in sentences: of vectors and how they are kept, and of fields."""
+    space = [
+        f"{name}: stored {was!r}, configured {now!r}"
+        for name, (was, now) in stored.space.differences(spec.space).items()
+    ]
+    other = [
+        f"{what}: stored {was}, configured {now}{way_out(spec, what)}"
+        for what, was, now in disagreements(spec, info, stored, can)
+        if what != "vectors" or not space
+    ]
+    fields = [
+        f"field {name!r}: stored as {stored.known_fields[name]}, configured as {kind}"
+        for name, kind in spec.fields.items()
+        if stored.known_fields.get(name, kind) != kind
+    ]
+    return [*space, *other], fields
+
+
+def _updates(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection) -> tuple[str, ...]:
+    indexed = info.fields if info.fields is not None else stored.fields
+    new = [f"add field {name!r} ({kind})" for name, kind in spec.fields.items() if name not in stored.fields]
+    index = [
+        f"complete the index of field {name!r}" for name in spec.fields if name in stored.fields and name not in indexed
+    ]
+    gone = [f"no longer declare field {name!r} (its values stay)" for name in stored.fields if name not in spec.fields]
+    settings = []
+    change = storage_change(spec, info, stored)
+    if change is not None:
+        settings.append(f"storage: {change[0]} becomes {change[1]}, in place: no record is written again")
+    elif spec.storage is not stored.storage:
+        settings.append(f"storage: note that it is {spec.storage} now")
+    if spec.chunking != stored.chunking:
+        settings.append("chunking changed: it holds for what is ingested next")
+    if spec.store_text != stored.store_text:
+        settings.append(f"store_text = {str(spec.store_text).lower()}: it holds for what is ingested next")
+    return (*new, *index, *gone, *settings)
+
+
+def _create(binding: Binding) -> Flow[None]:
+    """Create the next generation and let the pointer lead to it. Completes what an interrupted apply began."""
+    spec, rules = binding.spec, binding.capabilities.names
+    existing: Sequence[str] = yield ListCollections()
+    taken = [number for name in existing if (number := rules.generation(spec.name, name)) is not None]
+    generation = yield from _unfinished(binding, taken)
+    if generation is None:
+        generation = max(taken, default=0) + 1
+    physical = rules.physical(spec.name, generation)
+    yield Create(
+        physical,
+        spec.vectors,
+        spec.metric,
+        spec.fields,
+        spec.record(generation),
+        spec.namespaces,
+        spec.options,
+        spec.storage,
+    )
+    yield Point(binding.pointer, physical)
+    yield Emit(Event("collection_created", spec.name, {"physical": physical}))
+
+
+def _unfinished(binding: Binding, taken: Sequence[int]) -> Flow[int | None]:
+    """A generation of exactly this spec that an interrupted apply created but did not point to."""
+    spec, rules = binding.spec, binding.capabilities.names
+    for number in sorted(taken, reverse=True):
+        info: CollectionInfo | None = yield Describe(rules.physical(spec.name, number))
+        if info is not None and info.record == spec.record(number) and dict(info.vectors) == spec.vectors:
+            return number
+    return None

@@ -1,0 +1,162 @@
+"""Measuring searches on a backend itself, in a temporary collection of its own that is dropped afterwards.
+
+A flow that is broken off can not clean up behind itself, so dropping is a flow of its own: whoever runs `Probe.measure`
+runs `Probe.drop` afterwards, whatever happened.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec._collections.opening import Binding, Flow, Target
+from nestvec._documents.funnel import aimed, named
+from nestvec._documents.layout import Head, make_record
+from nestvec._specs import CollectionSpec, StoredCollection
+from nestvec.capabilities import BackendCapabilities
+from nestvec.contract import Create, Drop, Found, ListCollections, Query, Write
+from nestvec.errors import BackendError, CollectionError, NestvecError, Unsupported
+from nestvec.types import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from nestvec.types import FloatArray
+
+PREFIX = "nestvec-measure"
+_PAGE = 256
+#: Searches that are not timed, at the beginning.
+_WARM = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """Which rows each question found, -1 where nothing: (questions, k); and the seconds that each search took."""
+
+    places: NDArray[np.intp]
+    seconds: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The plain search, and with a funnel that one, too. Without them: why the backend could not be measured."""
+
+    plain: Searched | None = None
+    funnel: Searched | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Rows to write and questions to search them with, both as long as the vectors of `spec`.
+
+    `clock` tells seconds. `what` names it in warnings.
+    """
+
+    spec: CollectionSpec
+    capabilities: BackendCapabilities
+    rows: FloatArray
+    questions: FloatArray
+    k: int
+    clock: Callable[[], float]
+    what: str
+    name: str = field(default_factory=lambda: f"{PREFIX}-{secrets.token_hex(4)}")
+
+    @property
+    def physical(self) -> str:
+        """The temporary collection."""
+        return self.capabilities.names.physical(self.name, 1)
+
+    def measure(self) -> Flow[Outcome]:
+        """Write, search, and time. What the backend refuses is told in the outcome."""
+        try:
+            yield from self._fill()
+            yield from self._search(self.questions[:_WARM])
+            plain, funnel = yield from self._search(self.questions)
+        except (Unsupported, BackendError, CollectionError) as error:
+            return Outcome(warnings=(f"{self.what} was not measured on backend {self.spec.backend!r}: {error}",))
+        return Outcome(plain, funnel)
+
+    def drop(self) -> Flow[tuple[str, ...]]:
+        """Drop the temporary collection; returns a warning where that can not be done."""
+        try:
+            yield Drop(self.physical)
+        except NestvecError as error:
+            return (f"the temporary collection {self.physical!r} could not be dropped, do it by hand: {error}",)
+        return ()
+
+    def left_over(self) -> Flow[tuple[str, ...]]:
+        """A warning about temporary collections that others have left."""
+        known = self.capabilities.names.encode(PREFIX + "-x")[:-1]
+        try:
+            names: Sequence[str] = yield ListCollections()
+        except NestvecError:
+            return ()  # the measurement will say what is wrong
+        left = sorted(name for name in names if name.startswith(known))
+        if not left:
+            return ()
+        return (
+            (
+                f"backend {self.spec.backend!r} holds {', '.join(left)}: left by a measurement that was killed, unless "
+                f"another one is under way; drop them by hand"
+            ),
+        )
+
+    def _fill(self) -> Flow[None]:
+        spec, known = self._own(), self.capabilities
+        yield Create(self.physical, spec.vectors, spec.metric, {}, spec.record(1), False, spec.options, spec.storage)
+        step = min(_PAGE, known.max_write_records or _PAGE)
+        for start in range(0, len(self.rows), step):
+            part = self.rows[start : start + step]
+            records = [_record(start + number) for number in range(len(part))]
+            yield Write(self.physical, records, named(spec, part))
+
+    def _search(self, questions: FloatArray) -> Flow[tuple[Searched, Searched | None]]:
+        """The plain search and the funnel take turns, so that what slows the machine down slows both."""
+        specs = [replace(self._own(), funnel=())]
+        if self.spec.funnel:
+            specs.append(self._own())
+        places = np.full((len(specs), len(questions), self.k), -1, np.intp)
+        seconds = np.zeros((len(specs), len(questions)))
+        for number in range(len(questions)):
+            for which, spec in enumerate(specs):
+                query = self._query(spec, questions[number : number + 1])
+                started = self.clock()
+                answers: list[list[Found]] = yield query
+                seconds[which, number] = self.clock() - started
+                found = [int(item.record.document_id) for item in answers[0][: self.k]]
+                places[which, number, : len(found)] = found
+        searched = [Searched(*each) for each in zip(places, seconds, strict=True)]
+        return searched[0], searched[1] if len(searched) > 1 else None
+
+    def _query(self, spec: CollectionSpec, question: FloatArray) -> Query:
+        binding = Binding(spec, self.capabilities, self.clock)
+        stored = StoredCollection.read(self._own().record(1), self.physical)
+        target = Target(self.physical, stored, math.inf)
+        query = Query(self.physical, named(spec, question), spec.metric, self.k)
+        return aimed(binding, target, query, self.k)
+
+    def _own(self) -> CollectionSpec:
+        """The temporary collection's spec: that of the collection, and nothing but vectors in it."""
+        return replace(self.spec, name=self.name, fields={}, namespaces=False, store_text=False, foreign=None)
+
+
+def _record(number: int) -> Record:
+    return make_record(
+        tenant=None,
+        document_id=str(number),
+        chunk=0,
+        span=(0, 0),
+        text="",
+        text_hash="",
+        metadata={},
+        head=Head(0, 1, "", "", ""),
+        store_text=False,
+    )

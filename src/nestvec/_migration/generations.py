@@ -1,0 +1,127 @@
+"""The generations of a collection on one backend: which of them is read and written, and what the others are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from typing import Any
+
+from nestvec._collections import write_fence as gates
+from nestvec._collections.opening import Binding, Flow
+from nestvec._collections.write_fence import Gate, Place
+from nestvec._migration.report import Stage
+from nestvec._specs import StoredCollection
+from nestvec.contract import CollectionInfo, Describe, ListCollections, ReadNote, Resolve, WriteNote
+from nestvec.errors import CollectionError, CollectionNotFound, SpaceError
+
+#: The name of the note in which a generation keeps where it comes from.
+NOTE = "migration"
+#: In the record of a generation that is not finished.
+SHADOW = "shadow"
+
+
+class Standing(StrEnum):
+    """What a generation is."""
+
+    LIVE = "live"
+    SHADOW = "shadow"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The note of a generation that a migration makes, or made: where it comes from, and how far it is.
+
+    `left` is when the pointer left the place that it comes from (seconds since 1970), once it has. `back`: it was live
+    before, and this goes back to it.
+    """
+
+    id: str
+    source: Place
+    stage: Stage = Stage.COPYING
+    started: float = 0.0
+    left: float | None = None
+    back: bool = False
+
+    def to_text(self) -> str:
+        """JSON."""
+        return json.dumps({"version": 1, **asdict(self)})
+
+    @classmethod
+    def from_text(cls, text: str, physical: str) -> Journal:
+        """Read what `to_text` wrote. Raises `CollectionError` for anything else."""
+        try:
+            value: dict[str, Any] = json.loads(text)
+            known = {item.name: value[item.name] for item in fields(cls)} if value["version"] == 1 else {}
+            return cls(**known | {"source": Place(**known["source"]), "stage": Stage(known["stage"])})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CollectionError(
+                f"the note {NOTE!r} of collection {physical!r} can not be read ({error!r}): another version of nestvec "
+                f"migrates it, or it was changed by hand; run that version again"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A physical collection of nestvec's own. `stored` is None where its record can not be read."""
+
+    place: Place
+    number: int
+    standing: Standing
+    info: CollectionInfo
+    stored: StoredCollection | None
+    gate: Gate | None
+    journal: Journal | None
+
+
+def generations(binding: Binding) -> Flow[list[Generation]]:
+    """All generations on the binding's backend, oldest first; live is the one that can be read by its name."""
+    spec, rules = binding.spec, binding.capabilities.names
+    pointed: str | None = yield Resolve(binding.pointer)
+    names: Sequence[str] = yield ListCollections()
+    numbered = sorted((number, name) for name in names if (number := rules.generation(spec.name, name)) is not None)
+    found = []
+    for number, physical in numbered:
+        each = yield from generation(binding, number, physical, pointed)
+        if each is not None:
+            found.append(each)
+    return found
+
+
+def generation(binding: Binding, number: int, physical: str, pointed: str | None) -> Flow[Generation | None]:
+    """One of them; None where there is no such collection (any more), or it is not nestvec's."""
+    info: CollectionInfo | None = yield Describe(physical)
+    if info is None or info.record is None:
+        return None
+    try:
+        stored = StoredCollection.read(info.record, physical)
+    except SpaceError:
+        stored = None
+    if stored is not None and (stored.foreign is not None or stored.name != binding.spec.name):
+        return None  # adopted, under whatever name
+    try:
+        gate = yield from gates.read_gate(physical)
+        journal = yield from read_journal(physical)
+    except CollectionNotFound:  # dropped meanwhile
+        return None
+    place = Place(binding.spec.backend, physical)
+    moved = gate is not None and gate.state is gates.State.MOVED
+    standing = Standing.LIVE if physical == pointed and not moved else Standing.RETIRED
+    if standing is Standing.RETIRED and info.record.get(SHADOW):
+        standing = Standing.SHADOW
+    return Generation(place, number, standing, info, stored, gate, journal)
+
+
+def read_journal(physical: str) -> Flow[Journal | None]:
+    """Where a generation comes from; None: `apply` made it."""
+    text: str | None = yield ReadNote(physical, NOTE)
+    return None if text is None else Journal.from_text(text, physical)
+
+
+def write_journal(physical: str, journal: Journal, **changes: Any) -> Flow[Journal]:
+    """Keep it, with changes; returns it."""
+    changed = replace(journal, **changes)
+    yield WriteNote(physical, NOTE, changed.to_text())
+    return changed

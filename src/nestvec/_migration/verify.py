@@ -1,0 +1,181 @@
+"""Before a switch: are the documents the same ones, their vectors what they should be, and what would searches find?
+
+That every document is there is seen from the passes: each looks up every document, so one that brought little proves
+the one before it, and under the fence the number of records has to be that of the source's documents.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec._collections import write_fence as gates
+from nestvec._collections.opening import Binding, Flow, Wait, bind
+from nestvec._documents.documents import text_of, whole
+from nestvec._documents.layout import Head, restored
+from nestvec._documents.search import SearchOptions, embed_queries, search_vectors
+from nestvec._migration.copy import PairFlow, at, compare_vectors
+from nestvec._migration.passes import Crossing, Picked, quietly
+from nestvec._migration.report import Overlap
+from nestvec._migration.routes import Way
+from nestvec.contract import Count
+from nestvec.errors import CollectionError
+
+if TYPE_CHECKING:
+    from nestvec._documents.documents import Part
+    from nestvec.types import FloatArray, Hit
+
+#: How many neighbours are compared.
+NEAREST = 10
+#: How often it is counted before a count is believed to be wrong, `gates.POLL` seconds apart.
+_LOOKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A document of the sample as both generations hold it, of one version, chunks in order."""
+
+    tenant: str | None
+    key: str
+    before: list[Part]
+    after: list[Part]
+
+
+def require_count(binding: Binding, wanted: int) -> Flow[None]:
+    """Raise `CollectionError` unless the generation has exactly so many records. Some backends' counts lag behind."""
+    place = yield from bind(binding)
+    for _ in range(_LOOKS):
+        found: int = yield Count(place.physical)
+        if found == wanted:
+            return
+        yield Wait(gates.POLL)
+    raise CollectionError(
+        f"the new generation {place.physical!r} of collection {binding.spec.name!r} has {found} records where its "
+        f"documents have {wanted}: somebody else writes to it, or the backend lost some. Nothing was switched; run "
+        f"it again"
+    )
+
+
+def twins(job: Crossing, sample: Sequence[Picked]) -> PairFlow[list[Twin]]:
+    """The documents of the sample that both have in one version, read in full. Others are being written right now."""
+    origin = yield from at("source", bind(job.source))
+    place = yield from at("target", bind(job.target))
+    found = []
+    for tenant, keys in _by_tenant(sample).items():
+        before = yield from at("source", whole(origin, keys, tenant, vectors=True))
+        after = yield from at("target", whole(place, keys, tenant, vectors=True))
+        same = [key for key in keys if key in before and key in after and _version(before[key]) == _version(after[key])]
+        found += [Twin(tenant, key, _ordered(before[key]), _ordered(after[key])) for key in same]
+    return found
+
+
+def _by_tenant(sample: Sequence[Picked]) -> dict[str | None, list[str]]:
+    found: dict[str | None, list[str]] = {}
+    for _, tenant, key in sample:
+        found.setdefault(tenant, []).append(key)
+    return found
+
+
+def _version(parts: Sequence[Part]) -> tuple[str, str]:
+    head = Head.of(parts[0][0])
+    return head.document_hash, head.metadata_hash
+
+
+def _ordered(parts: Sequence[Part]) -> list[Part]:
+    return sorted(parts, key=lambda part: int(part[0].system["chunk"]))
+
+
+def compare(job: Crossing, pairs: Sequence[Twin]) -> int:
+    """Texts, metadata and vectors of these documents; returns how many. Raises `CollectionError` where one differs.
+
+    Vectors that were embedded by this migration are not embedded once more: there is nothing to compare them with. In a
+    generation that was in use before, vectors are older than this migration.
+    """
+    for twin in pairs:
+        subject = f"document {twin.key!r:.80}"
+        _compare_contents(job, subject, twin)
+        if job.way is not Way.EMBED and not job.used:
+            _compare_vectors(job, subject, twin)
+    return len(pairs)
+
+
+def _compare_contents(job: Crossing, subject: str, twin: Twin) -> None:
+    one, two = [record for record, _ in twin.before], [record for record, _ in twin.after]
+    known = all(record.text is not None for record in (*one, *two))
+    fields = {**job.source.spec.fields, **job.target.spec.fields}
+    metadata = [restored(records[0], fields).metadata for records in (one, two)]
+    if (known and text_of(one) != text_of(two)) or metadata[0] != metadata[1]:
+        raise CollectionError(
+            f"{subject} differs in the new generation of {job.target.spec.name!r}; nothing was switched. Report it"
+        )
+
+
+def _compare_vectors(job: Crossing, subject: str, twin: Twin) -> None:
+    spec = job.target.spec
+    rows = job.transform(_rows(twin.before))
+    exact = job.target.capabilities.stores_exact and job.way is Way.COPY
+    for number, (one, two) in enumerate(zip(rows, _rows(twin.after), strict=True)):
+        compare_vectors(spec, f"chunk {number} of {subject}", one, two, exact=exact)
+
+
+def _rows(parts: Sequence[Part]) -> FloatArray:
+    return np.stack([row for _, row in parts if row is not None])
+
+
+def overlap(job: Crossing, pairs: Sequence[Twin], questions: Sequence[str], *, ask: bool) -> PairFlow[Overlap | None]:
+    """How far the nearest documents agree before and after. None where there is nothing to ask with.
+
+    `ask`: both embedders are at hand, so real questions can be asked of both. Else the sample's own vectors ask.
+    """
+    if not pairs:
+        return None
+    if questions and ask:
+        tenant = Counter(twin.tenant for twin in pairs).most_common(1)[0][0]
+        shares = yield from _ask(job, tenant, questions)
+    else:
+        shares = []
+        for tenant, chosen in _twins_by_tenant(pairs):
+            shares += yield from _compare_neighbours(job, tenant, chosen)
+    return Overlap(len(shares), NEAREST, float(np.mean(shares)), min(shares), asked=bool(questions) and ask)
+
+
+def _twins_by_tenant(pairs: Sequence[Twin]) -> Iterator[tuple[str | None, list[Twin]]]:
+    for tenant in dict.fromkeys(twin.tenant for twin in pairs):
+        yield tenant, [twin for twin in pairs if twin.tenant == tenant]
+
+
+def _ask(job: Crossing, tenant: str | None, questions: Sequence[str]) -> PairFlow[list[float]]:
+    """Real questions, embedded for each generation as its own searches are."""
+    one = yield from at("source", embed_queries(job.source.spec, questions))
+    two = yield from at("target", embed_queries(job.target.spec, questions))
+    before = yield from at("source", _nearest(job.source, one, tenant, NEAREST))
+    after = yield from at("target", _nearest(job.target, two, tenant, NEAREST))
+    return [_share(mine, theirs) for mine, theirs in zip(before, after, strict=True)]
+
+
+def _compare_neighbours(job: Crossing, tenant: str | None, pairs: Sequence[Twin]) -> PairFlow[list[float]]:
+    """Stored documents ask with their own first vectors, and do not count themselves."""
+    one = np.concatenate([_rows(twin.before[:1]) for twin in pairs])
+    two = np.concatenate([_rows(twin.after[:1]) for twin in pairs])
+    before = yield from at("source", _nearest(job.source, one, tenant, NEAREST + 1))
+    after = yield from at("target", _nearest(job.target, two, tenant, NEAREST + 1))
+    return [
+        _share(*([key for key in found if key != twin.key][:NEAREST] for found in both))
+        for twin, *both in zip(pairs, before, after, strict=True)
+    ]
+
+
+def _nearest(binding: Binding, rows: FloatArray, tenant: str | None, limit: int) -> Flow[list[list[str]]]:
+    """Ids of the nearest documents to each row."""
+    options = SearchOptions(limit, group_by_document=True)
+    found: list[list[Hit]] = yield from quietly(search_vectors(binding, rows, options, tenant))
+    return [[hit.document_id for hit in hits] for hits in found]
+
+
+def _share(one: Sequence[str], two: Sequence[str]) -> float:
+    longer = max(len(one), len(two))
+    return len({*one} & {*two}) / longer if longer else 1.0
