@@ -20,7 +20,7 @@ from nestvec._client import connect
 from nestvec._client.base import Runtime
 from nestvec._collections import write_fence as gate
 from nestvec._migration.report import MigrationProgress, Stage
-from nestvec.contract import Point, WriteNote
+from nestvec.contract import SetAlias, WriteNote
 
 from .conftest import SharedMemory, Shell
 
@@ -370,12 +370,12 @@ def test_ctrl_c_while_it_switches(filled: Shell, monkeypatch: pytest.MonkeyPatch
     another_model(filled)
     original = SharedMemory.point
 
-    def point(store: SharedMemory, request: Point) -> None:
+    def point(store: SharedMemory, request: SetAlias) -> None:
         original(store, request)
         interrupt()
 
     with monkeypatch.context() as patched:
-        patched.setattr(SharedMemory, "point", point)
+        patched.setattr(SharedMemory, "set_alias", point)
         run = filled("migrate", "docs")
     assert run.code == 130
     assert "interrupted while it switched" in run.err

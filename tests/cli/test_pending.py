@@ -8,7 +8,7 @@ from nestvec._collections import write_fence as gate
 from nestvec._collections.superseded import NOTE, Supersedes
 from nestvec._collections.write_fence import Gate, Place, State
 from nestvec._specs import StoredCollection
-from nestvec.contract import Create, Point, WriteNote
+from nestvec.contract import Create, SetAlias, WriteNote
 
 from .conftest import Shell
 
@@ -73,7 +73,7 @@ def test_a_collection_that_was_shrunk_is_in_order(pending: Shell) -> None:
     record = {**info.record, "generation": 2, "space": small.to_dict()}
     store.create(Create("docs_2", {"dense": 8}, info.metric, info.fields, record))
     store.write_note(WriteNote("docs_2", NOTE, Supersedes(16).to_text()))
-    store.point(Point("docs", "docs_2"))
+    store.set_alias(SetAlias("docs", "docs_2"))
     store.write_note(WriteNote("docs_1", gate.NOTE, Gate(State.MOVED, to=Place("store", "docs_2")).to_text()))
     run = pending("plan")
     assert run.code == 0

@@ -21,7 +21,7 @@ from nestvec._migration.routes import Transform, Way
 from nestvec._session.retry import RetryPolicy
 from nestvec._session.sync import PairPorts, run
 from nestvec._specs import StoredCollection
-from nestvec.contract import Create, Fetch, Point
+from nestvec.contract import Create, Fetch, SetAlias
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 
@@ -115,7 +115,7 @@ class Move:
 
     def switch(self, fence: Gate) -> None:
         assert self.on_old(gate.to_switching(self.time, "docs_1", fence, self.to))
-        self.new.point(Point("docs", self.to.physical))
+        self.new.set_alias(SetAlias("docs", self.to.physical))
         self.on_old(gate.mark_moved("docs_1", self.to))
 
     def on_old(self, flow: Flow[Any]) -> Any:
@@ -131,7 +131,7 @@ class Move:
     def back(self) -> None:
         """To what it was: everything is there still."""
         self.on_old(gate.reopen("docs_1"))
-        self.old.point(Point("docs", "docs_1"))
+        self.old.set_alias(SetAlias("docs", "docs_1"))
         run(gate.mark_moved(self.to.physical, Place("old", "docs_1")), self.docs._places[0])
 
 
@@ -159,7 +159,7 @@ def spy(adapter: Any) -> list[Any]:
 
         return call
 
-    for name in ("resolve", "describe", "read_note", "count", "scroll", "query", "fetch", "write", "remove"):
+    for name in ("resolve_alias", "describe", "read_note", "count", "scroll", "query", "fetch", "write", "remove"):
         setattr(adapter, name, spied(getattr(adapter, name)))
     return asked
 

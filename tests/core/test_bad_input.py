@@ -118,7 +118,7 @@ def test_a_failure_of_what_was_embedded_is_an_invalid_reply(open_docs: Callable[
 
 
 def test_reading_does_not_go_on_in_another_generation(open_docs: Callable[..., Nestvec], clock: Any) -> None:
-    from nestvec.contract import Create, Point
+    from nestvec.contract import Create, SetAlias
 
     client = open_docs()
     docs = client["docs"]
@@ -127,7 +127,7 @@ def test_reading_does_not_go_on_in_another_generation(open_docs: Callable[..., N
     next(pages)
     adapter = client.adapter("store")
     adapter.create(Create("docs_2", docs.spec.vectors, docs.spec.metric, {}, docs.spec.record(2)))
-    adapter.point(Point("docs", "docs_2"))
+    adapter.set_alias(SetAlias("docs", "docs_2"))
     clock.now += 100
     with pytest.raises(GenerationMoved, match="start again"):
         next(pages)

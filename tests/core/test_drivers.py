@@ -15,7 +15,7 @@ from nestvec._client.base import Runtime
 from nestvec._collections.opening import Wait
 from nestvec._session import asynchronous, sync
 from nestvec._session.retry import RetryPolicy
-from nestvec.contract import Count, Remove, Resolve
+from nestvec.contract import Count, Remove, ResolveAlias
 from nestvec.errors import (
     BackendRefused,
     BackendUnavailable,
@@ -110,7 +110,7 @@ def test_a_flow_may_handle_an_error(native: bool) -> None:
         try:
             yield Count("docs_1")
         except BackendRefused:
-            return (yield Resolve("nothing"))
+            return (yield ResolveAlias("nothing"))
 
     assert drive(Flaky(BackendRefused("no")), flow(), [], native=native) is None
 

@@ -14,7 +14,7 @@ from nestvec._client import aconnect, connect
 from nestvec._collections.following import Via, follow
 from nestvec._collections.opening import LEASE
 from nestvec._documents.documents import count
-from nestvec.contract import Count, Drop, Encode, Event, Query, Remove, Resolve, Write
+from nestvec.contract import Count, Drop, Encode, Event, Query, Remove, ResolveAlias, Write
 from nestvec.errors import (
     BackendUnavailable,
     CollectionConflict,
@@ -126,7 +126,7 @@ def test_a_handle_that_is_opened_afterwards_asks_nobody_about_what_was(move: Mov
     fresh = connect(move.values, move.runtime)
     asked = spy(fresh.adapter("old"))
     assert fresh["docs"].count() == 6
-    assert asked.count(Resolve("docs")) == (0 if move.to.backend == "new" else 1)
+    assert asked.count(ResolveAlias("docs")) == (0 if move.to.backend == "new" else 1)
 
 
 def test_within_a_lease_nothing_more_is_asked_than_of_a_collection_without_a_past(move: Move) -> None:
@@ -362,7 +362,7 @@ def test_without_a_past_nothing_is_asked_twice(move: Move) -> None:
         with pytest.raises(CollectionNotFound if move.to.backend == "new" else SpaceMismatch) as caught:
             alone["docs"].search("one")
     assert "previous" not in str(caught.value)
-    assert [type(each).__name__ for each in asked] == ["Resolve", "Describe"][: len(asked) // 2] * 2
+    assert [type(each).__name__ for each in asked] == ["ResolveAlias", "Describe"][: len(asked) // 2] * 2
 
 
 @pytest.mark.parametrize("failure", [BackendUnavailable("gone"), CollectionConflict("no"), CollectionNotFound("no")])

@@ -17,7 +17,7 @@ from nestvec._collections.opening import LEASE, Wait
 from nestvec._documents.search import SearchOptions, search
 from nestvec._documents.upsert import Incoming, ingest
 from nestvec._migration.copy import At, at
-from nestvec.contract import Point
+from nestvec.contract import SetAlias
 from nestvec.types import Document, Hit
 
 from .moving import Actor, Move, corpus, stored, text
@@ -77,7 +77,7 @@ class World:
             yield from move.passing()
             if (yield from at("source", gate.to_switching(time, "docs_1", fence, move.to))):
                 break
-        yield At("target", Point("docs", move.to.physical))
+        yield At("target", SetAlias("docs", move.to.physical))
         yield from at("source", gate.mark_moved("docs_1", move.to))
         self.switched_at = time.now
 

@@ -16,7 +16,7 @@ from nestvec._collections import write_fence as gate
 from nestvec._collections.opening import Binding, Flow, Wait, bind, bind_to_write, send_fenced
 from nestvec._collections.write_fence import Gate, Place, State
 from nestvec._documents.stored import on_current
-from nestvec.contract import Create, Fetch, Point, ReadNote, Resolve, Scroll, Write, WriteNote
+from nestvec.contract import Create, Fetch, ReadNote, ResolveAlias, Scroll, SetAlias, Write, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved, MigrationInterrupted
 from nestvec.types import DENSE, Document
 from nestvec_testing.data import record, vectors
@@ -132,7 +132,7 @@ def test_writers_follow_a_pointer_that_moves_while_they_wait(client: Nestvec, ti
     step = Stepper(bind_to_write(client["docs"]._binding))
     while not isinstance(step.request, Wait):
         step.answer(getattr(adapter, step.request.method)(step.request))  # type: ignore[union-attr]
-    adapter.point(Point("docs", "docs_2"))
+    adapter.set_alias(SetAlias("docs", "docs_2"))
     step.answer()
     while step.request is not None:
         step.answer(getattr(adapter, step.request.method)(step.request))
@@ -162,8 +162,8 @@ def test_a_pointer_read_just_before_it_moved_is_read_again(client: Nestvec) -> N
     adapter: Any = client.adapter("store")
     second_generation(adapter, client["docs"].spec)
     step = Stepper(bind(client["docs"]._binding))
-    assert step.request == Resolve("docs")
-    adapter.point(Point("docs", "docs_2"))
+    assert step.request == ResolveAlias("docs")
+    adapter.set_alias(SetAlias("docs", "docs_2"))
     perform(adapter, gate.mark_moved("docs_1", TO))
     step.answer("docs_1")
     while step.request is not None:
@@ -257,7 +257,7 @@ class World:
                 break
             self.last_pass = False  # it took longer than the fence held: there will be another one
             self.late.clear()
-        yield Point("docs", "docs_2")
+        yield SetAlias("docs", "docs_2")
         yield from gate.mark_moved("docs_1", TO)
 
     def copy(self) -> Flow[None]:

@@ -11,7 +11,7 @@ from nestvec._collections import write_fence as gate
 from nestvec._collections.apply import apply
 from nestvec._collections.write_fence import Place
 from nestvec._session.sync import run
-from nestvec.contract import Describe, Drop, Point, Unpoint, WriteNote
+from nestvec.contract import Describe, Drop, DropAlias, SetAlias, WriteNote
 from nestvec.errors import CollectionConflict
 
 from .moving import Move, corpus
@@ -81,7 +81,7 @@ def test_after_going_back_a_migration_is_pending_again(move: Move) -> None:
 def test_when_the_old_one_is_gone_nothing_is_said_of_it_but_that(move: Move) -> None:
     move.migrate()
     if move.to.backend == "new":
-        move.old.unpoint(Unpoint("docs"))
+        move.old.drop_alias(DropAlias("docs"))
     move.old.drop(Drop("docs_1"))
     assert planned(move) == ("none", (LEFT,))
 
@@ -96,7 +96,7 @@ def test_what_apply_can_do_is_done_once_it_is_as_wanted(move: Move) -> None:
 
 
 def test_where_there_is_none_at_all_it_is_created_as_wanted(move: Move) -> None:
-    move.old.unpoint(Unpoint("docs"))
+    move.old.drop_alias(DropAlias("docs"))
     move.old.drop(Drop("docs_1"))
     assert planned(move)[0] == "create"
     client = connect(move.values, move.runtime)
@@ -130,7 +130,7 @@ def test_while_the_switch_is_under_way_two_are_none(move: Move) -> None:
     fence = move.fence()
     assert move.on_old(gate.to_switching(move.time, "docs_1", fence, move.to))
     assert planned(move)[0] == "migrate"
-    move.new.point(Point("docs", move.to.physical))
+    move.new.set_alias(SetAlias("docs", move.to.physical))
     assert planned(move) == ("none", (LEFT,))
 
 

@@ -20,7 +20,7 @@ from nestvec._documents.upsert import Incoming, upsert
 from nestvec._session.sync import Ports, run
 from nestvec._specs import CollectionSpec
 from nestvec.capabilities import TaskPair
-from nestvec.contract import Create, Point, Remove, Write
+from nestvec.contract import Create, Remove, SetAlias, Write
 from nestvec.encoding.tasks import JINA_V3
 from nestvec.errors import BackendUnavailable, CollectionError
 from nestvec.spaces import space_of
@@ -290,7 +290,7 @@ def test_a_write_is_not_repeated_after_its_lease_when_the_pointer_moved(open_doc
         calls.append(request.physical)
         if len(calls) == 1:
             adapter.create(created)
-            adapter.point(Point("docs", "docs_2"))
+            adapter.set_alias(SetAlias("docs", "docs_2"))
             clock.now += 100
             raise BackendUnavailable("cut off")
         write(request)

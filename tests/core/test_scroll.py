@@ -15,7 +15,18 @@ from nestvec._client import Nestvec, aconnect
 from nestvec._client.base import Runtime
 from nestvec._collections.opening import Binding
 from nestvec._documents.scroll import matrix
-from nestvec.contract import Batch, CollectionInfo, Count, Create, Describe, Fetch, Point, ReadNote, Resolve, Scroll
+from nestvec.contract import (
+    Batch,
+    CollectionInfo,
+    Count,
+    Create,
+    Describe,
+    Fetch,
+    ReadNote,
+    ResolveAlias,
+    Scroll,
+    SetAlias,
+)
 from nestvec.errors import CollectionError, InvalidInput, SpaceMismatch
 from nestvec.filters import F
 from nestvec.types import DENSE, Document
@@ -261,7 +272,7 @@ def test_a_matrix_starts_again_in_another_generation(open_docs: Open, clock: Any
 
     def switch(request: Scroll) -> None:
         clock.now += 100
-        adapter.point(Point("docs", "docs_2"))
+        adapter.set_alias(SetAlias("docs", "docs_2"))
 
     def pages_of_one(request: Scroll) -> Any:
         found = perform(request)
@@ -299,7 +310,7 @@ def answers(made: Binding, counted: int, pages: list[int]) -> dict[type, Any]:
             [same] * size, {DENSE: rows if size else np.zeros((0, 0), np.float32)}, str(number + 1) if left else None
         )
 
-    return {Resolve: "docs_1", Describe: info, ReadNote: None, Count: counted, Scroll: page}
+    return {ResolveAlias: "docs_1", Describe: info, ReadNote: None, Count: counted, Scroll: page}
 
 
 def test_the_vectors_are_never_held_twice(open_docs: Open) -> None:

@@ -19,7 +19,7 @@ from nestvec._collections.superseded import NOTE, Supersedes, derived
 from nestvec._collections.write_fence import Place
 from nestvec._session.sync import run
 from nestvec._specs import CollectionSpec, StoredCollection
-from nestvec.contract import Create, Point, ReadNote, Resolve, WriteNote
+from nestvec.contract import Create, ReadNote, ResolveAlias, SetAlias, WriteNote
 from nestvec.errors import CollectionError, SpaceMismatch
 from nestvec.filters import F
 from nestvec.types import Document
@@ -53,10 +53,10 @@ class Shrinking:
         spec = replace(self.small, **changes)
         self.adapter.create(Create("docs_2", spec.vectors, spec.metric, spec.fields, spec.record(2)))
         self.adapter.write_note(WriteNote("docs_2", NOTE, note))
-        self.point("docs_2", "docs_1")
+        self.set_alias("docs_2", "docs_1")
 
-    def point(self, to: str, was: str) -> None:
-        self.adapter.point(Point("docs", to))
+    def set_alias(self, to: str, was: str) -> None:
+        self.adapter.set_alias(SetAlias("docs", to))
         self.adapter.write_note(WriteNote(to, gate.NOTE, None))
         run(gate.mark_moved(was, Place("store", to)), self.docs._ports)
 
@@ -130,10 +130,10 @@ def test_shrunk_again_and_brought_back(shrinking: Shrinking) -> None:
     spec = replace(shrinking.small, space=replace(docs.spec.space, dimensions=4), funnel=())
     shrinking.adapter.create(Create("docs_3", spec.vectors, spec.metric, spec.fields, spec.record(3)))
     shrinking.adapter.write_note(WriteNote("docs_3", NOTE, Supersedes(32).to_text()))
-    shrinking.point("docs_3", "docs_2")
+    shrinking.set_alias("docs_3", "docs_2")
     shrinking.time.pass_(LEASE)
     assert docs.embed(["one"]).shape == (1, 4)
-    shrinking.point("docs_1", "docs_3")
+    shrinking.set_alias("docs_1", "docs_3")
     shrinking.time.pass_(LEASE)
     assert docs.embed(["one"]).shape == (1, 32)
 
@@ -196,7 +196,7 @@ def test_apply_updates_it_as_what_it_is(shrinking: Shrinking) -> None:
     assert (stored.space.dimensions, stored.funnel, set(stored.fields)) == (8, (4,), {"year", "lang"})
     asked = spy(client.adapter("store"))
     client["docs"].count()
-    assert Resolve("docs") in asked, "what was known of it may be out of date"
+    assert ResolveAlias("docs") in asked, "what was known of it may be out of date"
 
 
 def test_what_differs_beside_the_size_is_a_conflict(shrinking: Shrinking) -> None:

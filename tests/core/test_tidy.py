@@ -17,7 +17,7 @@ from nestvec._collections.write_fence import Gate, Place, State
 from nestvec._migration.generations import NOTE, Journal, Standing
 from nestvec._migration.report import Stage
 from nestvec._session.retry import RetryPolicy
-from nestvec.contract import Create, Drop, Point, WriteNote
+from nestvec.contract import Create, Drop, SetAlias, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionNotFound, InvalidInput, InvalidName
 from nestvec.types import Document, Metric
 from nestvec_testing.memory import _STORES
@@ -79,7 +79,7 @@ class World:
         if gate is not None:
             adapter.write_note(WriteNote(physical, gates.NOTE, gate.to_text()))
         if live:
-            adapter.point(Point("docs", physical))
+            adapter.set_alias(SetAlias("docs", physical))
 
     def migrated(self, left: float = NOW - 1000) -> None:
         """Generation 1 was left for 2."""
@@ -233,7 +233,7 @@ def test_what_became_live_between_looking_and_removing_stays(world: World, monke
 
     def count(request: Any) -> int:
         asked.append(request)
-        adapter.point(Point("docs", "docs_1"))
+        adapter.set_alias(SetAlias("docs", "docs_1"))
         adapter.write_note(WriteNote("docs_1", gates.NOTE, None))
         return int(original(request))
 

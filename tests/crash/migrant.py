@@ -19,7 +19,7 @@ from nestvec._client.sync import Nestvec
 from nestvec_testing.registry import test_registry
 
 DIMENSIONS = 16
-METHODS = ("create", "update", "point", "unpoint", "write_note", "write", "remove", "scroll", "fetch", "count")
+METHODS = ("create", "update", "set_alias", "drop_alias", "write_note", "write", "remove", "scroll", "fetch", "count")
 
 
 class Skipping:
@@ -63,8 +63,8 @@ def main() -> None:
             for name in (
                 "create",
                 "update",
-                "point",
-                "unpoint",
+                "set_alias",
+                "drop_alias",
                 "write_note",
                 "write",
                 "remove",

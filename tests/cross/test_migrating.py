@@ -14,7 +14,7 @@ from nestvec._client.base import Runtime
 from nestvec._collections.write_fence import Place
 from nestvec._migration.generations import Standing
 from nestvec._migration.routes import Way
-from nestvec.contract import ListCollections, Resolve
+from nestvec.contract import ListCollections, ResolveAlias
 from nestvec.types import Document
 from nestvec_testing.memory import _STORES
 from nestvec_testing.registry import test_registry
@@ -84,7 +84,7 @@ def test_from_the_first_generation_to_another_backend(engine: Engine) -> None:
         assert [each.removed for each in nv.cleanup("docs")] == [True]
         adapter = nv.adapter("engine")
         pointer = nv.config.backends["engine"].capabilities.names.encode("docs")
-        assert adapter.resolve(Resolve(pointer)) is None
+        assert adapter.resolve_alias(ResolveAlias(pointer)) is None
         assert not [name for name in adapter.list_collections(ListCollections()) if "docs" in name]
         assert nv["docs"].count() == 30
     _STORES.pop(elsewhere)

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from nestvec._collections.opening import Emit
-from nestvec.contract import Count, Event, Resolve
+from nestvec.contract import Count, Event, ResolveAlias
 from nestvec.errors import BackendRefused
 from nestvec_testing import Stepper, trace
 
 
 def flow():
-    first = yield Resolve("docs")
+    first = yield ResolveAlias("docs")
     yield Emit(Event("noted"))
     try:
         second = yield Count(first)
@@ -20,7 +20,7 @@ def flow():
 
 def test_stepping_by_hand():
     step = Stepper(flow())
-    assert step.request == Resolve("docs")
+    assert step.request == ResolveAlias("docs")
     assert not step.done
     assert step.answer("docs_1") == Count("docs_1")
     assert [event.name for event in step.events] == ["noted"]
@@ -54,7 +54,7 @@ def test_what_the_flow_does_not_handle_comes_out():
 
 def test_no_result_before_the_end():
     step = Stepper(flow())
-    with pytest.raises(AssertionError, match="Resolve"):
+    with pytest.raises(AssertionError, match="ResolveAlias"):
         _ = step.result
     step.close()
     with pytest.raises(AssertionError):
@@ -65,15 +65,15 @@ def test_no_result_before_the_end():
     "answers",
     [
         ["docs_1", 3],
-        {Resolve: "docs_1", Count: lambda request: len(request.physical) - 3},
-        lambda request: "docs_1" if isinstance(request, Resolve) else 3,
+        {ResolveAlias: "docs_1", Count: lambda request: len(request.physical) - 3},
+        lambda request: "docs_1" if isinstance(request, ResolveAlias) else 3,
     ],
     ids=["sequence", "mapping", "function"],
 )
 def test_tracing(answers):
     course = trace(flow(), answers)
     assert course.result == ("docs_1", 3)
-    assert course.methods == ["resolve", "count"]
+    assert course.methods == ["resolve_alias", "count"]
     assert len(course.events) == 1
 
 
@@ -87,4 +87,4 @@ def test_tracing_wants_neither_too_few_answers_nor_too_many():
     with pytest.raises(AssertionError, match="unused"):
         trace(flow(), ["docs_1", 3, 4])
     with pytest.raises(AssertionError, match="no answer was given"):
-        trace(flow(), {Resolve: "docs_1"})
+        trace(flow(), {ResolveAlias: "docs_1"})

@@ -195,7 +195,7 @@ def test_what_is_no_document_is_told(world: Any, given: Any, told: str) -> None:
             ask("docs", documents=[given])
 
 
-@pytest.mark.parametrize(("store", "method", "moved"), [("other", "point", True), ("store", "write_note", False)])
+@pytest.mark.parametrize(("store", "method", "moved"), [("other", "set_alias", True), ("store", "write_note", False)])
 def test_a_switch_that_breaks_off_half_way_says_what_to_do(world: Any, store: str, method: str, moved: bool) -> None:
     there = world()
     filled(there)

@@ -17,7 +17,7 @@ from nestvec._collections.opening import Wait
 from nestvec._migration.copy import At
 from nestvec._migration.lifecycle import Between, Lifecycle, On, Steps
 from nestvec._session.sync import PairPorts
-from nestvec.contract import Point
+from nestvec.contract import SetAlias
 from nestvec.errors import NestvecError
 from nestvec.types import Document
 
@@ -191,7 +191,7 @@ def test_who_goes_on_with_what_another_one_pointed_to_keeps_away(wanted: dict[st
     filled(world, documents)
     one, two = Run(world, wanted), Run(world, wanted)
     two.run(before)
-    one.until_it_makes(Point)
+    one.until_it_makes(SetAlias)
     if one.done:  # the second had come too far for the first to switch
         finished(world, wanted, [two], documents)
         return

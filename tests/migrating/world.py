@@ -148,7 +148,17 @@ def whole(client: Nestvec, documents: list[Document]) -> None:
 
 
 METHODS = (
-    *("resolve", "describe", "list_collections", "create", "update", "point", "unpoint", "drop", "write_note"),
+    *(
+        "resolve_alias",
+        "describe",
+        "list_collections",
+        "create",
+        "update",
+        "set_alias",
+        "drop_alias",
+        "drop",
+        "write_note",
+    ),
     *("read_note", "write", "remove", "fetch", "scroll", "count", "tenants", "query"),
 )
 

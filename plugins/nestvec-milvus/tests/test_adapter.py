@@ -15,12 +15,12 @@ from nestvec.contract import (
     Describe,
     Drop,
     Fetch,
-    Point,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Tenants,
     Update,
     Write,
@@ -85,13 +85,13 @@ def shared_options(adapter, kit):
 
 def test_a_dropped_collection_takes_its_pointer_along(shared, kit):
     shared.create(kit.create("gone_1", fields={}))
-    shared.point(Point("gone", "gone_1"))
-    assert shared.resolve(Resolve("gone")) == "gone_1"
+    shared.set_alias(SetAlias("gone", "gone_1"))
+    assert shared.resolve_alias(ResolveAlias("gone")) == "gone_1"
     assert shared.describe(Describe("gone")) is None
     shared.drop(Drop("gone"))
-    assert shared.resolve(Resolve("gone")) == "gone_1", "dropping a pointer's name drops no collection"
+    assert shared.resolve_alias(ResolveAlias("gone")) == "gone_1", "dropping a pointer's name drops no collection"
     shared.drop(Drop("gone_1"))
-    assert shared.resolve(Resolve("gone")) is None
+    assert shared.resolve_alias(ResolveAlias("gone")) is None
 
 
 def test_notes_are_properties_of_their_own(shared, kit):

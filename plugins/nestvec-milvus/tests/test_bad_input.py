@@ -17,7 +17,7 @@ import grpc
 import pytest
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
-from nestvec.contract import Count, Create, Describe, Drop, ListCollections, Point, Resolve, Write
+from nestvec.contract import Count, Create, Describe, Drop, ListCollections, ResolveAlias, SetAlias, Write
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -180,7 +180,7 @@ def test_what_a_user_may_not_do(guarded_server, open_client, kit):
         "write": lambda: adapter.write(Write("docs_1", [kit.record("a")], kit.vectors(1))),
         "create": lambda: adapter.create(kit.create("other_1")),
         "drop": lambda: adapter.drop(Drop("docs_1")),
-        "point": lambda: adapter.point(Point("docs", "docs_1")),
+        "point": lambda: adapter.set_alias(SetAlias("docs", "docs_1")),
     }
     for name, ask in asked.items():
         with pytest.raises(BackendDenied) as caught:
@@ -378,13 +378,13 @@ def test_a_name_that_stands_for_something_else(shared, kit):
     for name in ("first_1", "second_1"):
         shared.create(kit.create(name, fields={}))
     with pytest.raises(BackendRefused) as caught:
-        shared.point(Point("first_1", "second_1"))
+        shared.set_alias(SetAlias("first_1", "second_1"))
     refuses(caught.value, "first_1", "nothing was changed", "choose another one")
-    shared.point(Point("pointer", "first_1"))
+    shared.set_alias(SetAlias("pointer", "first_1"))
     with pytest.raises(BackendRefused) as caught:
         shared.create(Create("pointer", {DENSE: 5}, Metric.DOT, {}, {"nestvec": 1}))
     refuses(caught.value, "'pointer'", "nothing was changed", "choose another one")
-    assert shared.resolve(Resolve("pointer")) == "first_1"
+    assert shared.resolve_alias(ResolveAlias("pointer")) == "first_1"
     assert shared.describe(Describe("first_1")).vectors == {DENSE: 3}
     for name in ("first_1", "second_1"):
         shared.drop(Drop(name))

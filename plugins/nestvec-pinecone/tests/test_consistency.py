@@ -10,11 +10,11 @@ from nestvec.contract import (
     Drop,
     Fetch,
     ListCollections,
-    Point,
     Query,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
 )
 from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
 from nestvec.filters import F, resolve
@@ -174,15 +174,15 @@ def test_a_switch_is_one_change_of_one_index(kit, adapter, emulator):
     """Whoever reads between any two requests sees the old target or the new one."""
     for number in (1, 2):
         adapter.create(kit.create(f"docs-{number}"))
-    adapter.point(Point("docs", "docs-1"))
+    adapter.set_alias(SetAlias("docs", "docs-1"))
     emulator.forget()
-    adapter.point(Point("docs", "docs-2"))
+    adapter.set_alias(SetAlias("docs", "docs-2"))
     changes = [(each.path, each.body["tags"]) for each in emulator.exchanges if each.method == "PATCH"]
     assert changes == [
         ("/indexes/docs-2", {"nestvec-to-docs": "2"}),
         ("/indexes/docs-1", {"nestvec-to-docs": ""}),
     ]
-    assert adapter.resolve(Resolve("docs")) == "docs-2"
+    assert adapter.resolve_alias(ResolveAlias("docs")) == "docs-2"
 
 
 def test_a_switch_that_broke_off_holds_and_can_be_repeated(kit, adapter, emulator):
@@ -190,10 +190,10 @@ def test_a_switch_that_broke_off_holds_and_can_be_repeated(kit, adapter, emulato
         adapter.create(kit.create(f"docs-{number}"))
     emulator.index("docs-1").tags["nestvec-to-docs"] = "4"
     emulator.index("docs-2").tags["nestvec-to-docs"] = "5"
-    assert adapter.resolve(Resolve("docs")) == "docs-2"
-    adapter.point(Point("docs", "docs-3"))
+    assert adapter.resolve_alias(ResolveAlias("docs")) == "docs-2"
+    adapter.set_alias(SetAlias("docs", "docs-3"))
     adapter.drop(Drop("docs-3"))
-    assert adapter.resolve(Resolve("docs")) is None, "an old target must not come back"
+    assert adapter.resolve_alias(ResolveAlias("docs")) is None, "an old target must not come back"
 
 
 # ---------------------------------------------------------------- the kit, on a slow server

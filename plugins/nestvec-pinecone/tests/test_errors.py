@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nestvec.contract import Count, Describe, Drop, Fetch, Query, Remove, Resolve, Scroll
+from nestvec.contract import Count, Describe, Drop, Fetch, Query, Remove, ResolveAlias, Scroll
 from nestvec.errors import (
     BackendDenied,
     BackendRefused,
@@ -67,7 +67,7 @@ def test_a_wrong_key_is_denied_on_both_planes(kit, open_adapter, emulator, monke
     for where in ({"control_host": emulator.url}, {"index_host": emulator.host("docs-1")}):
         other = open_adapter(api_key={"env": "OTHER_KEY"}, **where)
         with pytest.raises(BackendDenied, match="api_key") as caught:
-            other.resolve(Resolve("docs"))
+            other.resolve_alias(ResolveAlias("docs"))
         assert "wrong-key-value" not in repr(caught.value) + repr(other)
 
 
@@ -81,7 +81,7 @@ def test_broken_replies_are_retryable(kit, adapter, emulator, fault):
         "/vectors/update": lambda: adapter.count(Count("docs-1")),
         "/vectors/fetch_by_metadata": lambda: adapter.scroll(Scroll("docs-1")),
         "/query": lambda: adapter.query(question(kit)),
-        "/indexes": lambda: adapter.resolve(Resolve("docs")),
+        "/indexes": lambda: adapter.resolve_alias(ResolveAlias("docs")),
     }
     for path, call in calls.items():
         emulator.inject(fault, path=path)
@@ -116,7 +116,7 @@ def test_what_was_sent_before_a_failure_is_in_order(kit, adapter, emulator):
 
 def test_an_unreachable_control_plane_is_told(open_adapter):
     with pytest.raises(BackendUnavailable, match=r"can not be reached.*127\.0\.0\.1:9"):
-        open_adapter(control_host="http://127.0.0.1:9").resolve(Resolve("docs"))
+        open_adapter(control_host="http://127.0.0.1:9").resolve_alias(ResolveAlias("docs"))
 
 
 def test_a_dropped_collection_is_not_found_by_who_knew_its_place(kit, open_adapter, emulator):

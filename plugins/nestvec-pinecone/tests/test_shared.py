@@ -10,11 +10,11 @@ from nestvec.contract import (
     Drop,
     Fetch,
     ListCollections,
-    Point,
     Query,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Tenants,
     Update,
 )
@@ -48,7 +48,7 @@ def own(adapter):
 
 def test_collections_live_side_by_side(kit, shared):
     assert own(shared) == []
-    assert shared.resolve(Resolve("docs")) is None
+    assert shared.resolve_alias(ResolveAlias("docs")) is None
     assert shared.describe(Describe("docs-1")) is None
     for name, count in (("docs-1", 3), ("docs-2", 2)):
         shared.create(kit.create(name))
@@ -72,17 +72,17 @@ def test_collections_live_side_by_side(kit, shared):
 def test_a_pointer_is_one_record(kit, shared, emulator):
     for number in (1, 2):
         shared.create(kit.create(f"docs-{number}"))
-    shared.point(Point("docs", "docs-1"))
-    assert shared.resolve(Resolve("docs")) == "docs-1"
+    shared.set_alias(SetAlias("docs", "docs-1"))
+    assert shared.resolve_alias(ResolveAlias("docs")) == "docs-1"
     emulator.forget()
-    shared.point(Point("docs", "docs-2"))
+    shared.set_alias(SetAlias("docs", "docs-2"))
     (switch,) = emulator.sent("/vectors/upsert")
     assert [each["id"] for each in switch.body["vectors"]] == ["pointer:docs"]
-    assert shared.resolve(Resolve("docs")) == "docs-2"
+    assert shared.resolve_alias(ResolveAlias("docs")) == "docs-2"
     with pytest.raises(CollectionNotFound, match="docs-9"):
-        shared.point(Point("docs", "docs-9"))
+        shared.set_alias(SetAlias("docs", "docs-9"))
     with pytest.raises(BackendRefused, match="hide"):
-        shared.point(Point("docs-1", "docs-2"))
+        shared.set_alias(SetAlias("docs-1", "docs-2"))
 
 
 def test_tenants_have_namespaces_of_their_own(kit, shared, emulator):

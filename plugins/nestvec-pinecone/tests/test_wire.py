@@ -15,12 +15,12 @@ from nestvec.contract import (
     Drop,
     Fetch,
     ListCollections,
-    Point,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Tenants,
     Update,
     Write,
@@ -177,9 +177,9 @@ def test_the_control_plane_is_in_the_sdks_own_form(kit, adapter, emulator):
 def everything(kit, adapter):
     """Each request of the contract at least once."""
     adapter.create(kit.create(tenants=True))
-    adapter.point(Point("docs", "docs-1"))
+    adapter.set_alias(SetAlias("docs", "docs-1"))
     adapter.update(Update("docs-1", kit.FIELDS, {"nestvec": 1, "long": "x" * 300}))
-    assert adapter.resolve(Resolve("docs")) == "docs-1"
+    assert adapter.resolve_alias(ResolveAlias("docs")) == "docs-1"
     assert "docs-1" in adapter.list_collections(ListCollections())
     assert adapter.describe(Describe("docs-1")).record["long"] == "x" * 300
     for text in ("a", None):
@@ -293,8 +293,8 @@ def test_server_limits_are_told(kit, adapter, emulator):
         adapter.write(Write("docs-1", [kit.record(0)], kit.vectors([0, 0, 0])))
     emulator.index("docs-1").tags.update({f"team-{i}": "x" for i in range(20 - len(emulator.index("docs-1").tags))})
     with pytest.raises(BackendRefused, match="20"):
-        adapter.point(Point("docs", "docs-1"))
-    assert adapter.resolve(Resolve("docs")) is None
+        adapter.set_alias(SetAlias("docs", "docs-1"))
+    assert adapter.resolve_alias(ResolveAlias("docs")) is None
     emulator.index("docs-1").protected = True
     with pytest.raises(BackendDenied, match="protection"):
         adapter.drop(Drop("docs-1"))
@@ -375,7 +375,7 @@ def test_nothing_is_retried_here(kit, adapter, emulator):
         ("/vectors/update", lambda: adapter.count(Count("docs-1"))),
         ("/vectors/fetch_by_metadata", lambda: adapter.scroll(Scroll("docs-1"))),
         ("/query", lambda: adapter.query(Query("docs-1", kit.vectors([1, 0, 0]), Metric.COSINE, 1))),
-        ("/indexes", lambda: adapter.resolve(Resolve("docs"))),
+        ("/indexes", lambda: adapter.resolve_alias(ResolveAlias("docs"))),
         ("/indexes/docs-1", lambda: adapter.describe(Describe("docs-1"))),
     ]
     for path, call in calls:

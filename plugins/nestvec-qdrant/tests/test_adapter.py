@@ -16,12 +16,12 @@ from nestvec.contract import (
     Drop,
     Fetch,
     ListCollections,
-    Point,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Tenants,
     Update,
     Write,
@@ -62,7 +62,7 @@ def test_metrics_come_back(adapter, kit, metric):
 
 def test_what_is_not_there_is_none(adapter):
     assert adapter.describe(Describe("docs_1")) is None
-    assert adapter.resolve(Resolve("docs")) is None
+    assert adapter.resolve_alias(ResolveAlias("docs")) is None
     assert adapter.list_collections(ListCollections()) == []
     adapter.drop(Drop("docs_1"))
 
@@ -185,9 +185,9 @@ def test_an_embedded_store_refuses_options_that_it_would_ignore(kit, tmp_path):
 def test_the_pointer_moves_and_is_no_collection(adapter, kit):
     for name in ("docs_1", "docs_2"):
         adapter.create(kit.create(name))
-        adapter.point(Point("docs", name))
-        adapter.point(Point("docs", name))
-        assert adapter.resolve(Resolve("docs")) == name
+        adapter.set_alias(SetAlias("docs", name))
+        adapter.set_alias(SetAlias("docs", name))
+        assert adapter.resolve_alias(ResolveAlias("docs")) == name
     assert adapter.describe(Describe("docs")) is None
     assert sorted(adapter.list_collections(ListCollections())) == ["docs_1", "docs_2"]
 
@@ -195,20 +195,20 @@ def test_the_pointer_moves_and_is_no_collection(adapter, kit):
 def test_the_pointer_moves_in_one_request(remote, server, kit):
     remote.create(kit.create("docs_1"))
     remote.create(kit.create("docs_2"))
-    remote.point(Point("docs", "docs_1"))
+    remote.set_alias(SetAlias("docs", "docs_1"))
     server.clear_requests()
-    remote.point(Point("docs", "docs_2"))
+    remote.set_alias(SetAlias("docs", "docs_2"))
     (switch,) = [r.body for r in server.requests if r.method == "POST"]
     assert [next(iter(action)) for action in switch["actions"]] == ["delete_alias", "create_alias"]
 
 
 def test_a_pointer_needs_a_collection_and_a_name_of_its_own(adapter, kit):
     with pytest.raises(CollectionNotFound):
-        adapter.point(Point("docs", "docs_1"))
+        adapter.set_alias(SetAlias("docs", "docs_1"))
     adapter.create(kit.create("docs_1"))
     adapter.create(kit.create("other"))
     with pytest.raises(BackendRefused):
-        adapter.point(Point("other", "docs_1"))
+        adapter.set_alias(SetAlias("other", "docs_1"))
 
 
 def test_drop_deletes_the_collection(adapter, kit):

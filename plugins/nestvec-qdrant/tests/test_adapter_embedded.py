@@ -17,7 +17,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.local.local_collection import LocalCollection
 from qdrant_client.local.qdrant_local import QdrantLocal
 
-from nestvec.contract import Count, Describe, Fetch, Point, Query, Remove, Resolve, Scroll, Write
+from nestvec.contract import Count, Describe, Fetch, Query, Remove, ResolveAlias, Scroll, SetAlias, Write
 from nestvec.errors import BackendFull, BackendLocked, BackendRefused, ConfigError
 from nestvec.types import DENSE, Metric
 from nestvec_qdrant.adapter import QdrantAdapter
@@ -45,11 +45,11 @@ def opened(kit, folder):
 def test_everything_survives_a_reopening(kit, opened):
     first = opened()
     kit.fill(first, [kit.record(n, lang="de") for n in range(3)])
-    first.point(Point("docs", "docs_1"))
+    first.set_alias(SetAlias("docs", "docs_1"))
     first.remove(Remove("docs_1", [kit.identity(1)]))
     first.close()
     again = opened()
-    assert again.resolve(Resolve("docs")) == "docs_1"
+    assert again.resolve_alias(ResolveAlias("docs")) == "docs_1"
     assert again.describe(Describe("docs_1")).record == kit.RECORD
     batch = again.scroll(Scroll("docs_1", vectors=True))
     assert batch.records == [kit.record(0, lang="de"), kit.record(2, lang="de")]

@@ -34,8 +34,8 @@ from nestvec.contract import (
     Describe,
     Event,
     ListCollections,
-    Point,
-    Resolve,
+    ResolveAlias,
+    SetAlias,
     Update,
 )
 from nestvec.errors import CollectionConflict, SpaceError
@@ -151,7 +151,7 @@ def compare(binding: Binding) -> Flow[Compared]:
     if spec.foreign is not None:
         change, info = yield from _compare_foreign(binding)
         return Compared(binding, change, info)
-    physical = yield Resolve(binding.pointer)
+    physical = yield ResolveAlias(binding.pointer)
     info = yield Describe(physical or binding.pointer)
     if info is None:
         return Compared(binding, Change(spec.name, "create", _description(spec)), None)
@@ -322,7 +322,7 @@ def _create(binding: Binding) -> Flow[None]:
         spec.options,
         spec.storage,
     )
-    yield Point(binding.pointer, physical)
+    yield SetAlias(binding.pointer, physical)
     yield Emit(Event("collection_created", spec.name, {"physical": physical}))
 
 

@@ -19,7 +19,7 @@ from nestvec.contract import (
     Event,
     ForeignLayout,
     Remove,
-    Resolve,
+    ResolveAlias,
     Write,
 )
 from nestvec.errors import (
@@ -229,7 +229,7 @@ def _look(binding: Binding) -> Flow[Target]:
 def locate(binding: Binding) -> Flow[tuple[str | None, CollectionInfo | None]]:
     """Where the pointer leads, and what is there. An adopted collection has no pointer: nothing of it is altered."""
     foreign = binding.spec.foreign
-    physical: str | None = foreign.collection if foreign is not None else (yield Resolve(binding.pointer))
+    physical: str | None = foreign.collection if foreign is not None else (yield ResolveAlias(binding.pointer))
     info: CollectionInfo | None = (yield Describe(physical, foreign)) if physical is not None else None
     return physical, info
 

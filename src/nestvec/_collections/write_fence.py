@@ -1,7 +1,7 @@
 """The gate of a physical collection: whether it may be written to while another one takes its place.
 
-It is the note `gate`, which whoever migrates writes, and every handle reads with each lease (`nestvec._collections.opening`).
-Readers pass, until the collection has moved. Writers find it
+It is the note `gate`, which whoever migrates writes, and every handle reads with each lease
+(`nestvec._collections.opening`). Readers pass, until the collection has moved. Writers find it
 
     open        without a note, or where a fence has run out by more than `SKEW`
     fenced      {"state": "fenced", "by": id, "until": seconds since 1970}: they wait
@@ -15,7 +15,7 @@ docs/decisions/0012-following-a-switch.md:
     yield Wait(drain(lease))                # from here on no writer is inside
     …                                       # the last pass: bring over what differs, and verify
     if (yield from to_switching(wall, physical, fence, to)):
-        yield Point(pointer, to.physical)   # without any delay
+        yield SetAlias(pointer, to.physical)   # without any delay
         yield from mark_moved(physical, to)
 
 `to_switching` says no where that took too long: begin again with `raise_fence`. Broken off before it, `lift` lets

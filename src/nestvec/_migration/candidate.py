@@ -14,7 +14,7 @@ from nestvec._migration.copy import at
 from nestvec._migration.generations import SHADOW, Generation, Journal, Standing, read_journal, write_journal
 from nestvec._migration.report import Stage
 from nestvec._specs import StoredCollection
-from nestvec.contract import Create, Describe, ListCollections, Resolve, WriteNote
+from nestvec.contract import Create, Describe, ListCollections, ResolveAlias, WriteNote
 from nestvec.errors import CollectionConflict
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _require_ours(shadow: Shadow, source: Binding, ours: tuple[Gate, ...], wall:
 
 def is_live(shadow: Shadow) -> Flow[bool]:
     """Whether the collection's name leads to it, and its gate does not say that it moved away."""
-    pointed: str | None = yield Resolve(shadow.binding.pointer)
+    pointed: str | None = yield ResolveAlias(shadow.binding.pointer)
     return pointed == shadow.physical and not _moved((yield from read_gate(shadow.physical)))
 
 
@@ -115,7 +115,7 @@ def prepare(
 
 def _require_name(wanted: Binding) -> Flow[None]:
     """Before anything is brought over in vain: does a collection of somebody else's have the name?"""
-    pointed: str | None = yield Resolve(wanted.pointer)
+    pointed: str | None = yield ResolveAlias(wanted.pointer)
     if pointed is None and (yield Describe(wanted.pointer)) is not None:
         raise CollectionConflict(
             f"backend {wanted.spec.backend!r} already has a collection {wanted.pointer!r} that is not nestvec's, so "

@@ -13,7 +13,7 @@ from nestvec._collections.opening import Binding, Flow
 from nestvec._collections.write_fence import Gate, Place
 from nestvec._migration.report import Stage
 from nestvec._specs import StoredCollection
-from nestvec.contract import CollectionInfo, Describe, ListCollections, ReadNote, Resolve, WriteNote
+from nestvec.contract import CollectionInfo, Describe, ListCollections, ReadNote, ResolveAlias, WriteNote
 from nestvec.errors import CollectionError, CollectionNotFound, SpaceError
 
 #: The name of the note in which a generation keeps where it comes from.
@@ -79,7 +79,7 @@ class Generation:
 def generations(binding: Binding) -> Flow[list[Generation]]:
     """All generations on the binding's backend, oldest first; live is the one that can be read by its name."""
     spec, rules = binding.spec, binding.capabilities.names
-    pointed: str | None = yield Resolve(binding.pointer)
+    pointed: str | None = yield ResolveAlias(binding.pointer)
     names: Sequence[str] = yield ListCollections()
     numbered = sorted((number, name) for name in names if (number := rules.generation(spec.name, name)) is not None)
     found = []

@@ -1,8 +1,8 @@
 """Passes over two generations: each brings the target to what the source holds. Running one again changes nothing.
 
 A pass reads the bookkeeping of every record of the source and looks up, by computed ids, what the target has of it.
-What differs is brought over document by document, in the order of `nestvec._documents.layout`; what is gone is removed. So a
-pass may be interrupted anywhere: the next one sees what is there.
+What differs is brought over document by document, in the order of `nestvec._documents.layout`; what is gone is removed.
+So a pass may be interrupted anywhere: the next one sees what is there.
 """
 
 from __future__ import annotations

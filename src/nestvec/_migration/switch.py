@@ -20,7 +20,7 @@ from nestvec._migration.copy import At, PairFlow, at
 from nestvec._migration.generations import SHADOW, Journal, write_journal
 from nestvec._migration.report import Stage
 from nestvec._specs import StoredCollection
-from nestvec.contract import Describe, Point, Update
+from nestvec.contract import Describe, SetAlias, Update
 from nestvec.errors import (
     BackendDenied,
     BackendRefused,
@@ -131,7 +131,7 @@ def _point(shadow: Shadow, hold: Hold) -> PairFlow[None]:
     if shadow.closed:
         yield from at("target", gates.reopen(shadow.physical))
     try:
-        yield At("target", Point(shadow.binding.pointer, shadow.physical))
+        yield At("target", SetAlias(shadow.binding.pointer, shadow.physical))
     except (BackendRefused, BackendDenied):
         hold.pointing = shadow.closed  # the pointer is where it was; but an opened gate may have let somebody in
         raise

@@ -14,7 +14,7 @@ from nestvec._migration.copy import At, PairFlow, Side, at
 from nestvec._migration.generations import Generation, Standing, generation
 from nestvec._migration.report import Stage
 from nestvec._migration.scenes import Scene, Sides, look, nothing_live
-from nestvec.contract import Count, Drop, Event, Resolve, Unpoint
+from nestvec.contract import Count, Drop, DropAlias, Event, ResolveAlias
 from nestvec.errors import CollectionConflict, CollectionNotFound, InvalidInput
 
 
@@ -199,12 +199,12 @@ def _remove(sides: Sides, side: Side, each: Generation) -> PairFlow[bool]:
     """Remove it, if it still is what it was. A pointer that leads to it goes first: it would lead nowhere."""
     binding = sides.binding(side)
     physical = each.place.physical
-    pointed: str | None = yield At(side, Resolve(binding.pointer))
+    pointed: str | None = yield At(side, ResolveAlias(binding.pointer))
     now = yield from at(side, generation(binding, each.number, physical, pointed))
     if now is None or (now.standing, now.journal, now.gate) != (each.standing, each.journal, each.gate):
         return False
     if pointed == physical:
-        yield At(side, Unpoint(binding.pointer))
+        yield At(side, DropAlias(binding.pointer))
     yield At(side, Drop(physical))
     yield At(side, Emit(Event("generation_removed", binding.spec.name, {"physical": physical})))
     return True

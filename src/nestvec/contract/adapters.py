@@ -10,11 +10,11 @@ from nestvec.contract.collections import (
     Create,
     Describe,
     Drop,
+    DropAlias,
     ListCollections,
-    Point,
     ReadNote,
-    Resolve,
-    Unpoint,
+    ResolveAlias,
+    SetAlias,
     Update,
     WriteNote,
 )
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from nestvec.capabilities import BackendCapabilities
 
 BackendRequest: TypeAlias = (
-    Resolve
+    ResolveAlias
     | Describe
     | ListCollections
     | Create
     | Update
     | Adopt
-    | Point
-    | Unpoint
+    | SetAlias
+    | DropAlias
     | Drop
     | WriteNote
     | ReadNote
@@ -60,7 +60,7 @@ class Adapter(ABC):
         """What the connected backend really can do (declared capabilities refined by asking it)."""
 
     @abstractmethod
-    def resolve(self, request: Resolve) -> str | None: ...
+    def resolve_alias(self, request: ResolveAlias) -> str | None: ...
     @abstractmethod
     def describe(self, request: Describe) -> CollectionInfo | None: ...
     @abstractmethod
@@ -70,9 +70,9 @@ class Adapter(ABC):
     @abstractmethod
     def update(self, request: Update) -> None: ...
     @abstractmethod
-    def point(self, request: Point) -> None: ...
+    def set_alias(self, request: SetAlias) -> None: ...
     @abstractmethod
-    def unpoint(self, request: Unpoint) -> None: ...
+    def drop_alias(self, request: DropAlias) -> None: ...
     @abstractmethod
     def drop(self, request: Drop) -> None: ...
     @abstractmethod
@@ -108,7 +108,7 @@ class AsyncAdapter(ABC):
     @abstractmethod
     async def capabilities(self) -> BackendCapabilities: ...
     @abstractmethod
-    async def resolve(self, request: Resolve) -> str | None: ...
+    async def resolve_alias(self, request: ResolveAlias) -> str | None: ...
     @abstractmethod
     async def describe(self, request: Describe) -> CollectionInfo | None: ...
     @abstractmethod
@@ -118,9 +118,9 @@ class AsyncAdapter(ABC):
     @abstractmethod
     async def update(self, request: Update) -> None: ...
     @abstractmethod
-    async def point(self, request: Point) -> None: ...
+    async def set_alias(self, request: SetAlias) -> None: ...
     @abstractmethod
-    async def unpoint(self, request: Unpoint) -> None: ...
+    async def drop_alias(self, request: DropAlias) -> None: ...
     @abstractmethod
     async def drop(self, request: Drop) -> None: ...
     @abstractmethod

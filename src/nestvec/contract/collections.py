@@ -40,10 +40,10 @@ class CollectionInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolve:
+class ResolveAlias:
     """Answered with the physical name that the pointer `name` leads to, or None."""
 
-    method: ClassVar[str] = "resolve"
+    method: ClassVar[str] = "resolve_alias"
     name: str
 
 
@@ -105,22 +105,22 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class SetAlias:
     """Let the pointer `name` lead to `physical`, atomically for readers. Answered with None."""
 
-    method: ClassVar[str] = "point"
+    method: ClassVar[str] = "set_alias"
     name: str
     physical: str
 
 
 @dataclass(frozen=True, slots=True)
-class Unpoint:
+class DropAlias:
     """Delete the pointer `name`, atomically for readers; where it led stays. Answered with None.
 
     Deleting one that is not there is no error. A physical collection of that name is left alone.
     """
 
-    method: ClassVar[str] = "unpoint"
+    method: ClassVar[str] = "drop_alias"
     name: str
 
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
         Create,
         Describe,
         Drop,
+        DropAlias,
         ListCollections,
-        Point,
         ReadNote,
-        Resolve,
-        Unpoint,
+        ResolveAlias,
+        SetAlias,
         Update,
         WriteNote,
     )
@@ -33,7 +33,7 @@ class SingleAdapter(Adapter):
     def perform(self, request: BackendRequest) -> Any:
         """Answer any request, as the method of its name is to."""
 
-    def resolve(self, request: Resolve) -> str | None:
+    def resolve_alias(self, request: ResolveAlias) -> str | None:
         """See `Adapter`."""
         answer: str | None = self.perform(request)
         return answer
@@ -60,11 +60,11 @@ class SingleAdapter(Adapter):
         """See `Adapter`."""
         self.perform(request)
 
-    def point(self, request: Point) -> None:
+    def set_alias(self, request: SetAlias) -> None:
         """See `Adapter`."""
         self.perform(request)
 
-    def unpoint(self, request: Unpoint) -> None:
+    def drop_alias(self, request: DropAlias) -> None:
         """See `Adapter`."""
         self.perform(request)
 
@@ -122,7 +122,7 @@ class AsyncSingleAdapter(AsyncAdapter):
     async def perform(self, request: BackendRequest) -> Any:
         """Answer any request, as the method of its name is to."""
 
-    async def resolve(self, request: Resolve) -> str | None:
+    async def resolve_alias(self, request: ResolveAlias) -> str | None:
         """See `Adapter`."""
         answer: str | None = await self.perform(request)
         return answer
@@ -149,11 +149,11 @@ class AsyncSingleAdapter(AsyncAdapter):
         """See `Adapter`."""
         await self.perform(request)
 
-    async def point(self, request: Point) -> None:
+    async def set_alias(self, request: SetAlias) -> None:
         """See `Adapter`."""
         await self.perform(request)
 
-    async def unpoint(self, request: Unpoint) -> None:
+    async def drop_alias(self, request: DropAlias) -> None:
         """See `Adapter`."""
         await self.perform(request)
 

@@ -13,12 +13,12 @@ from nestvec.contract import (
     Create,
     Describe,
     Drop,
+    DropAlias,
     ForeignLayout,
     ListCollections,
-    Point,
     ReadNote,
-    Resolve,
-    Unpoint,
+    ResolveAlias,
+    SetAlias,
     Update,
     WriteNote,
 )
@@ -45,7 +45,7 @@ class Catalogue(Remembered):
         server = yield from self._known_server()
         return server.refine(self.declared)
 
-    def resolve(self, request: Resolve) -> Operation[str | None]:
+    def resolve_alias(self, request: ResolveAlias) -> Operation[str | None]:
         """Look the alias up. A collection's own name is no pointer."""
         found = yield from self._described(request.name)
         return None if found is None or found.physical == request.name else found.physical
@@ -158,9 +158,9 @@ class Catalogue(Remembered):
             else:
                 return
 
-    def point(self, request: Point) -> Operation[None]:
+    def set_alias(self, request: SetAlias) -> Operation[None]:
         """Switch the alias, in one step for everybody."""
-        current = yield from self.resolve(Resolve(request.name))
+        current = yield from self.resolve_alias(ResolveAlias(request.name))
         if current == request.physical:
             return
         target = yield from self._described(request.physical)
@@ -169,9 +169,9 @@ class Catalogue(Remembered):
         method = "CreateAlias" if current is None else "AlterAlias"
         yield call(method, collection_name=request.physical, alias=request.name)
 
-    def unpoint(self, request: Unpoint) -> Operation[None]:
+    def drop_alias(self, request: DropAlias) -> Operation[None]:
         """Delete the alias. It is looked up first: what there is of that name may be a collection, or nothing."""
-        if (yield from self.resolve(Resolve(request.name))) is not None:
+        if (yield from self.resolve_alias(ResolveAlias(request.name))) is not None:
             yield call("DropAlias", alias=request.name)
 
     def drop(self, request: Drop) -> Operation[None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from nestvec.contract import Adopt, CollectionInfo, Create, ForeignLayout, Point, Update
+from nestvec.contract import Adopt, CollectionInfo, Create, ForeignLayout, SetAlias, Update
 from nestvec.errors import (
     BackendRefused,
     BackendUnavailable,
@@ -38,7 +38,7 @@ class IndexCatalog:
 
     lasting: ClassVar[bool] = True
 
-    def resolve(self, name: str) -> Operation[str | None]:
+    def resolve_alias(self, name: str) -> Operation[str | None]:
         """The index that has the pointer's highest number: a switch is one change of one index."""
         models = yield from self._models()
         return _leader(models, name)
@@ -109,7 +109,7 @@ class IndexCatalog:
         yield control("indexes.configure", name=request.physical, tags=change)
         yield from self._seen(request.physical, lambda new: tags.unpack(new) == dict(request.record))
 
-    def point(self, request: Point) -> Operation[None]:
+    def set_alias(self, request: SetAlias) -> Operation[None]:
         """Give the target a higher number than any other; then take it away from the others."""
         models = yield from self._models()
         names = {model.name for model in models}
@@ -128,7 +128,7 @@ class IndexCatalog:
             if model.name != request.physical and key in (model.tags or {}):
                 yield control("indexes.configure", name=model.name, tags={key: ""})
 
-    def unpoint(self, name: str) -> Operation[None]:
+    def drop_alias(self, name: str) -> Operation[None]:
         """Take its number away from every index, from the leader last: until then no other one leads."""
         models = yield from self._models()
         key = tags.pointer(name)

@@ -23,18 +23,18 @@ from nestvec.contract import (
     Create,
     Describe,
     Drop,
+    DropAlias,
     Fetch,
     ForeignLayout,
     Found,
     ListCollections,
-    Point,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Tenants,
-    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -102,9 +102,9 @@ class Operations:
 
     # ------------------------------------------------------------ collections
 
-    def resolve(self, request: Resolve) -> Operation[str | None]:
+    def resolve_alias(self, request: ResolveAlias) -> Operation[str | None]:
         """See `Catalog`."""
-        return self.catalog.resolve(request.name)
+        return self.catalog.resolve_alias(request.name)
 
     def list_collections(self, _: ListCollections | None = None) -> Operation[list[str]]:
         """See `Catalog`."""
@@ -133,13 +133,13 @@ class Operations:
         check_layout(request.foreign)
         return self.catalog.adopt(request)
 
-    def point(self, request: Point) -> Operation[None]:
+    def set_alias(self, request: SetAlias) -> Operation[None]:
         """See `Catalog`."""
-        return self.catalog.point(request)
+        return self.catalog.set_alias(request)
 
-    def unpoint(self, request: Unpoint) -> Operation[None]:
+    def drop_alias(self, request: DropAlias) -> Operation[None]:
         """See `Catalog`."""
-        return self.catalog.unpoint(request.name)
+        return self.catalog.drop_alias(request.name)
 
     def drop(self, request: Drop) -> Operation[None]:
         """See `Catalog`."""

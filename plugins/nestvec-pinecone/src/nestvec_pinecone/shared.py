@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from nestvec.contract import Adopt, CollectionInfo, Create, ForeignLayout, Point, Update
+from nestvec.contract import Adopt, CollectionInfo, Create, ForeignLayout, SetAlias, Update
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound
 from nestvec.types import DENSE
 from nestvec_pinecone import notes, polling
@@ -45,7 +45,7 @@ class NamespaceCatalog:
     # A collection that somebody else dropped leaves no error behind, just nothing: so it is looked up each time.
     lasting: ClassVar[bool] = False
 
-    def resolve(self, name: str) -> Operation[str | None]:
+    def resolve_alias(self, name: str) -> Operation[str | None]:
         """One record names the target: replacing it is the switch."""
         found = yield from self._read(_POINTER + name)
         return None if found is None else str(found["physical"])
@@ -99,7 +99,7 @@ class NamespaceCatalog:
         yield from self.locate(request.physical, request.foreign)
         yield from self._put(_ADOPTED + namespace_of(request.foreign), {"record": _packed(request.record)})
 
-    def point(self, request: Point) -> Operation[None]:
+    def set_alias(self, request: SetAlias) -> Operation[None]:
         """Replace the pointer's record."""
         yield from self._collection(request.physical)
         hidden = yield from self._read(_COLLECTION + request.name)
@@ -107,7 +107,7 @@ class NamespaceCatalog:
             raise BackendRefused(f"pointer {request.name!r} would hide a collection of that name; choose another name")
         yield from self._put(_POINTER + request.name, {"physical": request.physical})
 
-    def unpoint(self, name: str) -> Operation[None]:
+    def drop_alias(self, name: str) -> Operation[None]:
         """Delete the pointer's record."""
         found = yield from self._read(_POINTER + name)
         if found is not None:

@@ -22,17 +22,17 @@ from nestvec.contract import (
     Create,
     Describe,
     Drop,
+    DropAlias,
     Fetch,
     Found,
     ListCollections,
-    Point,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Tenants,
-    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -94,7 +94,7 @@ class Operations:
 
     # ------------------------------------------------------------ collections
 
-    def resolve(self, request: Resolve) -> Operation[str | None]:
+    def resolve_alias(self, request: ResolveAlias) -> Operation[str | None]:
         """Look the alias up."""
         found = yield call("get_aliases")
         names = {alias.alias_name: alias.collection_name for alias in found.aliases}
@@ -172,9 +172,9 @@ class Operations:
         record = {RECORD: dict(request.record)}
         return call("update_collection", collection_name=request.physical, metadata=record)
 
-    def point(self, request: Point) -> Operation[None]:
+    def set_alias(self, request: SetAlias) -> Operation[None]:
         """Switch the alias: both actions are one request, which no reader sees half done."""
-        current = yield from self.resolve(Resolve(request.name))
+        current = yield from self.resolve_alias(ResolveAlias(request.name))
         if current == request.physical:
             return
         actions: list[models.AliasOperations] = []
@@ -184,9 +184,9 @@ class Operations:
         actions.append(models.CreateAliasOperation(create_alias=target))
         yield call("update_collection_aliases", change_aliases_operations=actions)
 
-    def unpoint(self, request: Unpoint) -> Operation[None]:
+    def drop_alias(self, request: DropAlias) -> Operation[None]:
         """Delete the alias. An engine may refuse one that is not there, so it is looked up first."""
-        if (yield from self.resolve(Resolve(request.name))) is not None:
+        if (yield from self.resolve_alias(ResolveAlias(request.name))) is not None:
             yield call("update_collection_aliases", change_aliases_operations=[_without_alias(request.name)])
 
     def drop(self, request: Drop) -> Operation[None]:

@@ -22,7 +22,7 @@ from nestvec.contract import (
     Drop,
     Event,
     ForeignLayout,
-    Resolve,
+    ResolveAlias,
 )
 from nestvec.errors import PluginNotFound
 from nestvec.options import Secret
@@ -257,7 +257,7 @@ class Bench:
     def physical(self, name: str | None = None) -> str:
         """The physical collection behind the pointer."""
         pointer = self.capabilities.names.encode(name or self.name)
-        found = self.raw(Resolve(pointer))
+        found = self.raw(ResolveAlias(pointer))
         assert isinstance(found, str), f"resolve must follow the pointer {pointer!r}, but it answered {found!r}"
         return found
 

@@ -15,17 +15,17 @@ from nestvec.contract import (
     Create,
     Describe,
     Drop,
+    DropAlias,
     Fetch,
     Found,
     ListCollections,
-    Point,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Tenants,
-    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -61,7 +61,7 @@ class DiscardingAdapter(Adapter):
         """The declared ones."""
         return CAPABILITIES
 
-    def resolve(self, request: Resolve) -> str | None:
+    def resolve_alias(self, request: ResolveAlias) -> str | None:
         """See `Adapter`."""
         return self._names.resolve(request)
 
@@ -81,13 +81,13 @@ class DiscardingAdapter(Adapter):
         """See `Adapter`."""
         self._names.update(request)
 
-    def point(self, request: Point) -> None:
+    def set_alias(self, request: SetAlias) -> None:
         """See `Adapter`."""
-        self._names.point(request)
+        self._names.set_alias(request)
 
-    def unpoint(self, request: Unpoint) -> None:
+    def drop_alias(self, request: DropAlias) -> None:
         """See `Adapter`."""
-        self._names.unpoint(request)
+        self._names.drop_alias(request)
 
     def drop(self, request: Drop) -> None:
         """See `Adapter`."""

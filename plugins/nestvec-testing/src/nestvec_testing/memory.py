@@ -21,19 +21,19 @@ from nestvec.contract import (
     Create,
     Describe,
     Drop,
+    DropAlias,
     Fetch,
     ForeignLayout,
     Found,
     ListCollections,
-    Point,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Stage,
     Tenants,
-    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -107,7 +107,7 @@ class MemoryAdapter(Adapter):
         """The declared ones: nothing depends on a server."""
         return CAPABILITIES
 
-    def resolve(self, request: Resolve) -> str | None:
+    def resolve_alias(self, request: ResolveAlias) -> str | None:
         """See `Adapter`."""
         return self._pointers.get(request.name)
 
@@ -142,7 +142,7 @@ class MemoryAdapter(Adapter):
         found = self._collection(request.physical)
         found.info = replace(found.info, record=request.record)
 
-    def point(self, request: Point) -> None:
+    def set_alias(self, request: SetAlias) -> None:
         """See `Adapter`."""
         with self._lock:
             if request.name in self._collections:
@@ -150,7 +150,7 @@ class MemoryAdapter(Adapter):
             self._collection(request.physical)
             self._pointers[request.name] = request.physical
 
-    def unpoint(self, request: Unpoint) -> None:
+    def drop_alias(self, request: DropAlias) -> None:
         """See `Adapter`."""
         with self._lock:
             self._pointers.pop(request.name, None)

@@ -15,7 +15,7 @@ class Stepper(Generic[T]):
     """One flow, stopped at its current request.
 
         step = Stepper(count(binding))
-        assert step.request == Resolve("docs")
+        assert step.request == ResolveAlias("docs")
         step.answer("docs_1")
 
     `request` is None once the flow has ended; then `result` is what it returned. Events (`Emit`) are gathered in

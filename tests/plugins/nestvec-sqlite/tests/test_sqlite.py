@@ -19,7 +19,18 @@ from nestvec_sqlite.store import Store
 
 from nestvec._client import connect
 from nestvec._client.base import Runtime
-from nestvec.contract import Count, Create, Describe, Drop, Fetch, ListCollections, Point, Resolve, Scroll, Write
+from nestvec.contract import (
+    Count,
+    Create,
+    Describe,
+    Drop,
+    Fetch,
+    ListCollections,
+    ResolveAlias,
+    Scroll,
+    SetAlias,
+    Write,
+)
 from nestvec.errors import (
     BackendError,
     BackendFull,
@@ -149,9 +160,9 @@ def test_creating_something_else_under_a_taken_name_is_refused(adapter: SqliteAd
 
 def test_dropping_takes_records_and_pointers_along(adapter: SqliteAdapter) -> None:
     adapter.write(write_of({}))
-    adapter.point(Point("notes", "notes_1"))
+    adapter.set_alias(SetAlias("notes", "notes_1"))
     adapter.drop(Drop("notes_1"))
-    assert adapter.resolve(Resolve("notes")) is None
+    assert adapter.resolve_alias(ResolveAlias("notes")) is None
     with pytest.raises(CollectionNotFound, match="nestvec apply"):
         adapter.count(Count("notes_1"))
     adapter.create(CREATE)
@@ -160,7 +171,7 @@ def test_dropping_takes_records_and_pointers_along(adapter: SqliteAdapter) -> No
 
 def test_a_pointer_can_not_hide_a_collection(adapter: SqliteAdapter) -> None:
     with pytest.raises(BackendRefused, match="hide"):
-        adapter.point(Point("notes_1", "notes_1"))
+        adapter.set_alias(SetAlias("notes_1", "notes_1"))
 
 
 # ---------------------------------------------------------------- the file

@@ -13,16 +13,16 @@ from nestvec.contract import (
     Create,
     Describe,
     Drop,
+    DropAlias,
     Fetch,
     ListCollections,
-    Point,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Tenants,
-    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -122,7 +122,7 @@ class CollectionChecks(AdapterKit):
         rows = {DENSE: vectors(1, 4)}
         requests: list[Any] = [
             Update(physical, PARSED, {"nestvec": 1}),
-            Point(bench.capabilities.names.encode(f"{bench.name}missing"), physical),
+            SetAlias(bench.capabilities.names.encode(f"{bench.name}missing"), physical),
             WriteNote(physical, "note", "text"),
             WriteNote(physical, "note", None),
             ReadNote(physical, "note"),
@@ -139,25 +139,25 @@ class CollectionChecks(AdapterKit):
                 bench.raw(request)
             assert physical in caught.text, f"the error of {request.method} names the collection: {caught.text}"
         assert bench.raw(Describe(physical)) is None, "describe answers None for a missing collection"
-        assert bench.raw(Resolve(physical)) is None, "resolve answers None for an unknown pointer"
+        assert bench.raw(ResolveAlias(physical)) is None, "resolve answers None for an unknown pointer"
 
     def test_pointers_lead_and_move(self, bench: Bench) -> None:
         """A pointer leads where it was last pointed, at once, and names tell upper from lower case."""
         rules = bench.capabilities.names
         first, second = Table(bench, suffix="p"), Table(bench, suffix="q")
         pointer, twin = rules.encode(f"{bench.name}-Ptr"), rules.encode(f"{bench.name}-ptr")
-        assert bench.raw(Resolve(pointer)) is None, "a pointer that nobody set leads nowhere"
+        assert bench.raw(ResolveAlias(pointer)) is None, "a pointer that nobody set leads nowhere"
         for table in (first, second, first):
-            bench.raw(Point(pointer, table.physical))
-            found = bench.raw(Resolve(pointer))
+            bench.raw(SetAlias(pointer, table.physical))
+            found = bench.raw(ResolveAlias(pointer))
             assert found == table.physical, (
                 f"a pointer leads where it was last pointed: {table.physical!r}, not {found!r}"
             )
-        assert bench.raw(Resolve(twin)) is None, (
+        assert bench.raw(ResolveAlias(twin)) is None, (
             "pointers differ in upper and lower case, but one was taken for another"
         )
-        bench.raw(Point(twin, second.physical))
-        assert bench.raw(Resolve(pointer)) == first.physical, "moving one pointer leaves the others alone"
+        bench.raw(SetAlias(twin, second.physical))
+        assert bench.raw(ResolveAlias(pointer)) == first.physical, "moving one pointer leaves the others alone"
 
     def test_pointers_are_deleted(self, bench: Bench) -> None:
         """A deleted pointer leads nowhere, its collection and other pointers stay, and it can be pointed again."""
@@ -165,27 +165,27 @@ class CollectionChecks(AdapterKit):
         first, second = Table(bench, suffix="p"), Table(bench, suffix="q")
         first.fill(2)
         pointer, other = rules.encode(f"{bench.name}-gone"), rules.encode(f"{bench.name}-kept")
-        bench.raw(Unpoint(pointer))  # one that is not there is no error
+        bench.raw(DropAlias(pointer))  # one that is not there is no error
         for table in (second, first):
-            bench.raw(Point(pointer, table.physical))
-        bench.raw(Point(other, first.physical))
+            bench.raw(SetAlias(pointer, table.physical))
+        bench.raw(SetAlias(other, first.physical))
         for _ in range(2):
-            bench.raw(Unpoint(pointer))
-            found = bench.raw(Resolve(pointer))
+            bench.raw(DropAlias(pointer))
+            found = bench.raw(ResolveAlias(pointer))
             assert found is None, f"a deleted pointer leads nowhere, but this one leads to {found!r}"
-        kept = bench.raw(Resolve(other))
+        kept = bench.raw(ResolveAlias(other))
         assert kept == first.physical, f"deleting one pointer leaves the others alone, but one leads to {kept!r}"
-        bench.raw(Unpoint(first.physical))
+        bench.raw(DropAlias(first.physical))
         assert first.count() == 2, f"deleting a pointer leaves collections alone: 2 records became {first.count()}"
-        bench.raw(Point(pointer, second.physical))
-        found = bench.raw(Resolve(pointer))
+        bench.raw(SetAlias(pointer, second.physical))
+        found = bench.raw(ResolveAlias(pointer))
         assert found == second.physical, f"a deleted pointer can be pointed again: {second.physical!r}, not {found!r}"
 
     def test_pointing_does_not_hide_a_collection(self, bench: Bench) -> None:
         """A pointer with the name of a physical collection is refused, and changes nothing."""
         table, other = Table(bench), Table(bench, suffix="u")
         with refused(BackendRefused, "a pointer that would hide a collection of that name"):
-            bench.raw(Point(table.physical, other.physical))
+            bench.raw(SetAlias(table.physical, other.physical))
         assert bench.raw(Describe(table.physical)).physical == table.physical, "a refused pointer hides nothing"
 
 
@@ -245,7 +245,7 @@ class ApplyChecks(AdapterKit):
         """Created but not pointed to: the next apply completes that generation instead of making another."""
 
         def fail_to_point(request: Any, perform: Any) -> Any:
-            if isinstance(request, Point):
+            if isinstance(request, SetAlias):
                 raise BackendRefused("interrupted by the kit")
             return perform(request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from nestvec._documents.layout import head_id
-from nestvec.contract import Count, Create, Describe, Drop, Fetch, ListCollections, Point, Remove, Update, Write
+from nestvec.contract import Count, Create, Describe, Drop, Fetch, ListCollections, Remove, SetAlias, Update, Write
 from nestvec.errors import CollectionConflict, NestvecError, SpaceMismatch, SpaceUnknown
 from nestvec.types import DENSE, Metric
 from nestvec_testing.adapters.base import AdapterKit
@@ -13,7 +13,7 @@ from nestvec_testing.bench import FIELDS, Bench, Session
 from nestvec_testing.data import PARSED, document, record, vectors, words
 from nestvec_testing.guard import refused
 
-_CHANGES: Final = (Create, Update, Point, Drop, Write, Remove)
+_CHANGES: Final = (Create, Update, SetAlias, Drop, Write, Remove)
 #: What differs, the collection's settings, the embedder's options.
 _MIX_UPS: Final[tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]] = (
     ("model", {}, {"model": "recording-v2"}),
@@ -61,7 +61,7 @@ class SpaceChecks(AdapterKit):
             physical = bench.capabilities.names.physical(name, 1)
             bench.raw(Create(physical, {DENSE: 32}, Metric.COSINE, PARSED, stamp))
             bench.raw(Write(physical, [record("theirs")], {DENSE: vectors(1, 32, unit=True)}))
-            bench.raw(Point(bench.capabilities.names.encode(name), physical))
+            bench.raw(SetAlias(bench.capabilities.names.encode(name), physical))
             _refuses_foreign(bench, name, SpaceUnknown)
             info = bench.raw(Describe(physical))
             assert (info.record or {}) == stamp, f"a foreign collection keeps its record {stamp}, not {info.record}"
@@ -180,4 +180,4 @@ def _next_generation(bench: Bench, session: Session) -> None:
     spec = session.target.config.collections[bench.name]
     physical = bench.capabilities.names.physical(bench.name, 2)
     bench.raw(Create(physical, spec.vectors, spec.metric, spec.fields, spec.record(2), spec.namespaces, spec.options))
-    bench.raw(Point(bench.capabilities.names.encode(bench.name), physical))
+    bench.raw(SetAlias(bench.capabilities.names.encode(bench.name), physical))

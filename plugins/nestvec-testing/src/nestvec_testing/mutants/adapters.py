@@ -15,14 +15,14 @@ from nestvec.contract import (
     Count,
     Create,
     Describe,
+    DropAlias,
     Fetch,
     ListCollections,
-    Point,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Tenants,
-    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -100,7 +100,7 @@ class UpdateDropsData(MemoryAdapter):
 class CaseBlindPointers(MemoryAdapter):
     """Takes docs for Docs."""
 
-    def resolve(self, request: Resolve) -> str | None:
+    def resolve_alias(self, request: ResolveAlias) -> str | None:
         lowered = {name.lower(): physical for name, physical in self._pointers.items()}
         return lowered.get(request.name.lower())
 
@@ -113,7 +113,7 @@ class CachesPointers(MemoryAdapter):
         super().__init__(options)
         self._cache: dict[str, str] = {}
 
-    def resolve(self, request: Resolve) -> str | None:
+    def resolve_alias(self, request: ResolveAlias) -> str | None:
         found = super().resolve(request)
         return self._cache.setdefault(request.name, found) if found else None
 
@@ -122,7 +122,7 @@ class CachesPointers(MemoryAdapter):
 class HidesCollections(MemoryAdapter):
     """Points over a collection of that name."""
 
-    def point(self, request: Point) -> None:
+    def set_alias(self, request: SetAlias) -> None:
         self._pointers[request.name] = request.physical
 
 
@@ -134,13 +134,13 @@ class PointersComeBack(MemoryAdapter):
         super().__init__(options)
         self._before: dict[str, str] = {}
 
-    def point(self, request: Point) -> None:
+    def set_alias(self, request: SetAlias) -> None:
         if request.name in self._pointers:
             self._before[request.name] = self._pointers[request.name]
-        super().point(request)
+        super().set_alias(request)
 
-    def unpoint(self, request: Unpoint) -> None:
-        super().unpoint(request)
+    def drop_alias(self, request: DropAlias) -> None:
+        super().drop_alias(request)
         if request.name in self._before:
             self._pointers[request.name] = self._before.pop(request.name)
 
@@ -149,18 +149,18 @@ class PointersComeBack(MemoryAdapter):
 class UnpointsAllOfACollection(MemoryAdapter):
     """Deletes every pointer to where this one led."""
 
-    def unpoint(self, request: Unpoint) -> None:
-        led = self.resolve(Resolve(request.name))
+    def drop_alias(self, request: DropAlias) -> None:
+        led = self.resolve_alias(ResolveAlias(request.name))
         for name in [name for name, physical in self._pointers.items() if physical == led]:
-            super().unpoint(Unpoint(name))
+            super().drop_alias(DropAlias(name))
 
 
 @mutant("test_pointers_are_deleted", "leaves collections alone")
 class UnpointDrops(MemoryAdapter):
     """Takes a collection's own name for a pointer."""
 
-    def unpoint(self, request: Unpoint) -> None:
-        super().unpoint(request)
+    def drop_alias(self, request: DropAlias) -> None:
+        super().drop_alias(request)
         if request.name in self._collections:
             self._collections[request.name].points.clear()
 

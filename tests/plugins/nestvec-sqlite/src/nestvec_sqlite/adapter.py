@@ -20,17 +20,17 @@ from nestvec.contract import (
     Create,
     Describe,
     Drop,
+    DropAlias,
     Fetch,
     Found,
     ListCollections,
-    Point,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
     Tenants,
-    Unpoint,
     Update,
     Write,
     WriteNote,
@@ -63,7 +63,7 @@ class SqliteAdapter(Adapter):
 
     # ------------------------------------------------------------ collections as a whole
 
-    def resolve(self, request: Resolve) -> str | None:
+    def resolve_alias(self, request: ResolveAlias) -> str | None:
         """See `Adapter`."""
         with self._store.transaction() as db:
             row = db.execute("SELECT physical FROM pointers WHERE name = ?", (request.name,)).fetchone()
@@ -94,7 +94,7 @@ class SqliteAdapter(Adapter):
             changed = about(Create(info.physical, info.vectors, info.metric, request.fields, request.record))
             db.execute("UPDATE collections SET about = ? WHERE physical = ?", (changed, request.physical))
 
-    def point(self, request: Point) -> None:
+    def set_alias(self, request: SetAlias) -> None:
         """See `Adapter`."""
         with self._store.transaction() as db:
             _info(db, request.physical)
@@ -102,7 +102,7 @@ class SqliteAdapter(Adapter):
                 raise BackendRefused(f"pointer {request.name!r} would hide the collection of that name")
             db.execute("INSERT OR REPLACE INTO pointers VALUES (?, ?)", (request.name, request.physical))
 
-    def unpoint(self, request: Unpoint) -> None:
+    def drop_alias(self, request: DropAlias) -> None:
         """See `Adapter`."""
         with self._store.transaction() as db:
             db.execute("DELETE FROM pointers WHERE name = ?", (request.name,))
