@@ -368,7 +368,7 @@ def test_ctrl_c_just_as_the_fence_is_raised(
 
 def test_ctrl_c_while_it_switches(filled: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     another_model(filled)
-    original = SharedMemory.point
+    original = SharedMemory.set_alias
 
     def point(store: SharedMemory, request: SetAlias) -> None:
         original(store, request)

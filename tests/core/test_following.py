@@ -243,8 +243,8 @@ def test_a_pointer_that_is_seen_late_is_waited_for_but_not_for_long(move: Move, 
     was = None if move.to.backend == "new" else "docs_1"
     move.migrate()
     move.time.pass_(LEASE)
-    resolve, calls = move.new.resolve, itertools.count()
-    move.new.resolve = lambda request: was if next(calls) < late else resolve(request)
+    resolve, calls = move.new.resolve_alias, itertools.count()
+    move.new.resolve_alias = lambda request: was if next(calls) < late else resolve(request)
     started = move.time.now
     if late == 3:
         assert move.docs.embed(["one"]).shape == (1, 16)

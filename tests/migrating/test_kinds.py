@@ -257,7 +257,7 @@ def test_other_shadows_are_told_of(world: Any) -> None:
     there: World = world()
     filled(there)
     client = there.open(SHORTER)
-    client.adapter("store").point = lambda request: 1 / 0  # type: ignore[method-assign, assignment]
+    client.adapter("store").set_alias = lambda request: 1 / 0  # type: ignore[method-assign, assignment]
     client._runtime = replace(client._runtime, pause=lambda seconds: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         client.migrate("docs")

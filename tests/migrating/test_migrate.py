@@ -161,13 +161,13 @@ def test_a_switch_whose_end_is_missing_is_ended_and_told(world: Any, run: str) -
         client.migrate("docs")
         client = there.open(MATCHING)
     adapter: Any = client.adapter("store")
-    point = adapter.point
+    point = adapter.set_alias
 
     def last(request: Any) -> None:
         point(request)
         adapter.write_note = adapter.update = lambda request: 1 / 0
 
-    adapter.point = last
+    adapter.set_alias = last
     with pytest.raises(ZeroDivisionError):
         getattr(client, run)("docs")
     report = getattr(there.open(MATCHING), run)("docs")

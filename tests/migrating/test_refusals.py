@@ -163,12 +163,12 @@ def test_a_pointer_that_is_refused_lets_writers_in_again(world: Any) -> None:
     filled(there)
     client = there.open(SHORTER)
     adapter: Any = client.adapter("store")
-    adapter.point = lambda request: (_ for _ in ()).throw(BackendRefused("no"))
+    adapter.set_alias = lambda request: (_ for _ in ()).throw(BackendRefused("no"))
     with pytest.raises(BackendRefused):
         client.migrate("docs")
     assert note(client, gate.NOTE, "docs_1") is None
     there.open()["docs"].upsert([document("new")])
-    del adapter.point
+    del adapter.set_alias
     assert client.migrate("docs").brought == 1
     settled(there, [*corpus(), document("new")], SHORTER)
 
@@ -215,7 +215,7 @@ def test_a_switch_of_another_migration_has_to_be_ended_first(world: Any) -> None
     filled(there)
     client = there.open(SHORTER)
     adapter: Any = client.adapter("store")
-    adapter.point = lambda request: (_ for _ in ()).throw(BackendUnavailable("gone"))
+    adapter.set_alias = lambda request: (_ for _ in ()).throw(BackendUnavailable("gone"))
     with pytest.raises(MigrationInterrupted):
         client.migrate("docs")
     assert Gate.from_text(note(client, gate.NOTE, "docs_1") or "", "docs_1").state is State.SWITCHING
@@ -224,7 +224,7 @@ def test_a_switch_of_another_migration_has_to_be_ended_first(world: Any) -> None
             CollectionConflict, match=r"'docs_2' on backend 'store' was interrupted.*nestvec migrate docs"
         ):
             other.migrate("docs")
-    del adapter.point
+    del adapter.set_alias
     assert client.migrate("docs").switched
     settled(there, corpus(), SHORTER)
 

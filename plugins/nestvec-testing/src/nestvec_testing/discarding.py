@@ -63,7 +63,7 @@ class DiscardingAdapter(Adapter):
 
     def resolve_alias(self, request: ResolveAlias) -> str | None:
         """See `Adapter`."""
-        return self._names.resolve(request)
+        return self._names.resolve_alias(request)
 
     def describe(self, request: Describe) -> CollectionInfo | None:
         """See `Adapter`."""

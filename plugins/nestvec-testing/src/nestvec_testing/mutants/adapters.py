@@ -114,7 +114,7 @@ class CachesPointers(MemoryAdapter):
         self._cache: dict[str, str] = {}
 
     def resolve_alias(self, request: ResolveAlias) -> str | None:
-        found = super().resolve(request)
+        found = super().resolve_alias(request)
         return self._cache.setdefault(request.name, found) if found else None
 
 
