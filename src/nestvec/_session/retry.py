@@ -1,21 +1,24 @@
-"""The one layer that retries requests to backends. (Embedders retry by themselves: only they know quotas.)"""
+"""The one layer that repeats requests to backends. (Embedders repeat by themselves: only they know quotas.)"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import tenacity
+from nestvec.contract import Event
+from nestvec.errors import BackendUnavailable
 
-from nestvec.contract import BackendRequest, Encode, Encoded, Event
-from nestvec.errors import BackendUnavailable, NestvecError
+if TYPE_CHECKING:
+    from nestvec.contract import BackendRequest, Encode, Encoded
+    from nestvec.errors import NestvecError
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """At most `attempts` tries within about `deadline` seconds, with exponential back-off and jitter.
 
-    Every request that a flow sends to a backend may be repeated: ids are computed, and creating, pointing and
+    Every request that a rule sends to a backend may be repeated: ids are computed, and creating, setting an alias and
     removing twice is the same as once.
     """
 
@@ -24,45 +27,31 @@ class RetryPolicy:
     first_wait: float = 0.2
     longest_wait: float = 5.0
 
-    def controllers(
-        self, notify: Callable[[Event], None], request: BackendRequest, clock: Callable[[], float]
-    ) -> dict[str, object]:
-        """Arguments for `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
-        method, until = request.method, getattr(request, "until", None)
-        bounded = tenacity.stop_after_attempt(self.attempts) | tenacity.stop_before_delay(self.deadline)
-
-        def report(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            data = {"request": method, "attempt": state.attempt_number, "error": str(error)}
-            notify(Event("request_retried", None, data))
-
-        return {
-            "retry": tenacity.retry_if_exception(_retryable),
-            "stop": lambda state: bounded(state) or (until is not None and clock() >= until),
-            "wait": tenacity.wait_exponential_jitter(
-                multiplier=self.first_wait, max=self.longest_wait, jitter=self.first_wait
-            ),
-            "before_sleep": report,
-            "reraise": True,
-        }
+    def pause(self, error: NestvecError, attempt: int, passed: float) -> float | None:
+        """Seconds to wait after a failed attempt (1, 2, …); None: give up. `passed` are the seconds since the first."""
+        if not error.retryable or attempt >= self.attempts:
+            return None
+        jitter = random.uniform(0, self.first_wait)  # noqa: S311 - no secret
+        pause = min(self.first_wait * 2 ** (attempt - 1) + jitter, self.longest_wait)
+        return pause if passed + pause < self.deadline else None
 
 
-def require_in_time(request: BackendRequest, clock: Callable[[], float]) -> None:
-    """Raise `BackendUnavailable` for a write whose lease ended before it is sent. Whoever asked binds anew.
+def require_in_time(request: BackendRequest, until: float, now: float) -> None:
+    """Raise `BackendUnavailable` for a write whose lease ended before it is sent. Whoever asked looks anew.
 
     A process may stand still for long; what it was about to write to may be in use by others then.
     """
-    until = getattr(request, "until", None)
-    if until is not None and clock() >= until:
+    if now >= until:
         raise BackendUnavailable(
             f"{request.method}: the lease ended before it was sent, for the process stood still; nothing was written"
         )
 
 
+def repetition(request: BackendRequest, attempt: int, error: NestvecError) -> Event:
+    """The event of a request that is sent once more."""
+    return Event("request_retried", None, {"request": request.method, "attempt": attempt, "error": str(error)})
+
+
 def retried(request: Encode, reply: Encoded) -> Event:
-    """The event of an embedder that repeated requests: it retries by itself, and counts."""
+    """The event of an embedder that repeated requests: it does so by itself, and counts."""
     return Event("request_retried", None, {"request": request.method, "attempt": reply.usage.retries, "error": None})
-
-
-def _retryable(error: BaseException) -> bool:
-    return isinstance(error, NestvecError) and error.retryable

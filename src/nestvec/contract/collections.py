@@ -1,4 +1,4 @@
-"""Requests about collections as a whole: finding, creating, describing, pointing, dropping."""
+"""Requests about collections as a whole: creating, describing, dropping; their aliases and notes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nestvec.contract.foreign import ForeignLayout
 from nestvec.errors import InvalidInput, InvalidName
 from nestvec.types import Field, FieldType, Metric, Storage
 
@@ -41,7 +40,7 @@ class CollectionInfo:
 
 @dataclass(frozen=True, slots=True)
 class ResolveAlias:
-    """Answered with the physical name that the pointer `name` leads to, or None."""
+    """Answered with the physical name that the alias `name` leads to, or None."""
 
     method: ClassVar[str] = "resolve_alias"
     name: str
@@ -49,16 +48,10 @@ class ResolveAlias:
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """Answered with `CollectionInfo`, or None where no such physical collection exists.
-
-    With `foreign`, the collection is somebody else's: `vectors` is then the one that is meant, under the name
-    `DENSE`, and `fields` has the declared fields whose type the engine knows. `CollectionConflict` is raised where
-    there is no such vector, or several and none is named.
-    """
+    """Answered with `CollectionInfo`, or None where no such physical collection exists. Aliases are not followed."""
 
     method: ClassVar[str] = "describe"
     physical: str
-    foreign: ForeignLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +67,8 @@ class Create:
 
     `vectors` maps vector names to dimensions: `DENSE`, and with a funnel its prefixes (`nestvec.types.prefix_name`),
     shortest first. Searches begin with the shortest; `DENSE` then only rescores, and may be kept where reading is slow.
-    A `storage` that is not declared is never asked for; for a declared one that this server lacks, `Unsupported` is
-    raised before anything is created. Repeating the same request after an interruption completes it.
+    `options` are the plugin's own, of the collection's block. Repeating the same request after an interruption
+    completes it.
     """
 
     method: ClassVar[str] = "create"
@@ -84,9 +77,24 @@ class Create:
     metric: Metric
     fields: Mapping[str, Field]
     record: Mapping[str, Any]
-    tenants: bool = False
     options: Options | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateExtended(Create):
+    """The same for a collection that needs optional powers: `Tenancy` for `tenants`, `VectorStorage` for `storage`.
+
+    Only what is declared is asked for; for a declared storage that this server lacks, `Unsupported` is raised before
+    anything is created.
+    """
+
+    method: ClassVar[str] = "create_extended"
+    tenants: bool = False
     storage: Storage = Storage.FLOAT32
+
+    def plain(self) -> Create:
+        """The same without the powers."""
+        return Create(self.physical, self.vectors, self.metric, self.fields, self.record, self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,11 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class SetAlias:
-    """Let the pointer `name` lead to `physical`, atomically for readers. Answered with None."""
+    """Let the alias `name` lead to `physical`, atomically for readers. Answered with None.
+
+    Raises `CollectionNotFound` where there is no such collection, and `BackendRefused` where one of that name would be
+    hidden.
+    """
 
     method: ClassVar[str] = "set_alias"
     name: str
@@ -115,7 +127,7 @@ class SetAlias:
 
 @dataclass(frozen=True, slots=True)
 class DropAlias:
-    """Delete the pointer `name`, atomically for readers; where it led stays. Answered with None.
+    """Delete the alias `name`, atomically for readers; where it led stays. Answered with None.
 
     Deleting one that is not there is no error. A physical collection of that name is left alone.
     """

@@ -1,0 +1,249 @@
+"""Where rules ask: a backend and an embedder, with retries, leases, turns and waiting around them.
+
+Rules are coroutines over these objects, and one code serves both clients. The asynchronous client awaits a rule; the
+synchronous one gives it blocking parts, which never suspend, and `complete` runs it to its end. All waiting is done here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from nestvec._session.backend import Backend
+from nestvec._session.retry import RetryPolicy, repetition, require_in_time, retried
+from nestvec.contract import Embedder, Encode, Encoded, Event, FullAdapter
+from nestvec.encoding.encoder import finish, widen
+from nestvec.errors import NestvecError
+
+if TYPE_CHECKING:
+    from nestvec._chunking import Splitter
+    from nestvec.capabilities import ModelCapabilities
+
+T = TypeVar("T")
+
+
+class Cancelled(BaseException):
+    """Raised inside a rule whose ingestion was interrupted; never seen by users, and never caught by rules."""
+
+
+def complete(rule: Coroutine[Any, Any, T]) -> T:
+    """Run a rule over blocking parts to its end. Raises `RuntimeError` with its name if it suspends."""
+    try:
+        rule.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    rule.close()
+    name = getattr(rule, "__qualname__", repr(rule))
+    raise RuntimeError(f"{name} suspended where nothing may: something that `open` returned awaits")
+
+
+def finished(method: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a blocking method, plain or `async def`, and give its answer."""
+    answer = method(*arguments)
+    return complete(answer) if type(answer) is CoroutineType else answer
+
+
+class Component(Generic[T]):
+    """An adapter or an embedder of a client: opened when it is first needed, gone when the client is closed.
+
+    `native` says that its methods are awaited in the client's event loop.
+    """
+
+    __slots__ = ("native", "open", "opened")
+
+    def __init__(self, open_it: Callable[[], Awaitable[T]]) -> None:
+        self.open = open_it
+        self.opened: T | None = None
+        self.native = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """For the synchronous client. `pause` is for tests: called instead of letting time pass."""
+
+    pause: Callable[[float], object] | None = None
+    cancelled: threading.Event | None = None
+
+    async def call(self, native: bool, method: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ARG002
+        """Here and now."""
+        answer = method(*arguments)
+        return await answer if type(answer) is CoroutineType else answer
+
+    async def sleep(self, seconds: float) -> None:
+        """Raises `Cancelled` at once where the ingestion is interrupted."""
+        if self.pause is not None:
+            self.pause(seconds)
+        elif self.cancelled is None:
+            time.sleep(seconds)  # noqa: ASYNC251 - no event loop here
+        elif self.cancelled.wait(seconds):
+            raise Cancelled
+
+    def lock(self) -> threading.Lock:
+        """For threads."""
+        return threading.Lock()
+
+    async def acquire(self, lock: threading.Lock) -> None:
+        """Blocks."""
+        lock.acquire()
+
+
+@dataclass(frozen=True, slots=True)
+class Suspending:
+    """For the asynchronous client: native components are awaited, blocking ones called in worker threads."""
+
+    pause: Callable[[float], object] | None = None
+
+    async def call(self, native: bool, method: Callable[..., Any], *arguments: Any) -> Any:
+        """A cancelled task waits for its thread's call to end: a request in flight cannot be left behind."""
+        if native:
+            answer = method(*arguments)
+            return await answer if type(answer) is CoroutineType else answer
+        work = asyncio.ensure_future(asyncio.to_thread(finished, method, *arguments))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            raise
+
+    async def sleep(self, seconds: float) -> None:
+        """Lets others run."""
+        if self.pause is None:
+            await asyncio.sleep(seconds)
+            return
+        self.pause(seconds)
+        await asyncio.sleep(0)
+
+    def lock(self) -> asyncio.Lock:
+        """For tasks."""
+        return asyncio.Lock()
+
+    async def acquire(self, lock: asyncio.Lock) -> None:
+        """Suspends."""
+        await lock.acquire()
+
+
+class Turn:
+    """Of several rules that run in threads, one computes at a time; it gives its turn back wherever it waits.
+
+    So each comes to its next request as soon as it can, instead of all of them late. `with turn.taken():` runs a rule,
+    `with turn:` stands around waiting. Raises `Cancelled` before waiting where the ingestion is interrupted.
+    """
+
+    __slots__ = ("_cancelled", "_lock")
+
+    def __init__(self, cancelled: threading.Event) -> None:
+        self._lock = threading.Lock()
+        self._cancelled = cancelled
+
+    def taken(self) -> AbstractContextManager[Any]:
+        """Held while a rule computes."""
+        return self._lock
+
+    def __enter__(self) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled
+        self._lock.release()
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.acquire()
+
+
+@dataclass(slots=True)
+class Session:
+    """One backend and one embedder, as the rules of one call see them. Made for a handle, copied for an ingestion."""
+
+    adapter: Component[FullAdapter]
+    embedder: Component[Embedder]
+    model: ModelCapabilities
+    notify: Callable[[Event], None]
+    waiting: Blocking | Suspending
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    clock: Callable[[], float] = time.monotonic
+    #: What splits documents, for rules that ask for it.
+    make_splitter: Callable[[], Awaitable[Splitter]] | None = None
+    #: Around whatever may take long.
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
+    #: Held by rules that run `alone`. One for each handle.
+    lock: Any = None
+    backend: Backend = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.backend = Backend(self)
+        if self.lock is None:
+            self.lock = self.waiting.lock()
+
+    async def send(self, view: Callable[[FullAdapter], Any] | None, request: Any) -> Any:
+        """Ask the backend: the one layer that repeats requests. `view` is of the adapter, for one tenant or layout.
+
+        At most `retry.attempts` times within about `retry.deadline` seconds; a write neither begins nor is repeated
+        once its lease has passed.
+        """
+        with self.turn:
+            adapter = self.adapter.opened or await self.adapter.open()
+            method = getattr(adapter if view is None else view(adapter), request.method)
+            until = getattr(request, "until", None)
+            if until is not None:
+                require_in_time(request, until, self.clock())
+            attempt, begun = 1, self.clock()
+            while True:
+                try:
+                    return await self.waiting.call(self.adapter.native, method, request)
+                except NestvecError as error:
+                    pause = self.retry.pause(error, attempt, self.clock() - begun)
+                    if pause is None or (until is not None and self.clock() >= until):
+                        raise
+                    self.notify(repetition(request, attempt, error))
+                attempt += 1
+                await self.waiting.sleep(pause)
+
+    async def encode(self, request: Encode) -> Encoded:
+        """Ask the embedder, check its reply, nest and cut it. Raises what the embedder raises; it repeats by itself."""
+        with self.turn:
+            embedder = self.embedder.opened or await self.embedder.open()
+            asked = widen(request, self.model)
+            cancelled = getattr(self.waiting, "cancelled", None)
+            if cancelled is not None:
+                asked = replace(asked, cancelled=cancelled.is_set)
+            reply: Encoded = await self.waiting.call(self.embedder.native, embedder.encode, asked)
+            if reply.usage.retries:
+                self.notify(retried(request, reply))
+            return finish(request, reply, self.model, embedder.rotation())
+
+    async def wait(self, seconds: float) -> None:
+        """Let seconds pass; an ingestion that is interrupted does not wait on."""
+        with self.turn:
+            await self.waiting.sleep(seconds)
+
+    async def splitter(self) -> Splitter:
+        """What splits the documents of the collection."""
+        assert self.make_splitter is not None  # noqa: S101 - whoever runs such a rule gives one
+        with self.turn:
+            return await self.make_splitter()
+
+    def emit(self, event: Event) -> None:
+        """Tell listeners."""
+        with self.turn:
+            self.notify(event)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """While no second rule of the same handle runs so. Of several that need a thing done first, one does it."""
+        with self.turn:
+            await self.waiting.acquire(self.lock)
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+
+def for_ingestion(session: Session, cancelled: threading.Event, turn: Turn) -> Session:
+    """A copy for the threads of one ingestion: they take turns, and stop where they wait next once it is cancelled."""
+    assert isinstance(session.waiting, Blocking)  # noqa: S101 - tasks are cancelled by their event loop
+    return replace(session, waiting=replace(session.waiting, cancelled=cancelled), turn=turn)
