@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import Binding, Emit, Flow, Target, bind, check_tenant, foreign_filter, with_target
+from nestvec._collections.checks import check_tenant
+from nestvec._collections.opening import OpenCollection, Target, foreign_filter, on_target, open_to_read
 from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import span_of
 from nestvec._hosts.admission import admit
 from nestvec._metadata import restore_metadata
-from nestvec.contract import Encode, Encoded, Event, Found, Group, Query
+from nestvec.contract import Encode, Event, Found, Group, Query
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve
 from nestvec.types import Hit
@@ -45,63 +46,62 @@ class SearchOptions:
             raise InvalidInput(f"threshold must be a finite number, not {least_score!r}")
 
 
-def search(
-    binding: Binding, questions: Sequence[str], options: SearchOptions, tenant: str | None = None
-) -> Flow[list[list[Hit]]]:
+async def search(collection: OpenCollection, questions: Sequence[str], options: SearchOptions) -> list[list[Hit]]:
     """Search for each question. Everything that can be checked is checked before anything is sent."""
-    where = check_search(binding, options, tenant)
-    vectors = yield from embed(binding, questions)
-    return (yield from _search(binding, vectors, options, where, tenant))
+    where = check_search(collection, options)
+    vectors = await embed(collection, questions)
+    return await _search(collection, vectors, options, where)
 
 
-def embed(binding: Binding, texts: Sequence[str]) -> Flow[FloatArray]:
+async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
     """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
     check_texts(texts)
-    yield from bind(binding)  # a mix-up of spaces is refused before an embedding is paid for, and so is one of hosts
+    await open_to_read(collection)  # a mix-up of spaces is refused before an embedding is paid for; so is one of hosts
     if texts:
-        yield from with_target(binding, lambda target: admit(binding, target, writing=False))
-    return (yield from embed_queries(binding.spec, texts))
+        await on_target(collection, lambda target: admit(collection, target, writing=False))
+    return await embed_queries(collection, texts)
 
 
-def search_vectors(
-    binding: Binding, vectors: FloatArray | Sequence[FloatArray], options: SearchOptions, tenant: str | None = None
-) -> Flow[list[list[Hit]]]:
+async def search_vectors(
+    collection: OpenCollection, vectors: FloatArray | Sequence[FloatArray], options: SearchOptions
+) -> list[list[Hit]]:
     """Search with vectors of the collection's own space: shape (questions, dimensions)."""
-    where = check_search(binding, options, tenant)
-    yield from bind(binding)  # of which size they have to be is known where the collection is
-    wanted = binding.spec.space.dimensions
+    where = check_search(collection, options)
+    await open_to_read(collection)  # of which size they have to be is known where the collection is
+    wanted = collection.spec.space.dimensions
     try:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"a query vector is an array of {wanted} numbers: {error}") from error
     if rows.ndim != 2 or rows.shape[1] != wanted or not np.isfinite(rows).all():
         raise InvalidInput(
-            f"collection {binding.spec.name!r} is searched with finite vectors of {wanted} dimensions: one of shape "
+            f"collection {collection.spec.name!r} is searched with finite vectors of {wanted} dimensions: one of shape "
             f"({wanted},), or with search_vectors several of shape (vectors, {wanted}); not with an array of shape "
             f"{rows.shape}. The collection's own embed(texts) makes them of questions"
         )
-    return (yield from _search(binding, rows, options, where, tenant))
+    return await _search(collection, rows, options, where)
 
 
-def check_search(binding: Binding, options: SearchOptions, tenant: str | None) -> Filter | None:
+def check_search(collection: OpenCollection, options: SearchOptions) -> Filter | None:
     """Check options, tenant and filter; returns the resolved filter."""
     options.check()
-    check_tenant(binding.spec, tenant)
-    most = binding.capabilities.max_limit
+    check_tenant(collection.spec, collection.tenant)
+    most = collection.capabilities.max_limit
     if most is not None and options.offset + options.limit > most:
         raise InvalidInput(
-            f"limit + offset is {options.offset + options.limit}, but backend {binding.spec.backend!r} returns "
+            f"limit + offset is {options.offset + options.limit}, but backend {collection.spec.backend!r} returns "
             f"at most {most} results; lower them, or narrow the search with a filter"
         )
-    return resolve(options.where, binding.spec.fields)
+    return resolve(options.where, collection.spec.fields)
 
 
-def embed_queries(spec: CollectionSpec, questions: Sequence[str]) -> Flow[FloatArray]:
+async def embed_queries(collection: OpenCollection, questions: Sequence[str]) -> FloatArray:
     """Embed checked questions for this collection: shape (questions, dimensions). Never late-chunked."""
+    space = collection.spec.space
     groups = tuple(Group(f"query {i}", text, ((0, len(text)),)) for i, text in enumerate(questions))
     if not groups:
-        return np.zeros((0, spec.space.dimensions), np.float32)
-    reply: Encoded = yield Encode(groups, spec.space.query_task, spec.space.dimensions, late=False)
+        return np.zeros((0, space.dimensions), np.float32)
+    reply = await collection.session.encode(Encode(groups, space.query_task, space.dimensions, late=False))
     if reply.failures:
         raise reply.failures[0].error
     return np.concatenate([rows for rows in reply.vectors if rows is not None])
@@ -127,14 +127,14 @@ def check_text(text: object) -> None:
         ) from error
 
 
-def _search(
-    binding: Binding, vectors: FloatArray, options: SearchOptions, where: Filter | None, tenant: str | None
-) -> Flow[list[list[Hit]]]:
+async def _search(
+    collection: OpenCollection, vectors: FloatArray, options: SearchOptions, where: Filter | None
+) -> list[list[Hit]]:
     if not len(vectors):
         return []
-    spec = binding.spec
+    spec = collection.spec
 
-    def use(target: Target) -> Flow[list[list[Found]]]:
+    async def use(target: Target) -> list[list[Found]]:
         query = Query(
             target.physical,
             named(spec, vectors),
@@ -143,32 +143,29 @@ def _search(
             options.offset,
             options.threshold,
             foreign_filter(target, where),
-            tenant,
-            target.foreign,
         )
         if options.group_by_document:
-            return (yield from _grouped(binding, target, query))
-        answers: list[list[Found]] = yield aimed(binding, target, query, query.limit, query.offset)
-        return answers
+            return await _grouped(collection, target, query)
+        return await collection.records.query(aimed(collection, target, query, query.limit, query.offset))
 
-    found = yield from with_target(binding, use)
+    found = await on_target(collection, use)
     hits = [[_hit(spec, item) for item in answer] for answer in found]
-    yield Emit(Event("search_done", spec.name, {"queries": len(hits), "hits": sum(map(len, hits))}))
+    collection.session.emit(Event("search_done", spec.name, {"queries": len(hits), "hits": sum(map(len, hits))}))
     return hits
 
 
-def _grouped(binding: Binding, target: Target, query: Query) -> Flow[list[list[Found]]]:
+async def _grouped(collection: OpenCollection, target: Target, query: Query) -> list[list[Found]]:
     """The best hit of each document: ask for more and more chunks until there are enough documents.
 
     The same on every backend: hits come best first, so a document's first is its best. Where a backend returns a
     limited number of results (`BackendCapabilities.max_limit`), documents beyond them are not seen.
     """
     wanted = query.offset + query.limit
-    most = binding.capabilities.max_limit
+    most = collection.capabilities.max_limit
     ask = wanted * 4
     while True:
         ask = min(ask, most) if most else ask
-        answers: list[list[Found]] = yield aimed(binding, target, query, ask)
+        answers = await collection.records.query(aimed(collection, target, query, ask))
         best = [_first_by_document(answer) for answer in answers]
         exhausted = all(len(answer) < ask for answer in answers) or ask == most
         if exhausted or all(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import Binding, Flow, Target, with_target
+from nestvec._collections.opening import OpenCollection, Flow, Target, on_target
 from nestvec._documents.documents import whole
 from nestvec._documents.search import check_text
 from nestvec._evaluation.options import DimensionsOptions, Question
@@ -42,7 +42,7 @@ class Asked:
 
     @classmethod
     def of(cls, given: Iterable[str | Question], options: DimensionsOptions) -> Asked:
-        """At most as many as the options say. Raises `InvalidInput` for none, and for what can not be embedded."""
+        """At most as many as the options say. Raises `InvalidInput` for none, and for what cannot be embedded."""
         if isinstance(given, str | bytes):
             raise InvalidInput("queries are a list of questions, not one text")
         known: dict[str, Question] = {}
@@ -107,7 +107,7 @@ def choose_entries(texts: Iterable[str | Document], options: DimensionsOptions, 
     return Texts((*needed, *chosen[: max(0, options.sample - len(needed))]), there)
 
 
-def gather_texts(
+async def gather_texts(
     model: ModelCapabilities,
     tasks: TaskPair,
     texts: Texts,
@@ -116,42 +116,42 @@ def gather_texts(
     *,
     fit: bool,
     progress: Progress | None = None,
-) -> Flow[Gathered]:
+) -> Gathered:
     """Embed texts as stored ones, once, at full size; and real questions as questions."""
     unique = list(dict.fromkeys(text for _, text in texts.chosen))
     places = {text: place for place, text in enumerate(unique)}
-    vectors = yield from embedded_sample(model, unique, tasks.index, progress)
+    vectors = await embedded_sample(model, unique, tasks.index, progress)
     rows = vectors[[places[text] for _, text in texts.chosen]]
     documents = tuple(name for name, _ in texts.chosen)
     found = Stored(documents, documents, rows)
     needed = sum(name in (asked.relevant if asked else ()) for name in documents)
     questions = None
     if asked is not None:
-        questions = yield from embedded_sample(model, _texts(asked), tasks.query, _after(len(unique), progress))
+        questions = await embedded_sample(model, _texts(asked), tasks.query, _after(len(unique), progress))
     return _split(found, needed, asked, questions, texts.there, options, fit=fit)
 
 
-def gather_stored(
-    binding: Binding,
+async def gather_stored(
+    collection: OpenCollection,
     asked: Asked | None,
     options: DimensionsOptions,
     *,
     fit: bool,
     progress: Progress | None = None,
-) -> Flow[Gathered]:
+) -> Gathered:
     """Read vectors of a collection; of texts, only real questions are embedded."""
-    spec = binding.spec
-    require_full(binding, "measure prefixes", "dimensions")
-    _check_labels(binding, asked)
+    spec = collection.spec
+    require_full(collection, "measure prefixes", "dimensions")
+    _check_labels(collection, asked)
     # The questions first: a mix-up is refused before anything is read.
     questions = None
     if asked is not None:
-        yield from with_target(binding, lambda target: admit(binding, target, writing=False))
-        questions = yield from embedded_sample(spec.model, _texts(asked), spec.space.query_task, progress)
-    needed = yield from _relevant(binding, sorted(asked.relevant)) if asked else _nothing(binding)
+        await on_target(collection, lambda target: admit(collection, target, writing=False))
+        questions = await embedded_sample(spec.model, _texts(asked), spec.space.query_task, progress)
+    needed = await _relevant(collection, sorted(asked.relevant)) if asked else _nothing(collection)
     before = len(questions) if questions is not None else 0
-    sample = yield from stored_sample(binding, options.sample, options.seed, _after(before, progress))
-    there = yield from with_target(binding, _count)
+    sample = await stored_sample(collection, options.sample, options.seed, _after(before, progress))
+    there = await on_target(collection, _count)
     known = set(needed.records)
     rest = [place for place, name in enumerate(sample.records) if name not in known]
     rest = rest[: max(0, options.sample - len(known))]
@@ -222,59 +222,59 @@ def _texts(asked: Asked) -> list[str]:
     return [question.text for question in asked.questions]
 
 
-def _check_labels(binding: Binding, asked: Asked | None) -> None:
-    spec = binding.spec
+def _check_labels(collection: OpenCollection, asked: Asked | None) -> None:
+    spec = collection.spec
     if asked is None or not asked.relevant:
         return
     if spec.namespaces:
         raise Unsupported(
-            f"collection {spec.name!r} has namespaces: a document's id does not say in which it is, so labels can not "
+            f"collection {spec.name!r} has namespaces: a document's id does not say in which it is, so labels cannot "
             f"be used; give questions without them"
         )
     if spec.foreign is not None and spec.foreign.id is not None:
         raise Unsupported(
-            f"collection {spec.name!r} was adopted with document ids from {spec.foreign.id!r}, which can not be looked "
+            f"collection {spec.name!r} was adopted with document ids from {spec.foreign.id!r}, which cannot be looked "
             f"up; give questions without labels"
         )
 
 
-def _nothing(binding: Binding) -> Flow[Stored]:
-    yield from ()
-    return Stored((), (), np.zeros((0, binding.spec.space.dimensions), np.float32))
+async def _nothing(collection: OpenCollection) -> Stored:
+    await ()
+    return Stored((), (), np.zeros((0, collection.spec.space.dimensions), np.float32))
 
 
-def _relevant(binding: Binding, ids: Sequence[str]) -> Flow[Stored]:
+async def _relevant(collection: OpenCollection, ids: Sequence[str]) -> Stored:
     """All records of the documents that answer questions. Raises `InvalidInput` for those that are not there."""
     records: list[str] = []
     documents: list[str] = []
     vectors: list[FloatArray] = []
 
-    def use(target: Target) -> Flow[None]:
+    async def use(target: Target) -> None:
         for start in range(0, len(ids), _BLOCK):
             block = ids[start : start + _BLOCK]
-            for name, record, row in (yield from _records(target, block)):
+            for name, record, row in (await _records(target, block)):
                 records.append(record)
                 documents.append(name)
                 vectors.append(row)
 
-    yield from with_target(binding, use)
-    _require(ids, set(documents), f"collection {binding.spec.name!r} has")
-    empty = np.zeros((0, binding.spec.space.dimensions), np.float32)
+    await on_target(collection, use)
+    _require(ids, set(documents), f"collection {collection.spec.name!r} has")
+    empty = np.zeros((0, collection.spec.space.dimensions), np.float32)
     return Stored(tuple(records), tuple(documents), np.stack(vectors) if vectors else empty)
 
 
-def _records(target: Target, ids: Sequence[str]) -> Flow[list[tuple[str, str, FloatArray]]]:
+async def _records(target: Target, ids: Sequence[str]) -> list[tuple[str, str, FloatArray]]:
     """(document id, record id, vector) of all records of some documents."""
     if target.foreign is not None:
-        batch: Batch = yield Fetch(target.physical, ids, vectors=True, content=False, foreign=target.foreign)
+        batch = await collection.records.fetch(Fetch(target.physical, ids, vectors=True, content=False))
         rows: Iterable[FloatArray] = batch.vectors[DENSE] if batch.vectors is not None else ()
         return [(record.id, record.id, row) for record, row in zip(batch.records, rows, strict=True)]
-    parts = yield from whole(target, ids, None, vectors=True)
+    parts = await whole(target, ids, None, vectors=True)
     return [(name, record.id, row) for name in ids for record, row in parts.get(name, ()) if row is not None]
 
 
-def _count(target: Target) -> Flow[int]:
-    found: int = yield Count(target.physical, foreign=target.foreign)
+async def _count(target: Target) -> int:
+    found = await collection.records.count(Count(target.physical))
     return found
 
 

@@ -38,11 +38,11 @@ class Bench:
     outcomes: list[tuple[Probe, Outcome]]
     warnings: list[str]
 
-    def flow(self, probe: Probe) -> Flow[Outcome]:
+    async def flow(self, probe: Probe) -> Outcome:
         """Measure. Before the first one, see what others have left."""
         if probe is self.probes[0]:
-            self.warn((yield from probe.left_over()))
-        return (yield from probe.measure())
+            self.warn((await probe.left_over()))
+        return await probe.measure()
 
     def note(self, probe: Probe, outcome: Outcome) -> None:
         """Keep what a probe found."""
@@ -76,7 +76,7 @@ class Measurement:
         return Basing(NESTED, least_prefix(model.dimensions), f"; to be used with {how}")
 
     def bench(self, config: Config, runtime: Runtime) -> Bench:
-        """What is to be measured on the backend: each size, then each funnel; and why some of it can not be."""
+        """What is to be measured on the backend: each size, then each funnel; and why some of it cannot be."""
         options, full = self.request.options, self.request.model.dimensions
         wanted: list[tuple[int, tuple[int, ...]]] = [(size, ()) for size in self.study.sizes if options.time]
         wanted += [(full, stages) for stages in options.stages(full)]
@@ -153,10 +153,10 @@ class Measurement:
         )
 
     def _warnings(self, sample: DimensionsSample, expected: int, *, timed: bool) -> Iterable[str]:
-        yield from self._about_questions(sample)
-        yield from self._about_texts(sample, expected)
-        yield from self._about_rotation(sample)
-        yield from self.remarks
+        await self._about_questions(sample)
+        await self._about_texts(sample, expected)
+        await self._about_rotation(sample)
+        await self.remarks
         if timed:
             yield (
                 f"search times are those of {sample.texts:,} texts, one question after the other, with what lies "
@@ -224,12 +224,12 @@ def _amount(number: int, noun: str) -> str:
 
 
 def _refused(backend: str, can: BackendCapabilities, stages: Sequence[int]) -> str | None:
-    """Why a backend can not search coarse to fine, where it is known before asking it."""
+    """Why a backend cannot search coarse to fine, where it is known before asking it."""
     told = f"the funnel {','.join(map(str, stages))} was not measured: backend {backend!r}"
     reason = can.why_not.get("funnels") or can.why_not.get("max_vectors")
     because = f" ({reason})" if reason else ""
     if not can.funnels:
-        return f"{told} can not search coarse to fine{because}"
+        return f"{told} cannot search coarse to fine{because}"
     if can.max_vectors is not None and len(stages) >= can.max_vectors:
         return f"{told} keeps at most {can.max_vectors} vectors a record{because}"
     return None

@@ -1,6 +1,6 @@
 """Measuring searches on a backend itself, in a temporary collection of its own that is dropped afterwards.
 
-A flow that is broken off can not clean up behind itself, so dropping is a flow of its own: whoever runs `Probe.measure`
+A flow that is broken off cannot clean up behind itself, so dropping is a flow of its own: whoever runs `Probe.measure`
 runs `Probe.drop` afterwards, whatever happened.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import Binding, Flow, Target
+from nestvec._collections.opening import OpenCollection, Flow, Target
 from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import Head, make_record
 from nestvec._specs import CollectionSpec, StoredCollection
@@ -74,29 +74,29 @@ class Probe:
         """The temporary collection."""
         return self.capabilities.names.physical(self.name, 1)
 
-    def measure(self) -> Flow[Outcome]:
+    async def measure(self) -> Outcome:
         """Write, search, and time. What the backend refuses is told in the outcome."""
         try:
-            yield from self._fill()
-            yield from self._search(self.questions[:_WARM])
-            plain, funnel = yield from self._search(self.questions)
+            await self._fill()
+            await self._search(self.questions[:_WARM])
+            plain, funnel = await self._search(self.questions)
         except (Unsupported, BackendError, CollectionError) as error:
             return Outcome(warnings=(f"{self.what} was not measured on backend {self.spec.backend!r}: {error}",))
         return Outcome(plain, funnel)
 
-    def drop(self) -> Flow[tuple[str, ...]]:
-        """Drop the temporary collection; returns a warning where that can not be done."""
+    async def drop(self) -> tuple[str, ...]:
+        """Drop the temporary collection; returns a warning where that cannot be done."""
         try:
-            yield Drop(self.physical)
+            await collection.backend.drop(Drop(self.physical))
         except NestvecError as error:
             return (f"the temporary collection {self.physical!r} could not be dropped, do it by hand: {error}",)
         return ()
 
-    def left_over(self) -> Flow[tuple[str, ...]]:
+    async def left_over(self) -> tuple[str, ...]:
         """A warning about temporary collections that others have left."""
         known = self.capabilities.names.encode(PREFIX + "-x")[:-1]
         try:
-            names: Sequence[str] = yield ListCollections()
+            names = await collection.backend.list_collections(ListCollections())
         except NestvecError:
             return ()  # the measurement will say what is wrong
         left = sorted(name for name in names if name.startswith(known))
@@ -109,16 +109,16 @@ class Probe:
             ),
         )
 
-    def _fill(self) -> Flow[None]:
+    async def _fill(self) -> None:
         spec, known = self._own(), self.capabilities
-        yield Create(self.physical, spec.vectors, spec.metric, {}, spec.record(1), False, spec.options, spec.storage)
+        await collection.backend.create(Create(self.physical, spec.vectors, spec.metric, {}, spec.record(1), False, spec.options, spec.storage))
         step = min(_PAGE, known.max_write_records or _PAGE)
         for start in range(0, len(self.rows), step):
             part = self.rows[start : start + step]
             records = [_record(start + number) for number in range(len(part))]
-            yield Write(self.physical, records, named(spec, part))
+            await collection.records.write(Write(self.physical, records, named(spec, part)))
 
-    def _search(self, questions: FloatArray) -> Flow[tuple[Searched, Searched | None]]:
+    async def _search(self, questions: FloatArray) -> tuple[Searched, Searched | None]:
         """The plain search and the funnel take turns, so that what slows the machine down slows both."""
         specs = [replace(self._own(), funnel=())]
         if self.spec.funnel:
@@ -137,11 +137,11 @@ class Probe:
         return searched[0], searched[1] if len(searched) > 1 else None
 
     def _query(self, spec: CollectionSpec, question: FloatArray) -> Query:
-        binding = Binding(spec, self.capabilities, self.clock)
+        collection = OpenCollection(spec, self.capabilities, self.clock)
         stored = StoredCollection.read(self._own().record(1), self.physical)
         target = Target(self.physical, stored, math.inf)
         query = Query(self.physical, named(spec, question), spec.metric, self.k)
-        return aimed(binding, target, query, self.k)
+        return aimed(collection, target, query, self.k)
 
     def _own(self) -> CollectionSpec:
         """The temporary collection's spec: that of the collection, and nothing but vectors in it."""

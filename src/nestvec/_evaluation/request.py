@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec._artifacts import is_fingerprint
 from nestvec._client.base import embedder_named, spec_named
-from nestvec._collections.opening import Binding, Flow
+from nestvec._collections.opening import OpenCollection, Flow
 from nestvec._evaluation.gathering import Asked, Gathered, Texts, choose_entries, gather_stored, gather_texts, labels
 from nestvec._evaluation.measure import Trial
 from nestvec._evaluation.measurement import NESTED, PLAIN, Measurement
@@ -56,16 +56,16 @@ class Request:
         queries: Iterable[str | Question] | None,
         options: DimensionsOptions | None,
     ) -> Request:
-        """Raises `InvalidInput`, `InvalidName`, `ConfigError` or `Unsupported` for what can not be done."""
+        """Raises `InvalidInput`, `InvalidName`, `ConfigError` or `Unsupported` for what cannot be done."""
         wanted = options or DimensionsOptions()
         wanted.check()
         spec = _measured(config, collection, texts, embedder, backend, wanted)
         asked = Asked.of(queries, wanted) if queries is not None else None
         return cls(config.embedders[spec.embedder], spec, collection, texts, asked, wanted)
 
-    def at(self, config: Config, binding: Binding | None) -> Request:
+    def at(self, config: Config, collection: OpenCollection | None) -> Request:
         """The same of the collection as it is now, which may not be what is wanted. Raises as `of` does."""
-        spec = self.spec if binding is None else binding.spec
+        spec = self.spec if collection is None else collection.spec
         connection, model, options = config.embedders[spec.embedder], spec.model, self.options
         options.sizes(model.min_dimensions, model.dimensions)
         options.stages(model.dimensions)
@@ -96,10 +96,10 @@ class Request:
         """Read the texts, if that is what is measured on. Takes as long as they do."""
         return choose_entries(self.texts, self.options, self.asked) if self.texts is not None else None
 
-    def gather(self, binding: Binding | None, texts: Texts | None, progress: Progress | None) -> Flow[Gathered]:
+    async def gather(self, collection: OpenCollection | None, texts: Texts | None, progress: Progress | None) -> Gathered:
         """All vectors."""
-        if binding is not None:
-            return gather_stored(binding, self.asked, self.options, fit=self.fits, progress=progress)
+        if collection is not None:
+            return gather_stored(collection, self.asked, self.options, fit=self.fits, progress=progress)
         tasks = TaskPair(self.spec.space.index_task, self.spec.space.query_task)
         assert texts is not None  # noqa: S101 - either a collection or texts
         return gather_texts(self.model, tasks, texts, self.asked, self.options, fit=self.fits, progress=progress)

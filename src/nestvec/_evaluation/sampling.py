@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nestvec._collections.opening import Binding, Flow, Target, with_target
+from nestvec._collections.opening import OpenCollection, Flow, Target, on_target
 from nestvec._documents.documents import tenants as tenants_of
 from nestvec._documents.search import check_texts
 from nestvec.capabilities import ModelCapabilities
@@ -49,9 +49,9 @@ def check_sample(size: int) -> None:
         raise InvalidInput(f"sample must be a whole number of at least 1, not {size!r}")
 
 
-def require_full(binding: Binding, purpose: str, command: str) -> None:
+def require_full(collection: OpenCollection, purpose: str, command: str) -> None:
     """Raise `Unsupported` for a collection that is truncated already."""
-    spec = binding.spec
+    spec = collection.spec
     if spec.space.dimensions < spec.model.dimensions:
         raise Unsupported(
             f"collection {spec.name!r} holds {spec.space.dimensions} of {spec.model.dimensions} dimensions: what was "
@@ -60,25 +60,25 @@ def require_full(binding: Binding, purpose: str, command: str) -> None:
         )
 
 
-def stored_sample(binding: Binding, size: int, seed: int = 0, progress: Progress | None = None) -> Flow[Stored]:
+async def stored_sample(collection: OpenCollection, size: int, seed: int = 0, progress: Progress | None = None) -> Stored:
     """At most `size` vectors of a collection as they are stored, of all its namespaces."""
     check_sample(size)
 
-    def use(target: Target) -> Flow[Stored]:
+    async def use(target: Target) -> Stored:
         tenants: Sequence[str | None] = [None]
-        if binding.spec.namespaces:
-            tenants = yield from tenants_of(binding)
+        if collection.spec.namespaces:
+            tenants = await tenants_of(collection)
         smallest = _Smallest(size, seed)
         for number, tenant in enumerate(tenants):
-            yield from _look(target, tenant, number, smallest)
+            await _look(target, tenant, number, smallest)
         chosen = smallest.sorted()
-        return (yield from _fetched(target, tenants, chosen, binding.spec.space.dimensions, progress))
+        return await _fetched(target, tenants, chosen, collection.spec.space.dimensions, progress)
 
-    return (yield from with_target(binding, use))
+    return await on_target(collection, use)
 
 
 def choose_texts(texts: Iterable[str], size: int, seed: int = 0) -> list[str]:
-    """A sample of the texts, each once. Raises `InvalidInput` for one that can not be embedded."""
+    """A sample of the texts, each once. Raises `InvalidInput` for one that cannot be embedded."""
 
     def checked() -> Iterable[str]:
         for text in texts:
@@ -101,16 +101,16 @@ def choose(items: Iterable[I], size: int, seed: int, name: Callable[[I], str]) -
     return [kept[key] for key, _ in smallest.sorted()]
 
 
-def embedded_sample(
+async def embedded_sample(
     model: ModelCapabilities, texts: Sequence[str], task: str | None, progress: Progress | None = None
-) -> Flow[FloatArray]:
+) -> FloatArray:
     """Full vectors of texts, as many at a time as the embedder takes: shape (texts, d)."""
     step = model.batch * max(1, model.concurrency)
     blocks = [np.zeros((0, model.dimensions), np.float32)]
     for start in range(0, len(texts), step):
         part = texts[start : start + step]
         groups = tuple(Group(f"text {text[:40]!r}", text, ((0, len(text)),)) for text in part)
-        reply: Encoded = yield Encode(groups, task, model.dimensions)
+        reply = await collection.session.encode(Encode(groups, task, model.dimensions))
         if reply.failures:
             raise reply.failures[0].error
         blocks += [rows for rows in reply.vectors if rows is not None]
@@ -142,13 +142,13 @@ class _Smallest:
         return [(name, part) for _, name, part in sorted(self._heap, reverse=True)]
 
 
-def _look(target: Target, tenant: str | None, number: int, smallest: _Smallest) -> Flow[None]:
+async def _look(target: Target, tenant: str | None, number: int, smallest: _Smallest) -> None:
     """Offer all records of a tenant, without reading their vectors."""
     cursor: str | int | None = None
     while True:
-        batch: Batch = yield Scroll(
-            target.physical, limit=_PAGE, cursor=cursor, content=False, tenant=tenant, foreign=target.foreign
-        )
+        batch = await collection.records.scroll(Scroll(
+            target.physical, limit=_PAGE, cursor=cursor, content=False
+        ))
         for record in batch.records:
             smallest.offer(record.id, number)
         cursor = batch.cursor
@@ -156,22 +156,22 @@ def _look(target: Target, tenant: str | None, number: int, smallest: _Smallest) 
             return
 
 
-def _fetched(
+async def _fetched(
     target: Target,
     tenants: Sequence[str | None],
     chosen: Sequence[tuple[str, int]],
     dimensions: int,
     progress: Progress | None,
-) -> Flow[Stored]:
+) -> Stored:
     """The vectors of the chosen records, in their order; those that were deleted meanwhile are left out."""
     found: dict[tuple[str, int], tuple[str, FloatArray]] = {}
     for number, tenant in enumerate(tenants):
         ids = [name for name, part in chosen if part == number]
         for start in range(0, len(ids), _BLOCK):
             block = ids[start : start + _BLOCK]
-            batch: Batch = yield Fetch(
-                target.physical, block, vectors=True, content=False, tenant=tenant, foreign=target.foreign
-            )
+            batch = await collection.records.fetch(Fetch(
+                target.physical, block, vectors=True, content=False
+            ))
             if batch.vectors is not None:
                 rows = batch.vectors[DENSE]
                 for record, row in zip(batch.records, rows, strict=True):

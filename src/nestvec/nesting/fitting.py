@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec._artifacts import DEFAULT_SAMPLE
-from nestvec._collections.opening import Binding, Flow
+from nestvec._collections.opening import OpenCollection, Flow
 from nestvec._evaluation.sampling import Progress, check_sample, require_full, stored_sample
 from nestvec.capabilities import ModelCapabilities
 from nestvec.encoding.matryoshka import nest, normalize, truncate
@@ -102,14 +102,14 @@ def check_nestable(declared: ModelCapabilities) -> None:
         )
 
 
-def sample_to_fit(binding: Binding, size: int, seed: int = 0, progress: Progress | None = None) -> Flow[FloatArray]:
+async def sample_to_fit(collection: OpenCollection, size: int, seed: int = 0, progress: Progress | None = None) -> FloatArray:
     """Vectors of a full-size collection as they are stored, of all its namespaces: shape (at most `size`, d).
 
     Raises `Unsupported` for a collection that is truncated already.
     """
     check_sample(size)
-    require_full(binding, "fit a rotation", "nest")
-    return (yield from stored_sample(binding, size, seed, progress)).vectors
+    require_full(collection, "fit a rotation", "nest")
+    return (await stored_sample(collection, size, seed, progress)).vectors
 
 
 def different(rows: FloatArray) -> FloatArray:
