@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from nestvec._client.base import closed, wrapping
 from nestvec._session.defaults import complete_powers
 from nestvec._session.session import Blocking, Component, Session, Suspending
-from nestvec.errors import PluginBroken
-from nestvec.nesting.embedder import own_rotation
+from nestvec.errors import NestvecError, PluginBroken
+from nestvec.nesting.embedder import NestedEmbedder, own_rotation
 
 if TYPE_CHECKING:
+    from nestvec._caching.cache import Cache
     from nestvec._chunking import Splitter
     from nestvec.config import Config, Connection
     from nestvec.contract import Embedder, FullAdapter
@@ -83,6 +83,10 @@ class Connections:
             make_splitter,
         )
 
+    def embedding(self, embedder: str) -> Session:
+        """A session for embedding alone: asking its backend is an error of the core's own."""
+        return self.session("", embedder)
+
     async def adapter(self, backend: str) -> FullAdapter:
         """The opened adapter of a backend block."""
         component = self.adapters[backend]
@@ -124,7 +128,7 @@ class Connections:
         await self.waiting.acquire(self._lock)
         try:
             if self._closed:
-                raise closed()
+                raise NestvecError("this client is closed; connect again")
             if component.opened is None:
                 with importing(connection.plugin.name):
                     made, component.native = await self._made(connection)
@@ -152,3 +156,31 @@ def importing(plugin: str) -> Iterator[None]:
         raise PluginBroken(
             f"plugin {plugin!r} cannot be used: its library cannot be imported ({error}); reinstall the plugin"
         ) from error
+
+
+def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[..., Embedder]:
+    """What the core puts around a component when it is opened: its cache, and around that the user's own rotation.
+
+    Made before it is opened, so that nothing is loaded in vain. Raises `ConfigError` where something that the block
+    asks for is missing or damaged.
+    """
+    cache = _open_cache(connection, runtime)
+    rotation = connection.nesting.artifact.load() if connection.nesting is not None else None
+
+    def wrap(component: Embedder, *, native: bool) -> Embedder:
+        if cache is not None:
+            from nestvec._caching.embedder import CachedEmbedder
+
+            component = CachedEmbedder(component, connection.capabilities, cache, native=native)
+        return component if rotation is None else NestedEmbedder(component, rotation)
+
+    return wrap
+
+
+def _open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
+    """The cache that an embedder's block asks for; nothing is touched yet. Raises `ConfigError` without its library."""
+    if connection.cache is None:
+        return None
+    from nestvec._caching.cache import Cache
+
+    return Cache(connection.cache.path, connection.cache.size, runtime.notify)
