@@ -6,29 +6,32 @@ import hashlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nestvec._artifacts import check_folder
-from nestvec._chunking import Splitter
-from nestvec._collections.following import Alternatives
-from nestvec._collections.opening import LEASE, Binding, Flow
+from nestvec._collections.describing import alternatives as make_alternatives  # noqa: F401 - used through this module
+from nestvec._collections.describing import (  # noqa: F401 - used through this module
+    counts_tokens,
+    embedder_named,
+    make_splitter,
+    spec_named,
+)
 from nestvec._documents.search import check_texts
 from nestvec._documents.upsert import Incoming
 from nestvec._session.pipeline import Batcher
-from nestvec._session.retry import RetryPolicy
 from nestvec._specs import CollectionSpec
 from nestvec.config import Config, Connection, load_config, parse_config
-from nestvec.config.problems import did_you_mean
-from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event, Group
+from nestvec.contract import AsyncEmbedder, Encode, Encoded, Group
 from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import check_task, pair_for
-from nestvec.errors import ConfigError, IngestFailed, InvalidInput, InvalidName, NestvecError, PluginBroken, PluginError
+from nestvec.errors import ConfigError, IngestFailed, InvalidInput, NestvecError, PluginBroken, PluginError
 from nestvec.nesting.embedder import nested
 from nestvec.nesting.fitting import NestReport, check_nestable, different, fit
-from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
+from nestvec.registry import BACKENDS, EMBEDDERS, Registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document, FailedDocument, Purpose, Report
 
 if TYPE_CHECKING:
@@ -38,26 +41,6 @@ if TYPE_CHECKING:
 
 OnFailure = Literal["raise", "report"]
 _CHARACTERS_A_CHUNK = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """How a client behaves: its clock (seconds), lease, retries and plugins.
-
-    `wall` is the time of day in seconds since 1970, by which processes agree how long a migration may hold writers up.
-    `pause` is for tests: called with the seconds that a flow wants to pass, instead of letting them pass.
-    """
-
-    registry: Registry = field(default_factory=default_registry)
-    clock: Callable[[], float] = time.monotonic
-    lease: float = LEASE
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    wall: Callable[[], float] = time.time
-    pause: Callable[[float], object] | None = None
-
-    def notify(self, event: Event) -> None:
-        """Tell every listener."""
-        self.registry.notify(event)
 
 
 def window(spec: CollectionSpec) -> int:
@@ -74,37 +57,6 @@ def as_config(source: str | Path | Mapping[str, Any] | Config, registry: Registr
     if not isinstance(source, str | Path):
         raise ConfigError(f"a configuration is a path, a mapping or a Config, not {type(source).__name__}")
     return load_config(source, registry)
-
-
-def spec_named(config: Config, name: str) -> CollectionSpec:
-    """The spec of a collection. Raises `InvalidName` with a suggestion."""
-    spec = config.collections.get(name)
-    if spec is None:
-        raise InvalidName(f"the configuration has no collection {name!r}{did_you_mean(name, config.collections)}")
-    return spec
-
-
-def make_binding(config: Config, spec: CollectionSpec, runtime: Runtime) -> Binding:
-    """A fresh binding of a handle to its collection."""
-    capabilities = config.backends[spec.backend].capabilities
-    return Binding(spec, capabilities, runtime.clock, runtime.lease, runtime.wall)
-
-
-def make_alternatives(config: Config, spec: CollectionSpec, runtime: Runtime) -> Alternatives:
-    """What a handle's collection may be: as the configuration wants it, and as it was before."""
-    previous = config.previous.get(spec.name)
-    before = make_binding(config, previous, runtime) if previous is not None else None
-    return Alternatives(make_binding(config, spec, runtime), before)
-
-
-def counts_tokens(spec: CollectionSpec) -> bool:
-    """Whether splitting its documents needs the embedder to count tokens."""
-    return spec.chunking.unit == "tokens" and spec.chunking.tokenizer is None
-
-
-def make_splitter(config: Config, spec: CollectionSpec, count: Callable[[str], int] | None) -> Splitter:
-    """What splits a collection's documents. Raises `Unsupported` where nothing counts the tokens it needs."""
-    return Splitter(spec.chunking, count, config.path.parent if config.path else None)
 
 
 def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[[Any], Any]:
@@ -149,16 +101,6 @@ def importing(plugin: str) -> Iterator[None]:
         raise PluginBroken(
             f"plugin {plugin!r} can not be used: its library can not be imported ({error}); reinstall the plugin"
         ) from error
-
-
-def embedder_named(config: Config, name: str | None) -> str:
-    """The embedder to use: the one named, or the only one."""
-    if name is None and len(config.embedders) != 1:
-        raise ConfigError(f"say which embedder: the configuration has {', '.join(config.embedders) or 'none'}")
-    chosen = name if name is not None else next(iter(config.embedders))
-    if chosen not in config.embedders:
-        raise ConfigError(f"the configuration has no embedder {chosen!r}{did_you_mean(chosen, config.embedders)}")
-    return chosen
 
 
 @dataclass(frozen=True, slots=True)
