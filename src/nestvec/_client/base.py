@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nestvec._artifacts import check_folder
 from nestvec._collections.describing import alternatives as make_alternatives  # noqa: F401 - used through this module
@@ -24,11 +24,11 @@ from nestvec._documents.upsert import Incoming
 from nestvec._session.pipeline import Batcher
 from nestvec._specs import CollectionSpec
 from nestvec.config import Config, Connection, load_config, parse_config
-from nestvec.contract import AsyncEmbedder, Encode, Encoded, Group
+from nestvec.contract import Embedder, Encode, Encoded, Group
 from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import check_task, pair_for
 from nestvec.errors import ConfigError, IngestFailed, InvalidInput, NestvecError, PluginBroken, PluginError
-from nestvec.nesting.embedder import nested
+from nestvec.nesting.embedder import NestedEmbedder
 from nestvec.nesting.fitting import NestReport, check_nestable, different, fit
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry
 from nestvec.runtime import Runtime
@@ -59,7 +59,13 @@ def as_config(source: str | Path | Mapping[str, Any] | Config, registry: Registr
     return load_config(source, registry)
 
 
-def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[[Any], Any]:
+class Wrap(Protocol):
+    """Puts what the core adds around a component; `native` says that its methods are awaited in an event loop."""
+
+    def __call__(self, component: Any, *, native: bool) -> Any: ...
+
+
+def wrapping(connection: Connection[Any], runtime: Runtime) -> Wrap:
     """What the core puts around a component when it is opened: its cache, and around that the user's own rotation.
 
     Made before it is opened, so that nothing is loaded in vain. Raises `ConfigError` where something that the block
@@ -68,10 +74,10 @@ def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[[Any], A
     cache = _open_cache(connection, runtime)
     rotation = connection.nesting.artifact.load() if connection.nesting is not None else None
 
-    def wrap(component: Any) -> Any:
+    def wrap(component: Any, *, native: bool) -> Any:
         if cache is not None:
-            component = _behind_cache(component, connection, cache)
-        return component if rotation is None else nested(component, rotation)
+            component = _behind_cache(component, connection, cache, native=native)
+        return component if rotation is None else NestedEmbedder(component, rotation)
 
     return wrap
 
@@ -85,11 +91,10 @@ def _open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
     return Cache(connection.cache.path, connection.cache.size, runtime.notify)
 
 
-def _behind_cache(component: Any, connection: Connection[Any], cache: Cache) -> Any:
-    from nestvec._caching.embedder import AsyncCachedEmbedder, CachedEmbedder
+def _behind_cache(component: Embedder, connection: Connection[Any], cache: Cache, *, native: bool) -> Embedder:
+    from nestvec._caching.embedder import CachedEmbedder
 
-    form = AsyncCachedEmbedder if isinstance(component, AsyncEmbedder) else CachedEmbedder
-    return form(component, connection.capabilities, cache)
+    return CachedEmbedder(component, connection.capabilities, cache, native=native)
 
 
 @contextmanager
