@@ -111,7 +111,8 @@ class Connections:
     async def close(self) -> None:
         """Close everything that was opened; afterwards nothing can be. Safe to call twice."""
         self._closed = True
-        for component in [*self.adapters.take(), *self.embedders.take()]:
+        opened: list[Component[Any]] = [*self.adapters.take(), *self.embedders.take()]
+        for component in opened:
             if component.opened is not None:
                 await self.waiting.call(component.native, component.opened.close)
 

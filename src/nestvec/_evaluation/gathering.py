@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import OpenCollection, Flow, Target, on_target
+from nestvec._collections.opening import Flow, OpenCollection, Target, on_target
 from nestvec._documents.documents import whole
 from nestvec._documents.search import check_text
 from nestvec._evaluation.options import DimensionsOptions, Question

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import OpenCollection, Flow, Target
+from nestvec._collections.opening import Flow, OpenCollection, Target
 from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import Head, make_record
 from nestvec._specs import CollectionSpec, StoredCollection

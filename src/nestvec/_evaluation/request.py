@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec._artifacts import is_fingerprint
 from nestvec._client.base import embedder_named, spec_named
-from nestvec._collections.opening import OpenCollection, Flow
+from nestvec._collections.opening import Flow, OpenCollection
 from nestvec._evaluation.gathering import Asked, Gathered, Texts, choose_entries, gather_stored, gather_texts, labels
 from nestvec._evaluation.measure import Trial
 from nestvec._evaluation.measurement import NESTED, PLAIN, Measurement

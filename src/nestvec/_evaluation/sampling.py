@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nestvec._collections.opening import OpenCollection, Flow, Target, on_target
+from nestvec._collections.opening import Flow, OpenCollection, Target, on_target
 from nestvec._documents.documents import tenants as tenants_of
 from nestvec._documents.search import check_texts
 from nestvec.capabilities import ModelCapabilities

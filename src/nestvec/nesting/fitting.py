@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec._artifacts import DEFAULT_SAMPLE
-from nestvec._collections.opening import OpenCollection, Flow
+from nestvec._collections.opening import Flow, OpenCollection
 from nestvec._evaluation.sampling import Progress, check_sample, require_full, stored_sample
 from nestvec.capabilities import ModelCapabilities
 from nestvec.encoding.matryoshka import nest, normalize, truncate
