@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from nestvec_testing.blocking import blocking
 from nestvec_testing.emulators.jina.request import Ask
 from nestvec_testing.emulators.jina.vectors import finished, late_vectors, plain_vectors
 
 if TYPE_CHECKING:
     from nestvec.capabilities import ModelCapabilities
-    from nestvec.contract import Embedder
     from nestvec.types import FloatArray
 
 #: How much of a chunk's vector its neighbours become under late chunking by an embedder.
@@ -77,7 +77,7 @@ class Embedded:
         plugin = default_registry().embedder(name)
         options = plugin.options.model_validate(dict(plugin.embedded or {}))
         self._model: ModelCapabilities = plugin.capabilities(options)
-        self._embedder: Embedder = plugin.open(options)
+        self._embedder = blocking(plugin.open(options))
         self._lock = threading.Lock()  # one request at a time: two would only take turns on the processor
 
     def vectors(self, ask: Ask, late_tokens: int) -> FloatArray:
