@@ -70,7 +70,7 @@ class BackendUnderTest:
     module, or the `BackendPlugin` itself. `options` is its `[backends.NAME]` block without `use`. `reopens` says
     that a client which opens the same options later, in this process, finds the data again. `prefix` begins the
     names of the collections that the kit makes (and drops). `foreign` makes a collection as another program would,
-    with the database's own client; without it, adoption can not be checked.
+    with the database's own client; without it, adoption cannot be checked.
     """
 
     plugin: str | BackendPlugin

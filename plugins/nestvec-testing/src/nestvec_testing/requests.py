@@ -46,7 +46,7 @@ Plain: TypeAlias = "BackendRequest | Encode | Wait | Splitting | Within"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SideRequest:
     """What a rule of two sides asks of one of them, such as the source or the target of a migration."""
 
     side: str
@@ -60,7 +60,7 @@ class Asked:
 
 def bare(request: Any) -> Any:
     """The request of the contract, or the `Wait` or `Splitting`, without the side and the view that it goes to."""
-    while isinstance(request, Asked | Within):
+    while isinstance(request, SideRequest | Within):
         request = request.request
     return request
 

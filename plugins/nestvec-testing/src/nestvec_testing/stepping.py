@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from nestvec._session.session import Blocking, Component, Session, complete, finished
 from nestvec.contract import Encode, Event
 from nestvec_testing.recording import RecordingOptions, capabilities
-from nestvec_testing.requests import Asked, Splitting, Wait, Within, addressed, bare, view_of
+from nestvec_testing.requests import SideRequest, Splitting, Wait, Within, addressed, bare, view_of
 
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
@@ -42,7 +42,7 @@ class Asking(Session):
     requests to the embedder as `Encode`, waiting as `Wait`, what splits documents as `Splitting`. Nothing is repeated,
     no lease is looked at, and no turn is taken. A rule runs what it does `alone` without a lock.
 
-    With a `side`, everything is handed out as `Asked(side, request)`: for rules that ask two of these. Events are
+    With a `side`, everything is handed out as `SideRequest(side, request)`: for rules that ask two of these. Events are
     gathered in `events`, of all rules that tell them here. `clock` gives seconds, as a session's does.
     """
 
@@ -83,7 +83,7 @@ class Asking(Session):
         yield
 
     def _hand(self, request: Any) -> _Hand:
-        return _Hand(request if self.side is None else Asked(self.side, request))
+        return _Hand(request if self.side is None else SideRequest(self.side, request))
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)
@@ -262,13 +262,13 @@ def _from_sequence(left: Any) -> Callable[[Any], object]:
 
 def perform(adapter: Any, request: Any) -> Any:
     """Let an adapter (or its blocking form) answer a request that was handed out, whatever view it goes to."""
-    asked: Any = request.request if isinstance(request, Asked) else request
+    asked: Any = request.request if isinstance(request, SideRequest) else request
     return finished(getattr(view_of(adapter, asked), asked.method), bare(asked))
 
 
 def answered(session: Session, request: Any) -> Any:
     """Let a session of blocking parts answer whatever was handed out: by its backend or embedder, by waiting."""
-    asked: Any = request.request if isinstance(request, Asked) else request
+    asked: Any = request.request if isinstance(request, SideRequest) else request
     if isinstance(asked, Encode):
         return complete(session.encode(asked))
     if isinstance(asked, Wait):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SHARE: Final = 0.25
 
 
-class Source(Protocol):
+class VectorSource(Protocol):
     """Vectors for requests that can be carried out."""
 
     #: Whether it would keep the server's loop from other requests.
@@ -33,7 +33,7 @@ class Source(Protocol):
         """Let go of what it holds."""
 
 
-class Words:
+class WordVectors:
     """Of the words of the texts: see `vectors`."""
 
     slow = False
@@ -106,11 +106,11 @@ class Embedded:
         return np.concatenate([rows for rows in encoded.vectors if rows is not None])
 
 
-def open_source(embedder: str | None, kind: str) -> Source:
-    """By the settings. Raises `PluginError` for an embedder that can not be used."""
+def open_source(embedder: str | None, kind: str) -> VectorSource:
+    """By the settings. Raises `PluginError` for an embedder that cannot be used."""
     if embedder is not None:
         return Embedded(embedder)
-    return Constant() if kind == "constant" else Words()
+    return Constant() if kind == "constant" else WordVectors()
 
 
 def task_of(task: str | None, model: ModelCapabilities) -> str | None:
