@@ -18,7 +18,7 @@ from nestvec.encoding.matryoshka import nest, truncate
 from nestvec.errors import ConfigError, SpaceMismatch
 from nestvec.hookspecs import hookimpl
 from nestvec.nesting.embedder import NestedEmbedder
-from nestvec.nesting.rotation import fit_rotation
+from nestvec.encoding.rotation import fit_rotation
 from nestvec.types import Document
 from nestvec_testing import EmbedderConformance, EmbedderUnderTest, recording
 from nestvec_testing.recording import RecordingEmbedder, RecordingOptions

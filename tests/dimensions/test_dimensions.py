@@ -26,7 +26,7 @@ from nestvec._session.retry import RetryPolicy
 from nestvec.contract import BackendPlugin, Create, Drop, EmbedderPlugin, ListCollections, Query, Write
 from nestvec.errors import BackendRefused, BackendUnavailable, ConfigError, InvalidInput, InvalidName, Unsupported
 from nestvec.hookspecs import hookimpl
-from nestvec.nesting.rotation import fingerprint, fit_rotation
+from nestvec.encoding.rotation import fingerprint, fit_rotation
 from nestvec_testing import recording
 from nestvec_testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions, make_foreign
 from nestvec_testing.recording import RecordingOptions, capabilities

@@ -6,12 +6,9 @@ import hashlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from nestvec._artifacts import check_folder
 from nestvec._collections.describing import alternatives as make_alternatives  # noqa: F401 - used through this module
 from nestvec._collections.describing import (  # noqa: F401 - used through this module
     counts_tokens,
@@ -26,18 +23,15 @@ from nestvec._specs import CollectionSpec
 from nestvec.config import Config, Connection, load_config, parse_config
 from nestvec.contract import Embedder, Encode, Encoded, Group
 from nestvec.encoding.matryoshka import check_dimensions
-from nestvec.encoding.tasks import check_task, pair_for
+from nestvec.encoding.tasks import check_task
 from nestvec.errors import ConfigError, IngestFailed, InvalidInput, NestvecError, PluginBroken, PluginError
 from nestvec.nesting.embedder import NestedEmbedder
-from nestvec.nesting.fitting import NestReport, check_nestable, different, fit
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry
 from nestvec.runtime import Runtime
-from nestvec.types import Document, FailedDocument, Purpose, Report
+from nestvec.types import Document, FailedDocument, Report
 
 if TYPE_CHECKING:
     from nestvec._caching.cache import Cache
-    from nestvec.capabilities import ModelCapabilities
-    from nestvec.types import FloatArray
 
 OnFailure = Literal["raise", "report"]
 _CHARACTERS_A_CHUNK = 1000
@@ -106,62 +100,6 @@ def importing(plugin: str) -> Iterator[None]:
         raise PluginBroken(
             f"plugin {plugin!r} can not be used: its library can not be imported ({error}); reinstall the plugin"
         ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class Nest:
-    """What `nest` was asked for: an embedder, where its sample comes from, and the folder of the rotation."""
-
-    connection: Connection[Any]
-    collection: str | None
-    task: str | None
-    folder: Path
-
-    @classmethod
-    def of(
-        cls,
-        config: Config,
-        collection: str | None,
-        texts: Iterable[str] | None,
-        embedder: str | None,
-        task: str | None,
-    ) -> Nest:
-        """Raises `InvalidInput`, `InvalidName`, `ConfigError` or `Unsupported` for what can not be done."""
-        if (collection is None) == (texts is None):
-            raise InvalidInput("a rotation is fitted on a collection or on texts: give one of them")
-        if collection is not None and (embedder is not None or task is not None):
-            raise InvalidInput("a collection has its own embedder and task: leave embedder and task out")
-        name = embedder_named(config, embedder) if collection is None else spec_named(config, collection).embedder
-        connection = config.embedders[name]
-        check_nestable(connection.declared)
-        if task is None and connection.declared.tasks:
-            task = pair_for(connection.declared, Purpose.RETRIEVAL).index
-        nesting = connection.nesting
-        folder = nesting.artifact.folder if nesting is not None else config.artifacts
-        check_folder(folder)  # before anything is embedded
-        return cls(connection, collection, check_task(connection.declared, task), folder)
-
-    @property
-    def raw(self) -> ModelCapabilities:
-        """The model without any rotation: its own full vectors."""
-        declared: ModelCapabilities = self.connection.declared
-        return replace(declared, rotation=None, min_dimensions=declared.dimensions)
-
-    def keep(self, sample: FloatArray, stored_under: FloatArray | None) -> NestReport:
-        """Fit on a sample that was stored under a rotation, or is the model's own, and write the artifact."""
-        from nestvec._artifacts import About, Artifact, save
-        from nestvec.nesting.rotation import fingerprint, unnest
-
-        rows = different(sample)
-        found = fit(rows if stored_under is None else unnest(rows, stored_under))
-        model, name = self.raw, self.connection.name
-        source = f"texts, task {self.task}" if self.collection is None else f"collection {self.collection}"
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        about = About(model.model, model.dimensions, source, found.vectors, created)
-        new = not Artifact(self.folder, fingerprint(found.rotation)).exists
-        kept = save(self.folder, found.rotation, about)
-        measured = (found.vectors, found.questions, found.searched, found.recall, found.warnings)
-        return NestReport(kept.fingerprint, kept.matrix, name, model.model, model.dimensions, new, *measured)
 
 
 def embed(
