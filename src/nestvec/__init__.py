@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         connect,
     )
     from nestvec._collections.apply import Change, Status
-    from nestvec._collections.write_fence import Place
+    from nestvec._collections.write_fence import GenerationPlace
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._evaluation.bootstrap import Interval
     from nestvec._evaluation.options import DimensionsOptions
@@ -68,6 +68,7 @@ __all__ = [
     "F",
     "FailedDocument",
     "FunnelReport",
+    "GenerationPlace",
     "GenerationStatus",
     "Hit",
     "Interval",
@@ -80,7 +81,6 @@ __all__ = [
     "NestvecError",
     "Overlap",
     "Page",
-    "Place",
     "PrefixRecall",
     "Question",
     "Recommendation",
@@ -119,7 +119,7 @@ _HOME = {
     "Interval": "nestvec._evaluation.bootstrap",
     "Recommendation": "nestvec._evaluation.recommend",
     "EmbeddingSpace": "nestvec.spaces",
-    "Place": "nestvec._collections.write_fence",
+    "GenerationPlace": "nestvec._collections.write_fence",
     "Way": "nestvec._migration.routes",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",

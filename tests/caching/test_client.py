@@ -14,9 +14,9 @@ import pytest
 from nestvec._caching.cache import Cache
 from nestvec._caching.embedder import CachedEmbedder
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec.contract import Embedder, Encode, Encoded, Event
 from nestvec.registry import Registry
+from nestvec.runtime import Runtime
 from nestvec_testing import EmbedderConformance, EmbedderUnderTest, recording
 from nestvec_testing.registry import test_registry
 

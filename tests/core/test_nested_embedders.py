@@ -13,13 +13,13 @@ import pytest
 
 from nestvec._artifacts import About, Artifact, save
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec.contract import Embedder, EmbedderPlugin, Encode, Encoded
 from nestvec.encoding.matryoshka import nest, truncate
 from nestvec.encoding.rotation import fit_rotation
 from nestvec.errors import ConfigError, SpaceMismatch
 from nestvec.hookspecs import hookimpl
 from nestvec.nesting.embedder import NestedEmbedder
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing import EmbedderConformance, EmbedderUnderTest, recording
 from nestvec_testing.recording import RecordingEmbedder, RecordingOptions

@@ -18,15 +18,14 @@ from nestvec import DimensionsOptions, Document, Question
 from nestvec._artifacts import About, save
 from nestvec._cli.docstrings import docstrings
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec._documents.sampling import StoredSample
 from nestvec._evaluation.gathering import GatheredVectors, _split
 from nestvec._evaluation.request import DimensionsRequest
-from nestvec._session.retry import RetryPolicy
 from nestvec.contract import BackendPlugin, Create, Drop, EmbedderPlugin, ListCollections, Query, Write
 from nestvec.encoding.rotation import fingerprint, fit_rotation
 from nestvec.errors import BackendRefused, BackendUnavailable, ConfigError, InvalidInput, InvalidName, Unsupported
 from nestvec.hookspecs import hookimpl
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec_testing import recording
 from nestvec_testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions, make_foreign
 from nestvec_testing.recording import RecordingOptions, capabilities

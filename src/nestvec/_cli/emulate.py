@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nestvec._cli.session import command
+from nestvec._cli.invocation import command
 from nestvec.errors import NestvecError, PluginBroken, PluginConflict
 
 if TYPE_CHECKING:

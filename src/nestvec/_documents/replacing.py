@@ -58,28 +58,21 @@ async def replace_documents(
     Of a refused document nothing stays. Raises `GenerationMoved` if the alias moves, and what else backends raise.
     """
     outcome = ReplacementOutcome()
-    await _replace(collection, target, replacements, outcome)
+    waiting = [replacements] if replacements else []
+    while waiting:
+        part = waiting.pop()
+        try:
+            outcome.removed += await _write(collection, target, part)
+        except BackendRefused as error:
+            if len(part) == 1:
+                await _remove(collection, target, part[0].chunk_ids)  # some may have been written
+                outcome.refused.append((part[0], error))
+            else:
+                middle = len(part) // 2
+                waiting += [part[middle:], part[:middle]]
+        else:
+            outcome.stored += part
     return outcome
-
-
-async def _replace(
-    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], outcome: ReplacementOutcome
-) -> None:
-    if not replacements:
-        return
-    try:
-        outcome.removed += await _write(collection, target, replacements)
-    except BackendRefused as error:
-        if len(replacements) == 1:
-            await _remove(collection, target, replacements[0].chunk_ids)  # some may have been written
-            outcome.refused.append((replacements[0], error))
-            return
-    else:
-        outcome.stored += replacements
-        return
-    middle = len(replacements) // 2
-    await _replace(collection, target, replacements[:middle], outcome)
-    await _replace(collection, target, replacements[middle:], outcome)
 
 
 async def _write(collection: OpenCollection, target: Target, replacements: Sequence[Replacement]) -> int:

@@ -16,11 +16,14 @@ from nestvec._documents.layout import span_of
 from nestvec._hosts.admission import admit
 from nestvec._metadata import restore_metadata
 from nestvec.contract import Encode, Event, Found, Group, Query
+from nestvec.encoding.matryoshka import check_dimensions
+from nestvec.encoding.tasks import check_task
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve
 from nestvec.types import Hit
 
 if TYPE_CHECKING:
+    from nestvec._session.session import Session
     from nestvec._specs import CollectionSpec
     from nestvec.types import FloatArray
 
@@ -60,6 +63,23 @@ async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
     if texts:
         await on_target(collection, lambda target: admit(collection, target, writing=False))
     return await embed_queries(collection, texts)
+
+
+async def embed_texts(
+    session: Session, texts: Sequence[str], task: str | None, dimensions: int | None, *, fresh: bool = False
+) -> FloatArray:
+    """Embed texts outside any collection: shape (texts, dimensions)."""
+    model = session.model
+    check_task(model, task)
+    size = model.dimensions if dimensions is None else check_dimensions(model, dimensions)
+    check_texts(texts)
+    groups = tuple(Group(f"text {i}", text, ((0, len(text)),)) for i, text in enumerate(texts))
+    if not groups:
+        return np.zeros((0, size), np.float32)
+    reply = await session.encode(Encode(groups, task, size, fresh=fresh))
+    if reply.failures:
+        raise reply.failures[0].error
+    return np.concatenate([rows for rows in reply.vectors if rows is not None])
 
 
 async def search_vectors(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nestvec._collections.opening import OpenCollection, Flow, Target
+from nestvec._collections.opening import Flow, OpenCollection, Target
 from nestvec._collections.write_fence import Gate, Place, State, read_fence
 from nestvec._migration.copy import at
 from nestvec._migration.generations import SHADOW, Generation, Journal, Standing, read_journal, write_journal

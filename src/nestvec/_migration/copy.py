@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from nestvec._collections.opening import (
-    OpenCollection,
     Emit,
     Flow,
+    OpenCollection,
     Request,
     T,
     Target,
-    open_to_read,
     check_tenant,
+    open_to_read,
     relayed,
     require_own,
     write_within_lease,

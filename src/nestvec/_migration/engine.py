@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nestvec._collections.opening import OpenCollection, Emit, Wait, open_to_read
+from nestvec._collections.opening import Emit, OpenCollection, Wait, open_to_read
 from nestvec._collections.write_fence import POLL, drain, raise_fence, read_fence
 from nestvec._documents.documents import heads_only
 from nestvec._hosts.note import Canaries

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from nestvec._collections import write_fence as gates
-from nestvec._collections.opening import OpenCollection, Flow
+from nestvec._collections.opening import Flow, OpenCollection
 from nestvec._collections.write_fence import Gate, Place
 from nestvec._migration.report import Stage
 from nestvec._specs import StoredCollection

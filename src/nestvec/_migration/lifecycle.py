@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nestvec._artifacts import Artifact, is_fingerprint
 from nestvec._client.base import Runtime, counts_tokens, make_binding, make_splitter, spec_named
-from nestvec._collections.opening import OpenCollection, Flow
+from nestvec._collections.opening import Flow, OpenCollection
 from nestvec._collections.superseded import NOTE as SUPERSEDES
 from nestvec._collections.superseded import Supersedes, advice, shrunk_spec, superseding
 from nestvec._documents.search import check_texts

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from nestvec._collections.opening import OpenCollection, Emit, Flow, Request, T, Target, open_to_read, write_within_lease, through
+from nestvec._collections.opening import (
+    Emit,
+    Flow,
+    OpenCollection,
+    Request,
+    T,
+    Target,
+    open_to_read,
+    through,
+    write_within_lease,
+)
 from nestvec._documents.documents import delete, text_of, whole
 from nestvec._documents.funnel import named
 from nestvec._documents.layout import Head, chunk_ids, head_id, restored

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nestvec._collections import write_fence as gates
-from nestvec._collections.opening import OpenCollection, Flow, Wait
+from nestvec._collections.opening import Flow, OpenCollection, Wait
 from nestvec._collections.write_fence import Gate
 from nestvec._migration.candidate import is_live
 from nestvec._migration.copy import At, PairFlow, at

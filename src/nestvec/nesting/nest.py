@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nestvec._artifacts import About, Artifact, check_folder, save
 from nestvec._collections.describing import collection_state, embedder_named, spec_named
 from nestvec._collections.opening import OpenCollection
+from nestvec._collections.services import open_live
 from nestvec._documents.sampling import choose_texts, embedded_sample, require_full
 from nestvec.encoding.rotation import fingerprint, unnest
 from nestvec.encoding.tasks import check_task, pair_for
@@ -26,49 +27,13 @@ if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
 
-async def nest(
-    client: ClientServices,
-    collection: str | None,
-    *,
-    texts: Iterable[str] | None = None,
-    embedder: str | None = None,
-    task: str | None = None,
-    sample: int = SAMPLE,
-    seed: int = 0,
-    progress: SampleProgress | None = None,
-) -> NestReport:
-    """Fit a rotation on what a full-size collection holds, or on texts, and keep it in the artifacts' folder.
-
-    Raises `InvalidInput`, `InvalidName`, `ConfigError` or `Unsupported` for what cannot be done, and what reading or
-    embedding raises.
-    """
-    wanted = NestRequest.of(client.config, collection, texts, embedder, task)
-    if collection is not None:
-        rows = await _stored(client, collection, sample, seed, progress)
-        return await client.outside(wanted.keep, rows, await client.rotation(wanted.connection))
-    chosen = await client.outside(choose_texts, texts or (), sample, seed)
-    session = replace(client.session("", wanted.connection.name), model=wanted.raw)
-    return await client.outside(wanted.keep, await embedded_sample(session, chosen, wanted.task, progress), None)
-
-
-async def _stored(
-    client: ClientServices, name: str, sample: int, seed: int, progress: SampleProgress | None
-) -> FloatArray:
-    """Vectors of a collection as the configuration wants it: a rotation is fitted for its embedder."""
-    live, spec = await client.located(name), spec_named(client.config, name)
-    require_full(live, "fit a rotation", "nest")  # says so of one that was shrunk
-    if live.spec is not spec:
-        session = client.session(spec.backend, spec.embedder)
-        live = OpenCollection(collection_state(client.config, spec, client.runtime), session)
-    return await sample_to_fit(live, sample, seed, progress)
-
-
 @dataclass(frozen=True, slots=True)
 class NestRequest:
     """What `nest` was asked for: an embedder, where its sample comes from, and the folder of the rotation."""
 
     connection: Connection[Any]
     collection: str | None
+    texts: Iterable[str]
     task: str | None
     folder: Path
 
@@ -94,7 +59,7 @@ class NestRequest:
         nesting = connection.nesting
         folder = nesting.artifact.folder if nesting is not None else config.artifacts
         check_folder(folder)  # before anything is embedded
-        return cls(connection, collection, check_task(connection.declared, task), folder)
+        return cls(connection, collection, texts or (), check_task(connection.declared, task), folder)
 
     @property
     def raw(self) -> ModelCapabilities:
@@ -114,3 +79,34 @@ class NestRequest:
         kept = save(self.folder, found.rotation, about)
         measured = (found.vectors, found.questions, found.searched, found.recall, found.warnings)
         return NestReport(kept.fingerprint, kept.matrix, name, model.model, model.dimensions, new, *measured)
+
+
+async def nest(
+    wanted: NestRequest,
+    client: ClientServices,
+    sample: int = SAMPLE,
+    seed: int = 0,
+    progress: SampleProgress | None = None,
+) -> NestReport:
+    """Fit a rotation on at most `sample` vectors, and keep it in the artifacts' folder.
+
+    Raises `InvalidInput` or `Unsupported` where they do not suffice, and what reading or embedding raises.
+    """
+    if wanted.collection is not None:
+        rows = await _stored(client, wanted.collection, sample, seed, progress)
+        return await client.outside(wanted.keep, rows, await client.rotation(wanted.connection))
+    chosen = await client.outside(choose_texts, wanted.texts, sample, seed)
+    session = replace(client.embedding(wanted.connection.name), model=wanted.raw)
+    return await client.outside(wanted.keep, await embedded_sample(session, chosen, wanted.task, progress), None)
+
+
+async def _stored(
+    client: ClientServices, name: str, sample: int, seed: int, progress: SampleProgress | None
+) -> FloatArray:
+    """Vectors of a collection as the configuration wants it: a rotation is fitted for its embedder."""
+    live, spec = await open_live(client, name), spec_named(client.config, name)
+    require_full(live, "fit a rotation", "nest")  # says so of one that was shrunk
+    if live.spec is not spec:
+        session = client.session(spec.backend, spec.embedder)
+        live = OpenCollection(collection_state(client.config, spec, client.runtime), session)
+    return await sample_to_fit(live, sample, seed, progress)

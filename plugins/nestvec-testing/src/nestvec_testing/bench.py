@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from nestvec._client import aconnect, connect
 from nestvec._client.base import Runtime
+
+from nestvec._client import aconnect, connect
 from nestvec._session.retry import RetryPolicy
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (

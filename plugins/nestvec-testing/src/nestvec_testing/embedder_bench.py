@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from nestvec._client.base import Runtime
 
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import EmbedderPlugin, Encode, Encoded, Group
 from nestvec.encoding.encoder import finish, widen

@@ -46,6 +46,7 @@ from nestvec.filters import Filter, matches
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Options
 from nestvec.types import DENSE, Metric, Record, Storage
+from nestvec_testing.scoring import scores
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
@@ -338,19 +339,6 @@ def _stack(info: CollectionInfo, stored: Sequence[_Stored]) -> dict[str, FloatAr
         name: np.stack([item.vectors[name] for item in stored]) if stored else np.zeros((0, size), np.float32)
         for name, size in info.vectors.items()
     }
-
-
-def scores(matrix: FloatArray, query: FloatArray, metric: Metric) -> FloatArray:
-    """Exact scores of shape (n,), higher is better: cosine, dot, or minus the euclidean distance."""
-    if metric is Metric.EUCLIDEAN:
-        distances: FloatArray = np.linalg.norm(matrix - query, axis=1)
-        return -distances
-    products: FloatArray = matrix @ query
-    if metric is Metric.DOT:
-        return products
-    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
-    cosines: FloatArray = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    return cosines
 
 
 @hookimpl
