@@ -64,9 +64,7 @@ class _Part:
         return replace(failure, group=self.group, span=span)
 
 
-async def answer(
-    request: Encode, model: ModelCapabilities, cache: CachedValues, embedder: AwaitedEmbedder
-) -> Encoded:
+async def answer(request: Encode, model: ModelCapabilities, cache: CachedValues, embedder: AwaitedEmbedder) -> Encoded:
     """Answer from the cache what it holds; ask for the rest in one request, and keep that.
 
     Only what is missing is asked for: chunks, or under late chunking whole documents, since their chunks are embedded

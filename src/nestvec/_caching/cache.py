@@ -97,4 +97,3 @@ class Cache:
         said = reason(error)
         _LOG.warning("the embedding cache %s can not be used, and texts are embedded without it: %s", self.path, said)
         self._notify(Event("cache_failed", None, {"path": str(self.path), "error": said}))
-

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nestvec._caching.answer import answer
 from nestvec._caching.cache import Cache
+from nestvec._session.answers import settled
 from nestvec._session.session import complete
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Embedder, Encode, Encoded
@@ -59,9 +60,7 @@ class CachedEmbedder(Embedder):
 
     async def _close(self) -> None:
         await asyncio.to_thread(self.cache.close)
-        closing = self.inner.close()
-        if closing is not None:
-            await closing
+        await settled(self.inner.close())
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +87,4 @@ class _Asked:
     inner: Embedder
 
     async def encode(self, request: Encode) -> Encoded:
-        reply = self.inner.encode(request)
-        return await reply if isinstance(reply, Awaitable) else reply
+        return await settled(self.inner.encode(request))

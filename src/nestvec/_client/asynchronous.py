@@ -22,12 +22,13 @@ from nestvec.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from nestvec._evaluation.options import DimensionsOptions, Question
+    from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
     from nestvec._migration.copy import CopyProgress, CopyReport, copy
     from nestvec._migration.lifecycle import Lifecycle
     from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal
+    from nestvec._questions import Question
     from nestvec.nesting.fitting import NestReport
     from nestvec.types import Document, FloatArray
 
@@ -145,7 +146,7 @@ class AsyncNestvec:
         Raises `Unsupported` for a model that was trained for prefixes and for a collection that is truncated already,
         and `InvalidInput` where the vectors do not suffice.
         """
-        from nestvec.nesting.fitting import NestRequest, nest
+        from nestvec.nesting.nest import NestRequest, nest
 
         request = NestRequest.of(self.config, collection, texts, embedder, task)
         return await nest(request, self._connections, sample, seed, progress)
@@ -210,7 +211,8 @@ class AsyncNestvec:
         progress: Callable[[int, int], object] | None = None,
     ) -> DimensionsReport:
         """Measure which size suffices, on data of one's own: see `Nestvec.dimensions`."""
-        from nestvec._evaluation.request import DimensionsRequest, dimensions_report
+        from nestvec._evaluation.dimensions import dimensions_report
+        from nestvec._evaluation.request import DimensionsRequest
 
         request = DimensionsRequest.of(self.config, collection, texts, embedder, backend, queries, options)
         return await dimensions_report(request, self._connections, progress)
