@@ -107,6 +107,8 @@ class AsyncNestvec:
         copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. Of a
         collection with namespaces one is copied, or without `namespace` all, one after the other.
         """
+        from nestvec._migration.copy import copy
+
         await self.apply(target)
         origin = await self[source]._located()
         place = await self[target]._located()

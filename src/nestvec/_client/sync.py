@@ -110,6 +110,8 @@ class Nestvec:
         copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. Of a
         collection with namespaces one is copied, or without `namespace` all, one after the other.
         """
+        from nestvec._migration.copy import copy
+
         self.apply(target)
         origin = complete(self[source]._located())
         place = complete(self[target]._located())
