@@ -43,7 +43,7 @@ class PineconeEmulator:
     # ------------------------------------------------------------ lifetime
 
     def start(self) -> None:
-        """Listen. Needs starlette and uvicorn. Raises `BackendUnavailable` if it can not."""
+        """Listen. Needs starlette and uvicorn. Raises `BackendUnavailable` if it cannot."""
         self._emulation.start()
 
     def close(self) -> None:

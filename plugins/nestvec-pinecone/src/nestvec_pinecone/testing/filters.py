@@ -63,7 +63,7 @@ def _check_operand(name: str, op: str, value: object) -> None:
         good = isinstance(value, bool)
     else:
         raise Refusal(400, f"Unknown operator {op!r} in filter on {name!r}")
-    require(good, f"Operator {op} on {name!r} can not take {value!r}")
+    require(good, f"Operator {op} on {name!r} cannot take {value!r}")
 
 
 def _holds(key: str, condition: Any, metadata: Mapping[str, Any], finds_missing: bool) -> bool:
