@@ -20,7 +20,7 @@ from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFoun
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.plugin import nestvec_backend
-from nestvec_pinecone.testing import Lag, PineconeEmulator, Settings
+from nestvec_pinecone.testing import Lag, PineconeEmulator, PineconeSettings
 from nestvec_testing import AdapterConformance, BackendUnderTest
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.adapters.documents import DocumentChecks
@@ -200,7 +200,9 @@ def test_a_switch_that_broke_off_holds_and_can_be_repeated(kit, adapter, emulato
 @pytest.fixture(scope="module")
 def slow():
     """Every read misses the last write once, and whole numbers come back as integers."""
-    settings = Settings(fetch=Lag(reads=1), query=Lag(reads=1), whole_numbers="int", negation_finds_missing=True)
+    settings = PineconeSettings(
+        fetch=Lag(reads=1), query=Lag(reads=1), whole_numbers="int", negation_finds_missing=True
+    )
     with PineconeEmulator(settings) as emulator:
         yield emulator
 

@@ -31,7 +31,7 @@ from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Field, FieldType, Metric
 from nestvec_pinecone.schema import unpack_tags
 from nestvec_pinecone.testing import Lag, Meet, Status
-from nestvec_pinecone.testing.contract import Contract
+from nestvec_pinecone.testing.contract import PineconeContract
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -86,7 +86,7 @@ def test_an_index_as_it_is_created(kit, open_adapter, emulator):
 def test_requests_and_replies_are_as_described(kit, adapter, emulator, contracts):
     """The data plane against the public schema, 2026-04, which the SDK's own version, 2026-07, must not leave."""
     everything(kit, adapter)
-    contract = Contract(contracts / "pinecone-db_data-2026-04.yaml")
+    contract = PineconeContract(contracts / "pinecone-db_data-2026-04.yaml")
     assert contract.version == "2026-04"
     data = [each for each in emulator.exchanges if each.index is not None]
     problems = [problem for each in data for problem in contract.problems(each)]
@@ -109,7 +109,7 @@ def test_errors_are_as_described(kit, adapter, emulator, contracts):
         emulator.inject(Status(status=status), path="/query")
         with pytest.raises(Exception, match=str(status)):
             adapter.query(Query("docs-1", kit.vectors([1, 0, 0]), Metric.COSINE, 1))
-    contract = Contract(contracts / "pinecone-db_data-2026-04.yaml")
+    contract = PineconeContract(contracts / "pinecone-db_data-2026-04.yaml")
     sent = emulator.sent("/query")
     assert [each.status for each in sent] == [400, 401, 403, 404, 429, 500, 503]
     assert not [problem for each in sent for problem in contract.problems(each)]
@@ -120,7 +120,7 @@ def test_one_index_without_a_control_plane_is_as_described(kit, open_adapter, em
     emulator.forget()
     adapter = open_adapter(index_host=emulator.host("shared"))
     everything(kit, adapter)
-    contract = Contract(contracts / "pinecone-db_data-2026-04.yaml")
+    contract = PineconeContract(contracts / "pinecone-db_data-2026-04.yaml")
     assert not [problem for each in emulator.exchanges for problem in contract.problems(each)]
     assert {each.index for each in emulator.exchanges} == {"shared"}
 
@@ -139,7 +139,7 @@ def test_the_check_finds_what_is_not_described(kit, adapter, emulator, contracts
 
     adapter.create(kit.create())
     adapter.write(kit.write([kit.record(0)]))
-    contract = Contract(contracts / "pinecone-db_data-2026-04.yaml")
+    contract = PineconeContract(contracts / "pinecone-db_data-2026-04.yaml")
     (sent,) = emulator.sent("/vectors/upsert")
     wrong = [
         replace(sent, raw=b'{"vectors": [{"values": [1]}]}'),

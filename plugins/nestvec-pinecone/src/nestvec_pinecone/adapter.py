@@ -46,9 +46,9 @@ from nestvec.errors import BackendDenied, BackendRefused, CollectionNotFound
 from nestvec.filters import Filter, matches
 from nestvec.types import Record
 from nestvec_pinecone import adopt, reserved, visibility
-from nestvec_pinecone.catalog import Catalog, CollectionRequest, IndexCatalog
+from nestvec_pinecone.catalog import CollectionRequest, IndexCatalog, PineconeCatalog
 from nestvec_pinecone.client import PineconeClient
-from nestvec_pinecone.errors import NoNamespace, Unreachable
+from nestvec_pinecone.errors import NoNamespace, PineconeUnreachable
 from nestvec_pinecone.filters import EVERYTHING, compile_filter
 from nestvec_pinecone.namespace_catalog import NamespaceCatalog
 from nestvec_pinecone.options import MAX_IDS, MAX_TOP_K, PineconeOptions, capabilities
@@ -86,7 +86,7 @@ def _located(
         location = cached or await self._locate(request)
         try:
             return await work(self, request, self._readable(location))
-        except (CollectionNotFound, Unreachable):
+        except (CollectionNotFound, PineconeUnreachable):
             if cached is None:
                 raise
             self._forget(request.physical)
@@ -106,7 +106,7 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
     """
 
     client: PineconeClient
-    catalog: Catalog
+    catalog: PineconeCatalog
     #: The tenant that requests are about, and how to read a collection that somebody else made.
     tenant: str | None = None
     layout: ForeignLayout | None = None

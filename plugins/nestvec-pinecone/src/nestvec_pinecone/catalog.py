@@ -47,7 +47,7 @@ class CollectionRequest(Protocol):
     def physical(self) -> str: ...
 
 
-class Catalog(Protocol):
+class PineconeCatalog(Protocol):
     """What the two ways to store collections have to answer."""
 
     #: Whether a location stays right until requests to it fail.

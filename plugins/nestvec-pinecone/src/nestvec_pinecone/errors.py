@@ -35,7 +35,7 @@ class NoNamespace(CollectionNotFound):
     """The index is there, but nothing was ever written to that namespace of it. Never leaves the adapter."""
 
 
-class Unreachable(BackendUnavailable):
+class PineconeUnreachable(BackendUnavailable):
     """No answer at all; an index that was deleted has no address any more, and looks like this, too."""
 
 
@@ -54,7 +54,7 @@ def translate(error: Exception, context: ErrorContext, option: Option | None = N
             f"timeout"
         )
     if isinstance(error, vendor.PineconeConnectionError | httpx.HTTPError | OSError):
-        return Unreachable(
+        return PineconeUnreachable(
             f"{context.place} cannot be reached for {context.request}: {_named(error)}; is the address right, with its "
             f"port, and the network there?"
         )

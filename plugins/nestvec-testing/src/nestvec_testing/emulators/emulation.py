@@ -92,7 +92,8 @@ class Emulation(Generic[ExchangeT]):
             from nestvec_testing.emulators.server import Server
         except ModuleNotFoundError as error:
             raise BackendUnavailable(
-                f"The {self._name} needs {error.name}, which is not installed; pip install 'nestvec[emulators]'."
+                f"The {self._name} needs {error.name}, which is not installed; "
+                f"pip install 'nestvec-testing[emulators]'."
             ) from error
         return Server(self._name, host=host, port=port, on_stop=self.waits.end)
 
