@@ -316,6 +316,18 @@ def test_a_question_is_one_request(kit, adapter, emulator):
     assert all(each.body["dryRun"] and "setMetadata" not in each.body for each in emulator.sent("/vectors/update"))
 
 
+def test_what_is_known_is_known_to_all_views(kit, adapter, emulator):
+    """Where a collection is, and which namespaces are listed, is not asked again by a tenant's next request."""
+    adapter.create_extended(kit.extended())
+    adapter.of_tenant("acme").write(kit.write([kit.record(0)]))
+    emulator.forget()
+    adapter.of_tenant("acme").write(kit.write([kit.record(1)]))
+    assert adapter.of_tenant("acme").count(Count("docs-1")) == 2
+    assert adapter.of_tenant("other").count(Count("docs-1")) == 0
+    sent = [each.path for each in emulator.exchanges]
+    assert sent == ["/vectors/upsert", "/vectors/fetch", "/query", "/vectors/update", "/vectors/update"]
+
+
 def test_tenants_come_by_pages_and_only_empty_ones_are_counted(kit, adapter, emulator, monkeypatch):
     monkeypatch.setattr("nestvec_pinecone.tenants._PAGE", 2)
     adapter.create_extended(kit.extended())

@@ -51,9 +51,9 @@ from nestvec_pinecone.client import PineconeClient
 from nestvec_pinecone.errors import NoNamespace, PineconeUnreachable
 from nestvec_pinecone.filters import EVERYTHING, compile_filter
 from nestvec_pinecone.namespace_catalog import NamespaceCatalog
-from nestvec_pinecone.options import MAX_IDS, MAX_TOP_K, PineconeOptions, capabilities
-from nestvec_pinecone.records import batch_of, best, bodies, record_of
-from nestvec_pinecone.schema import IndexLocation, one_vector
+from nestvec_pinecone.options import MAX_TOP_K, PineconeOptions, capabilities
+from nestvec_pinecone.records import batch_of, best, bodies, one_vector, possible_ids, record_of
+from nestvec_pinecone.schema import IndexLocation
 from nestvec_pinecone.tenants import (
     list_namespaces,
     namespace_sizes,
@@ -62,7 +62,6 @@ from nestvec_pinecone.tenants import (
     tenant_of,
     wait_until_listed,
 )
-from nestvec_pinecone.visibility import Written
 
 T = TypeVar("T")
 R = TypeVar("R", bound=CollectionRequest)
@@ -217,11 +216,9 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
 
     @_located
     async def _write(self, request: Write, location: IndexLocation) -> None:
-        namespace, lsn = self._namespace(location), None
+        namespace = self._namespace(location)
         parts = list(bodies(request, namespace))  # all are checked before the first is sent
-        for part in parts:
-            lsn = await visibility.upsert(self.client, request, location.host, part.content, part.count)
-        await self._settle(request, location, Written(namespace, lsn, present=(parts[-1].last, parts[-1].stamp)))
+        await visibility.write(self.client, request, location.host, location.dimension, namespace, parts)
         if self.tenant is not None and namespace not in self._listed.get(location.physical, ()):
             await wait_until_listed(self.client, request, location, namespace)
             self._listed.setdefault(location.physical, set()).add(namespace)
@@ -230,12 +227,12 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
     async def remove(self, request: Remove, location: IndexLocation) -> None:
         """Delete by id, in order; then wait until reads see it."""
         for namespace in await self._namespaces(request, location):
-            await self._remove(request, location, namespace)
+            await visibility.remove(self.client, request, location.host, location.dimension, namespace, request.ids)
 
     @_located
     async def fetch(self, request: Fetch, location: IndexLocation) -> Batch:
         """Read by id. Vectors and texts always come along: Pinecone cannot leave them out."""
-        spaces, ids = await self._namespaces(request, location), list(adopt.possible(request.ids))
+        spaces, ids = await self._namespaces(request, location), possible_ids(request.ids)
         found = await self.client.fetch(request, location.host, [(space, key) for space in spaces for key in ids])
         return batch_of(found, location.dimension, self._record, vectors=request.vectors)
 
@@ -314,20 +311,6 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
     async def _check_namespace(self, request: CollectionRequest, location: IndexLocation) -> None:
         await adopt.check_namespace(self.client, request, location)
 
-    async def _settle(self, request: object, location: IndexLocation, written: Written) -> None:
-        await visibility.settle(self.client, request, location.host, location.dimension, written)
-
-    async def _remove(self, request: Remove, location: IndexLocation, namespace: str) -> None:
-        ids, lsn = list(request.ids), None
-        try:
-            for start in range(0, len(ids), MAX_IDS):
-                part = ids[start : start + MAX_IDS]
-                lsn = await visibility.delete(self.client, request, location.host, namespace, ids=part)
-        except NoNamespace:
-            return  # nothing was ever written there
-        if ids:
-            await self._settle(request, location, Written(namespace, lsn, gone=ids))
-
     # ------------------------------------------------------------ reading
 
     def _record(self, key: str, metadata: Mapping[str, Any] | None) -> Record:
@@ -347,9 +330,9 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
         # Of somebody else's records there is no key that all of them have, to find them by.
         if self.client.options.scan or (self.layout is not None and where is None):
             return await self._scanned(request, location, space, where, token, limit)
-        page = {"filter": compile_filter(where) or EVERYTHING, "namespace": space, "limit": limit}
+        page = {"filter": _filter(where), "namespace": space, "limit": limit, "pagination_token": token}
         try:
-            reply = await self.client.call(request, location.host, "fetch_by_metadata", **page, pagination_token=token)
+            reply = await self.client.call(request, location.host, "fetch_by_metadata", **page)
         except NoNamespace:
             return [], None
         return list(reply.vectors.values()), reply.pagination.next if reply.pagination else None
@@ -373,7 +356,7 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
             stats = await self.client.call(request, location.host, "describe_index_stats")
             return sum(each.vector_count for name, each in stats.namespaces.items() if plain_name(name) == space)
         if not self.client.options.scan:
-            change = {"filter": compile_filter(where) or EVERYTHING, "namespace": space, "dry_run": True}
+            change = {"filter": _filter(where), "namespace": space, "dry_run": True}
             try:
                 reply = await self.client.call(request, location.host, "update", **change)
             except NoNamespace:
@@ -390,15 +373,15 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
 
     async def _ranked(self, request: Query, location: IndexLocation) -> list[list[tuple[str, Any, float]]]:
         """For each question its hits as (namespace, match, score), best first."""
-        rows, top = one_vector(request.vectors, request.physical), request.offset + request.limit
-        spaces, where = await self._namespaces(request, location), compile_filter(request.where)
+        rows = np.asarray(one_vector(request.vectors, request.physical), np.float32)
+        top = request.offset + request.limit
+        shared: dict[str, Any] = {"top_k": top, "include_metadata": top <= _HITS_WITH_CONTENT}
+        if request.where is not None:
+            shared["filter"] = compile_filter(request.where)
+        spaces = await self._namespaces(request, location)
         if not spaces:
             return [[] for _ in rows]
-        shared: dict[str, Any] = {"top_k": top, "include_metadata": top <= _HITS_WITH_CONTENT}
-        if where is not None:
-            shared["filter"] = where
-        vectors = np.asarray(rows, np.float32)
-        questions = [{**shared, "vector": row.tolist(), "namespace": space} for row in vectors for space in spaces]
+        questions = [{**shared, "vector": row.tolist(), "namespace": space} for row in rows for space in spaces]
         replies = await self.client.together(request, location.host, "query", questions)
         answers = []
         for start in range(0, len(replies), len(spaces)):
@@ -414,3 +397,7 @@ def open_adapter(options: PineconeOptions, *, blocking: bool) -> PineconeAdapter
     if options.index_host is None:
         return PineconeAdapter(client, IndexCatalog(client))
     return PineconeAdapter(client, NamespaceCatalog(client, options.index_host))
+
+
+def _filter(where: Filter | None) -> Mapping[str, Any]:
+    return EVERYTHING if where is None else compile_filter(where)

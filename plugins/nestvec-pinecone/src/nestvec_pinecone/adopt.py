@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,7 +14,6 @@ from nestvec_pinecone.records import decode
 from nestvec_pinecone.schema import IndexLocation
 from nestvec_pinecone.tenants import list_namespaces, plain_name
 
-_MAX_ID: Final = 512
 #: Names in an error.
 _SHOWN: Final = 20
 
@@ -80,11 +79,6 @@ def foreign_record(key: str, metadata: Mapping[str, Any] | None, foreign: Foreig
 def comparable(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata as filters compare it: all numbers are doubles, so whole ones may stand for integers."""
     return {key: _whole(value) for key, value in stored.items()}
-
-
-def possible(ids: Sequence[str]) -> Iterator[str]:
-    """Those of the ids that a record can have."""
-    return (key for key in ids if 0 < len(key) <= _MAX_ID)
 
 
 def _whole(value: Any) -> Any:

@@ -33,7 +33,8 @@ from nestvec.types import DENSE, Metric
 from nestvec_pinecone import schema
 from nestvec_pinecone.adopt import record_for
 from nestvec_pinecone.client import PineconeClient
-from nestvec_pinecone.schema import METRIC_NAMES, IndexLocation, check_same, metric_of, one_vector
+from nestvec_pinecone.records import one_vector
+from nestvec_pinecone.schema import METRIC_NAMES, IndexLocation, check_same, metric_of
 
 _LOG: Final = logging.getLogger(__name__)
 #: States that an index does not come back from.

@@ -40,12 +40,12 @@ _KEYS: Final[Mapping[str, Callable[[str], str]]] = {"metadata": field_key, "syst
 _OPPOSITE: Final = {Op.GT: "$lte", Op.GTE: "$lt", Op.LT: "$gte", Op.LTE: "$gt", Op.EQ: "$ne"}
 
 
-def compile_filter(where: Filter | None) -> Condition | None:
-    """A resolved filter for Pinecone. None selects everything.
+def compile_filter(where: Filter) -> Condition:
+    """A resolved filter for Pinecone.
 
     Raises `Unsupported` where Pinecone cannot keep the exact meaning: numbers that are not exact as doubles.
     """
-    return None if where is None else _condition(push_negations(where))
+    return _condition(push_negations(where))
 
 
 def _condition(node: Filter) -> Condition:

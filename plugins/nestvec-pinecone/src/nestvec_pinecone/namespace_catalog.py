@@ -29,8 +29,9 @@ from nestvec_pinecone.adopt import namespace_of
 from nestvec_pinecone.catalog import CollectionRequest
 from nestvec_pinecone.client import PineconeClient
 from nestvec_pinecone.errors import NoNamespace
+from nestvec_pinecone.records import one_vector
 from nestvec_pinecone.reserved import ReservedRecords, forget_notes
-from nestvec_pinecone.schema import METRIC_NAMES, IndexLocation, check_same, metric_of, one_vector
+from nestvec_pinecone.schema import METRIC_NAMES, IndexLocation, check_same, metric_of
 from nestvec_pinecone.tenants import list_namespaces
 from nestvec_pinecone.visibility import Written
 

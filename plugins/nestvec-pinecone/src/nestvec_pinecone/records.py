@@ -22,16 +22,17 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import orjson
 
 from nestvec.contract import Batch, Query, Write
-from nestvec.errors import BackendRefused
+from nestvec.errors import BackendRefused, Unsupported
 from nestvec.types import DENSE, Metric, Record, Scalar
 from nestvec_pinecone.options import MAX_METADATA_BYTES, MAX_RECORDS, MAX_REQUEST_BYTES
-from nestvec_pinecone.schema import one_vector
+
+T = TypeVar("T")
 
 OWN: Final = "nestvec_"
 DOCUMENT_ID: Final = f"{OWN}document_id"
@@ -44,6 +45,7 @@ _SYSTEM: Final = f"{OWN}system_"
 _FIELD: Final = f"{OWN}field_"
 #: Integers between minus this and this are exact as doubles.
 EXACT: Final = 2**53
+_MAX_ID: Final = 512
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -75,6 +77,20 @@ def bodies(request: Write, namespace: str, limit: int = MAX_REQUEST_BYTES) -> It
         last = key
     if batch:
         yield UpsertBody(head + b",".join(batch) + tail, len(batch), last, stamp)
+
+
+def one_vector(vectors: Mapping[str, T], collection: str) -> T:
+    """What is given for the one vector. Raises `Unsupported` for any other vectors."""
+    if set(vectors) != {DENSE}:
+        raise Unsupported(
+            f"collection {collection!r}: a Pinecone record has one vector, {DENSE!r}, not {', '.join(sorted(vectors))}"
+        )
+    return vectors[DENSE]
+
+
+def possible_ids(ids: Sequence[str]) -> list[str]:
+    """Those of the ids that a record can have."""
+    return [key for key in ids if 0 < len(key) <= _MAX_ID]
 
 
 def metadata_of(record: Record, stamp: str, collection: str) -> dict[str, Any]:

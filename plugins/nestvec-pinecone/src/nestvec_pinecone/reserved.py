@@ -20,9 +20,8 @@ from nestvec_pinecone import visibility
 from nestvec_pinecone.client import PineconeClient
 from nestvec_pinecone.errors import NoNamespace
 from nestvec_pinecone.options import MAX_METADATA_BYTES
-from nestvec_pinecone.records import STAMP
+from nestvec_pinecone.records import STAMP, UpsertBody
 from nestvec_pinecone.schema import IndexLocation
-from nestvec_pinecone.visibility import Written
 
 _PAGE: Final = 100
 _NOTE: Final = "note:"
@@ -66,25 +65,15 @@ class ReservedRecords:
         vector = {"id": key, "values": [1.0] + [0.0] * (dimension - 1), "metadata": {**values, STAMP: stamp}}
         if len(orjson.dumps(vector["metadata"])) > MAX_METADATA_BYTES:
             raise BackendRefused(f"the description of {key!r} is larger than a Pinecone record; declare fewer fields")
-        content = orjson.dumps({"vectors": [vector], "namespace": self.namespace})
-        lsn = await visibility.upsert(self.client, self.request, self.host, content, 1)
-        await self._settle(Written(self.namespace, lsn, present=(key, stamp)), dimension)
+        body = UpsertBody(orjson.dumps({"vectors": [vector], "namespace": self.namespace}), 1, key, stamp)
+        await visibility.write(self.client, self.request, self.host, dimension, self.namespace, [body])
 
     async def delete(self, some: Sequence[str], dimension: int) -> None:
         """Forget keys, where they are known; returns when reads see it."""
-        if not some:
-            return
-        try:
-            lsn = await visibility.delete(self.client, self.request, self.host, self.namespace, ids=list(some))
-        except NoNamespace:
-            return
-        await self._settle(Written(self.namespace, lsn, gone=some), dimension)
+        await visibility.remove(self.client, self.request, self.host, dimension, self.namespace, some)
 
     async def _call(self, method: str, **arguments: Any) -> Any:
         return await self.client.call(self.request, self.host, method, **arguments)
-
-    async def _settle(self, written: Written, dimension: int) -> None:
-        await visibility.settle(self.client, self.request, self.host, dimension, written)
 
 
 async def write_note(

@@ -6,7 +6,8 @@ Tags hold nestvec's record, and the aliases that lead to the index:
     nestvec-tenants           there if the collection has namespaces
     nestvec-to-NAME           an alias NAME leads here, with a number: the index with the highest has it
 
-A tag holds 120 letters, digits and some of `;@_-.+` and the space; an index has at most 20 tags."""
+A tag holds 120 letters, digits and some of `;@_-.+` and the space; an index has at most 20 tags.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +16,11 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from nestvec.contract import CollectionInfo, Create
 from nestvec.errors import BackendRefused, CollectionConflict, Unsupported
-from nestvec.types import DENSE, Metric
-
-T = TypeVar("T")
+from nestvec.types import Metric
 
 #: The namespace of notes in a collection's own index: that of a tenant never begins with an underscore.
 NOTES: Final = "_nestvec_notes"
@@ -66,15 +65,6 @@ def metric_of(name: str, collection: str) -> Metric:
             f"choose another collection name"
         )
     return _METRICS[name]
-
-
-def one_vector(vectors: Mapping[str, T], collection: str) -> T:
-    """What is given for the one vector. Raises `Unsupported` for any other vectors."""
-    if set(vectors) != {DENSE}:
-        raise Unsupported(
-            f"collection {collection!r}: a Pinecone record has one vector, {DENSE!r}, not {', '.join(sorted(vectors))}"
-        )
-    return vectors[DENSE]
 
 
 def check_same(request: Create, found: CollectionInfo) -> None:

@@ -15,7 +15,8 @@ import orjson
 from nestvec.errors import BackendUnavailable, NestvecError
 from nestvec_pinecone.client import POST, PineconeClient
 from nestvec_pinecone.errors import NoNamespace
-from nestvec_pinecone.records import STAMP
+from nestvec_pinecone.options import MAX_IDS
+from nestvec_pinecone.records import STAMP, UpsertBody
 
 _JSON: Final = {"Content-Type": "application/json"}
 
@@ -50,6 +51,31 @@ async def delete(client: PineconeClient, request: object, host: str, namespace: 
     """Delete, and tell the log sequence number, which the SDK's own method hides."""
     body = {**what, "namespace": namespace}
     return _committed(await client.call(request, host, POST, path="/vectors/delete", json=body))
+
+
+async def write(
+    client: PineconeClient, request: object, host: str, dimension: int, namespace: str, parts: Sequence[UpsertBody]
+) -> None:
+    """Upsert in order, one request after the other; returns when reads see it."""
+    lsn = None
+    for part in parts:
+        lsn = await upsert(client, request, host, part.content, part.count)
+    await settle(client, request, host, dimension, Written(namespace, lsn, present=(parts[-1].last, parts[-1].stamp)))
+
+
+async def remove(
+    client: PineconeClient, request: object, host: str, dimension: int, namespace: str, ids: Sequence[str]
+) -> None:
+    """Delete by id, in order; returns when reads see it."""
+    if not ids:
+        return
+    lsn = None
+    try:
+        for start in range(0, len(ids), MAX_IDS):
+            lsn = await delete(client, request, host, namespace, ids=list(ids[start : start + MAX_IDS]))
+    except NoNamespace:
+        return  # nothing was ever written there
+    await settle(client, request, host, dimension, Written(namespace, lsn, gone=ids))
 
 
 async def settle(client: PineconeClient, request: object, host: str, dimension: int, written: Written) -> None:
