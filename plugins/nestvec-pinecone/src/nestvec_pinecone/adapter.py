@@ -283,8 +283,6 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
         records = {vector.id: self._record(vector.id, vector.metadata) for vector in found}
         return [[Found(records[match.id], score) for _, match, score in hits if match.id in records] for hits in ranked]
 
-    # ------------------------------------------------------------ where records are
-
     async def _locate(self, request: CollectionRequest) -> IndexLocation:
         location = await self.catalog.locate(request, foreign=self.layout is not None)
         if self.catalog.lasting:
@@ -310,8 +308,6 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
     @_located
     async def _check_namespace(self, request: CollectionRequest, location: IndexLocation) -> None:
         await adopt.check_namespace(self.client, request, location)
-
-    # ------------------------------------------------------------ reading
 
     def _record(self, key: str, metadata: Mapping[str, Any] | None) -> Record:
         """The record behind a vector: nestvec's own, or somebody else's as the layout says."""
