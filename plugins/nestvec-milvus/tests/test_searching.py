@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nestvec.contract import Create, Query, Remove, Stage, Write
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import BackendRefused, Unsupported
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Field, FieldType, Metric

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from nestvec._chunking import join_chunks
 from nestvec._collections.checks import check_tenant
 from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
-from nestvec._documents.layout import Head, chunk_ids, head_id, span_of
-from nestvec._metadata import restore_metadata
+from nestvec._documents.layout import Head, chunk_ids, head_id, restore_metadata, span_of
 from nestvec.contract import Batch, Count, Fetch, ListTenants
 from nestvec.errors import CollectionError, InvalidInput, InvalidName, Unsupported
 from nestvec.filters import FilterLike

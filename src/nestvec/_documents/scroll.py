@@ -12,7 +12,7 @@ from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_
 from nestvec._documents.layout import restored
 from nestvec._documents.reading import count, text_of, whole
 from nestvec.contract import Scroll
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import GenerationMoved, InvalidInput, Unsupported
 from nestvec.filters import FilterLike
 from nestvec.types import DENSE, Metadata, Record

@@ -12,12 +12,11 @@ import numpy as np
 
 from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
 from nestvec._documents.funnel import aimed, named
-from nestvec._documents.layout import span_of
+from nestvec._documents.layout import restore_metadata, span_of
 from nestvec._hosts.admission import admit
-from nestvec._metadata import restore_metadata
 from nestvec.contract import Encode, Event, Found, Group, Query
-from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import check_task
+from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike
 from nestvec.types import DENSE, Hit, Storage

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nestvec._session.retry import RetryPolicy, repetition, require_in_time, retried
 from nestvec.contract import Embedder, Encode, Encoded, Event, FullAdapter
-from nestvec.encoding.encoder import finish, widen
+from nestvec.encoding.vectors import finish, widen
 from nestvec.errors import NestvecError
 
 if TYPE_CHECKING:
