@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Final
 
-from nestvec.capabilities import BackendCapabilities
+from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.errors import Unsupported
 from nestvec.types import FieldType, Storage
-from nestvec_milvus.layout import MAX_VECTORS
 
+#: Vectors of a record where there can be several. Servers can be configured to take more.
+MAX_VECTORS: Final = 4
 #: Arrays and JSON columns, which records need, came with 2.3.
 OLDEST: Final = (2, 3)
 #: What Zilliz Cloud is at least compatible with.
@@ -46,7 +47,7 @@ _CLOUD_WHY: Final = "Zilliz Cloud chooses indexes, and so how they quantise, by 
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerVersion:
     """A Milvus by its version. `name` is what it calls itself."""
 
     name: str
@@ -55,7 +56,7 @@ class Server:
     cloud: bool = False
 
     @classmethod
-    def of(cls, name: str, place: str, *, cloud: bool = False, stated: str | None = None) -> Server:
+    def of(cls, name: str, place: str, *, cloud: bool = False, stated: str | None = None) -> ServerVersion:
         """From the answer to `GetVersion`. Raises `Unsupported` for a server that is too old, or older than `stated`.
 
         A build that does not say its version is what is stated, else the oldest one: that works on all of them.
@@ -87,13 +88,19 @@ class Server:
         """
         return replace(
             declared,
+            powers=self.powers,
             exact=declared.exact or self.lite,
             max_vectors=self.max_vectors,
-            funnels=self.has("several vectors"),
             storage=frozenset(self.storage),
             storage_updates=frozenset(permutations(sorted(self.storage - {Storage.FLOAT16}), 2)),
             why_not=self._reasons(hint),
         )
+
+    @property
+    def powers(self) -> frozenset[Power]:
+        """What it has of its own: everything, but for what old servers and Milvus Lite lack."""
+        lacking = set() if self.has("several vectors") else {Power.FUNNELS}
+        return frozenset(Power) - lacking - ({Power.STORAGE} if self.storage == {Storage.FLOAT32} else set())
 
     @property
     def max_vectors(self) -> int:
