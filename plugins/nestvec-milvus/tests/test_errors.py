@@ -7,12 +7,24 @@ import errno
 import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 from pydantic import ValidationError
 
-from nestvec.contract import BackendPlugin, Count, Describe, ErrorContext, ListCollections, Query, Write
+from nestvec.contract import (
+    BackendPlugin,
+    Count,
+    Describe,
+    Drop,
+    ErrorContext,
+    ListCollections,
+    Query,
+    ResolveAlias,
+    SetAlias,
+    Write,
+)
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -204,6 +216,24 @@ def test_closing_unlocks_and_is_final(kit, lite, tmp_path):
     with pytest.raises(BackendRefused, match="was closed"):
         lite.list_collections(ListCollections())
     blocking(open_adapter(kit.options(path=str(tmp_path / "store.db")), blocking=True)).close()
+
+
+def test_threads_that_ask_for_one_collection_come_one_after_another(kit, lite):
+    """An operation of several calls is not come between: the engine would refuse what another thread has just done."""
+
+    def make(number):
+        lite.create(kit.create())
+        lite.set_alias(SetAlias("docs", "docs_1"))
+        lite.write(Write("docs_1", [kit.record(f"r{number}")], kit.vectors(1)))
+        return lite.count(Count("docs_1"))
+
+    with ThreadPoolExecutor(8) as pool:
+        counts = list(pool.map(make, range(24)))
+    assert max(counts) == lite.count(Count("docs_1")) == 24
+    assert lite.resolve_alias(ResolveAlias("docs")) == "docs_1"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: lite.drop(Drop("docs_1")), range(8)))
+    assert lite.list_collections(ListCollections()) == []
 
 
 def test_paths_that_cannot_be(kit, tmp_path):

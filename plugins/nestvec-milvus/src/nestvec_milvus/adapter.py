@@ -84,7 +84,7 @@ class MilvusAdapter(Catalog, FullAdapter):
             for count, data in batches(request, columns, self.tenant):
                 await self.client.call(request, "Upsert", collection_name=name, fields_data=data, num_rows=count)
 
-        await self._on_columns(request, attempt)
+        await self._with_columns(request, attempt)
 
     async def remove(self, request: Remove) -> None:
         """Delete by id, in order."""
@@ -94,7 +94,7 @@ class MilvusAdapter(Catalog, FullAdapter):
                 where = await self._with_ids(request, columns, ids)
                 await self.client.call(request, "Delete", collection_name=request.physical, expr=where.text)
 
-        await self._on_columns(request, attempt)
+        await self._with_columns(request, attempt)
 
     async def fetch(self, request: Fetch) -> Batch:
         """Read by id. The tenant is compared here, so that reading stays a look-up by key."""
@@ -111,7 +111,7 @@ class MilvusAdapter(Catalog, FullAdapter):
             batch = batch_of(tables, columns, vectors=request.vectors)
             return of_tenant(batch, tables, self.tenant if columns.tenants else None)
 
-        return await self._on_columns(request, attempt)
+        return await self._with_columns(request, attempt)
 
     async def scroll(self, request: Scroll) -> Batch:
         """Read a page in the order of the ids; the cursor is the page's last id."""
@@ -134,7 +134,7 @@ class MilvusAdapter(Catalog, FullAdapter):
                 last, missing = found[-1], missing - len(found)
             return batch_of(tables, columns, vectors=request.vectors, cursor=str(last) if tables else None)
 
-        return await self._on_columns(request, attempt)
+        return await self._with_columns(request, attempt)
 
     async def count(self, request: Count) -> int:
         """Count exactly."""
@@ -144,7 +144,7 @@ class MilvusAdapter(Catalog, FullAdapter):
             reply = await self._read(request, columns, where, ["count(*)"])
             return int(reply.fields_data[0].scalars.long_data.data[0])
 
-        return await self._on_columns(request, attempt)
+        return await self._with_columns(request, attempt)
 
     async def list_tenants(self, request: ListTenants) -> list[str]:
         """Read the tenant's column in the order of ids, page by page, without those that are known already."""
@@ -161,7 +161,7 @@ class MilvusAdapter(Catalog, FullAdapter):
                 more, after = bool(table.ids), table.ids[-1] if table.ids else None
             return [name for name in names if name]
 
-        return await self._on_columns(request, attempt)
+        return await self._with_columns(request, attempt)
 
     async def query(self, request: Query) -> list[list[Found]]:
         """Search with all questions, some at a time."""
@@ -183,7 +183,7 @@ class MilvusAdapter(Catalog, FullAdapter):
                     answers += await self._search_plain(request, columns, where, used[-1], part)
             return answers
 
-        return await self._on_columns(request, attempt)
+        return await self._with_columns(request, attempt)
 
     async def query_staged(self, request: QueryStaged) -> list[list[Found]]:
         """The same, with candidates that are compared once more."""
@@ -231,7 +231,7 @@ class MilvusAdapter(Catalog, FullAdapter):
 
     # ------------------------------------------------------------ calls
 
-    async def _on_columns(self, request: RecordRequest, attempt: Callable[[Columns], Awaitable[T]]) -> T:
+    async def _with_columns(self, request: RecordRequest, attempt: Callable[[Columns], Awaitable[T]]) -> T:
         """Make an attempt with the collection's columns.
 
         Repeated once after loading the collection, and once if its columns turn out to be others than cached.
@@ -338,7 +338,7 @@ class MilvusAdapter(Catalog, FullAdapter):
         )
 
     async def _with_ids(self, request: RecordRequest, columns: Columns, ids: Sequence[str]) -> Expression:
-        server, key = await self._server(request), columns.key
+        server, key = self.cache.server or await self._server(request), columns.key
         wanted = [native for each in ids if (native := key.native(each)) is not None]
         return Expression(f"{key.column} in {Literals(server).several(wanted)}" if wanted else key.nothing)
 

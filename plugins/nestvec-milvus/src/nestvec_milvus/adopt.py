@@ -13,7 +13,7 @@ from nestvec.contract import CollectionInfo, ForeignLayout
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Field, FieldType, Metric, Record, Storage
 from nestvec_milvus import schema
-from nestvec_milvus.client import Type, unpaired
+from nestvec_milvus.client import Type, unpaired, values_of
 from nestvec_milvus.options import MilvusCollectionOptions
 from nestvec_milvus.schema import Columns, PrimaryKey
 
@@ -281,12 +281,6 @@ def not_loaded(physical: str, place: str) -> CollectionConflict:
         f"collection {physical!r} of {place} is not loaded into memory, and Milvus reads only what is. nestvec alters "
         f"nothing of an adopted collection: load it (load_collection in a Milvus client), then repeat this"
     )
-
-
-def values_of(data: Any) -> Sequence[Any]:
-    """The values of a scalar column: strings, integers or JSON as bytes."""
-    kind = data.scalars.WhichOneof("data")
-    return getattr(data.scalars, kind).data if kind is not None else ()
 
 
 def cells_of(data: Any) -> list[Any]:

@@ -12,7 +12,7 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,12 @@ def pairs(values: Mapping[str, Any]) -> list[Any]:
 def unpaired(found: Iterable[Any]) -> dict[str, str]:
     """Key-value pairs as a dictionary."""
     return {pair.key: pair.value for pair in found}
+
+
+def values_of(data: Any) -> Sequence[Any]:
+    """The values of a scalar column: strings, integers or JSON as bytes."""
+    kind = data.scalars.WhichOneof("data")
+    return getattr(data.scalars, kind).data if kind is not None else ()
 
 
 def message(method: str, /, **fields: Any) -> Any:

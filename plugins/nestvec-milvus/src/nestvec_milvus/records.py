@@ -14,8 +14,8 @@ from nestvec.contract import Batch, Found, Write
 from nestvec.errors import BackendRefused
 from nestvec.types import FieldType, Metric, Record
 from nestvec_milvus import schema
-from nestvec_milvus.adopt import ForeignColumns, cells_of, values_of
-from nestvec_milvus.client import Type, common, schemas
+from nestvec_milvus.adopt import ForeignColumns, cells_of
+from nestvec_milvus.client import Type, common, schemas, values_of
 from nestvec_milvus.filters import microseconds
 from nestvec_milvus.options import (
     MAX_FIELDS_OF_A_RECORD,

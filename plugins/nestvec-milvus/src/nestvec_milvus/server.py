@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import permutations
 from typing import Final
 
@@ -46,7 +47,7 @@ _LITE_WHY: Final = "Milvus Lite keeps every vector in memory as float32, whateve
 _CLOUD_WHY: Final = "Zilliz Cloud chooses indexes, and so how they quantise, by itself"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServerVersion:
     """A Milvus by its version. `name` is what it calls itself."""
 
@@ -123,7 +124,7 @@ class ServerVersion:
         """Whether tenants can have partitions; otherwise their column has an index."""
         return self.has("partition keys")
 
-    @property
+    @cached_property
     def templates(self) -> bool:
         """Whether the values of a filter travel beside it."""
         return self.has("filter templates")
