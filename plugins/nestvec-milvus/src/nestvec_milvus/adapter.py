@@ -25,7 +25,7 @@ from nestvec.errors import BackendRefused, CollectionNotFound, Unsupported
 from nestvec.types import DENSE
 from nestvec_milvus import schema
 from nestvec_milvus.adopt import ForeignColumns
-from nestvec_milvus.catalog import Catalog
+from nestvec_milvus.catalog import MilvusCatalog
 from nestvec_milvus.client import common, open_client, pairs
 from nestvec_milvus.errors import NotLoaded
 from nestvec_milvus.filters import Expression, Literals, compile_filter, values_for
@@ -58,7 +58,7 @@ def open_adapter(options: MilvusOptions, *, blocking: bool) -> MilvusAdapter:
     return MilvusAdapter(open_client(options, blocking=blocking), options)
 
 
-class MilvusAdapter(Catalog, FullAdapter):
+class MilvusAdapter(MilvusCatalog, FullAdapter):
     """A blocking one is safe for threads, and not to be used across a fork; another one is for one event loop."""
 
     def __repr__(self) -> str:

@@ -207,7 +207,7 @@ def _key(described: Any) -> PrimaryKey:
 
 
 def _vector(described: Any, how: ForeignLayout) -> Any:
-    """The column of the vector that is meant."""
+    """The column of the selected vector."""
     kinds = {each.name: each for each in described.schema.fields if Type.Name(each.data_type).endswith("Vector")}
     usable = [name for name, each in kinds.items() if each.data_type == Type.FloatVector]
     there = ", ".join(f"{name!r} ({Type.Name(each.data_type)})" for name, each in kinds.items()) or "none"

@@ -60,7 +60,7 @@ class DescriptionCache:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Catalog:
+class MilvusCatalog:
     """The requests about collections. `tenant` and `layout` are those of a view, which shares client and cache."""
 
     client: MilvusConnection

@@ -14,13 +14,6 @@ from nestvec_milvus.options import MAX_FIELDS_OF_A_RECORD, MAX_ID_BYTES, VARCHAR
 from nestvec_milvus.server import ServerVersion
 from nestvec_milvus.storage import check_storage, column_type, indexes_of, search_parameters, vector_index
 
-_COLUMN_TYPE = {
-    FieldType.KEYWORD: Type.VarChar,
-    FieldType.INTEGER: Type.Int64,
-    FieldType.FLOAT: Type.Double,
-    FieldType.BOOLEAN: Type.Bool,
-    FieldType.DATETIME: Type.Int64,
-}
 _CONSISTENCY = {"strong": 0, "session": 1, "bounded": 2, "eventually": 3}
 _FOR_SERVERS = {"consistency", "shards", "replicas", "partitions"}
 
@@ -98,10 +91,16 @@ def _fields(request: CreateExtended, *, partitioned: bool) -> list[Any]:
             element_type=Type.VarChar,
         ),
         *(
-            _field(schema.column_of(name, kind), _COLUMN_TYPE[kind], long if kind is FieldType.KEYWORD else {})
+            _field(
+                schema.column_of(name, kind), schema.FIELD_COLUMNS[kind][0], long if kind is FieldType.KEYWORD else {}
+            )
             for name, kind in typed.items()
         ),
     ]
+
+
+def _column_type(kind: FieldType) -> Any:
+    return schema.FIELD_COLUMNS[kind][0]
 
 
 def _field(name: str, kind: Any, parameters: Mapping[str, int] | None = None, **more: Any) -> Any:

@@ -148,13 +148,6 @@ _HOLDS: Final[Mapping[Op, Callable[[Any, Any], bool]]] = {
     Op.LT: operator.lt,
     Op.LTE: operator.le,
 }
-_DEFAULT: Final[Mapping[FieldType, Value]] = {
-    FieldType.KEYWORD: "",
-    FieldType.INTEGER: 0,
-    FieldType.FLOAT: 0.0,
-    FieldType.BOOLEAN: False,
-    FieldType.DATETIME: 0,
-}
 _SYSTEM: Final = frozenset({schema.DOCUMENT_ID, schema.CHUNK, schema.LAYOUT})
 #: No literal can be this number: the sign is not part of it, and the rest is out of range.
 _LOWEST: Final = -(2**63)
@@ -293,7 +286,7 @@ class _Compiler:
 
     def _scalar(self, leaf: Leaf, column: str, kind: FieldType, name: str | None) -> _Condition:
         """On a column. The presence matters only where the default would satisfy the comparison, too."""
-        default = _DEFAULT[kind]
+        default = schema.FIELD_COLUMNS[kind][1]
         if isinstance(leaf, Compare):
             value = _indexed(leaf.value)
             text, doubtful = self.compared(column, leaf.op, value), _HOLDS[leaf.op](default, value)

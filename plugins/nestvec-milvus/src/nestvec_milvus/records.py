@@ -42,13 +42,6 @@ _TYPES: Mapping[str, Any] = {
     schema.SYSTEM: Type.JSON,
     schema.PRESENT: Type.Array,
 }
-_TYPED: Mapping[FieldType, tuple[Any, Any]] = {
-    FieldType.KEYWORD: (Type.VarChar, ""),
-    FieldType.INTEGER: (Type.Int64, 0),
-    FieldType.FLOAT: (Type.Double, 0.0),
-    FieldType.BOOLEAN: (Type.Bool, False),
-    FieldType.DATETIME: (Type.Int64, 0),
-}
 _PYTHON: Mapping[FieldType, type] = {
     FieldType.KEYWORD: str,
     FieldType.INTEGER: int,
@@ -158,7 +151,7 @@ class _Limits:
 
     def value(self, name: str, value: Any, kind: FieldType) -> Any:
         """What stands in a field's column."""
-        default = _TYPED[kind][1]
+        default = schema.FIELD_COLUMNS[kind][1]
         if value is None or not isinstance(value, _PYTHON[kind]):
             return float(value) if kind is FieldType.FLOAT and type(value) is int else default
         if isinstance(value, datetime):
@@ -177,7 +170,7 @@ def _data(name: str, values: list[Any], columns: Columns) -> Any:
         return column(name, _TYPES[name], values)
     declared = schema.declared_by(name)
     assert declared is not None  # noqa: S101 - rows have own columns and columns of declared fields
-    return column(name, _TYPED[columns.typed[declared[0]]][0], values)
+    return column(name, schema.FIELD_COLUMNS[columns.typed[declared[0]]][0], values)
 
 
 def _split(

@@ -64,6 +64,15 @@ _PREFIX: Final = {
 }
 _KIND: Final = {prefix: kind for kind, prefix in _PREFIX.items()}
 
+#: The type of a declared field's column, and what stands in it where the field is missing.
+FIELD_COLUMNS: Final[Mapping[FieldType, tuple[Any, str | bool | int | float]]] = {
+    FieldType.KEYWORD: (Type.VarChar, ""),
+    FieldType.INTEGER: (Type.Int64, 0),
+    FieldType.FLOAT: (Type.Double, 0.0),
+    FieldType.BOOLEAN: (Type.Bool, False),
+    FieldType.DATETIME: (Type.Int64, 0),
+}
+
 METRICS = {Metric.COSINE: "COSINE", Metric.DOT: "IP", Metric.EUCLIDEAN: "L2"}
 _METRIC = {name: metric for metric, name in METRICS.items()}
 #: Properties live in the server's etcd, which takes 1.5 MB at once.
