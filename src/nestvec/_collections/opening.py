@@ -93,6 +93,17 @@ class CollectionState:
         """Resolve again at the next use."""
         self.target = None
 
+    def knows_host(self, target: Target, *, writing: bool) -> bool:
+        """Whether the embedder's host needs no looking up there. Raises `HostMismatch` again where it was refused."""
+        if not self.spec.model.host:
+            return True
+        known = self.admission
+        if known is None or known.physical != target.physical or self.clock() >= known.until:
+            return False
+        if known.refusal is not None:
+            raise known.refusal()
+        return known.admitted or not writing
+
 
 @dataclass(slots=True)
 class OpenCollection:
