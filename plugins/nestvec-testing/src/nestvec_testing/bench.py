@@ -111,7 +111,8 @@ def open_plugin(plugin: Any, options: Any, driver: Driver) -> tuple[Any, bool]:
 def client_of(driver: Driver, values: Mapping[str, Any], registry: Registry, **settings: Any) -> Any:
     """A client of the driver's kind; `settings` are those of its runtime."""
     from nestvec._client import aconnect, connect
-    from nestvec._client.base import Runtime
+    from nestvec.runtime import Runtime
+
 
     return (aconnect if driver == "async" else connect)(values, Runtime(registry, **settings))
 

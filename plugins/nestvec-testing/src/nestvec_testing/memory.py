@@ -50,6 +50,7 @@ from nestvec.filters import Filter, matches
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Options
 from nestvec.types import DENSE, Metric, Record, Storage
+from nestvec_testing.scoring import scores
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
@@ -366,19 +367,6 @@ def _matches(where: Filter | None, record: Record, foreign: ForeignLayout | None
         return where is None or matches(where, payload)
     system = {**record.system, "document_id": record.document_id}
     return where is None or matches(where, record.metadata, system)
-
-
-def scores(matrix: FloatArray, query: FloatArray, metric: Metric) -> FloatArray:
-    """Exact scores of shape (n,), higher is better: cosine, dot, or minus the euclidean distance."""
-    if metric is Metric.EUCLIDEAN:
-        distances: FloatArray = np.linalg.norm(matrix - query, axis=1)
-        return -distances
-    products: FloatArray = matrix @ query
-    if metric is Metric.DOT:
-        return products
-    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
-    cosines: FloatArray = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    return cosines
 
 
 @hookimpl
