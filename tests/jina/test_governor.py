@@ -21,7 +21,7 @@ from nestvec_testing.emulators.jina import (
     DuplicateIndex,
     Hold,
     Malformed,
-    NotFinite,
+    NotFiniteVectors,
     Reordered,
     Status,
     Storm,
@@ -72,7 +72,7 @@ STORM = {
     WrongCount(by=1): 0.01,
     DuplicateIndex(): 0.02,
     Reordered(): 0.1,
-    NotFinite(): 0.02,
+    NotFiniteVectors(): 0.02,
     Delay(seconds=0.02): 0.1,
 }
 

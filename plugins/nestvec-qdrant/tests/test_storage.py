@@ -10,12 +10,13 @@ import pytest
 from qdrant_client import models
 
 from nestvec.contract import CreateExtended, Describe, ListCollections, QueryStaged, Stage, Update
-from nestvec.encoding.matryoshka import normalize, truncate
+from nestvec.encoding.vectors import normalize, truncate
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Metric, Storage
 from nestvec_qdrant import schema
 from nestvec_qdrant.options import QdrantCollectionOptions
 from nestvec_qdrant.records import query_requests
+from nestvec_qdrant.storage import vectors_of
 
 FUNNEL = {"dense_4": 4, "dense_16": 16, DENSE: 32}
 
@@ -92,7 +93,7 @@ def test_quantisation_is_switched_in_place(remote: Any, was: str, now: str, vect
     info = remote.describe(Describe("docs_1"))
     assert info is not None
     assert (info.storage, info.record) == (Storage(now), {"nestvec": 1, "new": True})
-    kept = schema.vectors_of(remote.client.raw.get_collection("docs_1"))
+    kept = vectors_of(remote.client.raw.get_collection("docs_1"))
     assert kept[min(vectors, key=vectors.__getitem__)].on_disk is (now != "float32")
 
 

@@ -94,7 +94,7 @@ class AsyncCollection(Handle):
     ) -> list[Hit]:
         """The chunks that answer a question best, best first."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return (await self._follow(lambda it: searching.search(it, [question], options)))[0]
+        return (await self._follow(partial(searching.search, questions=[question], options=options)))[0]
 
     async def search_many(
         self,
@@ -108,7 +108,7 @@ class AsyncCollection(Handle):
     ) -> list[list[Hit]]:
         """Search for several questions in one request: one list of hits for each."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return await self._follow(lambda it: searching.search(it, questions, options))
+        return await self._follow(partial(searching.search, questions=questions, options=options))
 
     async def search_vector(
         self,
@@ -122,7 +122,7 @@ class AsyncCollection(Handle):
     ) -> list[Hit]:
         """Search with a query vector of this collection's space: shape (dimensions,)."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return (await self._follow(lambda it: searching.search_vectors(it, [vector], options)))[0]
+        return (await self._follow(partial(searching.search_vectors, vectors=[vector], options=options)))[0]
 
     async def search_vectors(
         self,
@@ -136,7 +136,7 @@ class AsyncCollection(Handle):
     ) -> list[list[Hit]]:
         """Search with several such vectors, such as a page's, in one request: shape (vectors, dimensions)."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return await self._follow(lambda it: searching.search_vectors(it, vectors, options))
+        return await self._follow(partial(searching.search_vectors, vectors=vectors, options=options))
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
@@ -144,7 +144,7 @@ class AsyncCollection(Handle):
         They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
         too: so such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
         """
-        return await self._follow(lambda it: searching.embed(it, texts))
+        return await self._follow(partial(searching.embed, texts=texts))
 
     async def get(self, document_id: str | int) -> Document | None:
         """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
@@ -152,7 +152,7 @@ class AsyncCollection(Handle):
 
     async def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
         """Stored documents, in the order asked for; those that are not there are left out."""
-        return await self._follow(lambda it: reading.get(it, document_ids))
+        return await self._follow(partial(reading.get, ids=document_ids))
 
     async def delete(
         self,
@@ -184,7 +184,7 @@ class AsyncCollection(Handle):
 
     async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""
-        return await self._follow(lambda it: reading.count(it, where, chunks=chunks))
+        return await self._follow(partial(reading.count, where=where, chunks=chunks))
 
     async def tenants(self) -> list[str]:
         """The names of all namespaces that hold documents, sorted."""
@@ -217,7 +217,7 @@ class AsyncCollection(Handle):
 
     async def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
         """All records that match, and their vectors as one array: see `Collection.matrix`."""
-        return await self._follow(lambda it: scrolling.matrix(it, where, group_by_document=group_by_document))
+        return await self._follow(partial(scrolling.matrix, where=where, group_by_document=group_by_document))
 
     async def _follow(self, work: Callable[[OpenCollection], Awaitable[T]]) -> T:
         """Run a rule where the collection is."""

@@ -76,7 +76,7 @@ class Connections:
             self.adapters[backend],
             self.embedders[embedder],
             self.config.embedders[embedder].capabilities,
-            self.runtime.notify,
+            self.runtime.registry.notify,
             self.waiting,
             self.runtime.retry,
             self.runtime.clock,

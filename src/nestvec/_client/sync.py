@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
-    from nestvec._migration.copy import CopyProgress, CopyReport, copy
+    from nestvec._migration.copy import CopyProgress, CopyReport
     from nestvec._migration.lifecycle import Lifecycle
     from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal
@@ -110,6 +110,8 @@ class Nestvec:
         copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. Of a
         collection with namespaces one is copied, or without `namespace` all, one after the other.
         """
+        from nestvec._migration.copy import copy
+
         self.apply(target)
         origin = complete(self[source]._located())
         place = complete(self[target]._located())

@@ -100,7 +100,14 @@ class Collection(Handle):
     ) -> list[Hit]:
         """The chunks that answer a question best, best first."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._follow(lambda it: searching.search(it, [question], options))[0]
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search, questions=[question], options=options),
+                self.tenant,
+            )
+        )[0]
 
     def search_many(
         self,
@@ -114,7 +121,14 @@ class Collection(Handle):
     ) -> list[list[Hit]]:
         """Search for several questions in one request: one list of hits for each."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._follow(lambda it: searching.search(it, questions, options))
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search, questions=questions, options=options),
+                self.tenant,
+            )
+        )
 
     def search_vector(
         self,
@@ -128,7 +142,14 @@ class Collection(Handle):
     ) -> list[Hit]:
         """Search with a query vector of this collection's space: shape (dimensions,)."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._follow(lambda it: searching.search_vectors(it, [vector], options))[0]
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search_vectors, vectors=[vector], options=options),
+                self.tenant,
+            )
+        )[0]
 
     def search_vectors(
         self,
@@ -142,7 +163,14 @@ class Collection(Handle):
     ) -> list[list[Hit]]:
         """Search with several such vectors, such as a page's, in one request: shape (vectors, dimensions)."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._follow(lambda it: searching.search_vectors(it, vectors, options))
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search_vectors, vectors=vectors, options=options),
+                self.tenant,
+            )
+        )
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
@@ -150,7 +178,7 @@ class Collection(Handle):
         They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
         too: so such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
         """
-        return self._follow(lambda it: searching.embed(it, texts))
+        return self._follow(partial(searching.embed, texts=texts))
 
     def get(self, document_id: str | int) -> Document | None:
         """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
@@ -158,7 +186,7 @@ class Collection(Handle):
 
     def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
         """Stored documents, in the order asked for; those that are not there are left out."""
-        return self._follow(lambda it: reading.get(it, document_ids))
+        return self._follow(partial(reading.get, ids=document_ids))
 
     def delete(
         self,
@@ -190,7 +218,9 @@ class Collection(Handle):
 
     def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""
-        return self._follow(lambda it: reading.count(it, where, chunks=chunks))
+        return complete(
+            follow(self._among, self._sessions, partial(reading.count, where=where, chunks=chunks), self.tenant)
+        )
 
     def tenants(self) -> list[str]:
         """The names of all namespaces that hold documents, sorted."""
@@ -242,7 +272,7 @@ class Collection(Handle):
         their texts come on top. Raises `InvalidInput` where there is no room for it. Starts again by itself if the
         collection's name moves to another generation meanwhile.
         """
-        return self._follow(lambda it: scrolling.matrix(it, where, group_by_document=group_by_document))
+        return self._follow(partial(scrolling.matrix, where=where, group_by_document=group_by_document))
 
     def _follow(self, work: Callable[[OpenCollection], Awaitable[T]]) -> T:
         """Run a rule where the collection is."""

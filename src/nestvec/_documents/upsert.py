@@ -13,11 +13,18 @@ import numpy as np
 from nestvec._chunking import Splitter
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, on_current
-from nestvec._documents.layout import Head, chunk_ids, hash_text, make_record
+from nestvec._documents.layout import (
+    Head,
+    check_metadata,
+    chunk_ids,
+    hash_metadata,
+    hash_text,
+    make_record,
+    read_states,
+    sweep,
+)
 from nestvec._documents.replacing import Replacement, replace_documents
-from nestvec._documents.stored import read_states, sweep
 from nestvec._hosts.admission import admit
-from nestvec._metadata import check_metadata, hash_metadata
 from nestvec.contract import Encode, Event, Fetch, Group
 from nestvec.errors import InvalidDocument
 from nestvec.types import DENSE, Document, FailedDocument, Field, Metadata, Record, Report, Span, Usage

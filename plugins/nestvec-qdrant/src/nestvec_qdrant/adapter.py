@@ -351,11 +351,7 @@ class QdrantAdapter(FullAdapter):
         names, cursor, more = dict[str, None](), None, True
         while more:
             points, cursor = await self._calls(request).scroll(
-                collection_name=request.physical,
-                limit=_TENANTS,
-                offset=cursor,
-                with_payload=[TENANT],
-                with_vectors=False,
+                collection_name=request.physical, limit=_TENANTS, offset=cursor, with_payload=[TENANT]
             )
             payloads = [point.payload or {} for point in points]
             names |= dict.fromkeys(payload[TENANT] for payload in payloads if TENANT in payload)

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from qdrant_client import models
 
-from nestvec.errors import CollectionConflict, Unsupported
+from nestvec.errors import CollectionConflict, InvalidFilter, Unsupported
 from nestvec.filters import (
     And,
     Compare,
@@ -28,13 +28,11 @@ from nestvec.filters import (
     FieldRef,
     Filter,
     In,
-    Leaf,
     Not,
     Op,
     Or,
     push_negations,
 )
-from nestvec.filters.tree import as_leaf
 from nestvec.types import FieldType, Scalar
 
 Condition: TypeAlias = models.Condition
@@ -96,14 +94,16 @@ def _literal(node: Filter) -> tuple[Condition, bool]:
     if isinstance(node, Not):
         condition, negated = _literal(node.child)
         return condition, not negated
-    leaf = as_leaf(node)
-    if isinstance(leaf, Exists):
-        return models.IsEmptyCondition(is_empty=models.PayloadField(key=_path(leaf.field))), True
-    return _leaf(leaf), False
+    if isinstance(node, Exists):
+        return models.IsEmptyCondition(is_empty=models.PayloadField(key=_path(node.field))), True
+    if isinstance(node, Compare | In | ContainsAny | ContainsAll):
+        return _leaf(node), False
+    raise InvalidFilter(f"{type(node).__name__} is not a kind of filter that nestvec knows; build it with F")
 
 
-def _leaf(leaf: Leaf) -> Condition:
-    path, kind = _path(leaf.field), leaf.field.declared.type
+def _leaf(leaf: Compare | In | ContainsAny | ContainsAll) -> Condition:
+    # `declared` raises where nobody has resolved the filter.
+    path, kind = _path(leaf.field), leaf.field.type or leaf.field.declared.type
     match leaf:
         case Compare(op=Op.EQ, value=value):
             return _equals(path, kind, value)
@@ -113,8 +113,6 @@ def _leaf(leaf: Leaf) -> Condition:
             return _any(path, kind, values)
         case ContainsAll(values=values):
             return models.Filter(must=[_equals(path, kind, value) for value in values])
-        case Exists():
-            raise AssertionError("handled by the caller")
 
 
 def _path(field: FieldRef) -> str:
