@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         connect,
     )
     from nestvec._collections.apply import Change, Status
-    from nestvec._collections.write_fence import Place
+    from nestvec._collections.write_fence import GenerationPlace
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._evaluation.bootstrap import Interval
     from nestvec._evaluation.options import DimensionsOptions, Question
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from nestvec._hosts.agreement import Agreement
     from nestvec._migration.copy import CopyProgress, CopyReport
-    from nestvec._migration.generations import Standing
+    from nestvec._migration.generations import GenerationRole
     from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
     from nestvec._migration.routes import Way
     from nestvec._migration.tidy import GenerationStatus, Removal
@@ -67,6 +67,8 @@ __all__ = [
     "F",
     "FailedDocument",
     "FunnelReport",
+    "GenerationPlace",
+    "GenerationRole",
     "GenerationStatus",
     "Hit",
     "Interval",
@@ -79,7 +81,6 @@ __all__ = [
     "NestvecError",
     "Overlap",
     "Page",
-    "Place",
     "PrefixRecall",
     "Question",
     "Recommendation",
@@ -87,7 +88,6 @@ __all__ = [
     "Removal",
     "Report",
     "SearchTimes",
-    "Standing",
     "Status",
     "TaskPair",
     "Usage",
@@ -117,11 +117,11 @@ _HOME = {
     "Interval": "nestvec._evaluation.bootstrap",
     "Recommendation": "nestvec._evaluation.recommend",
     "EmbeddingSpace": "nestvec.spaces",
-    "Place": "nestvec._collections.write_fence",
+    "GenerationPlace": "nestvec._collections.write_fence",
     "Way": "nestvec._migration.routes",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
-    "Standing": "nestvec._migration.generations",
+    "GenerationRole": "nestvec._migration.generations",
     "TaskPair": "nestvec.capabilities",
 }
 
