@@ -18,8 +18,8 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from nestvec._client import Nestvec, connect
-from nestvec._client.base import Runtime
 from nestvec.contract import Embedder, Encode, Encoded
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

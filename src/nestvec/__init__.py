@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nestvec._collections.write_fence import GenerationPlace
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._evaluation.bootstrap import Interval
-    from nestvec._evaluation.options import DimensionsOptions, Question
+    from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.recommend import Recommendation
     from nestvec._evaluation.report import (
         DimensionsCurve,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
     from nestvec._migration.routes import Way
     from nestvec._migration.tidy import GenerationStatus, Removal
+    from nestvec._questions import Question
     from nestvec.capabilities import TaskPair
     from nestvec.errors import NestvecError
     from nestvec.filters import F
@@ -109,7 +110,8 @@ _HOME = {
     **dict.fromkeys(("NestReport", "PrefixRecall"), "nestvec.nesting.fitting"),
     **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec._documents.scroll"),
     "Agreement": "nestvec._hosts.agreement",
-    **dict.fromkeys(("DimensionsOptions", "Question"), "nestvec._evaluation.options"),
+    "DimensionsOptions": "nestvec._evaluation.options",
+    "Question": "nestvec._questions",
     **dict.fromkeys(
         ("DimensionsCurve", "DimensionsPoint", "DimensionsReport", "DimensionsSample", "FunnelReport", "SearchTimes"),
         "nestvec._evaluation.report",

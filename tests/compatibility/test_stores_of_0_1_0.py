@@ -22,7 +22,7 @@ from click.testing import CliRunner
 
 from nestvec import Document, F, Nestvec, Standing, Way, aconnect, connect
 from nestvec._cli import main
-from nestvec._client.base import Runtime
+from nestvec.runtime import Runtime
 
 ARCHIVE = Path(__file__).with_name("stores-0.1.0.tar.gz")
 QUESTION = "where are bicycles parked?"

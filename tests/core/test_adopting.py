@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec.errors import CollectionConflict, ConfigError, InvalidInput, SpaceUnknown, Unsupported
 from nestvec.filters import F
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.memory import make_foreign
 from nestvec_testing.registry import test_registry

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from nestvec._client import Nestvec, aconnect
-from nestvec._client.base import Runtime
 from nestvec._collections.opening import Wait
 from nestvec._session import asynchronous, sync
-from nestvec._session.retry import RetryPolicy
 from nestvec.contract import Count, Remove, ResolveAlias
 from nestvec.errors import (
     BackendRefused,
@@ -25,6 +23,7 @@ from nestvec.errors import (
     IngestFailed,
     NestvecError,
 )
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
 from nestvec_testing.memory import MemoryAdapter
 from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities

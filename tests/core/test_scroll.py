@@ -12,7 +12,6 @@ import pytest
 
 import nestvec
 from nestvec._client import Nestvec, aconnect
-from nestvec._client.base import Runtime
 from nestvec._collections.opening import Binding
 from nestvec._documents.scroll import matrix
 from nestvec.contract import (
@@ -29,6 +28,7 @@ from nestvec.contract import (
 )
 from nestvec.errors import CollectionError, InvalidInput, SpaceMismatch
 from nestvec.filters import F
+from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Document
 from nestvec_testing.data import document, record, words
 from nestvec_testing.memory import CAPABILITIES

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from nestvec._client import Nestvec, connect
-from nestvec._client.base import Runtime
 from nestvec._migration.routes import Way
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

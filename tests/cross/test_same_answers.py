@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 
 from nestvec._client import Collection, Nestvec, connect
-from nestvec._client.base import Runtime
 from nestvec.contract import Embedder, Encode, Encoded, Group
 from nestvec.encoding.encoder import finish
 from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.tasks import PASSAGE, QUERY
 from nestvec.filters import F, matches, resolve
 from nestvec.registry import default_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document, Field
 from nestvec_e5.plugin import E5Options, capabilities
 from nestvec_e5.rotation import FINGERPRINTS

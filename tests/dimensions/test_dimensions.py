@@ -18,15 +18,14 @@ from nestvec import DimensionsOptions, Document, Question
 from nestvec._artifacts import About, save
 from nestvec._cli.docstrings import docstrings
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
-from nestvec._evaluation.gathering import Gathered, _split
-from nestvec._evaluation.request import Request
-from nestvec._evaluation.sampling import Stored
-from nestvec._session.retry import RetryPolicy
+from nestvec._documents.sampling import StoredSample
+from nestvec._evaluation.gathering import GatheredVectors, _split
+from nestvec._evaluation.request import DimensionsRequest
 from nestvec.contract import BackendPlugin, Create, Drop, EmbedderPlugin, ListCollections, Query, Write
+from nestvec.encoding.rotation import fingerprint, fit_rotation
 from nestvec.errors import BackendRefused, BackendUnavailable, ConfigError, InvalidInput, InvalidName, Unsupported
 from nestvec.hookspecs import hookimpl
-from nestvec.nesting.rotation import fingerprint, fit_rotation
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec_testing import recording
 from nestvec_testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions, make_foreign
 from nestvec_testing.recording import RecordingOptions, capabilities
@@ -194,18 +193,18 @@ def test_the_rotation_is_fitted_on_what_was_kept_apart(
     tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, Any] = {}
-    real = Request.measure
+    real = DimensionsRequest.measure
 
     def fitting(rows: np.ndarray) -> np.ndarray:
         seen["fitted"] = rows
         return fit_rotation(rows)
 
-    def measuring(self: Request, gathered: Gathered, stored_under: Any) -> Any:
+    def measuring(self: DimensionsRequest, gathered: GatheredVectors, stored_under: Any) -> Any:
         seen["gathered"] = gathered
         return real(self, gathered, stored_under)
 
     monkeypatch.setattr("nestvec._evaluation.request.fit_rotation", fitting)
-    monkeypatch.setattr(Request, "measure", measuring)
+    monkeypatch.setattr(DimensionsRequest, "measure", measuring)
     with connect(values(tmp_path), runtime) as nv:
         nv.dimensions(texts=DOCUMENTS, embedder="flat", options=OPTIONS)
     assert len(seen["fitted"]) == 135
@@ -219,7 +218,7 @@ def test_the_rotation_is_fitted_on_what_was_kept_apart(
 def test_no_row_is_in_two_parts(needed: int, fit: bool) -> None:
     rows = np.arange(200, dtype=np.float32)[:, None]
     names = tuple(f"r{number}" for number in range(200))
-    found = _split(Stored(names, names, rows), needed, None, None, 200, OPTIONS, fit=fit)
+    found = _split(StoredSample(names, names, rows), needed, None, None, 200, OPTIONS, fit=fit)
     parts = [set(part[:, 0]) for part in (found.questions, found.rows, found.fitted)]
     assert set.union(*parts) == set(rows[:, 0])
     assert sum(map(len, parts)) == 200
@@ -232,7 +231,7 @@ def test_no_row_is_in_two_parts(needed: int, fit: bool) -> None:
 def test_a_text_that_is_searched_is_not_fitted_on_either_where_it_is_there_twice() -> None:
     rows = np.repeat(np.arange(100, dtype=np.float32)[:, None], 2, axis=0)[np.random.default_rng(0).permutation(200)]
     names = tuple(f"r{number}" for number in range(200))
-    found = _split(Stored(names, names, rows), 0, None, None, 200, OPTIONS, fit=True)
+    found = _split(StoredSample(names, names, rows), 0, None, None, 200, OPTIONS, fit=True)
     assert 0 < len(found.fitted) < 90
     assert set(found.fitted[:, 0]).isdisjoint([*found.rows[:, 0], *found.questions[:, 0]])
 

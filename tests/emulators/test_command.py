@@ -20,7 +20,16 @@ from nestvec._cli import emulate, main
 from nestvec_testing.emulators.emulation import Emulation
 
 ROOT = Path(__file__).parents[2]
-DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"][emulate.GROUP]
+#: What the distributions here declare, by the emulators' names.
+DECLARED = {
+    name: value
+    for file in sorted(ROOT.glob("plugins/*/pyproject.toml"))
+    for name, value in tomllib.loads(file.read_text("utf-8"))["project"]
+    .get("entry-points", {})
+    .get(emulate.GROUP, {})
+    .items()
+}
+DECLARED = dict(sorted(DECLARED.items()))
 #: The command as a process, whatever was installed when.
 SCRIPT = f"""
 import sys
@@ -87,7 +96,7 @@ class TestFinding:
     @pytest.mark.parametrize(
         ("value", "told"),
         [
-            ("nowhere.at.all:x", "can not be imported: ModuleNotFoundError"),
+            ("nowhere.at.all:x", "cannot be imported: ModuleNotFoundError"),
             ("nestvec.errors:NestvecError", "must be a click command"),
             (["a:b", "c:d"], "is claimed by a:b and c:d"),
         ],
@@ -147,7 +156,7 @@ class TestServing:
                 result = run("jina", "--port", "0")
             assert result.exit_code == 1
             assert f"needs {module}" in result.stderr
-            assert "pip install 'nestvec[emulators]'" in result.stderr
+            assert "pip install 'nestvec-testing[emulators]'" in result.stderr
 
     def test_an_embedder_that_is_not_there(self, run):
         result = run("jina", "--embedder", "nowhere", "--port", "0")

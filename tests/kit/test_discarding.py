@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.contract import Count, Describe
 from nestvec.errors import CollectionNotFound, SpaceMismatch
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing import DiscardingAdapter, test_registry
 

@@ -1,16 +1,17 @@
-"""The memory backend keeps the whole contract: in both drivers, as a plugin with an asynchronous form, reopened."""
+"""The memory backend keeps the whole contract: in both drivers, plain, with `async def` methods, awaited, reopened."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from nestvec.contract import AsyncAdapter, ForeignLayout
+from nestvec.contract import ForeignLayout, FullAdapter
 from nestvec_testing import AdapterConformance, BackendUnderTest
 from nestvec_testing.memory import MemoryAdapter, make_foreign, nestvec_backend
-from nestvec_testing.tap import METHODS
+from nestvec_testing.requests import METHODS
 
 FIELDS = ("lang", "year", "price", "open", "tags")
 
@@ -32,22 +33,45 @@ class TestMemory(AdapterConformance):
         return BackendUnderTest("memory", {"store": "conformance"}, reopens=True, foreign=theirs)
 
 
-def native(method):
+class Wrapped:
+    def __init__(self, options, inner=None):
+        self.inner = inner or MemoryAdapter(options)
+
+    async def capabilities(self):
+        return self.inner.capabilities()
+
+    def of_tenant(self, tenant):
+        return type(self)(None, self.inner.of_tenant(tenant))
+
+    def reading(self, layout):
+        return type(self)(None, self.inner.reading(layout))
+
+
+def awaited(method):
     async def call(self, request):
         return getattr(self.inner, method)(request)
 
     return call
 
 
-class _Native:
-    def __init__(self, options):
-        self.inner = MemoryAdapter(options)
+def suspending(method):
+    async def call(self, request):
+        await asyncio.sleep(0)
+        return getattr(self.inner, method)(request)
 
-    async def capabilities(self):
-        return self.inner.capabilities()
+    return call
 
 
-NativeMemory = type("NativeMemory", (_Native, AsyncAdapter), {name: native(name) for name in METHODS})
+AwaitedMemory = type("AwaitedMemory", (Wrapped, FullAdapter), {name: awaited(name) for name in METHODS})
+NativeMemory = type("NativeMemory", (Wrapped, FullAdapter), {name: suspending(name) for name in METHODS})
+
+
+class TestMemoryWithAsyncMethods(AdapterConformance):
+    """Written once as `async def`, over something that blocks."""
+
+    @pytest.fixture
+    def backend(self):
+        return BackendUnderTest(replace(nestvec_backend(), open=AwaitedMemory), foreign=theirs)
 
 
 class TestNativeAsyncMemory(AdapterConformance):

@@ -16,9 +16,8 @@ from click.testing import CliRunner
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
 
 from nestvec._cli import main
-from nestvec._client.base import Runtime
-from nestvec._session.retry import RetryPolicy
 from nestvec.contract import Create, Drop
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 from nestvec_milvus.adapter import AsyncMilvusAdapter, MilvusAdapter
 from nestvec_milvus.options import MilvusOptions

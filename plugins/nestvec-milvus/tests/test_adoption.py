@@ -12,10 +12,10 @@ from pymilvus import DataType
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.contract import Adopt, Count, Describe, Fetch, ForeignLayout, Query, Scroll
 from nestvec.errors import CollectionConflict, CollectionNotFound, Unsupported
 from nestvec.filters import F, matches, resolve, to_foreign
+from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Field, FieldType, Metric
 from nestvec_milvus.filters import compile_filter
 from nestvec_milvus.foreign import foreign_columns

@@ -7,10 +7,9 @@ import json
 import pytest
 
 import nestvec
-from nestvec._client.base import Runtime
-from nestvec._session.retry import RetryPolicy
 from nestvec.contract import Drop
 from nestvec.errors import IngestFailed
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

@@ -16,8 +16,6 @@ from click.testing import CliRunner
 
 from nestvec._cli import main
 from nestvec._client import connect
-from nestvec._client.base import Runtime
-from nestvec._session.retry import RetryPolicy
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -28,6 +26,7 @@ from nestvec.errors import (
     IngestFailed,
     InvalidName,
 )
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
 from nestvec_pinecone.testing import Status
 from nestvec_testing.registry import test_registry

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nestvec._cli.session import command
+from nestvec._cli.invocation import command
 from nestvec.errors import NestvecError, PluginBroken, PluginConflict
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class _Emulators(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, names = args[0], self.list_commands(ctx)
         if name not in names and not name.startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"there is no emulator {name!r}; installed: {', '.join(names) or 'none'}")
+            ctx.fail(
+                f"there is no emulator {name!r}; installed: {', '.join(names) or 'none'}. The one of jina comes with "
+                f"pip install 'nestvec-testing[emulators]', others with the plugins of their vendors."
+            )
         return super().resolve_command(ctx, args)
 
 
@@ -57,7 +60,7 @@ class _Emulators(click.Group):
 def emulate() -> None:
     """Run an emulated service, for tests and trials without keys and bills. Ctrl-C ends it.
 
-    Needs: pip install 'nestvec[emulators]'
+    Needs: pip install 'nestvec-testing[emulators]'
     """
 
 
@@ -71,7 +74,7 @@ def _load(entries: list[EntryPoint]) -> click.Command:
         loaded = entry.load()
     except Exception as error:  # whatever a foreign module raises on import, it is broken
         raise PluginBroken(
-            f"{label} can not be imported: {type(error).__name__}: {error}; reinstall or remove it"
+            f"{label} cannot be imported: {type(error).__name__}: {error}; reinstall or remove it"
         ) from error
     if not isinstance(loaded, click.Command):
         raise PluginBroken(f"{label} must be a click command, not {loaded!r}; reinstall or remove it")
@@ -79,7 +82,7 @@ def _load(entries: list[EntryPoint]) -> click.Command:
 
 
 def _failing(name: str, error: NestvecError) -> click.Command:
-    """In place of a command that can not be had: tells why, as every command does."""
+    """In place of a command that cannot be had: tells why, as every command does."""
 
     @click.command(name, help=str(error), context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1)

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 from nestvec._collections import adopt as adoption
 from nestvec._collections.checks import require_origin
 from nestvec._collections.differences import Difference, differences, storage_change
-from nestvec._collections.opening import OpenCollection, heads_only, locate
+from nestvec._collections.opening import HEADS, OpenCollection, locate
 from nestvec._collections.superseded import advice, shrunk_spec
 from nestvec._collections.write_fence import FenceState, WriteFence, moved, read_fence
 from nestvec._specs import CollectionSpec, StoredCollection
@@ -130,9 +130,9 @@ async def measure(compared: Compared) -> Status:
     chunks = await collection.records.count(Count(info.physical))
     if spec.foreign is not None:
         return replace(known, documents=chunks, chunks=chunks, outdated=0)
-    documents = await collection.records.count(Count(info.physical, heads_only(None)))
+    documents = await collection.records.count(Count(info.physical, HEADS))
     old = ~(system("layout", FieldType.KEYWORD) == spec.layout)
-    outdated = await collection.records.count(Count(info.physical, heads_only(old)))
+    outdated = await collection.records.count(Count(info.physical, HEADS & old))
     return replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
 
 

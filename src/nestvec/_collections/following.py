@@ -87,7 +87,8 @@ async def follow(
                     raise
                 refusals.append((number, error))
             else:
-                _settle(among, LiveAlternative(number, state), sessions[number])
+                if among.known is None or among.known.state is not state:
+                    _settle(among, LiveAlternative(number, state), sessions[number])
                 return result
         if among.previous is None or not any(isinstance(error, CollectionMoved) for _, error in refusals):
             break
@@ -142,10 +143,7 @@ async def _entered(collection: OpenCollection, work: Callable[[OpenCollection], 
 
 def _settle(among: Alternatives, live: LiveAlternative, session: Session) -> None:
     """Begin there the next time, and tell listeners if it was another one before."""
-    before = among.known
-    if before is not None and before.state is live.state:
-        return
-    among.known = live
+    before, among.known = among.known, live
     was, now = before.state.target if before is not None else None, live.state.target
     if was is None or now is None:
         return

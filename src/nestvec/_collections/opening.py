@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from nestvec._collections import write_fence
-from nestvec._collections.checks import vouch
+from nestvec._collections.checks import check_tenant, vouch
 from nestvec._collections.write_fence import FenceState, WriteFence
 from nestvec.contract import CollectionInfo, Describe, Event, ForeignLayout, Remove, ResolveAlias, Write
 from nestvec.errors import (
@@ -25,12 +25,11 @@ from nestvec.errors import (
     SpaceMismatch,
     SpaceUnknown,
 )
-from nestvec.filters import Filter, system, to_foreign
+from nestvec.filters import Filter, FilterLike, resolve, system, to_foreign
 from nestvec.types import FieldType
 
 if TYPE_CHECKING:
-    from nestvec._session.backend import Backend
-    from nestvec._session.session import Session
+    from nestvec._session.session import Backend, Session
     from nestvec._specs import CollectionSpec, StoredCollection
     from nestvec.capabilities import BackendCapabilities
 
@@ -232,12 +231,16 @@ async def locate(collection: OpenCollection) -> tuple[str | None, CollectionInfo
     return physical, await collection.backend.describe(Describe(physical))
 
 
-_HEADS: Filter = system("chunk", FieldType.INTEGER) == 0
+#: First chunks: one record for each document.
+HEADS: Filter = system("chunk", FieldType.INTEGER) == 0
 
 
-def heads_only(where: Filter | None) -> Filter:
-    """The filter, restricted to first chunks: one record for each document."""
-    return _HEADS if where is None else _HEADS & where
+def checked_filter(collection: OpenCollection, where: FilterLike | None) -> Filter | None:
+    """The filter against the declared fields. Raises `InvalidFilter`, and `InvalidName` for a call without its tenant."""
+    spec, tenant = collection.spec, collection.tenant
+    if spec.namespaces or tenant is not None:
+        check_tenant(spec, tenant)
+    return None if where is None else resolve(where, spec.fields)
 
 
 def foreign_filter(target: Target, where: Filter | None) -> Filter | None:
@@ -283,12 +286,13 @@ async def on_target(collection: OpenCollection, use: Callable[[Target], Awaitabl
     target = await open_to_read(collection)
     try:
         return await use(target)
-    except CollectionNotFound:
-        collection.state.forget()
-        again = await open_to_read(collection)
-        if again.physical == target.physical:
-            raise
-        return await use(again)
+    except CollectionNotFound as error:
+        gone = error
+    collection.state.forget()
+    again = await open_to_read(collection)
+    if again.physical == target.physical:
+        raise gone
+    return await use(again)
 
 
 async def on_current(collection: OpenCollection, work: Callable[[Target], Awaitable[T]]) -> T:

@@ -34,7 +34,7 @@ from nestvec.contract import ReadNote, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved, MigrationInterrupted
 
 if TYPE_CHECKING:
-    from nestvec._session.backend import Backend
+    from nestvec._session.session import Backend
 
 #: The name of the note.
 NOTE = "gate"

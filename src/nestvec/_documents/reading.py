@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from nestvec._chunking import join_chunks
 from nestvec._collections.checks import check_tenant
-from nestvec._collections.opening import OpenCollection, Target, foreign_filter, heads_only, on_target
+from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
 from nestvec._documents.layout import Head, chunk_ids, head_id, span_of
 from nestvec._metadata import restore_metadata
 from nestvec.contract import Batch, Count, Fetch, ListTenants
 from nestvec.errors import CollectionError, InvalidInput, InvalidName, Unsupported
-from nestvec.filters import FilterLike, resolve
+from nestvec.filters import FilterLike
 from nestvec.types import DENSE, Document, Record
 from nestvec.values import is_unicode
 
@@ -30,12 +30,13 @@ _ATTEMPTS = 4
 
 async def count(collection: OpenCollection, where: FilterLike | None = None, *, chunks: bool = False) -> int:
     """How many documents (or chunks) match. In an adopted collection each record counts as a document."""
-    check_tenant(collection.spec, collection.tenant)
-    resolved = resolve(where, collection.spec.fields)
+    resolved = checked_filter(collection, where)
 
     async def use(target: Target) -> int:
-        whole = chunks or target.foreign is not None
-        wanted = foreign_filter(target, resolved) if whole else heads_only(resolved)
+        if target.foreign is not None:
+            wanted = foreign_filter(target, resolved)
+        else:
+            wanted = resolved if chunks else HEADS if resolved is None else HEADS & resolved
         return await collection.records.count(Count(target.physical, wanted))
 
     return await on_target(collection, use)

@@ -16,6 +16,7 @@ from nestvec._collections.opening import write_within_lease
 from nestvec._documents.funnel import named
 from nestvec.contract import Remove, Write
 from nestvec.errors import BackendRefused
+from nestvec.types import DENSE
 
 if TYPE_CHECKING:
     from nestvec._collections.opening import OpenCollection, Target
@@ -58,37 +59,31 @@ async def replace_documents(
     Of a refused document nothing stays. Raises `GenerationMoved` if the alias moves, and what else backends raise.
     """
     outcome = ReplacementOutcome()
-    await _replace(collection, target, replacements, outcome)
+    waiting = [replacements] if replacements else []
+    while waiting:
+        part = waiting.pop()
+        try:
+            outcome.removed += await _write(collection, target, part)
+        except BackendRefused as error:
+            if len(part) == 1:
+                await _remove(collection, target, part[0].chunk_ids)  # some may have been written
+                outcome.refused.append((part[0], error))
+            else:
+                middle = len(part) // 2
+                waiting += [part[middle:], part[:middle]]
+        else:
+            outcome.stored += part
     return outcome
-
-
-async def _replace(
-    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], outcome: ReplacementOutcome
-) -> None:
-    if not replacements:
-        return
-    try:
-        outcome.removed += await _write(collection, target, replacements)
-    except BackendRefused as error:
-        if len(replacements) == 1:
-            await _remove(collection, target, replacements[0].chunk_ids)  # some may have been written
-            outcome.refused.append((replacements[0], error))
-            return
-    else:
-        outcome.stored += replacements
-        return
-    middle = len(replacements) // 2
-    await _replace(collection, target, replacements[:middle], outcome)
-    await _replace(collection, target, replacements[middle:], outcome)
 
 
 async def _write(collection: OpenCollection, target: Target, replacements: Sequence[Replacement]) -> int:
     """Returns how many old chunks were removed."""
     chunks = [record for each in replacements for record in each.records[1:]]
     if chunks:
-        await write_records(collection, target, chunks, np.concatenate([each.vectors[1:] for each in replacements]))
-    heads = [each.records[0] for each in replacements]
-    await write_records(collection, target, heads, np.stack([each.vectors[0] for each in replacements]))
+        vectors = np.concatenate([each.vectors[1:] for each in replacements])
+        await write_within_lease(collection, target, _writing(collection, target, chunks, vectors))
+    heads, vectors = [each.records[0] for each in replacements], np.stack([each.vectors[0] for each in replacements])
+    await write_within_lease(collection, target, _writing(collection, target, heads, vectors))
     return await _remove(collection, target, [identity for each in replacements for identity in each.stale])
 
 
@@ -96,7 +91,12 @@ async def write_records(
     collection: OpenCollection, target: Target, records: Sequence[Record], vectors: FloatArray
 ) -> None:
     """Write records with their full vectors, shape (records, dimensions), and with the prefixes of a funnel."""
-    await write_within_lease(collection, target, Write(target.physical, records, named(collection.spec, vectors)))
+    await write_within_lease(collection, target, _writing(collection, target, records, vectors))
+
+
+def _writing(collection: OpenCollection, target: Target, records: Sequence[Record], vectors: FloatArray) -> Write:
+    spec = collection.spec
+    return Write(target.physical, records, named(spec, vectors) if spec.funnel else {DENSE: vectors})
 
 
 async def _remove(collection: OpenCollection, target: Target, ids: Sequence[str]) -> int:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.checks import check_tenant
-from nestvec._collections.opening import OpenCollection, Target, foreign_filter, heads_only, on_target
+from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
 from nestvec._documents.layout import restored
 from nestvec._documents.reading import count, text_of, whole
 from nestvec.contract import Scroll
 from nestvec.encoding.matryoshka import normalize
 from nestvec.errors import GenerationMoved, InvalidInput, Unsupported
-from nestvec.filters import FilterLike, resolve
+from nestvec.filters import FilterLike
 from nestvec.types import DENSE, Metadata, Record
 
 if TYPE_CHECKING:
@@ -103,10 +102,9 @@ async def scroll(
 
     Raises `GenerationMoved` if the alias moved since the cursor was made: start again.
     """
-    check_tenant(collection.spec, collection.tenant)
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise InvalidInput(f"a page must be a whole number of at least 1, not {limit!r}")
-    resolved = resolve(where, collection.spec.fields)
+    resolved = checked_filter(collection, where)
     by_document = group_by_document and not _of_documents(collection)
 
     async def use(target: Target) -> Page:
@@ -116,7 +114,7 @@ async def scroll(
                 f"collection {collection.spec.name!r} moved from {cursor.physical!r} to {target.physical!r} on backend "
                 f"{backend!r} while it was read; start again"
             )
-        wanted = heads_only(resolved) if by_document else foreign_filter(target, resolved)
+        wanted = (HEADS if resolved is None else HEADS & resolved) if by_document else foreign_filter(target, resolved)
         request = Scroll(
             target.physical,
             wanted,

@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.checks import check_tenant
-from nestvec._collections.opening import OpenCollection, Target, foreign_filter, on_target, open_to_read
+from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
 from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import span_of
 from nestvec._hosts.admission import admit
 from nestvec._metadata import restore_metadata
 from nestvec.contract import Encode, Event, Found, Group, Query
+from nestvec.encoding.matryoshka import check_dimensions
+from nestvec.encoding.tasks import check_task
 from nestvec.errors import InvalidInput
-from nestvec.filters import Filter, FilterLike, resolve
-from nestvec.types import Hit
+from nestvec.filters import Filter, FilterLike
+from nestvec.types import DENSE, Hit, Storage
 
 if TYPE_CHECKING:
+    from nestvec._session.session import Session
     from nestvec._specs import CollectionSpec
     from nestvec.types import FloatArray
 
@@ -50,16 +53,34 @@ async def search(collection: OpenCollection, questions: Sequence[str], options: 
     """Search for each question. Everything that can be checked is checked before anything is sent."""
     where = check_search(collection, options)
     vectors = await embed(collection, questions)
-    return await _search(collection, vectors, options, where)
+    found = await on_target(collection, partial(_ask, collection, vectors, options, where))
+    return _hits(collection, found)
 
 
 async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
     """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
     check_texts(texts)
     await open_to_read(collection)  # a mix-up of spaces is refused before an embedding is paid for; so is one of hosts
-    if texts:
-        await on_target(collection, lambda target: admit(collection, target, writing=False))
+    if texts and collection.spec.model.host:
+        await on_target(collection, partial(admit, collection, writing=False))
     return await embed_queries(collection, texts)
+
+
+async def embed_texts(
+    session: Session, texts: Sequence[str], task: str | None, dimensions: int | None, *, fresh: bool = False
+) -> FloatArray:
+    """Embed texts outside any collection: shape (texts, dimensions)."""
+    model = session.model
+    check_task(model, task)
+    size = model.dimensions if dimensions is None else check_dimensions(model, dimensions)
+    check_texts(texts)
+    groups = tuple(Group(f"text {i}", text, ((0, len(text)),)) for i, text in enumerate(texts))
+    if not groups:
+        return np.zeros((0, size), np.float32)
+    reply = await session.encode(Encode(groups, task, size, fresh=fresh))
+    if reply.failures:
+        raise reply.failures[0].error
+    return np.concatenate([rows for rows in reply.vectors if rows is not None])
 
 
 async def search_vectors(
@@ -79,20 +100,20 @@ async def search_vectors(
             f"({wanted},), or with search_vectors several of shape (vectors, {wanted}); not with an array of shape "
             f"{rows.shape}. The collection's own embed(texts) makes them of questions"
         )
-    return await _search(collection, rows, options, where)
+    found = await on_target(collection, partial(_ask, collection, rows, options, where))
+    return _hits(collection, found)
 
 
 def check_search(collection: OpenCollection, options: SearchOptions) -> Filter | None:
     """Check options, tenant and filter; returns the resolved filter."""
     options.check()
-    check_tenant(collection.spec, collection.tenant)
     most = collection.capabilities.max_limit
     if most is not None and options.offset + options.limit > most:
         raise InvalidInput(
             f"limit + offset is {options.offset + options.limit}, but backend {collection.spec.backend!r} returns "
             f"at most {most} results; lower them, or narrow the search with a filter"
         )
-    return resolve(options.where, collection.spec.fields)
+    return checked_filter(collection, options.where)
 
 
 async def embed_queries(collection: OpenCollection, questions: Sequence[str]) -> FloatArray:
@@ -127,30 +148,35 @@ def check_text(text: object) -> None:
         ) from error
 
 
-async def _search(
-    collection: OpenCollection, vectors: FloatArray, options: SearchOptions, where: Filter | None
-) -> list[list[Hit]]:
+async def _ask(
+    collection: OpenCollection, vectors: FloatArray, options: SearchOptions, where: Filter | None, target: Target
+) -> list[list[Found]]:
+    """The answers of the backend to each question."""
     if not len(vectors):
         return []
     spec = collection.spec
+    query = Query(
+        target.physical,
+        {DENSE: vectors} if not spec.funnel else named(spec, vectors),
+        spec.metric,
+        options.limit,
+        options.offset,
+        options.threshold,
+        where if target.foreign is None else foreign_filter(target, where),
+    )
+    if options.group_by_document:
+        return await _grouped(collection, target, query)
+    if spec.funnel or spec.storage is not Storage.FLOAT32 or target.stored.storage is not Storage.FLOAT32:
+        query = aimed(collection, target, query, query.limit, query.offset)
+    return await collection.records.query(query)
 
-    async def use(target: Target) -> list[list[Found]]:
-        query = Query(
-            target.physical,
-            named(spec, vectors),
-            spec.metric,
-            options.limit,
-            options.offset,
-            options.threshold,
-            foreign_filter(target, where),
-        )
-        if options.group_by_document:
-            return await _grouped(collection, target, query)
-        return await collection.records.query(aimed(collection, target, query, query.limit, query.offset))
 
-    found = await on_target(collection, use)
+def _hits(collection: OpenCollection, found: Sequence[Sequence[Found]]) -> list[list[Hit]]:
+    spec = collection.spec
     hits = [[_hit(spec, item) for item in answer] for answer in found]
-    collection.session.emit(Event("search_done", spec.name, {"queries": len(hits), "hits": sum(map(len, hits))}))
+    if hits:
+        counted = {"queries": len(hits), "hits": sum(map(len, hits))}
+        collection.session.emit(Event("search_done", spec.name, counted))
     return hits
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,30 +107,20 @@ class PendingDocument:
         return Head(revision, len(new.spans), new.document_hash, new.metadata_hash, new.layout)
 
 
-async def upsert(collection: OpenCollection, splitter: Splitter, incoming: Sequence[IncomingDocument]) -> Report:
+async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument]) -> Report:
     """Ingest one batch of documents with distinct ids.
 
-    Documents that cannot be stored are named in the report; all others are stored. If the pointer moves
-    meanwhile, the batch is repeated on the new generation.
+    Documents that cannot be stored are named in the report; all others are stored. If the alias moves meanwhile, the
+    batch is repeated on the new generation.
     """
+    splitter = await collection.session.splitter()
     check_tenant(collection.spec, collection.tenant)
     require_own(collection.spec, "store documents in it")
     prepared, failed = prepare(collection.spec, splitter, incoming)
-    report = await store(collection, prepared)
+    report = await on_current(collection, partial(store, collection, prepared))
     for failure in failed:
         collection.session.emit(Event("document_failed", collection.spec.name, {"document_id": failure.document_id}))
     return report + Report(failed=tuple(failed))
-
-
-async def ingest(collection: OpenCollection, incoming: Sequence[IncomingDocument]) -> Report:
-    """The same, with the splitter that the session has for this collection."""
-    splitter = await collection.session.splitter()
-    return await upsert(collection, splitter, incoming)
-
-
-async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]) -> Report:
-    """Store documents that were prepared; repeated on the new generation if the alias moves meanwhile."""
-    return await on_current(collection, lambda target: _store(collection, target, prepared))
 
 
 def prepare(
@@ -190,7 +181,8 @@ def check_document(document: Document, fields: Mapping[str, Field]) -> Metadata:
         raise InvalidDocument(f"document {document.id!r:.80}: {error}") from error
 
 
-async def _store(collection: OpenCollection, target: Target, prepared: Sequence[PreparedDocument]) -> Report:
+async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument], target: Target) -> Report:
+    """Store documents that were prepared, in the target that was opened for writing."""
     if not prepared:
         return Report()
     states = await read_states(collection, target, [item.id for item in prepared])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import open_to_read
+from nestvec._collections.opening import on_current, open_to_read
 from nestvec._documents.layout import Head, chunk_ids, restored
 from nestvec._documents.reading import text_of, whole
 from nestvec._documents.replacing import Replacement, replace_documents
@@ -60,7 +61,7 @@ async def _embed(transfer: Transfer, found: Mapping[str, list[Part]]) -> Transfe
         replace(item, document_hash=heads[item.id].document_hash, metadata_hash=heads[item.id].metadata_hash)
         for item in prepared
     ]
-    report = await store(transfer.target, carried)
+    report = await on_current(transfer.target, partial(store, transfer.target, carried))
     missed = (*failed, *invalid, *report.failed)
     return TransferStatistics(brought=report.documents, chunks=report.chunks, failed=missed, usage=report.usage)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec._chunking import Splitter
-from nestvec._collections.opening import heads_only
+from nestvec._collections.opening import HEADS
 from nestvec._documents.layout import Head
 from nestvec._documents.reading import text_of, whole
 from nestvec._migration.passes import BLOCK, PAGE
@@ -139,7 +139,7 @@ async def _first(collection: OpenCollection, target: Target, most: int) -> list[
     keys: list[str] = []
     cursor: str | int | None = None
     while len(keys) < most:
-        batch = await collection.records.scroll(Scroll(target.physical, heads_only(None), _PAGE, cursor, content=False))
+        batch = await collection.records.scroll(Scroll(target.physical, HEADS, _PAGE, cursor, content=False))
         keys += [record.document_id for record in batch.records]
         cursor = batch.cursor
         if cursor is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nestvec._collections.opening import heads_only, open_to_read
+from nestvec._collections.opening import HEADS, open_to_read
 from nestvec._collections.write_fence import POLL, drain, raise_fence, read_fence
 from nestvec._hosts.note import Canaries
 from nestvec._migration.candidate import guarded, prepare_candidate
@@ -285,7 +285,7 @@ async def _last_pass(job: MigrationJob, transfer: Transfer, candidate: Candidate
 async def counted(report: MigrationReport, target: OpenCollection) -> MigrationReport:
     """The report with what its target holds."""
     physical = report.target.physical
-    documents = await target.backend.count(Count(physical, heads_only(None)))
+    documents = await target.backend.count(Count(physical, HEADS))
     chunks = await target.backend.count(Count(physical))
     return replace(report, documents=documents, chunks=chunks)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec._collections import superseded
-from nestvec._collections.opening import Target, heads_only
+from nestvec._collections.opening import HEADS, Target
 from nestvec._collections.write_fence import POLL, GenerationPlace, drain
 from nestvec._migration.advising import advice, changes
 from nestvec._migration.effort import Effort, EffortMeter, embedding_cost, sample
@@ -107,7 +107,7 @@ async def _something(
     told = changes(different, way.way)
     tips, left = [*advice(was, wanted, way, told, request.models)], counted.documents
     if begun is not None:
-        done = await request.locations.wanted.backend.count(Count(begun.place.physical, heads_only(None)))
+        done = await request.locations.wanted.backend.count(Count(begun.place.physical, HEADS))
         tips.append(_goes_on(begun, done, counted.documents, embeds=way.way is Way.EMBED))
         left = max(0, counted.documents - done)
     plan = replace(counted, way=way.way, reason=way.reason, changes=told)
@@ -128,7 +128,7 @@ async def _new_place(request: EstimateRequest) -> GenerationPlace:
 
 async def _counted(request: EstimateRequest, live: Generation, target: GenerationPlace) -> MigrationPlan:
     backend = request.locations.at(live.place.backend).backend
-    documents = await backend.count(Count(live.place.physical, heads_only(None)))
+    documents = await backend.count(Count(live.place.physical, HEADS))
     chunks = await backend.count(Count(live.place.physical))
     wait = drain(request.locations.wanted.state.lease) + POLL
     return MigrationPlan(request.wanted.name, None, "", live.place, target, documents, chunks, writers_wait=wait)

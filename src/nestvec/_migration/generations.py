@@ -18,7 +18,7 @@ from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved,
 
 if TYPE_CHECKING:
     from nestvec._collections.opening import OpenCollection
-    from nestvec._session.backend import Backend
+    from nestvec._session.session import Backend
     from nestvec._specs import CollectionSpec
 
 #: The name of the note in which a generation keeps where it comes from.

@@ -31,30 +31,27 @@ from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
 
 if TYPE_CHECKING:
+    from nestvec._collections.services import ClientServices
     from nestvec._collections.write_fence import GenerationPlace
-    from nestvec._migration.owner import LifecycleOwner
     from nestvec._migration.report import ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal
     from nestvec._specs import CollectionSpec
     from nestvec.config import Config
-    from nestvec.runtime import Runtime
     from nestvec.types import Document
-
-
-def own_names(config: Config, names: Iterable[str]) -> list[str]:
-    """The collections to look at: those named, or all that nestvec made."""
-    return list(names) or [name for name, spec in config.collections.items() if spec.foreign is None]
 
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
     """One collection of a configuration, to be changed as a whole. `progress` hears each stage of a migration."""
 
-    config: Config
-    runtime: Runtime
+    client: ClientServices
     name: str
-    owner: LifecycleOwner
     progress: ProgressCallback | None = None
+
+    @property
+    def config(self) -> Config:
+        """The client's."""
+        return self.client.config
 
     @property
     def spec(self) -> CollectionSpec:
@@ -70,7 +67,7 @@ class Lifecycle:
 
     # ------------------------------------------------------------------ what the clients offer
 
-    async def estimate(self, documents: Iterable[Document]) -> MigrationPlan:
+    async def plan(self, documents: Iterable[Document]) -> MigrationPlan:
         """What a migration would do and cost; see `nestvec._migration.estimate`. `documents` have missing texts."""
         wanted = self.spec
         request = EstimateRequest(
@@ -79,20 +76,26 @@ class Lifecycle:
             await self._resources.token_counter(wanted.embedder),
             self.config.path.parent if self.config.path is not None else None,
             [each.capabilities for each in self.config.embedders.values()],
-            await self.owner.read(lambda: texts_of(documents)),
+            await self.client.outside(texts_of, documents),
         )
         return await estimate(request)
+
+    @staticmethod
+    async def all_generations(client: ClientServices, names: Iterable[str]) -> list[GenerationStatus]:
+        """All generations of the collections that are named, or of all that nestvec made."""
+        chosen = list(names) or [name for name, spec in client.config.collections.items() if spec.foreign is None]
+        return [each for name in chosen for each in await Lifecycle(client, name).generations()]
 
     async def generations(self) -> list[GenerationStatus]:
         """All generations: on its backend, and on the one where it was."""
         return await tidy.statuses(self._locations(spec_named(self.config, self.name)))
 
     async def cleanup(
-        self, *, number: int | None, among: Iterable[GenerationStatus] | None, dry: bool
+        self, *, generation: int | None, among: Iterable[GenerationStatus] | None, dry: bool
     ) -> list[Removal]:
         """Remove what migrations left; see `nestvec._migration.tidy`."""
         locations = self._locations(spec_named(self.config, self.name))
-        return await tidy.cleanup(locations, number=number, among=among, dry=dry)
+        return await tidy.cleanup(locations, number=generation, among=among, dry=dry)
 
     async def migrate(self, questions: Sequence[str], documents: Iterable[Document]) -> MigrationReport:
         """From what is live to what the configuration says."""
@@ -109,7 +112,7 @@ class Lifecycle:
         if shrunk is not None:
             planning.require_free(live, found, None)
             return self._nothing(live, f"nothing to do: it {shrunk}")
-        texts = await self.owner.read(lambda: texts_of(documents))
+        texts = await self.client.outside(texts_of, documents)
         return await self._go(wanted, live, found, route(self._as_stored(live), wanted), questions, texts=texts)
 
     async def shrink(self, dimensions: int, questions: Sequence[str]) -> MigrationReport:
@@ -156,11 +159,11 @@ class Lifecycle:
 
     @property
     def _resources(self) -> MigrationResources:
-        return MigrationResources(self.config, self.owner, self.name)
+        return MigrationResources(self.client, self.name)
 
     def _open(self, spec: CollectionSpec) -> OpenCollection:
         return OpenCollection(
-            collection_state(self.config, spec, self.runtime), self.owner.session(spec.backend, spec.embedder)
+            collection_state(self.config, spec, self.client.runtime), self.client.session(spec.backend, spec.embedder)
         )
 
     def _at(self, place: GenerationPlace, spec: CollectionSpec) -> OpenCollection:
@@ -256,7 +259,9 @@ class Lifecycle:
         before, after = resources.with_embedder(stored), resources.with_embedder(wanted)
         source, target = before or stored, after or wanted
         if way.way is Way.EMBED and after is not None and (chosen is None or chosen.role is GenerationRole.CANDIDATE):
-            await self.owner.open_embedder(after.embedder)
+            await self.client.embedder(
+                after.embedder
+            )  # what it lacks, such as its key, is told before anything is made
         job = MigrationJob(
             source=pinned(self._open(source), live.place.physical, live.record),
             origin=live.place,

@@ -21,7 +21,7 @@ from nestvec.values import is_unicode
 
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
-    from nestvec._migration.owner import LifecycleOwner
+    from nestvec._collections.services import ClientServices
     from nestvec._specs import CollectionSpec
     from nestvec.capabilities import ModelCapabilities
     from nestvec.config import Config, Connection
@@ -33,9 +33,13 @@ if TYPE_CHECKING:
 class MigrationResources:
     """For one collection of a configuration."""
 
-    config: Config
-    owner: LifecycleOwner
+    client: ClientServices
     name: str
+
+    @property
+    def config(self) -> Config:
+        """The client's."""
+        return self.client.config
 
     def with_embedder(self, spec: CollectionSpec) -> CollectionSpec | None:
         """The spec with an embedder of the configuration that gives its space; None where there is none."""
@@ -59,16 +63,16 @@ class MigrationResources:
         """What splits documents; where it is not `needed`, no embedder is opened to count tokens."""
         count: Callable[[str], int] | None = None
         if counts_tokens(spec):
-            count = await self.owner.token_counter(spec.embedder) if needed else len
+            count = (await self.client.embedder(spec.embedder)).count_tokens() if needed else len
         return make_splitter(self.config, spec, count)
 
     async def token_counter(self, embedder: str) -> Callable[[str], int] | None:
         """What counts tokens for an estimate, as far as nothing has to be downloaded or signed in for that."""
         connection = self.config.embedders[embedder]
         if at_hand(connection):
-            return await self.owner.token_counter(embedder)
+            return (await self.client.embedder(embedder)).count_tokens()
         path = getattr(connection.options, "tokenizer", None)
-        return await self.owner.read(lambda: counter(path)) if isinstance(path, Path) else None
+        return await self.client.outside(counter, path) if isinstance(path, Path) else None
 
     async def _rotation(self, fingerprint: str | None) -> FloatArray | None:
         """The matrix with this fingerprint. Raises `ConfigError` where it is not to be had."""
@@ -76,13 +80,13 @@ class MigrationResources:
             return None
         for connection in self._connections():
             if connection.capabilities.rotation == fingerprint:
-                return await self.owner.rotation(connection)
+                return await self.client.rotation(connection)
         if not is_fingerprint(fingerprint):
             raise ConfigError(
                 f"collection {self.name!r}: no embedder of the configuration has rotation {fingerprint!r}, by which "
                 f"the stored vectors are turned; put its block back"
             )
-        return await self.owner.read(Artifact(self.config.artifacts, fingerprint).load)
+        return await self.client.outside(Artifact(self.config.artifacts, fingerprint).load)
 
     def _connections(self) -> Iterator[Connection[Any]]:
         """The embedders; those with a rotation of the user's also without it: vectors may be stored under their own."""

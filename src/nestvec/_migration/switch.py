@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nestvec._collections.opening import OpenCollection
     from nestvec._migration.candidate import CandidateGeneration
     from nestvec._migration.transfer import TransferStatistics
-    from nestvec._session.backend import Backend
+    from nestvec._session.session import Backend
 
 #: How often a fence is raised before a migration gives up.
 TRIES = 3

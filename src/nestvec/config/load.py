@@ -377,8 +377,6 @@ def _impossible(
         )
     if block.adopt and not can.adopts:
         yield f"adopt: backend {backend!r} reads only what nestvec made; leave adopt out"
-    if block.namespaces and not can.tenants:
-        yield f"namespaces: backend {backend!r} has none; set namespaces = false"
     if block.storage not in can.storage:
         yield (
             f"storage: backend {backend!r} has no {block.storage.value!r}; it has {', '.join(sorted(can.storage))}"

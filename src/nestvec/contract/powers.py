@@ -17,7 +17,7 @@ opening anything. One class may serve several forms of a backend; what counts is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from nestvec.capabilities import Power
 from nestvec.contract.adapters import Adapter, Answer
@@ -140,7 +140,7 @@ class FullAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorSto
 
 
 #: Every class of this module that stands for a power.
-POWERS: tuple[type, ...] = (Aliases, Notes, Updates, Tenancy, Adoption, VectorStorage, Funnels)
+POWERS: tuple[type[Any], ...] = (Aliases, Notes, Updates, Tenancy, Adoption, VectorStorage, Funnels)
 
 BackendRequest: TypeAlias = (
     Describe

@@ -18,7 +18,6 @@ from nestvec_sqlite.plugin import SqliteOptions, nestvec_backend
 from nestvec_sqlite.store import Store
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.contract import (
     Count,
     Create,
@@ -40,6 +39,7 @@ from nestvec.errors import (
     ConfigError,
 )
 from nestvec.filters import F, Filter, matches, resolve
+from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 from nestvec_testing.registry import test_registry
 from nestvec_testing.strategies import filters_for, metadata_for

@@ -5,71 +5,82 @@ from __future__ import annotations
 import json
 import pickle
 import ssl
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from qdrant_client import AsyncQdrantClient, QdrantClient
+from qdrant_client.local.qdrant_local import QdrantLocal
+from qdrant_client.models import UpdateResult
+
+from nestvec.contract import ErrorContext, VendorClient
 from nestvec.errors import BackendRefused, ConfigError, SecretError
-from nestvec_qdrant.errors import VENDOR_ERRORS, Scene, translate
+from nestvec_qdrant.errors import VENDOR_ERRORS, translate
 from nestvec_qdrant.options import QdrantOptions
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
     from types import TracebackType
-
-    from qdrant_client import AsyncQdrantClient, QdrantClient
-    from qdrant_client.local.qdrant_local import QdrantLocal
 
 _NO_OWN_RETRIES = {"grpc.enable_retries": 0}
 
 
-def open_local(options: QdrantOptions) -> QdrantLocal:
-    """The engine in this process.
+def open_client(options: QdrantOptions, *, blocking: bool) -> VendorClient[AsyncQdrantClient]:
+    """The client for these options. One of a server connects at the first request.
 
-    Raises `BackendLocked`, `BackendFull`, `ConfigError` for a path that can not be a folder, and
-    `BackendRefused` for a folder whose contents can not be read.
+    Raises `SecretError` and `ConfigError`; for an embedded store also `BackendLocked`, `BackendFull`, and
+    `BackendRefused` for a folder whose contents cannot be read.
     """
-    from qdrant_client.local.qdrant_local import QdrantLocal
+    client = _open_engine(options) if options.embedded else _open_server(options, blocking)
+    return VendorClient(
+        client,
+        blocking=blocking,
+        place=options.place,
+        errors=VENDOR_ERRORS,
+        translate=translate,
+        embedded=options.embedded,
+        lock=threading.RLock() if options.embedded else None,
+    )
 
+
+class _Engine(QdrantLocal):
+    """The engine in this process. What one call writes becomes durable together."""
+
+    def upsert(self, collection_name: str, *arguments: Any, **more: Any) -> UpdateResult:
+        """Insert or replace points."""
+        with _without_size_warning(), _one_transaction(self, collection_name):
+            return super().upsert(collection_name, *arguments, **more)
+
+    def delete(self, collection_name: str, *arguments: Any, **more: Any) -> UpdateResult:
+        """Delete points."""
+        with _one_transaction(self, collection_name):
+            return super().delete(collection_name, *arguments, **more)
+
+
+def _open_engine(options: QdrantOptions) -> _Engine:
     place = options.place
     try:
-        with without_size_warning():
-            # The adapter's lock takes the place of SQLite's check for threads.
-            return QdrantLocal(location=str(options.path), force_disable_check_same_thread=True)
+        with _without_size_warning():
+            # `VendorClient`'s lock takes the place of SQLite's check for threads.
+            return _Engine(location=str(options.path), force_disable_check_same_thread=True)
     except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
-        raise ConfigError(f"{place} can not be a folder: {error}; choose another path") from error
+        raise ConfigError(f"{place} cannot be a folder: {error}; choose another path") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, pickle.UnpicklingError, EOFError) as error:
         raise _damaged(place, error) from error
     except VENDOR_ERRORS as error:
-        if _says_damaged(error):
+        if _is_damage(error):
             raise _damaged(place, error) from error
-        raise translate(error, Scene(place, embedded=True, method="open")) from error
+        raise translate(error, ErrorContext(place, embedded=True, method="open")) from error
 
 
-def open_server(options: QdrantOptions) -> QdrantClient:
-    """The client of a server. Connects at the first request. Raises `SecretError`, `ConfigError`."""
-    from qdrant_client import QdrantClient
-
-    client: QdrantClient = _opened(QdrantClient, options)
-    return client
-
-
-def open_server_async(options: QdrantOptions) -> AsyncQdrantClient:
-    """Its asynchronous form."""
-    from qdrant_client import AsyncQdrantClient
-
-    client: AsyncQdrantClient = _opened(AsyncQdrantClient, options)
-    return client
-
-
-def _opened(client: Callable[..., Any], options: QdrantOptions) -> Any:
+def _open_server(options: QdrantOptions, blocking: bool) -> QdrantClient | AsyncQdrantClient:
     arguments = _arguments(options)
     with warnings.catch_warnings():
         # The options have decided that already.
         warnings.filterwarnings("ignore", "Api key is used with an insecure connection", UserWarning)
-        return client(**arguments)
+        return QdrantClient(**arguments) if blocking else AsyncQdrantClient(**arguments)
 
 
 def _arguments(options: QdrantOptions) -> dict[str, Any]:
@@ -101,12 +112,12 @@ def _trust(options: QdrantOptions) -> dict[str, Any]:
         context = ssl.create_default_context(cafile=str(options.ca))
         certificates = options.ca.read_bytes() if options.ca else b""
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"ca: the certificates in {options.ca} can not be read: {error}") from error
+        raise ConfigError(f"ca: the certificates in {options.ca} cannot be read: {error}") from error
     grpc_options = {**_NO_OWN_RETRIES, "root_certificates": certificates}
     return {"verify": context, "grpc_options": grpc_options}
 
 
-def _says_damaged(error: Exception) -> bool:
+def _is_damage(error: Exception) -> bool:
     text = str(error)
     return any(sign in text for sign in ("not a database", "malformed", "validation error"))
 
@@ -119,7 +130,7 @@ def _damaged(place: str, error: Exception) -> BackendRefused:
 
 
 @contextmanager
-def without_size_warning() -> Iterator[None]:
+def _without_size_warning() -> Iterator[None]:
     """Without the advice to use a server for more than 20,000 points: users can read that in the documentation."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Local mode is not recommended for collections with more", UserWarning)
@@ -127,7 +138,7 @@ def without_size_warning() -> Iterator[None]:
 
 
 @contextmanager
-def one_transaction(engine: QdrantLocal, physical: str) -> Iterator[None]:
+def _one_transaction(engine: QdrantLocal, physical: str) -> Iterator[None]:
     """Make what is written to a stored collection in this block durable together, at its end.
 
     The engine commits, and waits for the disk, once for each point: 1,000 points take many seconds. So it
@@ -139,7 +150,7 @@ def one_transaction(engine: QdrantLocal, physical: str) -> Iterator[None]:
         yield
         return
     connection = storage.storage
-    joined: Any = _Joined(connection)
+    joined: Any = _InsideTransaction(connection)
     storage.storage = joined
     try:
         with connection:
@@ -148,7 +159,7 @@ def one_transaction(engine: QdrantLocal, physical: str) -> Iterator[None]:
         storage.storage = connection
 
 
-class _Joined:
+class _InsideTransaction:
     """A connection within a transaction that somebody else ends."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

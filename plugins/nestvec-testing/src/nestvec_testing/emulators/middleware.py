@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from nestvec_testing.emulators.journal import Exchange, ExchangeT, Journal
 from nestvec_testing.emulators.plan import FaultPlan
-from nestvec_testing.emulators.replies import Reply, carry_out
+from nestvec_testing.emulators.replies import HttpReply, carry_out
 from nestvec_testing.emulators.waits import Waits
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Service(Protocol[ExchangeT_co]):
         """An error in the service's own shape."""
 
 
-class Gate(Generic[ExchangeT]):
+class FaultMiddleware(Generic[ExchangeT]):
     """An ASGI application around a service. No reply leaves before `latency()` seconds have passed."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Gate(Generic[ExchangeT]):
             await (await course.answer()).send(scope, receive, send)
             return
         arrived, ticket = time.monotonic(), self._journal.begin(exchange)
-        reply = Reply(500)  # what the server makes of a mistake in here
+        reply = HttpReply(500)  # what the server makes of a mistake in here
         try:
             fault = self._faults.take(exchange.method, exchange.path, raw)
             reply = await (course.answer() if fault is None else fault.strike(course))
@@ -82,14 +82,14 @@ class _Course:
     ) -> None:
         self.raw, self.waits = raw, waits
         self._app, self._refusal, self._request = app, refusal, request
-        self._answer: Reply | None = None
+        self._answer: HttpReply | None = None
 
-    async def answer(self) -> Reply:
+    async def answer(self) -> HttpReply:
         if self._answer is None:
             self._answer = await carry_out(self._app, self._request.scope, self.raw)
         return self._answer
 
-    def refuse(self, status: int, message: str, headers: Mapping[str, str]) -> Reply:
+    def refuse(self, status: int, message: str, headers: Mapping[str, str]) -> HttpReply:
         response = self._refusal(self._request, status, message)
         response.headers.update(headers)
-        return Reply.of(response)
+        return HttpReply.of(response)

@@ -1,16 +1,16 @@
-"""How vectors are kept: number format, quantisation, in memory or on disk — and how that changes."""
+"""How vectors are stored: number format, quantisation, in memory or on disk — and how that changes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qdrant_client import models
 
 from nestvec.types import DENSE, Metric, Storage
 
 if TYPE_CHECKING:
-    from nestvec.contract import Create, Query
+    from nestvec.contract import CreateExtended
 
 DISTANCE = {
     Metric.COSINE: models.Distance.COSINE,
@@ -27,7 +27,7 @@ def vectors_of(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
     return dict(vectors) if isinstance(vectors, dict) else {"": vectors}
 
 
-def placed(request: Create, name: str, size: int, on_disk: bool | None) -> models.VectorParams:
+def vector_params(request: CreateExtended, name: str, size: int, on_disk: bool | None) -> models.VectorParams:
     """One vector of a new collection.
 
     What a search begins with is quantised; it and prefixes are in memory. What only rescores is on disk: the originals
@@ -45,7 +45,7 @@ def placed(request: Create, name: str, size: int, on_disk: bool | None) -> model
     )
 
 
-def changed(info: models.CollectionInfo, storage: Storage) -> dict[str, models.VectorParamsDiff]:
+def storage_change(info: models.CollectionInfo, storage: Storage) -> dict[str, models.VectorParamsDiff]:
     """What `update_collection` changes of the vectors: quantisation, and with it where the originals are."""
     quantisation = _quantisation(storage) if storage.quantised else models.Disabled.DISABLED
     vectors = vectors_of(info)
@@ -55,7 +55,7 @@ def changed(info: models.CollectionInfo, storage: Storage) -> dict[str, models.V
 
 
 def storage_of(info: models.CollectionInfo) -> Storage | None:
-    """How the collection keeps what a search begins with; None for a way that is none of nestvec's."""
+    """How the collection stores what a search begins with; None for a way that is none of nestvec's."""
     vectors = vectors_of(info)
     if not vectors:
         return None
@@ -70,50 +70,6 @@ def storage_of(info: models.CollectionInfo) -> Storage | None:
         models.Datatype.FLOAT16: Storage.FLOAT16,
     }
     return formats.get(params.datatype)
-
-
-def questions(
-    request: Query, name: str, where: models.Filter | None, threshold: float | None, payload: bool | list[str]
-) -> list[models.QueryRequest]:
-    """One request for each question: by the vector `name`, after what the stages choose."""
-    return [
-        models.QueryRequest(
-            prefetch=_stages(request, number, where),
-            query=row.tolist(),
-            using=name or None,
-            filter=None if request.stages else where,
-            params=None if request.rescore is None else _rescoring(request.rescore / (request.limit + request.offset)),
-            limit=request.limit,
-            offset=request.offset,
-            score_threshold=threshold,
-            with_payload=payload,
-        )
-        for number, row in enumerate(request.vectors[DENSE])
-    ]
-
-
-def _stages(request: Query, number: int, where: models.Filter | None) -> models.Prefetch | None:
-    """The stages, one inside the other. The innermost, which chooses of all points, has the filter."""
-    inner: models.Prefetch | None = None
-    for stage in request.stages:
-        inner = models.Prefetch(
-            prefetch=inner,
-            query=request.vectors[stage.vector][number].tolist(),
-            using=stage.vector,
-            filter=where if inner is None else None,
-            limit=stage.limit,
-            # The next stage compares what is stored: rescoring here would read the disk twice.
-            params=_quantised(rescore=False) if inner is None else None,
-        )
-    return inner
-
-
-def _rescoring(oversampling: float) -> models.SearchParams:
-    return _quantised(rescore=True, oversampling=oversampling)
-
-
-def _quantised(**settings: Any) -> models.SearchParams:
-    return models.SearchParams(quantization=models.QuantizationSearchParams(**settings))
 
 
 def _quantisation(storage: Storage) -> models.ScalarQuantization | models.BinaryQuantization:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nestvec._collections.opening import OpenCollection, Flow, Target, on_target
-from nestvec._documents.documents import tenants as tenants_of
+from nestvec._collections.opening import OpenCollection, Target, on_target
+from nestvec._documents.reading import tenants as tenants_of
 from nestvec._documents.search import check_texts
-from nestvec.capabilities import ModelCapabilities
-from nestvec.contract import Batch, Encode, Encoded, Fetch, Group, Scroll
+from nestvec.contract import Encode, Fetch, Group, Scroll
 from nestvec.errors import InvalidInput, Unsupported
 from nestvec.types import DENSE
 
 if TYPE_CHECKING:
+    from nestvec._session.session import Session
     from nestvec.types import FloatArray
 
 I = TypeVar("I")  # noqa: E741
@@ -31,11 +31,11 @@ I = TypeVar("I")  # noqa: E741
 _PAGE, _BLOCK = 1000, 128
 
 #: Hears how many vectors were read or embedded, and how many there will be.
-Progress = Callable[[int, int], object]
+SampleProgress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredSample:
     """Some stored vectors, shape (n, d), and the ids of the records and documents that row i belongs to."""
 
     records: tuple[str, ...]
@@ -60,19 +60,21 @@ def require_full(collection: OpenCollection, purpose: str, command: str) -> None
         )
 
 
-async def stored_sample(collection: OpenCollection, size: int, seed: int = 0, progress: Progress | None = None) -> Stored:
+async def stored_sample(
+    collection: OpenCollection, size: int, seed: int = 0, progress: SampleProgress | None = None
+) -> StoredSample:
     """At most `size` vectors of a collection as they are stored, of all its namespaces."""
     check_sample(size)
 
-    async def use(target: Target) -> Stored:
+    async def use(target: Target) -> StoredSample:
         tenants: Sequence[str | None] = [None]
         if collection.spec.namespaces:
             tenants = await tenants_of(collection)
         smallest = _Smallest(size, seed)
         for number, tenant in enumerate(tenants):
-            await _look(target, tenant, number, smallest)
+            await _look(collection.of_tenant(tenant), target, number, smallest)
         chosen = smallest.sorted()
-        return await _fetched(target, tenants, chosen, collection.spec.space.dimensions, progress)
+        return await _fetched(collection, target, tenants, chosen, progress)
 
     return await on_target(collection, use)
 
@@ -102,15 +104,16 @@ def choose(items: Iterable[I], size: int, seed: int, name: Callable[[I], str]) -
 
 
 async def embedded_sample(
-    model: ModelCapabilities, texts: Sequence[str], task: str | None, progress: Progress | None = None
+    session: Session, texts: Sequence[str], task: str | None, progress: SampleProgress | None = None
 ) -> FloatArray:
     """Full vectors of texts, as many at a time as the embedder takes: shape (texts, d)."""
+    model = session.model
     step = model.batch * max(1, model.concurrency)
     blocks = [np.zeros((0, model.dimensions), np.float32)]
     for start in range(0, len(texts), step):
         part = texts[start : start + step]
         groups = tuple(Group(f"text {text[:40]!r}", text, ((0, len(text)),)) for text in part)
-        reply = await collection.session.encode(Encode(groups, task, model.dimensions))
+        reply = await session.encode(Encode(groups, task, model.dimensions))
         if reply.failures:
             raise reply.failures[0].error
         blocks += [rows for rows in reply.vectors if rows is not None]
@@ -142,13 +145,11 @@ class _Smallest:
         return [(name, part) for _, name, part in sorted(self._heap, reverse=True)]
 
 
-async def _look(target: Target, tenant: str | None, number: int, smallest: _Smallest) -> None:
-    """Offer all records of a tenant, without reading their vectors."""
+async def _look(collection: OpenCollection, target: Target, number: int, smallest: _Smallest) -> None:
+    """Offer all records of the collection's tenant, without reading their vectors."""
     cursor: str | int | None = None
     while True:
-        batch = await collection.records.scroll(Scroll(
-            target.physical, limit=_PAGE, cursor=cursor, content=False
-        ))
+        batch = await collection.records.scroll(Scroll(target.physical, limit=_PAGE, cursor=cursor, content=False))
         for record in batch.records:
             smallest.offer(record.id, number)
         cursor = batch.cursor
@@ -157,21 +158,20 @@ async def _look(target: Target, tenant: str | None, number: int, smallest: _Smal
 
 
 async def _fetched(
+    collection: OpenCollection,
     target: Target,
     tenants: Sequence[str | None],
     chosen: Sequence[tuple[str, int]],
-    dimensions: int,
-    progress: Progress | None,
-) -> Stored:
+    progress: SampleProgress | None,
+) -> StoredSample:
     """The vectors of the chosen records, in their order; those that were deleted meanwhile are left out."""
     found: dict[tuple[str, int], tuple[str, FloatArray]] = {}
     for number, tenant in enumerate(tenants):
         ids = [name for name, part in chosen if part == number]
+        records = collection.of_tenant(tenant).records
         for start in range(0, len(ids), _BLOCK):
             block = ids[start : start + _BLOCK]
-            batch = await collection.records.fetch(Fetch(
-                target.physical, block, vectors=True, content=False
-            ))
+            batch = await records.fetch(Fetch(target.physical, block, vectors=True, content=False))
             if batch.vectors is not None:
                 rows = batch.vectors[DENSE]
                 for record, row in zip(batch.records, rows, strict=True):
@@ -180,5 +180,5 @@ async def _fetched(
                 progress(len(found), len(chosen))
     there = [key for key in chosen if key in found]
     rows_there = [found[key][1] for key in there]
-    vectors = np.stack(rows_there) if rows_there else np.zeros((0, dimensions), np.float32)
-    return Stored(tuple(name for name, _ in there), tuple(found[key][0] for key in there), vectors)
+    vectors = np.stack(rows_there) if rows_there else np.zeros((0, collection.spec.space.dimensions), np.float32)
+    return StoredSample(tuple(name for name, _ in there), tuple(found[key][0] for key in there), vectors)

@@ -15,10 +15,10 @@ from nestvec._cli.output import print_json, warn
 from nestvec.errors import ConfigError, NestvecError
 
 if TYPE_CHECKING:
-    from nestvec._client.base import Runtime
     from nestvec._client.sync import Nestvec
     from nestvec.config import Config
     from nestvec.registry import Registry
+    from nestvec.runtime import Runtime
 
 DEFAULT_CONFIG = "nestvec.toml"
 INTERRUPTED = 130
@@ -26,7 +26,7 @@ Command = Callable[..., int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Invocation:
     """One run of the command line. `given` is a runtime handed to `main(obj=…)`, to embed or test the commands."""
 
     path: Path = Path(DEFAULT_CONFIG)
@@ -43,7 +43,7 @@ class Session:
     @property
     def runtime(self) -> Runtime:
         """How clients behave."""
-        from nestvec._client.base import Runtime
+        from nestvec.runtime import Runtime
 
         return self.given if self.given is not None else Runtime()
 
@@ -81,36 +81,36 @@ def describe_interrupt(message: str) -> dict[str, Any]:
 
 
 def command(function: Command) -> Callable[..., None]:
-    """Make a function of a session a click callback: with `--json`, exit codes, and errors told in one place."""
+    """Make a function of a invocation a click callback: with `--json`, exit codes, and errors told in one place."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text for people.")
     @click.option("--config", "-c", "late", type=click.Path(path_type=Path), hidden=True)
     @functools.wraps(function)
     def callback(as_json: bool, late: Path | None, **arguments: Any) -> None:
         context = click.get_current_context()
-        session: Session = replace(context.obj, json=as_json)
+        invocation: Invocation = replace(context.obj, json=as_json)
         if late is not None:  # people write -c on either side of the command
-            session = replace(session, path=late)
-        context.exit(_guarded(session, function, arguments))
+            invocation = replace(invocation, path=late)
+        context.exit(_guarded(invocation, function, arguments))
 
     return callback
 
 
-def _guarded(session: Session, function: Command, arguments: dict[str, Any]) -> int:
+def _guarded(invocation: Invocation, function: Command, arguments: dict[str, Any]) -> int:
     try:
-        return function(session, **arguments) or 0
+        return function(invocation, **arguments) or 0
     except NestvecError as error:
-        return session.fail(error)
+        return invocation.fail(error)
     except KeyboardInterrupt:
         warn("interrupted")
-        if session.json:
+        if invocation.json:
             print_json({"error": describe_interrupt("interrupted")})
         return INTERRUPTED
 
 
-def refuse_file(session: Session, source: str) -> None:
+def refuse_file(invocation: Invocation, source: str) -> None:
     """Say what is missing where a file is named and a collection is meant. Wrong usage."""
-    if Path(source).exists() and source not in session.load().collections:
+    if Path(source).exists() and source not in invocation.load().collections:
         raise click.UsageError(f"{source} is a file: --embedder NAME says what embeds its texts. Or name a COLLECTION.")
 
 

@@ -1,4 +1,4 @@
-"""Collections that somebody else made: which vector is meant, what is read of a point, and what ids are there."""
+"""Collections that somebody else made: which vector is read, what is read of a point, and what ids are there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from nestvec.contract import CollectionInfo, ForeignLayout
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 from nestvec_qdrant import schema
-from nestvec_qdrant.keeping import vectors_of
-from nestvec_qdrant.paths import foreign_path, is_bare, keys_of
+from nestvec_qdrant.filters import foreign_path, is_bare, keys_of
+from nestvec_qdrant.storage import vectors_of
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -21,41 +21,41 @@ _IDS = 2**64
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,19})\Z")
 
 
-def check_layout(foreign: ForeignLayout) -> None:
+def check_layout(layout: ForeignLayout) -> None:
     """Raise `Unsupported` for a namespace, `CollectionConflict` for names that are no paths into a payload."""
-    if foreign.namespace is not None:
+    if layout.namespace is not None:
         raise Unsupported(
-            f"collection {foreign.collection!r}: foreign.namespace = {foreign.namespace!r}, but collections of Qdrant "
+            f"collection {layout.collection!r}: foreign.namespace = {layout.namespace!r}, but collections of Qdrant "
             f"have no namespaces; leave it out"
         )
-    for path in _paths(foreign):
+    for path in _paths(layout):
         keys_of(path)
 
 
-def meant(physical: str, info: models.CollectionInfo, foreign: ForeignLayout) -> str:
+def select_vector(physical: str, info: models.CollectionInfo, layout: ForeignLayout) -> str:
     """The name of the vector to read, empty for an unnamed one. Raises `CollectionConflict` unless there is one."""
     there = vectors_of(info)
     dense = [name for name, params in there.items() if params.multivector_config is None]
-    if foreign.vector in dense:
-        return str(foreign.vector)
-    if foreign.vector is None and len(dense) == 1:
+    if layout.vector in dense:
+        return str(layout.vector)
+    if layout.vector is None and len(dense) == 1:
         return dense[0]
     sparse = sorted(info.config.params.sparse_vectors or {})
     multi = [name for name in there if name not in dense]
     for kind, names in (("sparse", sparse), ("multivector", multi)):
-        if foreign.vector in names:
+        if layout.vector in names:
             raise CollectionConflict(
-                f"collection {physical!r}: its vector {foreign.vector!r} is {kind}, and nestvec compares one dense "
+                f"collection {physical!r}: its vector {layout.vector!r} is {kind}, and nestvec compares one dense "
                 f"vector for each record; set foreign.vector to a dense one: {_listed(dense)}"
             )
-    wanted = f"no dense vector {foreign.vector!r}" if foreign.vector is not None else "not exactly one dense vector"
+    wanted = f"no dense vector {layout.vector!r}" if layout.vector is not None else "not exactly one dense vector"
     raise CollectionConflict(
         f"collection {physical!r} has {wanted}; say with foreign.vector which one to search, of: {_listed(dense)}"
     )
 
 
-def described(
-    physical: str, info: models.CollectionInfo, foreign: ForeignLayout, name: str, *, embedded: bool
+def foreign_info(
+    physical: str, info: models.CollectionInfo, layout: ForeignLayout, name: str, *, embedded: bool
 ) -> CollectionInfo:
     """The collection as nestvec reads it: with its vector `name` alone. An embedded store has no indexes."""
     params = vectors_of(info)[name]
@@ -64,14 +64,14 @@ def described(
         vectors={DENSE: params.size},
         metric=_metric(physical, name, params.distance),
         record=schema.record_at(info),
-        fields=None if embedded else _fields(info, foreign),
+        fields=None if embedded else _fields(info, layout),
     )
 
 
-def record_of_theirs(key: str, payload: Mapping[str, Any], foreign: ForeignLayout) -> Record:
+def foreign_record(key: str, payload: Mapping[str, Any], layout: ForeignLayout) -> Record:
     """What the layout says of a payload."""
-    owner, text = (_at(payload, path) if path else None for path in (foreign.id, foreign.text))
-    found = {name: _at(payload, path) for name, path in foreign.fields.items()}
+    owner, text = (_lookup(payload, path) if path else None for path in (layout.id, layout.text))
+    found = {name: _lookup(payload, path) for name, path in layout.fields.items()}
     return Record(
         id=key,
         document_id=key if owner is None else str(owner),
@@ -81,9 +81,9 @@ def record_of_theirs(key: str, payload: Mapping[str, Any], foreign: ForeignLayou
     )
 
 
-def selection(foreign: ForeignLayout, *, content: bool) -> bool | list[str]:
+def selection(layout: ForeignLayout, *, content: bool) -> bool | list[str]:
     """Which parts of the payload to ask for: a collection may hold much that nestvec does not read."""
-    paths = _paths(foreign) if content else [foreign.id] if foreign.id else []
+    paths = _paths(layout) if content else [layout.id] if layout.id else []
     heads = {keys_of(path)[0] for path in paths}
     if not all(map(is_bare, heads)):
         return True  # older clients' embedded stores know no quotation marks here
@@ -109,19 +109,19 @@ def _metric(physical: str, name: str, distance: models.Distance) -> Metric:
     if distance not in schema.METRICS:
         raise CollectionConflict(
             f"collection {physical!r} compares its vector {name!r} by {distance.value}; nestvec knows "
-            f"{', '.join(sorted(Metric))}, so it can not be adopted"
+            f"{', '.join(sorted(Metric))}, so it cannot be adopted"
         )
     return schema.METRICS[distance]
 
 
-def _fields(info: models.CollectionInfo, foreign: ForeignLayout) -> dict[str, Field]:
+def _fields(info: models.CollectionInfo, layout: ForeignLayout) -> dict[str, Field]:
     """The types of indexed fields. An index of keywords tells none: datetimes are strings, too."""
     kinds = {
         foreign_path(path): schema.INDEXED[index.data_type]
         for path, index in info.payload_schema.items()
         if index.data_type in schema.INDEXED and _is_path(path)
     }
-    found = {name: kinds.get(foreign_path(path), FieldType.KEYWORD) for name, path in foreign.fields.items()}
+    found = {name: kinds.get(foreign_path(path), FieldType.KEYWORD) for name, path in layout.fields.items()}
     return {name: Field(kind) for name, kind in found.items() if kind is not FieldType.KEYWORD}
 
 
@@ -132,15 +132,15 @@ def _is_path(path: str) -> bool:
         return False
 
 
-def _at(payload: Mapping[str, Any], path: str) -> Any:
+def _lookup(payload: Mapping[str, Any], path: str) -> Any:
     found: Any = payload
     for key in keys_of(path):
         found = found.get(key) if isinstance(found, Mapping) else None
     return found
 
 
-def _paths(foreign: ForeignLayout) -> list[str]:
-    return [path for path in (foreign.id, foreign.text, *foreign.fields.values()) if path is not None]
+def _paths(layout: ForeignLayout) -> list[str]:
+    return [path for path in (layout.id, layout.text, *layout.fields.values()) if path is not None]
 
 
 def _listed(names: Sequence[str]) -> str:

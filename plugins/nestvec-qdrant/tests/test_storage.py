@@ -9,25 +9,27 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from nestvec.contract import Create, Describe, ListCollections, Query, Stage, Update
+from nestvec.contract import CreateExtended, Describe, ListCollections, QueryStaged, Stage, Update
 from nestvec.encoding.matryoshka import normalize, truncate
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Metric, Storage
 from nestvec_qdrant import schema
-from nestvec_qdrant.adapter import QdrantAdapter
-from nestvec_qdrant.keeping import questions
 from nestvec_qdrant.options import QdrantCollectionOptions
+from nestvec_qdrant.records import query_requests
+from nestvec_qdrant.storage import vectors_of
 
 FUNNEL = {"dense_4": 4, "dense_16": 16, DENSE: 32}
 
 
-def create(storage: Storage = Storage.FLOAT32, vectors: Any = None, **options: Any) -> Create:
+def create(storage: Storage = Storage.FLOAT32, vectors: Any = None, **options: Any) -> CreateExtended:
     given = QdrantCollectionOptions.model_validate(options) if options else None
-    return Create("docs_1", vectors or {DENSE: 32}, Metric.COSINE, {}, {"nestvec": 1}, options=given, storage=storage)
+    return CreateExtended(
+        "docs_1", vectors or {DENSE: 32}, Metric.COSINE, {}, {"nestvec": 1}, options=given, storage=storage
+    )
 
 
-def params(request: Create) -> dict[str, tuple[Any, Any, Any]]:
-    made = schema.creation(request)["vectors_config"]
+def params(request: CreateExtended) -> dict[str, tuple[Any, Any, Any]]:
+    made = schema.create_arguments(request)["vectors_config"]
     return {name: (each.on_disk, each.datatype, type(each.quantization_config)) for name, each in made.items()}
 
 
@@ -56,53 +58,53 @@ NONE, INT8, BINARY = type(None), models.ScalarQuantization, models.BinaryQuantiz
         ),
     ],
 )
-def test_what_is_searched_first_is_in_memory_and_originals_on_disk(request_: Create, wanted: Any) -> None:
+def test_what_is_searched_first_is_in_memory_and_originals_on_disk(request_: CreateExtended, wanted: Any) -> None:
     assert params(request_) == wanted
 
 
 def test_quantised_vectors_stay_in_memory() -> None:
-    int8 = schema.creation(create(Storage.INT8))["vectors_config"][DENSE].quantization_config
+    int8 = schema.create_arguments(create(Storage.INT8))["vectors_config"][DENSE].quantization_config
     assert (int8.scalar.type, int8.scalar.always_ram) == (models.ScalarType.INT8, True)
-    binary = schema.creation(create(Storage.BINARY))["vectors_config"][DENSE].quantization_config
+    binary = schema.create_arguments(create(Storage.BINARY))["vectors_config"][DENSE].quantization_config
     assert binary.binary.always_ram is True
 
 
 @pytest.mark.parametrize("vectors", [{DENSE: 32}, FUNNEL], ids=["plain", "funnel"])
 @pytest.mark.parametrize("storage", list(Storage))
-def test_a_server_tells_how_it_keeps_vectors(remote: QdrantAdapter, storage: Storage, vectors: dict[str, int]) -> None:
+def test_a_server_tells_how_it_keeps_vectors(remote: Any, storage: Storage, vectors: dict[str, int]) -> None:
     request = create(storage, vectors)
-    remote.create(request)
-    remote.create(request)
+    remote.create_extended(request)
+    remote.create_extended(request)
     info = remote.describe(Describe("docs_1"))
     assert info is not None
     assert (info.storage, dict(info.vectors)) == (storage, vectors)
     other = Storage.BINARY if storage is not Storage.BINARY else Storage.INT8
     with pytest.raises(CollectionConflict, match="is another one"):
-        remote.create(replace(request, storage=other))
+        remote.create_extended(replace(request, storage=other))
 
 
 @pytest.mark.parametrize("vectors", [{DENSE: 32}, FUNNEL], ids=["plain", "funnel"])
 @pytest.mark.parametrize(
     ("was", "now"), [("float32", "int8"), ("int8", "binary"), ("binary", "float32"), ("int8", "float32")]
 )
-def test_quantisation_is_switched_in_place(remote: QdrantAdapter, was: str, now: str, vectors: dict[str, int]) -> None:
-    remote.create(create(Storage(was), vectors))
+def test_quantisation_is_switched_in_place(remote: Any, was: str, now: str, vectors: dict[str, int]) -> None:
+    remote.create_extended(create(Storage(was), vectors))
     remote.update(Update("docs_1", {}, {"nestvec": 1, "new": True}, Storage(now)))
     info = remote.describe(Describe("docs_1"))
     assert info is not None
     assert (info.storage, info.record) == (Storage(now), {"nestvec": 1, "new": True})
-    kept = schema.vectors_of(remote._client.get_collection("docs_1"))
+    kept = vectors_of(remote.client.raw.get_collection("docs_1"))
     assert kept[min(vectors, key=vectors.__getitem__)].on_disk is (now != "float32")
 
 
-def test_foreign_quantisation_of_the_whole_collection_is_seen(remote: QdrantAdapter) -> None:
-    remote.create(create())
+def test_foreign_quantisation_of_the_whole_collection_is_seen(remote: Any) -> None:
+    remote.create_extended(create())
     product = models.ProductQuantization(
         product=models.ProductQuantizationConfig(compression=models.CompressionRatio.X8)
     )
     scalar = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
     for quantisation, seen in ((scalar, Storage.INT8), (product, None)):
-        remote._client.update_collection("docs_1", quantization_config=quantisation)
+        remote.client.raw.update_collection("docs_1", quantization_config=quantisation)
         info = remote.describe(Describe("docs_1"))
         assert info is not None
         assert info.storage is seen
@@ -110,11 +112,11 @@ def test_foreign_quantisation_of_the_whole_collection_is_seen(remote: QdrantAdap
 
 @pytest.mark.parametrize("storage", [Storage.FLOAT16, Storage.INT8, Storage.BINARY])
 def test_an_embedded_store_refuses_what_it_would_ignore(kit: Any, storage: Storage) -> None:
-    adapter = QdrantAdapter(kit.options(path=":memory:"))
+    adapter = kit.open(kit.options(path=":memory:"))
     with pytest.raises(Unsupported, match=f"has no {storage} storage; leave storage out, or use a server"):
-        adapter.create(create(storage))
+        adapter.create_extended(create(storage))
     assert adapter.list_collections(ListCollections()) == []
-    adapter.create(create())
+    adapter.create_extended(create())
     with pytest.raises(Unsupported, match="built anew"):
         adapter.update(Update("docs_1", {}, {"nestvec": 1, "new": True}, storage))
     info = adapter.describe(Describe("docs_1"))
@@ -136,8 +138,9 @@ def rows(count: int, seed: int) -> Any:
 
 def test_stages_are_nested_prefetches_and_the_first_has_the_filter() -> None:
     where = models.Filter(must=[models.FieldCondition(key="x", match=models.MatchValue(value=1))])
-    query = Query("docs_1", nested(rows(1, 0)), Metric.COSINE, 10, stages=(Stage("dense_4", 90), Stage("dense_16", 30)))
-    (made,) = questions(query, DENSE, where, None, True)
+    stages = (Stage("dense_4", 90), Stage("dense_16", 30))
+    query = QueryStaged("docs_1", nested(rows(1, 0)), Metric.COSINE, 10, stages=stages)
+    (made,) = query_requests(query, DENSE, where, True)
     fine = made.prefetch
     assert isinstance(fine, models.Prefetch)
     coarse = fine.prefetch
@@ -151,11 +154,11 @@ def test_stages_are_nested_prefetches_and_the_first_has_the_filter() -> None:
 
 
 def test_rescoring_says_how_many_candidates() -> None:
-    query = Query("docs_1", {DENSE: rows(1, 0)}, Metric.COSINE, 7, 3, rescore=25)
-    (made,) = questions(query, DENSE, None, None, True)
+    query = QueryStaged("docs_1", {DENSE: rows(1, 0)}, Metric.COSINE, 7, 3, rescore=25)
+    (made,) = query_requests(query, DENSE, None, True)
     assert made.params is not None
     assert made.params.quantization == models.QuantizationSearchParams(rescore=True, oversampling=2.5)
-    (plain,) = questions(replace(query, rescore=None), DENSE, None, None, True)
+    (plain,) = query_requests(replace(query, rescore=None), DENSE, None, True)
     assert plain.params is None
 
 
@@ -166,7 +169,7 @@ def test_the_real_engine_finds_and_scores_by_stored_vectors(tmp_path: Any, stora
     edge = pytest.importorskip("qdrant_edge", reason="needs qdrant-edge-py, the engine of the server in process")
     request = create(storage, FUNNEL if funnel else {DENSE: 32})
     stored, asked = rows(400, 1), rows(5, 2)
-    shard = edge.EdgeShard.create(str(tmp_path), _config(edge, schema.creation(request)["vectors_config"]))
+    shard = edge.EdgeShard.create(str(tmp_path), _config(edge, schema.create_arguments(request)["vectors_config"]))
     try:
         named = {name: matrix for name, matrix in nested(stored).items() if name in request.vectors}
         points = [
@@ -177,9 +180,9 @@ def test_the_real_engine_finds_and_scores_by_stored_vectors(tmp_path: Any, stora
             pass
         stages = (Stage("dense_4", 200), Stage("dense_16", 60)) if funnel else ()
         rescore = 80 if storage.quantised and not funnel else None
-        query = Query("docs_1", nested(asked), Metric.COSINE, 10, stages=stages, rescore=rescore)
+        query = QueryStaged("docs_1", nested(asked), Metric.COSINE, 10, stages=stages, rescore=rescore)
         hits = 0
-        for row, made in zip(asked, questions(query, DENSE, None, None, True), strict=True):
+        for row, made in zip(asked, query_requests(query, DENSE, None, True), strict=True):
             exact = stored @ row
             found = shard.query(_edge_query(edge, made))
             best = set(np.argsort(-exact)[:10].tolist())
@@ -189,7 +192,7 @@ def test_the_real_engine_finds_and_scores_by_stored_vectors(tmp_path: Any, stora
             assert [point.score for point in found] == sorted((point.score for point in found), reverse=True)
         assert hits >= (30 if funnel or storage is Storage.BINARY else 45)
         if rescore is not None:  # what is not rescored has other scores: the engine really searches quantised vectors
-            (made,) = questions(replace(query, vectors={DENSE: asked[:1]}, rescore=None), DENSE, None, None, True)
+            (made,) = query_requests(replace(query, vectors={DENSE: asked[:1]}, rescore=None), DENSE, None, True)
             rough = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=False))
             found = shard.query(_edge_query(edge, made.model_copy(update={"params": rough})))
             assert max(abs(point.score - float(stored[point.id] @ asked[0])) for point in found) > 1e-4
@@ -239,14 +242,15 @@ def test_grpc_takes_the_same_requests() -> None:
     """The client turns them into protobuf and back without loss."""
     from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
-    query = Query("docs_1", nested(rows(1, 0)), Metric.COSINE, 10, stages=(Stage("dense_4", 90), Stage("dense_16", 30)))
-    (made,) = questions(query, DENSE, None, None, True)
+    stages = (Stage("dense_4", 90), Stage("dense_16", 30))
+    query = QueryStaged("docs_1", nested(rows(1, 0)), Metric.COSINE, 10, stages=stages)
+    (made,) = query_requests(query, DENSE, None, True)
     assert isinstance(made.prefetch, models.Prefetch)
     back = RestToGrpc.convert_prefetch_query(made.prefetch)
     assert (back.limit, back.using, back.prefetch[0].limit, back.prefetch[0].using) == (30, "dense_16", 90, "dense_4")
     assert back.prefetch[0].params.quantization.rescore is False
     for storage in (Storage.FLOAT16, Storage.INT8, Storage.BINARY):
-        wanted = schema.creation(create(storage))["vectors_config"][DENSE]
+        wanted = schema.create_arguments(create(storage))["vectors_config"][DENSE]
         kept = GrpcToRest.convert_vector_params(RestToGrpc.convert_vector_params(wanted))
         assert (kept.datatype, kept.on_disk) == (wanted.datatype, wanted.on_disk)
         assert kept.quantization_config == wanted.quantization_config
