@@ -94,7 +94,7 @@ class Ours(Side):
         self.client: Nestvec = connect(values, Runtime(test_registry()))
         self.client.apply()
         known = dict(zip(self.texts, self.vectors, strict=True))
-        self.client._embedders["m"] = Precomputed(known)  # noqa: SLF001 - the benchmark replaces the model
+        self.client._connections.embedders.put("m", Precomputed(known))  # noqa: SLF001 - the benchmark replaces the model
 
     def ingest(self) -> None:
         """Upsert documents."""

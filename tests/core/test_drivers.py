@@ -118,9 +118,9 @@ def test_the_embedder_is_not_opened_before_it_is_needed(open_docs: Callable[...,
     client = open_docs()
     client.plan()
     client["docs"].count()
-    assert not client._embedders
+    assert not client._connections.embedders.opened
     client["docs"].search("anything")
-    assert client._embedders
+    assert client._connections.embedders.opened
 
 
 class Broken(RecordingEmbedder):
@@ -135,7 +135,7 @@ class Broken(RecordingEmbedder):
 
 
 def with_embedder(client: Nestvec, embedder: Any) -> Nestvec:
-    client._embedders["model"] = embedder
+    client._connections.embedders.put("model", embedder)
     return client
 
 
@@ -240,7 +240,7 @@ async def test_a_cancelled_task_leaves_no_request_behind(runtime: Runtime) -> No
     }
     async with aconnect(values, runtime) as client:
         await client.apply()
-        client._embedders["model"] = Slow()
+        client._connections.embedders.put("model", Slow())
         task = asyncio.ensure_future(client["docs"].upsert([Document("a", "one")]))
         await asyncio.to_thread(entered.wait, 10)
         task.cancel()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from nestvec._documents.documents import count
+from nestvec._documents.reading import count
 
 from nestvec._client import aconnect, connect
 from nestvec._collections.following import Via, follow

@@ -600,7 +600,7 @@ def test_threads_that_search_at_once_measure_once(open_docs):
     docs = client["docs"]
     docs.upsert(documents())
     store, other = client.adapter("store"), open_docs(apply=False, embedder={"host": "two"})
-    other._adapters["store"] = store
+    other._connections.adapters.put("store", store)
     gate = threading.Barrier(8)
 
     def ask():

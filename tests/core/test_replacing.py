@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nestvec._documents.documents import delete, delete_where, get
+from nestvec._documents.deleting import delete, delete_where, get
 from nestvec._session.sync import Ports, run
 
 from nestvec._chunking import Chunking, Splitter

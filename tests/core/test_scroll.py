@@ -211,10 +211,10 @@ def test_new_texts_are_checked_like_questions(open_docs: Open) -> None:
 def test_new_texts_of_another_space_are_refused_before_they_cost(open_docs: Open) -> None:
     client = open_docs()
     other = open_docs(apply=False, purpose="matching")
-    other._adapters["store"] = client.adapter("store")
+    other._connections.adapters.put("store", client.adapter("store"))
     with pytest.raises(SpaceMismatch, match="index_task"):
         other["docs"].embed(["text"])
-    assert not other._embedders
+    assert not other._connections.embedders.opened
 
 
 # ---------------------------------------------------------------- while others write

@@ -36,7 +36,7 @@ def client(engine: Engine, store: Any = None, **embedder: Any) -> Nestvec:
     }
     made = connect(values, Runtime(test_registry()))
     if store is not None:
-        made._adapters["store"] = store
+        made._connections.adapters.put("store", store)
     return made
 
 

@@ -148,7 +148,7 @@ def client(engine: Engine, world: World) -> Iterator[Nestvec]:
     }
     with connect(values, Runtime(test_registry())) as opened:
         opened.apply()
-        opened._embedders["model"] = world.embedder
+        opened._connections.embedders.put("model", world.embedder)
         for size in SIZES:
             report = opened[f"docs{size}"].upsert(world.documents)
             assert report.documents == len(world.documents) > 2000

@@ -46,6 +46,6 @@ def test_keeps_collections_and_guards_spaces(nv):
         adapter.count(Count("other_1"))
     changed = VALUES | {"collections": {"docs": {"dimensions": 8}}}
     other = connect(changed, Runtime(test_registry()))
-    other._adapters["none"] = adapter
+    other._connections.adapters.put("none", adapter)
     with pytest.raises(SpaceMismatch):
         other["docs"].count()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nestvec._client.base import make_splitter
-from nestvec._documents.documents import delete
+from nestvec._documents.deleting import delete
 
 from nestvec._client import Nestvec
 from nestvec._collections.opening import Flow, Wait

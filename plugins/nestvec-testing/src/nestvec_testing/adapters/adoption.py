@@ -12,7 +12,7 @@ from nestvec.capabilities import Power
 from nestvec.contract import Count, Describe, Fetch, ForeignLayout, Query, ReadNote, Scroll, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, NestvecError, SpaceError, Unsupported
 from nestvec.filters import F, matches, resolve
-from nestvec.filters.resolve import to_foreign
+from nestvec.filters.fields import to_foreign
 from nestvec.types import DENSE, Field, Metric
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.bench import Bench, BenchClient
