@@ -259,9 +259,8 @@ class Lifecycle:
         before, after = resources.with_embedder(stored), resources.with_embedder(wanted)
         source, target = before or stored, after or wanted
         if way.way is Way.EMBED and after is not None and (chosen is None or chosen.role is GenerationRole.CANDIDATE):
-            await self.client.embedder(
-                after.embedder
-            )  # what it lacks, such as its key, is told before anything is made
+            # What it lacks, such as its key, is told before anything is made.
+            await self.client.embedder(after.embedder)
         job = MigrationJob(
             source=pinned(self._open(source), live.place.physical, live.record),
             origin=live.place,
