@@ -14,7 +14,7 @@ import yaml
 
 from nestvec.contract import BackendPlugin, Batch, CollectionInfo, Create, Query, Write
 from nestvec.types import DENSE, Metric
-from nestvec_pinecone.testing import PineconeEmulator, Settings
+from nestvec_pinecone.testing import PineconeEmulator, PineconeSettings
 from nestvec_testing.tap import async_tap, tap
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def milvus(folder: Path) -> Iterator[tuple[str, str]]:
 @contextmanager
 def pinecone(folder: Path) -> Iterator[tuple[str, str]]:
     """The emulator, reduced to what Pinecone Local is known to have, with the index that docker-compose.yml makes."""
-    with PineconeEmulator(Settings(api_key=KEY, recent=False, lsn=False)) as emulator:
+    with PineconeEmulator(PineconeSettings(api_key=KEY, recent=False, lsn=False)) as emulator:
         make_index(emulator)
         yield '"http://localhost:5081"', f'"{emulator.host(INDEX["name"])}"'
 

@@ -14,10 +14,10 @@ from nestvec_testing.emulators.commands import address, key_from, serve
 def pinecone(invocation: Invocation, host: str, port: int, key_env: str | None, latency: float) -> None:
     """Pinecone: control and data plane, in memory. Without --key-env its key is pc-test-key."""
     from nestvec_pinecone.testing.emulator import PineconeEmulator
-    from nestvec_pinecone.testing.settings import Settings
+    from nestvec_pinecone.testing.settings import PineconeSettings
 
     key = key_from(key_env)
-    emulator = PineconeEmulator(Settings() if key is None else Settings(api_key=key))
+    emulator = PineconeEmulator(PineconeSettings() if key is None else PineconeSettings(api_key=key))
     emulator.latency = latency
 
     def config(url: str) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from nestvec.contract import ForeignLayout, lookup, pick
 from nestvec.errors import CollectionConflict
 from nestvec.types import Record
-from nestvec_pinecone.keys import plain_name
-from nestvec_pinecone.values import decode
+from nestvec_pinecone.client import PineconeClient
+from nestvec_pinecone.records import decode
+from nestvec_pinecone.schema import IndexLocation
+from nestvec_pinecone.tenants import list_namespaces, plain_name
 
-_MAX_ID: Final = 512
+#: Names in an error.
+_SHOWN: Final = 20
 
 
 def check_layout(foreign: ForeignLayout) -> None:
-    """Raise `CollectionConflict` for a named vector, and for keys that metadata of Pinecone can not have."""
+    """Raise `CollectionConflict` for a named vector, and for keys that metadata of Pinecone cannot have."""
     if foreign.vector:
         raise CollectionConflict(
             f"collection {foreign.collection!r}: foreign.vector = {foreign.vector!r}, but a record of Pinecone has one "
@@ -34,6 +38,23 @@ def namespace_of(foreign: ForeignLayout) -> str:
     return plain_name(foreign.namespace or "")
 
 
+def foreign_location(location: IndexLocation, foreign: ForeignLayout) -> IndexLocation:
+    """The one namespace that is read of somebody else's index."""
+    return replace(location, tenants=False, default=namespace_of(foreign), prefix="")
+
+
+async def check_namespace(client: PineconeClient, request: object, location: IndexLocation) -> None:
+    """Raise `CollectionConflict` if the one namespace that is read is not there."""
+    if location.default in await list_namespaces(client, request, replace(location, prefix=location.default)):
+        return
+    names = await list_namespaces(client, request, location)
+    there = ", ".join(repr(name or "__default__") for name in names[:_SHOWN]) or "none"
+    raise CollectionConflict(
+        f"index {location.physical!r} has no namespace {location.default!r}; set foreign.namespace to one that it has "
+        f"({there}), or leave it out for the default one"
+    )
+
+
 def record_for(record: Mapping[str, Any] | None, foreign: ForeignLayout) -> Mapping[str, Any] | None:
     """An index's record, unless it vouches for another namespace of it."""
     known = (record or {}).get("foreign")
@@ -42,8 +63,9 @@ def record_for(record: Mapping[str, Any] | None, foreign: ForeignLayout) -> Mapp
     return record
 
 
-def record_of_theirs(key: str, stored: Mapping[str, Any], foreign: ForeignLayout) -> Record:
+def foreign_record(key: str, metadata: Mapping[str, Any] | None, foreign: ForeignLayout) -> Record:
     """What the layout says of a record's metadata."""
+    stored = metadata or {}
     owner, text = (lookup(stored, name) if name else None for name in (foreign.id, foreign.text))
     return Record(
         id=key,
@@ -57,11 +79,6 @@ def record_of_theirs(key: str, stored: Mapping[str, Any], foreign: ForeignLayout
 def comparable(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata as filters compare it: all numbers are doubles, so whole ones may stand for integers."""
     return {key: _whole(value) for key, value in stored.items()}
-
-
-def possible(ids: Sequence[str]) -> Iterator[str]:
-    """Those of the ids that a record can have."""
-    return (key for key in ids if 0 < len(key) <= _MAX_ID)
 
 
 def _whole(value: Any) -> Any:
