@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from nestvec._documents.reading import count
 
 from nestvec._client import aconnect, connect
 from nestvec._collections.following import Via, follow
 from nestvec._collections.opening import LEASE
+from nestvec._documents.reading import count
 from nestvec.contract import Count, Drop, Encode, Event, Query, Remove, ResolveAlias, Write
 from nestvec.errors import (
     BackendUnavailable,

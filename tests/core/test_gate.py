@@ -14,7 +14,7 @@ from nestvec._client import Nestvec, connect
 from nestvec._collections import write_fence as gate
 from nestvec._collections.opening import Binding, Flow, Wait, bind, bind_to_write, send_fenced
 from nestvec._collections.write_fence import Gate, Place, State
-from nestvec._documents.stored import on_current
+from nestvec._documents.layout import on_current
 from nestvec.contract import Create, Fetch, ReadNote, ResolveAlias, Scroll, SetAlias, Write, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved, MigrationInterrupted
 from nestvec.runtime import Runtime

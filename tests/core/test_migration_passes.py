@@ -22,7 +22,7 @@ from nestvec._migration.passes import Crossing, Progress, Tally, run_pass
 from nestvec._migration.routes import Route, Transform, Way, route
 from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.contract import Create
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import BackendRefused, BackendUnavailable
 from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import DENSE, Document, Metric

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nestvec._client.base import make_splitter
-from nestvec._documents.deleting import delete
 
 from nestvec._client import Nestvec
 from nestvec._collections.opening import Flow, Wait
+from nestvec._documents.deleting import delete
 from nestvec._documents.search import SearchOptions, search
 from nestvec._documents.upsert import Incoming, upsert
 from nestvec.contract import Fetch, Query

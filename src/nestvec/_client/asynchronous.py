@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
-    from nestvec._migration.copy import CopyProgress, CopyReport, copy
+    from nestvec._migration.copy import CopyProgress, CopyReport
     from nestvec._migration.lifecycle import Lifecycle
     from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nestvec._collections.opening import Flow, OpenCollection, Target
+from nestvec._collections.opening import OpenCollection, Target
 from nestvec._collections.write_fence import Gate, Place, State, read_fence
-from nestvec._migration.copy import at
 from nestvec._migration.generations import SHADOW, Generation, Journal, Standing, read_journal, write_journal
 from nestvec._migration.report import Stage
 from nestvec._specs import StoredCollection
@@ -19,7 +18,6 @@ from nestvec.errors import CollectionConflict
 
 if TYPE_CHECKING:
     from nestvec._specs import CollectionSpec
-    from nestvec.contract import CollectionInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from nestvec._collections.opening import (
-    Emit,
     Flow,
     OpenCollection,
     Request,
@@ -27,13 +26,12 @@ from nestvec._collections.opening import (
 )
 from nestvec._documents.documents import tenants as tenants_of
 from nestvec._documents.funnel import named
-from nestvec._documents.layout import Head, hash_text, make_record, restored
+from nestvec._documents.layout import Head, hash_metadata, hash_text, make_record, restored
 from nestvec._hosts.admission import canaries_to_keep, mismatch, read_canaries
 from nestvec._hosts.agreement import Comparison, compare
 from nestvec._hosts.note import NOTE, Canaries
-from nestvec._metadata import hash_metadata
 from nestvec.contract import Batch, Count, Event, Fetch, Scroll, Write, WriteNote
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput, Unsupported
 from nestvec.spaces import require_same
 from nestvec.types import DENSE, Metric, Record, Storage
@@ -185,7 +183,7 @@ async def carry_canaries(
         comparison = _compare_canaries(source.spec, carried, target.spec, there)
         if comparison.agreement.alike:
             joined = there.accepting(carried.host, comparison.agreement)
-        elif (await target.records.count(Count(place.physical))):
+        elif await target.records.count(Count(place.physical)):
             raise _other_host(source.spec, carried, target.spec, there, comparison)
     await target.backend.write_note(WriteNote(place.physical, NOTE, joined.to_text()))
     target.state.admission = None
@@ -279,7 +277,9 @@ async def _missing(place: Target, records: Sequence[Record], tenant: str | None)
     return sorted(missing, key=lambda i: records[i].system.get("chunk") == 0)
 
 
-async def _write(target: OpenCollection, place: Target, batch: Batch, missing: Sequence[int], tenant: str | None) -> None:
+async def _write(
+    target: OpenCollection, place: Target, batch: Batch, missing: Sequence[int], tenant: str | None
+) -> None:
     assert batch.vectors is not None  # noqa: S101 - asked for
     # Engines keep some types in forms of their own; the other engine gets the declared ones.
     records = [restored(batch.records[i], target.spec.fields) for i in missing]
@@ -288,7 +288,9 @@ async def _write(target: OpenCollection, place: Target, batch: Batch, missing: S
     await write_within_lease(target, place, Write(place.physical, records, rows))
 
 
-async def _verify(source: OpenCollection, target: OpenCollection, tenant: str | None, *, sample: int) -> tuple[int, int]:
+async def _verify(
+    source: OpenCollection, target: OpenCollection, tenant: str | None, *, sample: int
+) -> tuple[int, int]:
     """Compare counts, and a sample record by record. Raises `CollectionError` saying what differs."""
     found = await _compare_counts(source, target, tenant)
     origin = await open_to_read(source)

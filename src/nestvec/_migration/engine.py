@@ -10,20 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nestvec._collections.opening import Emit, OpenCollection, Wait, open_to_read
+from nestvec._collections.opening import OpenCollection, open_to_read
 from nestvec._collections.write_fence import POLL, drain, raise_fence, read_fence
 from nestvec._documents.documents import heads_only
 from nestvec._hosts.note import Canaries
 from nestvec._migration import switch as switching
 from nestvec._migration.candidate import Shadow, guarded, prepare
-from nestvec._migration.copy import At, PairFlow, at, carry_canaries
+from nestvec._migration.copy import carry_canaries
 from nestvec._migration.generations import Standing, write_journal
 from nestvec._migration.passes import BLOCK, Crossing, Progress, Tally, run_pass
 from nestvec._migration.report import MigrationProgress, MigrationReport, Stage
 from nestvec._migration.routes import Route, Transform, Way
 from nestvec._migration.switch import Hold
 from nestvec._migration.verify import compare, overlap, require_count, twins
-from nestvec.contract import Batch, Count, Event, Scroll
+from nestvec.contract import Count, Event, Scroll
 from nestvec.errors import Unsupported
 
 if TYPE_CHECKING:

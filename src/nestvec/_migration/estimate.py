@@ -14,7 +14,7 @@ from nestvec._collections.opening import Target
 from nestvec._collections.write_fence import Place
 from nestvec._documents.documents import heads_only
 from nestvec._migration import find
-from nestvec._migration.copy import At, PairFlow, Side, at
+from nestvec._migration.copy import At, Side, at
 from nestvec._migration.differences import advice, changes
 from nestvec._migration.generations import Generation, Standing
 from nestvec._migration.measure import Effort, Measure, bill, sample

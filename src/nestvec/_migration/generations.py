@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from nestvec._collections import write_fence as gates
-from nestvec._collections.opening import Flow, OpenCollection
+from nestvec._collections.opening import OpenCollection
 from nestvec._collections.write_fence import Gate, Place
 from nestvec._migration.report import Stage
 from nestvec._specs import StoredCollection

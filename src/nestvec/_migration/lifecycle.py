@@ -26,7 +26,7 @@ from nestvec._migration.report import MigrationReport, Stage
 from nestvec._migration.routes import Route, Transform, Way, route, transform
 from nestvec._migration.switch import finish, lift
 from nestvec.capabilities import TaskPair
-from nestvec.encoding.matryoshka import check_dimensions
+from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
 from nestvec.spaces import space_of
 
@@ -146,9 +146,7 @@ class Lifecycle:
         live, found, ended = await self._look(wanted)
         if not find.differences(wanted, live, self._binding(wanted).capabilities).rebuild:
             find.require_free(live, found, None)
-            return (
-                await self._already(live, ended, f"it has {size} dimensions already{_to_write(configured, size)}")
-            )
+            return await self._already(live, ended, f"it has {size} dimensions already{_to_write(configured, size)}")
         stored = self._as_stored(live)
         if size > stored.space.dimensions:
             raise _no_growing(self.name, size, stored.space.dimensions)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec._chunking import Splitter
-from nestvec._collections.opening import Flow, Target
+from nestvec._collections.opening import Target
 from nestvec._documents.documents import heads_only, text_of, whole
 from nestvec._documents.layout import Head
 from nestvec._migration.passes import BLOCK, PAGE
-from nestvec.contract import Batch, Group, Scroll, Tenants
+from nestvec.contract import Group, Scroll
 from nestvec.encoding.estimate import SPECIALS, TokenEstimate
 from nestvec.encoding.packing import items_of, windows
 from nestvec.errors import EmbedderRefused

@@ -27,13 +27,20 @@ from nestvec._collections.opening import (
 )
 from nestvec._documents.documents import delete, text_of, whole
 from nestvec._documents.funnel import named
-from nestvec._documents.layout import Head, chunk_ids, head_id, restored
-from nestvec._documents.stored import State, read_states, sweep
+from nestvec._documents.layout import (
+    Head,
+    State,
+    check_metadata,
+    chunk_ids,
+    head_id,
+    read_states,
+    restore_metadata,
+    restored,
+    sweep,
+)
 from nestvec._documents.upsert import Incoming, prepare, store
-from nestvec._metadata import check_metadata, restore_metadata
-from nestvec._migration.copy import At, PairFlow, at
 from nestvec._migration.routes import Transform, Way
-from nestvec.contract import Batch, Count, Fetch, Remove, Scroll, Tenants, Write
+from nestvec.contract import Count, Fetch, Remove, Scroll, Write
 from nestvec.errors import BackendRefused, CollectionError, InvalidDocument
 from nestvec.types import Document, FailedDocument, FieldType, Record, Usage
 
@@ -118,7 +125,7 @@ async def run_pass(job: Crossing, phase: Phase) -> Tally:
     origin = await open_to_read(job.source)
     total = await source.records.count(Count(origin.physical))
     tally, read = Tally(), 0
-    for tenant in (await _tenants(job)):
+    for tenant in await _tenants(job):
         done, read = await _forward(job, tenant, phase, read=read, total=total)
         gone = await _backward(job, tenant)
         tally += done + gone

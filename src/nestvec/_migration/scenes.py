@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nestvec._collections.opening import OpenCollection, require_own
-from nestvec._migration.copy import PairFlow, Side, at
+from nestvec._migration.copy import Side, at
 from nestvec._migration.generations import Generation, Standing, generations
 from nestvec.errors import CollectionNotFound
 

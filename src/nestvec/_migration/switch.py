@@ -13,10 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nestvec._collections import write_fence as gates
-from nestvec._collections.opening import Flow, OpenCollection, Wait
+from nestvec._collections.opening import OpenCollection
 from nestvec._collections.write_fence import Gate
 from nestvec._migration.candidate import is_live
-from nestvec._migration.copy import At, PairFlow, at
 from nestvec._migration.generations import SHADOW, Journal, write_journal
 from nestvec._migration.report import Stage
 from nestvec._specs import StoredCollection
@@ -94,7 +93,7 @@ async def switch(
         if tally.failed:
             await lift(hold)
             return Switched(False, tally, clock() - raised)
-        if (await gates.to_switching(wall, origin.physical, fence, shadow.place)):
+        if await gates.to_switching(wall, origin.physical, fence, shadow.place):
             waited = await _go_over(source, origin, shadow, hold, raised)
             return Switched(True, tally, waited)
         expected = max(expected, clock() - begun)
@@ -163,7 +162,7 @@ async def lift(hold: Hold) -> None:
     physical = hold.origin.physical
     held = await gates.read_fence(physical)
     if held is not None and held.by is not None and held in hold.gates:
-        if (await is_live(hold.shadow)):
+        if await is_live(hold.shadow):
             await gates.mark_moved(physical, hold.shadow.place)
         else:
             await gates.lift(physical, held.by)

@@ -10,7 +10,7 @@ from typing import Any
 from nestvec._collections import write_fence as gates
 from nestvec._collections.opening import Emit
 from nestvec._collections.write_fence import Place, State
-from nestvec._migration.copy import At, PairFlow, Side, at
+from nestvec._migration.copy import At, Side, at
 from nestvec._migration.generations import Generation, Standing, generation
 from nestvec._migration.report import Stage
 from nestvec._migration.scenes import Scene, Sides, look, nothing_live

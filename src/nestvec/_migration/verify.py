@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec._collections import write_fence as gates
-from nestvec._collections.opening import Flow, OpenCollection, Wait, open_to_read
+from nestvec._collections.opening import OpenCollection, open_to_read
 from nestvec._documents.documents import text_of, whole
 from nestvec._documents.layout import Head, restored
 from nestvec._documents.search import SearchOptions, embed_queries, search_vectors
-from nestvec._migration.copy import PairFlow, at, compare_vectors
+from nestvec._migration.copy import compare_vectors
 from nestvec._migration.passes import Crossing, Picked, quietly
 from nestvec._migration.report import Overlap
 from nestvec._migration.routes import Way
