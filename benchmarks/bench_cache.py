@@ -18,7 +18,7 @@ from typing import Any
 from bench_embedding import server, timed
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

@@ -25,8 +25,8 @@ import httpx
 import numpy as np
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.embedders.jina.wire import decode
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

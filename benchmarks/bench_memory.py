@@ -18,9 +18,9 @@ from pathlib import Path
 def run(lines: int) -> dict[str, float]:
     """Ingest that many lines; peak memory in MiB."""
     from nestvec._client import connect
-    from nestvec._client.base import Runtime
     from nestvec._documents.upsert import Incoming
     from nestvec._readers import ReadDocument, read
+    from nestvec.runtime import Runtime
     from nestvec_testing.registry import test_registry
 
     values = {

@@ -18,8 +18,8 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from nestvec._client import Nestvec, connect
-from nestvec._client.base import Runtime
 from nestvec.contract import Embedder, Encode, Encoded
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 
@@ -94,7 +94,7 @@ class Ours(Side):
         self.client: Nestvec = connect(values, Runtime(test_registry()))
         self.client.apply()
         known = dict(zip(self.texts, self.vectors, strict=True))
-        self.client._embedders["m"] = Precomputed(known)  # noqa: SLF001 - the benchmark replaces the model
+        self.client._connections.embedders.put("m", Precomputed(known))  # noqa: SLF001 - the benchmark replaces the model
 
     def ingest(self) -> None:
         """Upsert documents."""

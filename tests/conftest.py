@@ -9,8 +9,7 @@ import hypothesis
 import pytest
 
 from nestvec._client import Nestvec, connect
-from nestvec._client.base import Runtime
-from nestvec._session.retry import RetryPolicy
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec_testing.registry import test_registry
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.contract import BackendPlugin, EmbedderPlugin, Event
 from nestvec.errors import PluginBroken, PluginConflict, PluginNotFound
 from nestvec.hookspecs import hookimpl
 from nestvec.registry import BACKENDS, EMBEDDERS, LISTENERS, Registry, default_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
         connect,
     )
     from nestvec._collections.apply import Change, Status
-    from nestvec._collections.write_fence import Place
+    from nestvec._collections.write_fence import GenerationPlace
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._evaluation.bootstrap import Interval
-    from nestvec._evaluation.options import DimensionsOptions, Question
+    from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.recommend import Recommendation
     from nestvec._evaluation.report import (
         DimensionsCurve,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
     from nestvec._migration.routes import Way
     from nestvec._migration.tidy import GenerationStatus, Removal
+    from nestvec._questions import Question
     from nestvec.capabilities import TaskPair
     from nestvec.errors import NestvecError
     from nestvec.filters import F
@@ -67,6 +68,7 @@ __all__ = [
     "F",
     "FailedDocument",
     "FunnelReport",
+    "GenerationPlace",
     "GenerationStatus",
     "Hit",
     "Interval",
@@ -79,7 +81,6 @@ __all__ = [
     "NestvecError",
     "Overlap",
     "Page",
-    "Place",
     "PrefixRecall",
     "Question",
     "Recommendation",
@@ -109,7 +110,8 @@ _HOME = {
     **dict.fromkeys(("NestReport", "PrefixRecall"), "nestvec.nesting.fitting"),
     **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec._documents.scroll"),
     "Agreement": "nestvec._hosts.agreement",
-    **dict.fromkeys(("DimensionsOptions", "Question"), "nestvec._evaluation.options"),
+    "DimensionsOptions": "nestvec._evaluation.options",
+    "Question": "nestvec._questions",
     **dict.fromkeys(
         ("DimensionsCurve", "DimensionsPoint", "DimensionsReport", "DimensionsSample", "FunnelReport", "SearchTimes"),
         "nestvec._evaluation.report",
@@ -117,7 +119,7 @@ _HOME = {
     "Interval": "nestvec._evaluation.bootstrap",
     "Recommendation": "nestvec._evaluation.recommend",
     "EmbeddingSpace": "nestvec.spaces",
-    "Place": "nestvec._collections.write_fence",
+    "GenerationPlace": "nestvec._collections.write_fence",
     "Way": "nestvec._migration.routes",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",

@@ -91,7 +91,7 @@ class Artifact:
 
     def proved(self, dimensions: int) -> FloatArray:
         """The matrix alone, proved to be the rotation of that many dimensions with this fingerprint."""
-        from nestvec.nesting.rotation import fault, fingerprint
+        from nestvec.encoding.rotation import fault, fingerprint
 
         rotation = self._read()
         wrong = fault(rotation, dimensions)
@@ -139,8 +139,8 @@ def save(folder: Path, rotation: FloatArray, about: About) -> Artifact:
     """
     import numpy as np
 
+    from nestvec.encoding.rotation import fault, fingerprint
     from nestvec.errors import InvalidInput
-    from nestvec.nesting.rotation import fault, fingerprint
 
     wrong = fault(rotation, about.dimensions)
     if wrong is not None:

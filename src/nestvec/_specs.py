@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nestvec._chunking import Chunking
-from nestvec.contract import ForeignLayout
+from nestvec.contract import Create, CreateExtended, ForeignLayout
 from nestvec.errors import SpaceUnknown
 from nestvec.spaces import EmbeddingSpace
 from nestvec.types import DENSE, Field, Metric, Storage, prefix_name
@@ -43,16 +43,23 @@ class CollectionSpec:
     funnel: tuple[int, ...] = ()
     #: How many times as many candidates as it needs a search takes, of a quantised index or in each stage.
     oversampling: float = 1.0
+    #: What the layout of a freshly ingested document is called.
+    layout: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layout", self.chunking.layout(store_text=self.store_text))
 
     @property
     def vectors(self) -> dict[str, int]:
         """Vector names and their dimensions."""
         return {**{prefix_name(size): size for size in self.funnel}, DENSE: self.space.dimensions}
 
-    @property
-    def layout(self) -> str:
-        """What the layout of a freshly ingested document is called."""
-        return self.chunking.layout(store_text=self.store_text)
+    def creation(self, physical: str, record: Mapping[str, Any]) -> Create:
+        """The request that creates a physical collection for it, with this record."""
+        known = (physical, self.vectors, self.metric, self.fields, record, self.options)
+        if not self.namespaces and self.storage is Storage.FLOAT32:
+            return Create(*known)
+        return CreateExtended(*known, self.namespaces, self.storage)
 
     def record(self, generation: int, retired: Mapping[str, Field] | None = None) -> dict[str, Any]:
         """The plain values that nestvec stores on the physical collection.
@@ -104,7 +111,7 @@ class StoredCollection:
 
     @classmethod
     def read(cls, record: Mapping[str, Any] | None, physical: str) -> StoredCollection:
-        """Read a record. Raises `SpaceUnknown` where there is none or it can not be understood."""
+        """Read a record. Raises `SpaceUnknown` where there is none or it cannot be understood."""
         if not record:
             raise SpaceUnknown(
                 f"collection {physical!r} was not made by nestvec: it carries no embedding space, so nestvec can "

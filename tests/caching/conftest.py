@@ -12,9 +12,9 @@ import pytest
 from nestvec._caching.cache import Cache
 from nestvec._caching.embedder import CachedEmbedder
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.contract import Encode, Encoded, EncodeFailure, Event, Group
 from nestvec.errors import EmbedderRefused
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities
 from nestvec_testing.registry import test_registry

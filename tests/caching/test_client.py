@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from nestvec._caching.cache import Cache
-from nestvec._caching.embedder import AsyncCachedEmbedder
+from nestvec._caching.embedder import CachedEmbedder
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
-from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event
+from nestvec.contract import Embedder, Encode, Encoded, Event
 from nestvec.registry import Registry
+from nestvec.runtime import Runtime
 from nestvec_testing import EmbedderConformance, EmbedderUnderTest, recording
 from nestvec_testing.registry import test_registry
 
@@ -173,7 +173,7 @@ def test_whatever_else_an_embedder_does_it_does_behind_a_cache(folder: Folder) -
 
 
 async def test_the_asynchronous_form_by_itself(folder: Folder) -> None:
-    class Native(AsyncEmbedder):
+    class Native(Embedder):
         def __init__(self) -> None:
             self.inner = Picky()
 
@@ -187,7 +187,7 @@ async def test_the_asynchronous_form_by_itself(folder: Folder) -> None:
     request = ask(group("a", "river", "stone"), group("b", f"a {POISON}"))
     for cached in (0, 2):
         native = Native()
-        embedder = AsyncCachedEmbedder(native, model, Cache(folder.path, 10_000_000, folder.events.append))
+        embedder = CachedEmbedder(native, model, Cache(folder.path, 10_000_000, folder.events.append), native=True)
         reply = await embedder.encode(request)
         assert reply.usage.cached == cached
         assert [(failure.group, failure.span) for failure in reply.failures] == [(1, 0)]

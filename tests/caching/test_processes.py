@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from nestvec._cli import main
 from nestvec._client import connect
-from nestvec._client.base import Runtime
+from nestvec.runtime import Runtime
 from nestvec_testing.recording import RecordingEmbedder
 from nestvec_testing.registry import test_registry
 from nestvec.types import Document

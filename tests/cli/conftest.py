@@ -14,11 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec._cli import main
-from nestvec._client.base import Runtime
-from nestvec._session.retry import RetryPolicy
 from nestvec.contract import BackendPlugin, EmbedderPlugin, Write
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Secret
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec_testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions
 from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities
 from nestvec_testing.registry import test_registry

@@ -13,7 +13,7 @@ from nestvec._cli.comparison import QUESTIONS, Question, compare, summary
 from nestvec._cli.demo import comparison_table, index
 from nestvec._cli.docstrings import LONGEST, docstrings
 from nestvec._client import connect
-from nestvec._client.base import Runtime
+from nestvec.runtime import Runtime
 from nestvec_testing.recording import RecordingEmbedder
 from nestvec_testing.registry import test_registry as registry_with
 

@@ -9,12 +9,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from nestvec._client.base import Runtime
 from nestvec._hosts.note import NOTE
 from nestvec.contract import ReadNote, WriteNote
 from nestvec.encoding.tasks import NO_TASKS
 from nestvec.errors import EmbedderUnavailable
 from nestvec.hookspecs import hookimpl
+from nestvec.runtime import Runtime
 from nestvec_testing.mutants import EMBEDDERS
 from nestvec_testing.recording import RecordingEmbedder, capabilities
 from nestvec_testing.recording import nestvec_embedder as recording

@@ -17,10 +17,10 @@ import pytest
 from nestvec._cli import tidying
 from nestvec._cli.stages import Stages
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec._collections import write_fence as gate
 from nestvec._migration.report import MigrationProgress, Stage
 from nestvec.contract import SetAlias, WriteNote
+from nestvec.runtime import Runtime
 
 from .conftest import SharedMemory, Shell
 

@@ -10,7 +10,7 @@ import pytest
 
 from nestvec._artifacts import DEFAULT_FOLDER, About, Artifact, save
 from nestvec.config import Config
-from nestvec.nesting.rotation import fit_rotation
+from nestvec.encoding.rotation import fit_rotation
 
 Load = Callable[[str], Config]
 Problems = Callable[[str], list[str]]

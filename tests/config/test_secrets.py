@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.config import Config, load_config, parse_config
 from nestvec.errors import ConfigError, SecretError
 from nestvec.options import Secret
 from nestvec.registry import Registry
+from nestvec.runtime import Runtime
 
 VALUE = "sk-THE-VERY-SECRET"
 VALUES = {

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from nestvec._session.sync import PairPorts, run
+
 from nestvec._chunking import Splitter
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec._collections import write_fence as gate
 from nestvec._collections.apply import apply
 from nestvec._collections.opening import Binding, Flow, Target, Wait
@@ -18,10 +19,9 @@ from nestvec._collections.write_fence import Gate, Place
 from nestvec._documents.layout import head_id
 from nestvec._migration.passes import Crossing, Tally, run_pass
 from nestvec._migration.routes import Transform, Way
-from nestvec._session.retry import RetryPolicy
-from nestvec._session.sync import PairPorts, run
 from nestvec._specs import StoredCollection
 from nestvec.contract import Create, Fetch, SetAlias
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

@@ -90,7 +90,7 @@ def test_a_field_can_not_come_back_as_another_type(open_docs: Callable[..., Nest
 
     def again(**fields: str) -> Nestvec:
         other = open_docs(fields=fields, **shared)
-        other._adapters["store"] = adapter
+        other._connections.adapters.put("store", adapter)
         return other
 
     assert again().apply()[0].action == "update"
@@ -112,7 +112,7 @@ def test_a_failure_of_what_was_embedded_is_an_invalid_reply(open_docs: Callable[
             return type(reply)(reply.vectors, (EncodeFailure(0, NestvecError("why")),))
 
     client = open_docs()
-    client._embedders["model"] = Both()
+    client._connections.embedders.put("model", Both())
     with pytest.raises(EmbedderInvalidReply, match="failure"):
         client["docs"].upsert(Document("a", "text"))
 

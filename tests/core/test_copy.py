@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nestvec._session.sync import PairPorts, run
 
 from nestvec._client import Nestvec, aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec._migration.copy import CopyReport, copy
-from nestvec._session.sync import PairPorts, run
 from nestvec.errors import (
     BackendUnavailable,
     CollectionConflict,
@@ -22,6 +21,7 @@ from nestvec.errors import (
     InvalidName,
     SpaceMismatch,
 )
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 
 FIELDS = {"lang": "keyword", "year": "integer", "price": "float", "seen": "datetime", "tags": "keyword[]"}

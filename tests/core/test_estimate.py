@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from nestvec._chunking import Splitter
 from nestvec._client import Nestvec, aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec._collections.superseded import NOTE as SUPERSEDES
 from nestvec._collections.superseded import Supersedes
 from nestvec._collections.write_fence import NOTE as GATE
@@ -24,11 +23,11 @@ from nestvec._migration.generations import NOTE, Journal
 from nestvec._migration.measure import SAMPLE, Effort, bill
 from nestvec._migration.report import MigrationPlan, Stage
 from nestvec._migration.routes import Way
-from nestvec._session.retry import RetryPolicy
 from nestvec.config import Connection
 from nestvec.contract import Create, EmbedderPlugin, Fetch, WriteNote
 from nestvec.errors import CollectionConflict, CollectionNotFound, InvalidName, Unsupported
 from nestvec.options import Secret
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
 from nestvec_testing.memory import _STORES
 from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities

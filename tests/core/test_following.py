@@ -13,7 +13,7 @@ import pytest
 from nestvec._client import aconnect, connect
 from nestvec._collections.following import Via, follow
 from nestvec._collections.opening import LEASE
-from nestvec._documents.documents import count
+from nestvec._documents.reading import count
 from nestvec.contract import Count, Drop, Encode, Event, Query, Remove, ResolveAlias, Write
 from nestvec.errors import (
     BackendUnavailable,

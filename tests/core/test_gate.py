@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec._client import Nestvec, connect
-from nestvec._client.base import Runtime
 from nestvec._collections import write_fence as gate
 from nestvec._collections.opening import Binding, Flow, Wait, bind, bind_to_write, send_fenced
 from nestvec._collections.write_fence import Gate, Place, State
-from nestvec._documents.stored import on_current
+from nestvec._documents.layout import on_current
 from nestvec.contract import Create, Fetch, ReadNote, ResolveAlias, Scroll, SetAlias, Write, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved, MigrationInterrupted
+from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Document
 from nestvec_testing.data import record, vectors
 from nestvec_testing.registry import test_registry

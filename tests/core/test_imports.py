@@ -47,7 +47,7 @@ def test_registering_the_plugins_loads_no_sdk() -> None:
 CACHED = """
 import pathlib, tempfile
 from nestvec._client import connect
-from nestvec._client.base import Runtime
+from nestvec.runtime import Runtime
 from nestvec_testing.registry import test_registry
 folder = pathlib.Path(tempfile.mkdtemp()) / "cache"
 values = {{"backends": {{"store": {{"use": "memory"}}}}, "collections": {{"docs": {{}}}},

@@ -12,20 +12,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nestvec._session.sync import PairPorts, run
 
 from nestvec._chunking import Splitter
 from nestvec._client import Nestvec, connect
-from nestvec._client.base import Runtime
 from nestvec._collections.opening import Binding, Target
 from nestvec._documents.layout import hash_text
 from nestvec._migration.passes import Crossing, Progress, Tally, run_pass
 from nestvec._migration.routes import Route, Transform, Way, route
-from nestvec._session.retry import RetryPolicy
-from nestvec._session.sync import PairPorts, run
 from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.contract import Create
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import BackendRefused, BackendUnavailable
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import DENSE, Document, Metric
 from nestvec_testing.registry import test_registry
 

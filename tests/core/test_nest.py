@@ -12,10 +12,10 @@ import pytest
 
 from nestvec._artifacts import Artifact
 from nestvec._client import aconnect, connect
-from nestvec._evaluation.sampling import choose_texts
+from nestvec._documents.sampling import choose_texts
+from nestvec.encoding.rotation import fit_rotation, unnest
 from nestvec.errors import InvalidInput, Unsupported
 from nestvec.nesting.fitting import different, fit
-from nestvec.nesting.rotation import fit_rotation, unnest
 from nestvec.types import Document
 
 UDHR = Path(__file__).parents[2] / "benchmarks/data/udhr.json"

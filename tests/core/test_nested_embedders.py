@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,13 @@ import pytest
 
 from nestvec._artifacts import About, Artifact, save
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
-from nestvec.contract import AsyncEmbedder, EmbedderPlugin, Encode, Encoded
-from nestvec.encoding.matryoshka import nest, truncate
+from nestvec.contract import Embedder, EmbedderPlugin, Encode, Encoded
+from nestvec.encoding.rotation import fit_rotation
+from nestvec.encoding.vectors import nest, truncate
 from nestvec.errors import ConfigError, SpaceMismatch
 from nestvec.hookspecs import hookimpl
 from nestvec.nesting.embedder import NestedEmbedder
-from nestvec.nesting.rotation import fit_rotation
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing import EmbedderConformance, EmbedderUnderTest, recording
 from nestvec_testing.recording import RecordingEmbedder, RecordingOptions
@@ -28,7 +29,7 @@ DOCUMENTS = [Document(f"d{i}", f"The river {i} runs by stone {i % 7} in winter {
 TEXTS = [document.text for document in DOCUMENTS]
 
 
-class _Awaited(AsyncEmbedder):
+class _Awaited(Embedder):
     def __init__(self, options: RecordingOptions) -> None:
         self.inner = RecordingEmbedder(options)
 
@@ -109,7 +110,11 @@ async def test_asynchronously(tmp_path: Path, artifact: Artifact, rotation: np.n
     cache = {"cache": {"path": str(tmp_path / "cache")}} if cached else {}
     async with aconnect(values(tmp_path, artifact, use=use, **cache), RUNTIME) as nv:
         found = await nv.embed(TEXTS, task="retrieval.passage", dimensions=16)
-        assert isinstance(await nv.embedder("model"), AsyncEmbedder) == (use == "native")
+        opened = await nv.embedder("model")
+        reply = opened.encode(Encode((), None, 64))
+        assert inspect.isawaitable(reply) == (use == "native")
+        if inspect.isawaitable(reply):
+            await reply
     np.testing.assert_allclose(found, expected(rotation), atol=1e-6)
 
 

@@ -12,7 +12,7 @@ from nestvec._documents.search import SearchOptions, search
 from nestvec._hosts.canaries import SHORT, TEXTS, VERSION, legs_of
 from nestvec._hosts.note import NOTE, Canaries
 from nestvec.contract import Encode, Encoded, Query, ReadNote, Remove, Write, WriteNote
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import (
     BackendDenied,
     CollectionConflict,
@@ -600,7 +600,7 @@ def test_threads_that_search_at_once_measure_once(open_docs):
     docs = client["docs"]
     docs.upsert(documents())
     store, other = client.adapter("store"), open_docs(apply=False, embedder={"host": "two"})
-    other._adapters["store"] = store
+    other._connections.adapters.put("store", store)
     gate = threading.Barrier(8)
 
     def ask():

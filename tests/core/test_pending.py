@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from nestvec._session.sync import run
 
 from nestvec._client import aconnect, connect
 from nestvec._collections import write_fence as gate
 from nestvec._collections.apply import apply
 from nestvec._collections.write_fence import Place
-from nestvec._session.sync import run
 from nestvec.contract import Describe, Drop, DropAlias, SetAlias, WriteNote
 from nestvec.errors import CollectionConflict
 

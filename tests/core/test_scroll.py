@@ -12,7 +12,6 @@ import pytest
 
 import nestvec
 from nestvec._client import Nestvec, aconnect
-from nestvec._client.base import Runtime
 from nestvec._collections.opening import Binding
 from nestvec._documents.scroll import matrix
 from nestvec.contract import (
@@ -29,6 +28,7 @@ from nestvec.contract import (
 )
 from nestvec.errors import CollectionError, InvalidInput, SpaceMismatch
 from nestvec.filters import F
+from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Document
 from nestvec_testing.data import document, record, words
 from nestvec_testing.memory import CAPABILITIES
@@ -211,10 +211,10 @@ def test_new_texts_are_checked_like_questions(open_docs: Open) -> None:
 def test_new_texts_of_another_space_are_refused_before_they_cost(open_docs: Open) -> None:
     client = open_docs()
     other = open_docs(apply=False, purpose="matching")
-    other._adapters["store"] = client.adapter("store")
+    other._connections.adapters.put("store", client.adapter("store"))
     with pytest.raises(SpaceMismatch, match="index_task"):
         other["docs"].embed(["text"])
-    assert not other._embedders
+    assert not other._connections.embedders.opened
 
 
 # ---------------------------------------------------------------- while others write

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nestvec._session.sync import run
 
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec._collections import write_fence as gate
 from nestvec._collections.opening import LEASE
 from nestvec._collections.superseded import NOTE, Supersedes, derived
 from nestvec._collections.write_fence import Place
-from nestvec._session.sync import run
 from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.contract import Create, ReadNote, ResolveAlias, SetAlias, WriteNote
 from nestvec.errors import CollectionError, SpaceMismatch
 from nestvec.filters import F
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

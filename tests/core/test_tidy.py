@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 
 from nestvec._client import Nestvec, aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec._collections import write_fence as gates
 from nestvec._collections.write_fence import Gate, Place, State
 from nestvec._migration.generations import NOTE, Journal, Standing
 from nestvec._migration.report import Stage
-from nestvec._session.retry import RetryPolicy
 from nestvec.contract import Create, Drop, SetAlias, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionNotFound, InvalidInput, InvalidName
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document, Metric
 from nestvec_testing.memory import _STORES
 from nestvec_testing.registry import test_registry

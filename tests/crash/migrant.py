@@ -14,8 +14,8 @@ import time
 from typing import Any
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec._client.sync import Nestvec
+from nestvec.runtime import Runtime
 from nestvec_testing.registry import test_registry
 
 DIMENSIONS = 16

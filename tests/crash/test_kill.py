@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
+from nestvec.runtime import Runtime
 from nestvec_testing.registry import test_registry
 
 from .victim import corpus

@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from nestvec._client import Nestvec, connect
-from nestvec._client.base import Runtime
 from nestvec.errors import HostMismatch
+from nestvec.runtime import Runtime
 from nestvec_testing.data import document, words
 from nestvec_testing.recording import RecordingEmbedder
 from nestvec_testing.registry import test_registry
@@ -36,7 +36,7 @@ def client(engine: Engine, store: Any = None, **embedder: Any) -> Nestvec:
     }
     made = connect(values, Runtime(test_registry()))
     if store is not None:
-        made._adapters["store"] = store
+        made._connections.adapters.put("store", store)
     return made
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from nestvec import DimensionsOptions, Document
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.contract import ListCollections
+from nestvec.runtime import Runtime
 from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from nestvec._client import Nestvec, connect
-from nestvec._client.base import Runtime
 from nestvec._collections.write_fence import Place
 from nestvec._migration.generations import Standing
 from nestvec._migration.routes import Way
 from nestvec.contract import ListCollections, ResolveAlias
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.memory import _STORES
 from nestvec_testing.registry import test_registry

@@ -12,8 +12,8 @@ import pytest
 
 from nestvec._artifacts import Artifact
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.errors import SpaceUnknown
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.memory import make_foreign
 from nestvec_testing.registry import test_registry

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 import nestvec
 from nestvec._cli import main
-from nestvec._client.base import Runtime
 from nestvec.config import parse_config
+from nestvec.runtime import Runtime
 from nestvec_testing.emulators.jina import KEY, JinaEmulator
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nestvec import Document, connect
-from nestvec._client.base import Runtime
+from nestvec.runtime import Runtime
 from nestvec_testing.emulators.jina import JinaEmulator
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "move-from-jina-v2-to-v3.md"

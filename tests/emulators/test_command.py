@@ -20,7 +20,11 @@ from nestvec._cli import emulate, main
 from nestvec_testing.emulators.emulation import Emulation
 
 ROOT = Path(__file__).parents[2]
-DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"][emulate.GROUP]
+PROJECTS = [tomllib.loads(file.read_text("utf-8"))["project"] for file in ROOT.glob("plugins/*/pyproject.toml")]
+#: By name, as the command lists them.
+DECLARED = dict(
+    sorted(pair for project in PROJECTS for pair in project.get("entry-points", {}).get(emulate.GROUP, {}).items())
+)
 #: The command as a process, whatever was installed when.
 SCRIPT = f"""
 import sys
@@ -59,7 +63,7 @@ def served(monkeypatch):
 
 class TestFinding:
     def test_what_is_declared_is_there(self):
-        assert set(DECLARED) == {"jina", "pinecone"}
+        assert set(DECLARED) == {"jina", "pinecone"} == set(emulate.PACKAGES)
         for name, value in DECLARED.items():
             assert isinstance(EntryPoint(name, value, emulate.GROUP).load(), click.Command)
 
@@ -77,7 +81,41 @@ class TestFinding:
         assert "nestvec emulate [OPTIONS] NAME [OPTIONS]" in result.stdout
         assert "jina " in result.stdout
         assert "pinecone " in result.stdout
+        assert "Not installed" not in result.stdout
         assert "--tokens-per-minute" in run("jina", "--help").stdout
+
+    def test_what_to_install_is_an_extra_of_who_declares_it(self):
+        for name, package in emulate.PACKAGES.items():
+            distribution, extra = package.rstrip("]").split("[")
+            project = tomllib.loads((ROOT / "plugins" / distribution / "pyproject.toml").read_text("utf-8"))["project"]
+            assert name in project["entry-points"][emulate.GROUP]
+            assert extra in project["optional-dependencies"]
+
+    @pytest.mark.parametrize("name", emulate.PACKAGES)
+    def test_one_that_is_not_installed(self, run, monkeypatch, name):
+        others = {each: value for each, value in DECLARED.items() if each != name}
+        monkeypatch.setattr(emulate, "found", lambda: entries(**others))
+        result = run(name, "--port", "0")
+        assert result.exit_code == 2
+        assert f"emulator '{name}' is not installed; pip install '{emulate.PACKAGES[name]}'" in result.stderr
+        told = run("--help").stdout
+        assert told.index("Not installed") < told.index(f"pip install '{emulate.PACKAGES[name]}'")
+
+    def test_without_any(self, run, monkeypatch):
+        monkeypatch.setattr(emulate, "found", dict)
+        told = run("--help")
+        assert told.exit_code == 0
+        for package in emulate.PACKAGES.values():
+            assert f"pip install '{package}'" in told.stdout
+            assert f"pip install '{package}'" in run("jena").stderr
+
+    @pytest.mark.parametrize("name", emulate.PACKAGES)
+    def test_one_without_its_extra(self, run, monkeypatch, name):
+        """The plugin is there, and what its emulator needs is not."""
+        monkeypatch.setattr(emulate, "found", lambda: entries(**{name: "nowhere.at.all:x"}))
+        result = run(name)
+        assert result.exit_code == 1
+        assert f"No module named 'nowhere'; pip install '{emulate.PACKAGES[name]}'" in result.stderr
 
     def test_a_wrong_name(self, run):
         result = run("pincone")
@@ -87,7 +125,7 @@ class TestFinding:
     @pytest.mark.parametrize(
         ("value", "told"),
         [
-            ("nowhere.at.all:x", "can not be imported: ModuleNotFoundError"),
+            ("nowhere.at.all:x", "cannot be imported: ModuleNotFoundError"),
             ("nestvec.errors:NestvecError", "must be a click command"),
             (["a:b", "c:d"], "is claimed by a:b and c:d"),
         ],
@@ -147,7 +185,7 @@ class TestServing:
                 result = run("jina", "--port", "0")
             assert result.exit_code == 1
             assert f"needs {module}" in result.stderr
-            assert "pip install 'nestvec[emulators]'" in result.stderr
+            assert "pip install 'nestvec-testing[emulators]'" in result.stderr
 
     def test_an_embedder_that_is_not_there(self, run):
         result = run("jina", "--embedder", "nowhere", "--port", "0")

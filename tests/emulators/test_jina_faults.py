@@ -17,7 +17,7 @@ from nestvec_testing.emulators.jina import (
     DuplicateIndex,
     Html,
     Malformed,
-    NotFinite,
+    NotFiniteVectors,
     OtherDimensions,
     Reordered,
     Status,
@@ -68,8 +68,8 @@ class TestRepliesThatLookRight:
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     def test_numbers_that_are_none(self, met, value):
-        assert [np.isfinite(vector).all() for _, vector in met(NotFinite(value=value))] == [False, True, True]
-        spoilt = met(NotFinite(value=value, containing="t"))
+        assert [np.isfinite(vector).all() for _, vector in met(NotFiniteVectors(value=value))] == [False, True, True]
+        spoilt = met(NotFiniteVectors(value=value, containing="t"))
         assert [np.isfinite(vector).all() for _, vector in spoilt] == [True, False, False]
 
     def test_other_dimensions(self, met):
@@ -148,7 +148,7 @@ class TestPoison:
         assert described.post(["a", "b"]).status_code == 200
 
     def test_a_text_without_a_vector(self, jina):
-        jina.emulator.poison("arsenic", NotFinite(containing="arsenic"))
+        jina.emulator.poison("arsenic", NotFiniteVectors(containing="arsenic"))
         for texts in (["a", "arsenic", "b"], ["arsenic"]):
             reply = jina.post(texts, dimensions=4)
             for text, item in zip(texts, reply.json()["data"], strict=True):

@@ -16,9 +16,9 @@ import pytest
 
 from nestvec import Document, F
 from nestvec._client import Nestvec, connect
-from nestvec._client.base import Runtime
 from nestvec.contract import Encode, Group
 from nestvec.errors import HostMismatch
+from nestvec.runtime import Runtime
 from nestvec_testing.emulators.jina import JinaEmulator, sources
 from nestvec_testing.registry import test_registry
 

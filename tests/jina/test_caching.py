@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec._client.base import Runtime
 from nestvec._hosts.canaries import TEXTS, VERSION
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing import memory
 from nestvec_testing.loop import DRIVERS, Loop

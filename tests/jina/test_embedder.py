@@ -18,7 +18,7 @@ from nestvec_testing.emulators.jina import (
     DuplicateIndex,
     Html,
     Malformed,
-    NotFinite,
+    NotFiniteVectors,
     OtherDimensions,
     Reordered,
     Status,
@@ -111,7 +111,7 @@ def test_usage_and_order(open_jina, emulator):
         WrongCount(by=-1),
         WrongCount(by=1),
         DuplicateIndex(),
-        NotFinite(),
+        NotFiniteVectors(),
         OtherDimensions(),
     ],
     ids=str,
@@ -133,7 +133,9 @@ def test_what_is_too_much_at_once_is_halved(open_jina, emulator, status):
     assert [len(each.texts) for each in emulator.exchanges] == [4, 2, 2]
 
 
-@pytest.mark.parametrize("fault", [Status(status=422), Status(status=400), NotFinite(containing="POISON")], ids=str)
+@pytest.mark.parametrize(
+    "fault", [Status(status=422), Status(status=400), NotFiniteVectors(containing="POISON")], ids=str
+)
 def test_the_guilty_text_is_found_and_named(open_jina, emulator, fault):
     emulator.poison("POISON", fault)
     documents = [group(f"doc-{i}", f"text {i} POISON" if i in (11, 40) else f"text {i}", "more") for i in range(64)]

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nestvec.embedders.jina.embedder import AsyncJinaEmbedder, JinaEmbedder
+from nestvec.embedders.jina.embedder import JinaEmbedder
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.errors import EmbedderError
@@ -21,7 +21,7 @@ from nestvec_testing.emulators.jina import (
     DuplicateIndex,
     Hold,
     Malformed,
-    NotFinite,
+    NotFiniteVectors,
     Reordered,
     Status,
     Storm,
@@ -72,7 +72,7 @@ STORM = {
     WrongCount(by=1): 0.01,
     DuplicateIndex(): 0.02,
     Reordered(): 0.1,
-    NotFinite(): 0.02,
+    NotFiniteVectors(): 0.02,
     Delay(seconds=0.02): 0.1,
 }
 
@@ -202,7 +202,7 @@ def test_interrupting_leaves_no_request_behind(emulator):
 async def test_cancelling_a_task_leaves_no_request_behind(emulator):
     hold = Hold()
     emulator.inject(hold, times=None)
-    embedder = AsyncJinaEmbedder(options(emulator, batch=1))
+    embedder = JinaEmbedder(options(emulator, batch=1), native=True)
     task = asyncio.create_task(embedder.encode(ask(*documents(20))))
     await asyncio.to_thread(_until, lambda: emulator.journal.in_flight == 10)
     task.cancel()

@@ -8,8 +8,8 @@ import pytest
 
 from nestvec._cli import main
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec.errors import EmbedderDenied, IngestFailed, SecretError, SpaceMismatch
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.emulators.jina import Status
 from nestvec_testing.registry import test_registry

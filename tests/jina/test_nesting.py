@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
-from nestvec.encoding.matryoshka import nest, truncate
+from nestvec.encoding.vectors import nest, truncate
 from nestvec.errors import ConfigError
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.encoding.models import MODELS
 from nestvec.errors import ConfigError
+from nestvec.runtime import Runtime
 from nestvec.types import Purpose
 from nestvec_testing.registry import test_registry
 

@@ -6,8 +6,8 @@ import pytest
 
 from nestvec._cli import main
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec.errors import ConfigError
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

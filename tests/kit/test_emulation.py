@@ -23,7 +23,7 @@ from nestvec_testing.emulators.emulation import Emulation
 from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Hold, Malformed, Meet, Status
 from nestvec_testing.emulators.journal import Exchange
 from nestvec_testing.emulators.plan import Storm
-from nestvec_testing.emulators.server import Server, serve
+from nestvec_testing.emulators.server import EmulatorServer, serve
 
 SECONDS = 10
 KEY = "key-that-nobody-may-see"
@@ -113,18 +113,18 @@ class TestServer:
 
     def test_a_port_that_is_taken(self, taken):
         before = set(threading.enumerate())
-        with pytest.raises(BackendUnavailable, match=rf"The thing can not listen on 127.0.0.1, port {taken}: .*free"):
-            Server("thing", port=taken).start(hello)
+        with pytest.raises(BackendUnavailable, match=rf"The thing cannot listen on 127.0.0.1, port {taken}: .*free"):
+            EmulatorServer("thing", port=taken).start(hello)
         assert set(threading.enumerate()) == before
 
     @pytest.mark.parametrize(("host", "port"), [("198.51.100.7", 0), ("no such host", 0), ("127.0.0.1", 70_000)])
-    def test_an_address_that_can_not_be(self, host, port):
-        with pytest.raises(BackendUnavailable, match="can not listen on"):
-            Server("thing", host=host, port=port).start(hello)
+    def test_an_address_that_cannot_be(self, host, port):
+        with pytest.raises(BackendUnavailable, match="cannot listen on"):
+            EmulatorServer("thing", host=host, port=port).start(hello)
 
-    def test_an_application_that_can_not_be_loaded(self):
+    def test_an_application_that_cannot_be_loaded(self):
         before = set(threading.enumerate())
-        server = Server("thing")
+        server = EmulatorServer("thing")
         with pytest.raises(BackendUnavailable, match=r"The thing did not start at http://127\.0\.0\.1:") as caught:
             server.start("nowhere:app")
         assert caught.value.__cause__ is not None
@@ -136,7 +136,7 @@ class TestServer:
         server.stop()
 
     def test_no_address_before_the_first_start(self):
-        for fresh in (Server("thing"), Emulation("thing", Counter)):
+        for fresh in (EmulatorServer("thing"), Emulation("thing", Counter)):
             with pytest.raises(BackendUnavailable, match="The thing has no address yet"):
                 _ = fresh.url
 
@@ -163,7 +163,7 @@ class TestServer:
     def test_a_missing_library_is_named(self, monkeypatch):
         monkeypatch.delitem(sys.modules, "nestvec_testing.emulators.server")
         monkeypatch.setitem(sys.modules, "uvicorn", None)
-        with pytest.raises(BackendUnavailable, match=r"needs uvicorn.*nestvec\[emulators\]"):
+        with pytest.raises(BackendUnavailable, match=r"needs uvicorn.*nestvec-testing\[emulators\]"):
             Emulation("thing", Counter).start()
 
     def test_importing_the_parts_needs_no_server(self):
@@ -225,7 +225,7 @@ class TestForeground:
 
     def test_the_journal_does_not_grow_for_ever(self, world, monkeypatch):
         world.emulation.stop()
-        monkeypatch.setattr(Server, "run", lambda *arguments: None)
+        monkeypatch.setattr(EmulatorServer, "run", lambda *arguments: None)
         world.emulation.run("127.0.0.1", 0)
         assert world.journal.keep == 100
 
@@ -372,6 +372,6 @@ class TestJournal:
 
 
 def test_replies_do_not_wait_for_acknowledgements() -> None:
-    listener = Server("test service")._bind()
+    listener = EmulatorServer("test service")._bind()
     with listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "connections inherit it"

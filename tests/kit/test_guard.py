@@ -1,4 +1,4 @@
-"""The kit can not be weakened in silence."""
+"""The kit cannot be weakened in silence."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def weaken(**attributes):
     return type("TestWeak", (AdapterConformance,), attributes)
 
 
-def test_checks_can_not_be_replaced():
+def test_checks_cannot_be_replaced():
     with pytest.raises(TypeError, match=r"test_threshold.*excused"):
         weaken(test_threshold=lambda self, bench: None)
     with pytest.raises(TypeError, match="test_threshold"):
         weaken(test_threshold=None)
 
 
-def test_fixtures_of_the_kit_can_not_be_replaced():
+def test_fixtures_of_the_kit_cannot_be_replaced():
     for name in ("bench", "driver", "_excuses"):
         with pytest.raises(TypeError, match=name):
             weaken(**{name: None})
 
 
-def test_checks_can_not_be_replaced_by_a_mixin():
+def test_checks_cannot_be_replaced_by_a_mixin():
     mixin = type("Mixin", (), {"test_threshold": lambda self, bench: None})
     with pytest.raises(TypeError, match="test_threshold"):
         type("TestWeak", (mixin, AdapterConformance), {})

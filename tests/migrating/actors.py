@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec._client.sync import Nestvec
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

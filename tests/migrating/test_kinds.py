@@ -13,13 +13,13 @@ import pytest
 
 from nestvec import MigrationProgress, MigrationReport, Overlap
 from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec._collections import write_fence as gate
 from nestvec._hosts.note import NOTE, Canaries
 from nestvec._migration.report import Stage
 from nestvec._migration.routes import Way
-from nestvec.encoding.matryoshka import normalize, truncate
+from nestvec.encoding.vectors import normalize, truncate
 from nestvec.errors import HostMismatch
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nestvec._client.base import make_splitter
 
 from nestvec._client import Nestvec
-from nestvec._client.base import make_splitter
 from nestvec._collections.opening import Flow, Wait
-from nestvec._documents.documents import delete
+from nestvec._documents.deleting import delete
 from nestvec._documents.search import SearchOptions, search
 from nestvec._documents.upsert import Incoming, upsert
 from nestvec.contract import Fetch, Query

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from nestvec._client import Nestvec, aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec._collections import write_fence as gate
 from nestvec._collections.write_fence import Gate, State
 from nestvec.contract import Create, WriteNote
@@ -24,6 +23,7 @@ from nestvec.errors import (
     MigrationInterrupted,
     Unsupported,
 )
+from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Document
 from nestvec_testing.registry import test_registry
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from nestvec._client import Collection, connect
-from nestvec._client.base import Runtime
 from nestvec._collections import write_fence as gate
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 
 from .world import MATCHING, REGISTRY, contents, corpus, document, expected

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nestvec._client.steps import SyncSteps
+from nestvec._session.sync import PairPorts
 
 from nestvec._client import Nestvec
-from nestvec._client.steps import SyncSteps
 from nestvec._collections.opening import Wait
 from nestvec._migration.copy import At
 from nestvec._migration.lifecycle import Between, Lifecycle, On, Steps
-from nestvec._session.sync import PairPorts
 from nestvec.contract import SetAlias
 from nestvec.errors import NestvecError
 from nestvec.types import Document

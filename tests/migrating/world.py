@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 
 from nestvec._client import Collection, Nestvec, connect
-from nestvec._client.base import Runtime
 from nestvec._collections import write_fence as gate
 from nestvec._collections.write_fence import Gate, Place, State
 from nestvec._migration.generations import NOTE, Journal
 from nestvec._migration.report import Stage
 from nestvec._migration.routes import Way
-from nestvec._session.retry import RetryPolicy
 from nestvec.contract import ReadNote
 from nestvec.errors import (
     CollectionError,
     SpaceError,
 )
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nestvec._evaluation.options import Question
+from nestvec._questions import Question
 from nestvec._readers.questions import read_questions
 from nestvec.errors import InvalidInput
 

@@ -11,10 +11,10 @@ import pytest
 
 from nestvec import Document, collection
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.contract import Encode, Group
 from nestvec.encoding.tasks import PASSAGE, QUERY
 from nestvec.errors import EmbedderError, EmbedderRefused, Unsupported
+from nestvec.runtime import Runtime
 from nestvec_e5.embedder import E5Embedder
 from nestvec_e5.plugin import E5Options
 from nestvec_testing import EmbedderConformance, EmbedderUnderTest

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nestvec.encoding.rotation import fingerprint
 from nestvec.errors import PluginBroken, Unsupported
-from nestvec.nesting.rotation import fingerprint
 from nestvec_e5 import rotation as module
 from nestvec_e5.rotation import DIMENSIONS, FINGERPRINTS, load_rotation
 

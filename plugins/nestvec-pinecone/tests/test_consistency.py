@@ -20,7 +20,7 @@ from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFoun
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.plugin import nestvec_backend
-from nestvec_pinecone.testing import Lag, PineconeEmulator, Settings
+from nestvec_pinecone.testing import Lag, PineconeEmulator, PineconeSettings
 from nestvec_testing import AdapterConformance, BackendUnderTest
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.adapters.documents import DocumentChecks
@@ -51,13 +51,11 @@ class Clock:
 
 
 @pytest.fixture
-def clock(adapter, emulator):
+def clock(kit, adapter, emulator):
     """One for both sides."""
     made = Clock()
-    inner = getattr(adapter, "adapter", adapter)
-    for polling in {id(each): each for each in (inner._operations.polling, inner._operations.catalog.polling)}.values():
-        object.__setattr__(polling, "clock", made)
-    adapter.pause_with(made.pause)
+    adapter.component.client.clock = made
+    kit.pause_with(adapter, made.pause)
     emulator.clock = made
     return made
 
@@ -87,10 +85,10 @@ def test_a_write_and_a_removal_are_seen_by_the_next_read(kit, adapter, emulator,
 
 
 def test_a_new_tenant_is_counted_with_the_others(kit, adapter, emulator, clock):
-    adapter.create(kit.create(tenants=True))
+    adapter.create_extended(kit.extended())
     emulator.dial(query=Lag(reads=2), stats=Lag(reads=3))
     for number, tenant in enumerate(("acme", "bolt")):
-        adapter.write(kit.write([kit.record(0)], tenant=tenant))
+        adapter.of_tenant(tenant).write(kit.write([kit.record(0)]))
         assert adapter.count(Count("docs-1")) == number + 1
 
 
@@ -202,7 +200,9 @@ def test_a_switch_that_broke_off_holds_and_can_be_repeated(kit, adapter, emulato
 @pytest.fixture(scope="module")
 def slow():
     """Every read misses the last write once, and whole numbers come back as integers."""
-    settings = Settings(fetch=Lag(reads=1), query=Lag(reads=1), whole_numbers="int", negation_finds_missing=True)
+    settings = PineconeSettings(
+        fetch=Lag(reads=1), query=Lag(reads=1), whole_numbers="int", negation_finds_missing=True
+    )
     with PineconeEmulator(settings) as emulator:
         yield emulator
 
@@ -213,7 +213,7 @@ class OnSlow(AdapterKit):
     @pytest.fixture
     def backend(self, slow, monkeypatch):
         monkeypatch.setenv("NESTVEC_TEST_PINECONE_KEY", slow.api_key)
-        monkeypatch.setattr("nestvec_pinecone.polling._FIRST_PAUSE", 0.0)
+        monkeypatch.setattr("nestvec_pinecone.client._FIRST_PAUSE", 0.0)
         slow.reset()
         options = {"api_key": {"env": "NESTVEC_TEST_PINECONE_KEY"}, "control_host": slow.url}
         return BackendUnderTest(nestvec_backend(), options, reopens=True)

@@ -7,8 +7,8 @@ import pinecone
 import pytest
 from pinecone.errors import exceptions
 
-from nestvec_pinecone.testing import Cut, Lag, Malformed, PineconeEmulator, Settings, Status
-from nestvec_pinecone.testing.errors import Refusal
+from nestvec_pinecone.testing import Cut, Lag, Malformed, PineconeEmulator, PineconeSettings, Status
+from nestvec_pinecone.testing.errors import PineconeRefusal
 from nestvec_pinecone.testing.filters import check_filter, selects
 
 QUICK = pinecone.RetryConfig(max_retries=0)
@@ -221,7 +221,7 @@ class TestFaults:
     def test_the_journal_keeps_no_key(self, index, emulator):
         index.fetch(ids=["a"])
         assert emulator.exchanges
-        assert emulator.api_key not in repr(emulator.exchanges) + repr(Settings())
+        assert emulator.api_key not in repr(emulator.exchanges) + repr(PineconeSettings())
 
 
 class TestFilters:
@@ -274,7 +274,7 @@ class TestFilters:
         ],
     )
     def test_what_is_no_filter(self, where):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(PineconeRefusal) as caught:
             check_filter(where)
         assert caught.value.status == 400
 

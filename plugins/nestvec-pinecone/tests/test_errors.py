@@ -115,7 +115,7 @@ def test_what_was_sent_before_a_failure_is_in_order(kit, adapter, emulator):
 
 
 def test_an_unreachable_control_plane_is_told(open_adapter):
-    with pytest.raises(BackendUnavailable, match=r"can not be reached.*127\.0\.0\.1:9"):
+    with pytest.raises(BackendUnavailable, match=r"cannot be reached.*127\.0\.0\.1:9"):
         open_adapter(control_host="http://127.0.0.1:9").resolve_alias(ResolveAlias("docs"))
 
 
@@ -138,16 +138,15 @@ def test_a_recreated_collection_is_found_where_it_is_now(kit, open_adapter, emul
     reader.create(kit.create())
     assert reader.count(Count("docs-1")) == 0
     other.drop(Drop("docs-1"))
-    other.create(kit.create(size=3, tenants=True))
-    other.write(kit.write([kit.record(0)], tenant="acme"))
+    other.create_extended(kit.extended(size=3))
+    other.of_tenant("acme").write(kit.write([kit.record(0)]))
     emulator.inject(Status(status=404, message="moved"), path="/vectors/update")
     assert reader.count(Count("docs-1")) == 1
 
 
 def test_a_used_up_adapter_says_so(kit, adapter):
     adapter.create(kit.create())
-    inner = getattr(adapter, "adapter", adapter)
-    (adapter.close if inner is adapter else lambda: adapter.runner.run(inner.close()))()
+    adapter.close()
     with pytest.raises(BackendRefused, match="closed"):
         adapter.count(Count("docs-1"))
 
@@ -179,7 +178,7 @@ def test_somebody_elses_index_is_described_but_not_vouched_for(kit, adapter, emu
         ({"metric": "cosine"}, "metric"),
     ],
 )
-def test_options_that_can_not_be(values, told):
+def test_options_that_cannot_be(values, told):
     with pytest.raises(ValueError, match=told) as caught:
         PineconeOptions.model_validate(values)
     assert "pcsk_literal" not in str(caught.value)
@@ -205,9 +204,9 @@ def test_a_missing_or_impossible_key_is_told_on_opening(kit, form, monkeypatch):
 
 def test_the_environment_does_not_redirect_requests(kit, open_adapter, emulator, monkeypatch):
     monkeypatch.setenv("PINECONE_CONTROLLER_HOST", "http://127.0.0.1:9")
-    from nestvec_pinecone.clients import open_control
+    from nestvec_pinecone.client import open_client
 
-    client = open_control(PineconeOptions(), "key")
+    client = open_client(PineconeOptions(), "key", None, blocking=True)
     assert client._config.host == "https://api.pinecone.io"
     client.close()
 

@@ -7,15 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import models
 
-from nestvec._metadata import check_metadata
+from nestvec._documents.layout import check_metadata
 from nestvec.contract import Count, Scroll
 from nestvec.errors import Unsupported
 from nestvec.filters import And, F, Or, matches, resolve
 from nestvec.filters.tree import MAX_DEPTH
 from nestvec.types import Field, FieldType, Record
-from nestvec_qdrant.adapter import QdrantAdapter
-from nestvec_qdrant.filters import compile_filter
-from nestvec_qdrant.paths import field_at, field_path
+from nestvec_qdrant.filters import compile_filter, field_at, field_path
 from nestvec_qdrant.records import payload_of
 from nestvec_testing.strategies import filters_for, metadata_for
 
@@ -55,7 +53,7 @@ def stored(request, kit, metadata, server_process):
     """An adapter that holds the sample, its documents named by number."""
     server_process.reset()
     options = {"path": ":memory:"} if request.param == "memory" else {"url": server_process.url}
-    adapter = QdrantAdapter(kit.options(**options))
+    adapter = kit.open(kit.options(**options))
     adapter.create(kit.create(fields=FIELDS))
     records = [
         Record(kit.identity(number), str(number), None, each, {"chunk": number, "layout": "l"})

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec._cli import main
-from nestvec._client.base import Runtime
+from nestvec.runtime import Runtime
 from nestvec_sagemaker.testing import AwsError, ModelFails
 from nestvec_testing.emulators.faults import Cut, Delay, Malformed, Status
 from nestvec_testing.registry import test_registry

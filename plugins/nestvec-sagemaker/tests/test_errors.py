@@ -23,7 +23,7 @@ from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Fault, Malfor
 from nestvec_testing.emulators.jina import (
     DuplicateIndex,
     Html,
-    NotFinite,
+    NotFiniteVectors,
     OtherDimensions,
     Reordered,
     WrongCount,
@@ -51,7 +51,7 @@ PASSING = [
     WrongCount(by=-1),
     WrongCount(by=1),
     DuplicateIndex(),
-    NotFinite(),
+    NotFiniteVectors(),
     OtherDimensions(),
     OtherDimensions(index=1),
 ]

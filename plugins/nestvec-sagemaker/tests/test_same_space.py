@@ -6,8 +6,8 @@ import pytest
 
 from nestvec import Document, F
 from nestvec._client import connect
-from nestvec._client.base import Runtime
 from nestvec.errors import HostMismatch
+from nestvec.runtime import Runtime
 from nestvec_testing.emulators.jina import JinaEmulator
 from nestvec_testing.registry import test_registry
 

@@ -6,7 +6,7 @@ import pytest
 
 from nestvec import Document
 from nestvec._client import connect
-from nestvec._client.base import Runtime
+from nestvec.runtime import Runtime
 from nestvec_testing.emulators.jina import JinaEmulator
 from nestvec_testing.registry import test_registry
 

@@ -1,14 +1,14 @@
-"""What happens to a request in front of a cache: found, asked for, kept. Written once, as a generator without I/O.
+"""What happens to a request in front of a cache: found, asked for, kept.
 
-It yields `Look`, at most one `Encode` for all that is missing, and `Keep`; `embedder` performs them.
+It looks once, asks the embedder at most once for all that is missing, and keeps that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,29 +16,28 @@ from nestvec._caching.keys import keys_of
 from nestvec._caching.values import pack, unpack
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Encode, Encoded, EncodeFailure, Group
-from nestvec.encoding.encoder import checked
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import checked, truncate
 from nestvec.types import Usage
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Answered with the value of each key, or None, in order."""
+class CachedValues(Protocol):
+    """Values of a cache under their keys. Neither method raises: a cache may lose whatever it likes."""
 
-    keys: Sequence[bytes]
+    async def look(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key, or None, in order."""
 
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Values to keep under their keys; answered with None."""
-
-    values: Sequence[tuple[bytes, bytes]]
+    async def keep(self, values: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keep values under their keys."""
 
 
-Answer: TypeAlias = Generator[Look | Keep | Encode, Any, Encoded]
+class AwaitedEmbedder(Protocol):
+    """An embedder whose `encode` is awaited, whatever its form."""
+
+    async def encode(self, request: Encode) -> Encoded:
+        """See `Embedder.encode`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class _Part:
         return replace(failure, group=self.group, span=span)
 
 
-def answer(request: Encode, model: ModelCapabilities) -> Answer:
+async def answer(request: Encode, model: ModelCapabilities, cache: CachedValues, embedder: AwaitedEmbedder) -> Encoded:
     """Answer from the cache what it holds; ask for the rest in one request, and keep that.
 
     Only what is missing is asked for: chunks, or under late chunking whole documents, since their chunks are embedded
@@ -72,10 +71,9 @@ def answer(request: Encode, model: ModelCapabilities) -> Answer:
     `EmbedderInvalidReply` for a reply that breaks the contract: nothing of it is kept.
     """
     if request.fresh:
-        passed: Encoded = yield request
-        return passed
+        return await embedder.encode(request)
     keys = keys_of(request, model)
-    found = yield Look(keys)
+    found = await cache.look(keys)
     rows, known = _read(keys, found, request.dimensions, model)
     bounds = list(accumulate((len(group.spans) for group in request.groups), initial=0))
     parts = list(_missing(request, known, bounds))
@@ -83,9 +81,9 @@ def answer(request: Encode, model: ModelCapabilities) -> Answer:
     failures: tuple[EncodeFailure, ...] = ()
     if parts:
         rest = replace(request, groups=tuple(part.of(request.groups[part.group]) for part in parts))
-        reply = checked(rest, (yield rest), model)
+        reply = checked(rest, await embedder.encode(rest), model)
         fresh = [row for row in _place(parts, reply, rows) if not known[row]]
-        yield Keep([(keys[row], pack(keys[row], rows[row])) for row in fresh])
+        await cache.keep([(keys[row], pack(keys[row], rows[row])) for row in fresh])
         failures = tuple(parts[failure.group].renumbered(failure) for failure in reply.failures)
         usage += reply.usage
     failed = {failure.group for failure in failures}

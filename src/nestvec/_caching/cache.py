@@ -6,15 +6,16 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from nestvec._caching.answer import Keep, Look
 from nestvec._caching.disk import FAILURES, Disk, reason
 from nestvec.contract import Event
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 #: Seconds for which a folder that failed is left alone.
@@ -43,14 +44,21 @@ class Cache:
         self._disk: Disk | None = None
         self._pause = clock()
 
-    def perform(self, step: Look | Keep) -> Future[Any]:
-        """Do it soon. What can not be done counts as not found, or is left undone."""
+    def look(self, keys: Sequence[bytes]) -> Future[list[bytes | None]]:
+        """The value of each key, or None, in order. What can not be read counts as not found."""
+        return self._soon(lambda disk: disk.get(keys), [None] * len(keys))
+
+    def keep(self, values: Sequence[tuple[bytes, bytes]]) -> Future[None]:
+        """Keep values under their keys. What can not be kept is left out."""
+        return self._soon(lambda disk: disk.put(values), None)
+
+    def _soon(self, work: Callable[[Disk], T], nothing: T) -> Future[T]:
         with self._lock:
             if not self._closed and os.getpid() == self._process:
-                return self._worker.submit(self._perform, step)
-        nothing: Future[Any] = Future()
-        nothing.set_result(_nothing(step))
-        return nothing
+                return self._worker.submit(self._perform, work, nothing)
+        done: Future[T] = Future()
+        done.set_result(nothing)
+        return done
 
     def close(self) -> None:
         """Close the database. Safe to call twice; afterwards nothing is found."""
@@ -62,18 +70,18 @@ class Cache:
 
     # ------------------------------------------------------------ in its own thread
 
-    def _perform(self, step: Look | Keep) -> Any:
+    def _perform(self, work: Callable[[Disk], T], nothing: T) -> T:
         if self._clock() < self._pause:
-            return _nothing(step)
+            return nothing
         try:
             if self._disk is None:
                 self._disk = Disk(self.path, self.size)
-            return self._disk.get(step.keys) if isinstance(step, Look) else self._disk.put(step.values)
+            return work(self._disk)
         except FAILURES as error:
             self._pause = self._clock() + _PAUSE
             self._let_go()
             self._tell(error)
-            return _nothing(step)
+            return nothing
 
     def _let_go(self) -> None:
         disk, self._disk = self._disk, None
@@ -89,7 +97,3 @@ class Cache:
         said = reason(error)
         _LOG.warning("the embedding cache %s can not be used, and texts are embedded without it: %s", self.path, said)
         self._notify(Event("cache_failed", None, {"path": str(self.path), "error": said}))
-
-
-def _nothing(step: Look | Keep) -> list[None] | None:
-    return [None] * len(step.keys) if isinstance(step, Look) else None

@@ -1,58 +1,47 @@
-"""An embedder behind its cache. Flows and plugins do not notice."""
+"""An embedder behind its cache. Rules and plugins do not notice."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
-from nestvec._caching.answer import Keep, Look, answer
+from nestvec._caching.answer import answer
 from nestvec._caching.cache import Cache
-from nestvec._session import asynchronous, sync
+from nestvec._session.answers import settled
+from nestvec._session.session import complete
 from nestvec.capabilities import ModelCapabilities
-from nestvec.contract import AsyncEmbedder, Embedder, Encode, Encoded
+from nestvec.contract import Embedder, Encode, Encoded
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
-E = TypeVar("E", Embedder, AsyncEmbedder)
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Ports:
-    """Where the steps of an answer go."""
+class CachedEmbedder(Embedder):
+    """In the form of the embedder that it stands before: `native` says that its methods are awaited in an event loop.
 
-    inner: Embedder
-    cache: Cache
-    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
+    Safe for threads as the embedder is; after a fork it goes without the cache.
+    """
 
-    def answer(self, step: Look | Keep | Encode) -> Any:
-        return self.inner.encode(step) if isinstance(step, Encode) else self.cache.perform(step).result()
-
-
-@dataclass(frozen=True, slots=True)
-class _AsyncPorts:
-    inner: AsyncEmbedder
-    cache: Cache
-
-    async def answer(self, step: Look | Keep | Encode) -> Any:
-        if isinstance(step, Encode):
-            return await self.inner.encode(step)
-        return await asyncio.wrap_future(self.cache.perform(step))
-
-
-class _Cached(Generic[E]):
-    """What both forms share."""
-
-    def __init__(self, inner: E, model: ModelCapabilities, cache: Cache) -> None:
-        self.inner: E = inner
+    def __init__(self, inner: Embedder, model: ModelCapabilities, cache: Cache, *, native: bool = False) -> None:
+        self.inner = inner
         self.cache = cache
         self._model = model
+        self._native = native
+        self._values = _Values(cache, native)
+        self._asked = _Asked(inner)
 
     def __repr__(self) -> str:
         return f"<{self.inner!r}, cached in {self.cache.path}>"
+
+    def encode(self, request: Encode) -> Encoded | Awaitable[Encoded]:
+        """See `Embedder.encode`; what the cache holds is not asked for."""
+        reply = answer(request, self._model, self._values, self._asked)
+        return reply if self._native else complete(reply)
 
     def rotation(self) -> FloatArray | None:
         """The embedder's own."""
@@ -62,28 +51,40 @@ class _Cached(Generic[E]):
         """The embedder's own."""
         return self.inner.count_tokens()
 
-
-class CachedEmbedder(_Cached[Embedder], Embedder):
-    """Safe for threads as the embedder is; after a fork it goes without the cache."""
-
-    def encode(self, request: Encode) -> Encoded:
-        """See `Embedder.encode`; what the cache holds is not asked for."""
-        return sync.run(answer(request, self._model), _Ports(self.inner, self.cache))
-
-    def close(self) -> None:
+    def close(self) -> Awaitable[None] | None:
         """Close the cache and the embedder."""
+        if self._native:
+            return self._close()
         self.cache.close()
-        self.inner.close()
+        return self.inner.close()
+
+    async def _close(self) -> None:
+        await asyncio.to_thread(self.cache.close)
+        await settled(self.inner.close())
 
 
-class AsyncCachedEmbedder(_Cached[AsyncEmbedder], AsyncEmbedder):
-    """The asynchronous form."""
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The cache, whose own thread does the work: it is awaited in an event loop, or waited for."""
+
+    cache: Cache
+    native: bool
+
+    async def look(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return await self._of(self.cache.look(keys))
+
+    async def keep(self, values: Sequence[tuple[bytes, bytes]]) -> None:
+        await self._of(self.cache.keep(values))
+
+    async def _of(self, work: Future[T]) -> T:
+        return await asyncio.wrap_future(work) if self.native else work.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The embedder, awaited whatever form it has. A blocking one never suspends."""
+
+    inner: Embedder
 
     async def encode(self, request: Encode) -> Encoded:
-        """See `Embedder.encode`; what the cache holds is not asked for."""
-        return await asynchronous.run(answer(request, self._model), _AsyncPorts(self.inner, self.cache))
-
-    async def close(self) -> None:
-        """Close the cache and the embedder."""
-        await asyncio.to_thread(self.cache.close)
-        await self.inner.close()
+        return await settled(self.inner.encode(request))

@@ -24,8 +24,8 @@ from nestvec._cli import (
     search,
     tidying,
 )
+from nestvec._cli.invocation import DEFAULT_CONFIG, Invocation
 from nestvec._cli.output import forgive_streams
-from nestvec._cli.session import DEFAULT_CONFIG, Session
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -49,7 +49,7 @@ def main(context: click.Context, path: Path) -> None:
     changes, 130 interrupted.
     """
     forgive_streams()
-    context.obj = Session(path, context.obj)
+    context.obj = Invocation(path, context.obj)
 
 
 for _command in (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nestvec._cli.invocation import Invocation, command
 from nestvec._cli.output import amount, megabytes, print_json, say, table
-from nestvec._cli.session import Session, command
 from nestvec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ def cache() -> None:
 
 @cache.command()
 @command
-def status(session: Session) -> None:
+def status(invocation: Invocation) -> None:
     """Show what each cache of the configuration holds."""
-    folders = _folders(session, ())
+    folders = _folders(invocation, ())
     states = [(folder, folder.inspect()) for folder in folders]
-    if session.json:
+    if invocation.json:
         print_json({"caches": [folder.to_dict() | _state_json(state) for folder, state in states]})
         return
     if not states:
@@ -78,13 +78,13 @@ def _state_json(state: State) -> dict[str, Any]:
 @cache.command()
 @click.argument("embedders", nargs=-1)
 @command
-def clear(session: Session, embedders: tuple[str, ...]) -> None:
+def clear(invocation: Invocation, embedders: tuple[str, ...]) -> None:
     """Remove all cached vectors (or only those of the named EMBEDDERS, and of whoever shares their folders).
 
     Collections are not touched. Other processes may use the cache meanwhile.
     """
-    removed = [(folder, folder.clear()) for folder in _folders(session, embedders)]
-    if session.json:
+    removed = [(folder, folder.clear()) for folder in _folders(invocation, embedders)]
+    if invocation.json:
         print_json({"caches": [folder.to_dict() | {"removed": count} for folder, count in removed]})
         return
     if not removed:
@@ -94,11 +94,11 @@ def clear(session: Session, embedders: tuple[str, ...]) -> None:
         say(f"{what} removed from {folder.path}")
 
 
-def _folders(session: Session, names: Sequence[str]) -> list[Folder]:
+def _folders(invocation: Invocation, names: Sequence[str]) -> list[Folder]:
     """The folders, each once. Raises `ConfigError` for a named embedder that has none."""
     from nestvec.config.problems import did_you_mean
 
-    config = session.load()
+    config = invocation.load()
     folders: dict[Path, Folder] = {}
     for name, connection in config.embedders.items():
         block = connection.cache

@@ -12,16 +12,17 @@ import numpy as np
 from nestvec import __version__
 from nestvec._cli.output import amount, megabytes
 from nestvec._cli.plugins import clashes, load_all
-from nestvec._client.base import default_values
+from nestvec._client.configuring import default_values
 from nestvec._client.sync import Nestvec
 from nestvec._collections.apply import late_cost
+from nestvec._session.session import finished
 from nestvec.config import Config, parse_config
 from nestvec.contract import ListCollections
 from nestvec.errors import ConfigError, NestvecError, SecretError
 from nestvec.options import Options, Secret
 
 if TYPE_CHECKING:
-    from nestvec._cli.session import Session
+    from nestvec._cli.invocation import Invocation
     from nestvec._client.sync import Collection
     from nestvec._collections.apply import Status
     from nestvec.capabilities import ModelCapabilities
@@ -52,37 +53,41 @@ def failed(subject: str, error: NestvecError, mend: str | None = None) -> Check:
     return Check("fail", subject, str(error), mend)
 
 
-def examine(session: Session) -> Iterator[Check]:
+def examine(invocation: Invocation) -> Iterator[Check]:
     """Everything, in the order in which one thing needs another."""
     yield Check("ok", "python", f"{platform.python_version()} ({platform.machine()})")
     yield Check("ok", "nestvec", __version__)
     config: Config | None = None
     problem: ConfigError | None = None
-    present = session.path.is_file()
+    present = invocation.path.is_file()
     try:
-        config = configured(session)
+        config = configured(invocation)
     except ConfigError as error:
         problem = error
-    yield from _plugins(session, config)
-    yield _configuration(session, config, problem, present=present)
+    yield from _plugins(invocation, config)
+    yield _configuration(invocation, config, problem, present=present)
     if config is not None:
-        yield from _components(session, config)
+        yield from _components(invocation, config)
 
 
-def configured(session: Session) -> Config:
+def configured(invocation: Invocation) -> Config:
     """The configuration file, or the embedded default where there is none. Raises `ConfigError`."""
-    if session.path.is_file():
-        return session.load()
-    return parse_config(default_values(session.registry, "check", None, {}), session.registry)
+    if invocation.path.is_file():
+        return invocation.load()
+    return parse_config(default_values(invocation.registry, "check", None, {}), invocation.registry)
 
 
-def _configuration(session: Session, config: Config | None, problem: ConfigError | None, *, present: bool) -> Check:
+def _configuration(
+    invocation: Invocation, config: Config | None, problem: ConfigError | None, *, present: bool
+) -> Check:
     if present:
         if problem is not None:
-            return failed(f"configuration {session.path}", problem)
+            return failed(f"configuration {invocation.path}", problem)
         assert config is not None  # noqa: S101 - read, or a problem
-        return Check("ok", f"configuration {session.path}", f"valid, {amount(len(config.collections), 'collection')}")
-    missing = f"there is no {session.path}"
+        return Check(
+            "ok", f"configuration {invocation.path}", f"valid, {amount(len(config.collections), 'collection')}"
+        )
+    missing = f"there is no {invocation.path}"
     if problem is not None:
         return Check("warn", "configuration", f"{missing}, and no embedded default to check instead: {problem}")
     return Check(
@@ -90,11 +95,11 @@ def _configuration(session: Session, config: Config | None, problem: ConfigError
     )
 
 
-def _plugins(session: Session, config: Config | None) -> Iterator[Check]:
-    installed = session.registry.installed()
+def _plugins(invocation: Invocation, config: Config | None) -> Iterator[Check]:
+    installed = invocation.registry.installed()
     if not installed:
         yield Check("fail", "plugins", "none is installed", "pip install 'nestvec[default]', or the ones you need")
-    errors = load_all(session.registry, installed)
+    errors = load_all(invocation.registry, installed)
     used = _used(config)
     clashing = clashes(installed)
     for item in {(item.kind, item.name): item for item in installed}.values():
@@ -117,11 +122,11 @@ def _used(config: Config | None) -> set[tuple[str, str]]:
     return backends | {("embedder", connection.plugin.name) for connection in config.embedders.values()}
 
 
-def _components(session: Session, config: Config) -> Iterator[Check]:
+def _components(invocation: Invocation, config: Config) -> Iterator[Check]:
     for group in (config.backends, config.embedders):
         for connection in group.values():
             yield from _secrets(connection)
-    with Nestvec(config, session.runtime) as nv:
+    with Nestvec(config, invocation.runtime) as nv:
         answering = set()
         for name in config.backends:
             check = _backend(nv, name)
@@ -162,8 +167,8 @@ def _backend(nv: Nestvec, name: str) -> Check:
     subject = f"backend {name}"
     try:
         adapter = nv.adapter(name)
-        capabilities = adapter.capabilities()
-        collections = adapter.list_collections(ListCollections())
+        capabilities = finished(adapter.capabilities)
+        collections = finished(adapter.list_collections, ListCollections())
     except NestvecError as error:
         return failed(subject, error)
     kind = "embedded" if capabilities.embedded else "server"

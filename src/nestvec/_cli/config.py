@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from nestvec._cli.invocation import Invocation, command
 from nestvec._cli.output import amount, print_json, say
-from nestvec._cli.session import Session, command
 
 
 @click.group()
@@ -15,25 +15,25 @@ def config() -> None:
 
 @config.command()
 @command
-def schema(session: Session) -> None:
+def schema(invocation: Invocation) -> None:
     """Print the file's JSON Schema, with the options of every installed plugin (--json is implied)."""
     from nestvec.config import json_schema
 
-    print_json(json_schema(session.registry), indent=None if session.json else 2)
+    print_json(json_schema(invocation.registry), indent=None if invocation.json else 2)
 
 
 @config.command()
 @command
-def check(session: Session) -> None:
+def check(invocation: Invocation) -> None:
     """Read the file as every command does: nothing is opened, and no secret read."""
-    loaded = session.load()
+    loaded = invocation.load()
     counts = {
         "backends": len(loaded.backends),
         "embedders": len(loaded.embedders),
         "collections": len(loaded.collections),
     }
-    if session.json:
-        print_json({"valid": True, "path": str(session.path), **counts})
+    if invocation.json:
+        print_json({"valid": True, "path": str(invocation.path), **counts})
     else:
         listed = ", ".join(amount(number, name.removesuffix("s")) for name, number in counts.items())
-        say(f"{session.path} is valid: {listed}")
+        say(f"{invocation.path} is valid: {listed}")

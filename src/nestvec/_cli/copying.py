@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nestvec._cli.invocation import Invocation, command
 from nestvec._cli.output import amount, clean, print_json, say
 from nestvec._cli.progress import progress
-from nestvec._cli.session import Session, command
 
 if TYPE_CHECKING:
     from nestvec._migration.copy import CopyProgress
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 @click.argument("target")
 @click.option("--namespace", metavar="NAME", help="Copy only this one; default: all, one after the other.")
 @command
-def copy_collection(session: Session, source: str, target: str, namespace: str | None) -> None:
+def copy_collection(invocation: Invocation, source: str, target: str, namespace: str | None) -> None:
     """Copy the collection SOURCE into TARGET, which may be on another backend. Nothing is embedded.
 
     Both stand in the configuration and share one embedding space. TARGET is created if it is not there. Records
     that it has already are left alone, so an interrupted copy goes on when it is started again. At the end the
     counts and a sample are compared.
     """
-    with session.connect() as nv, progress(None, unit=" records", noun="record", verb="copied") as shown:
+    with invocation.connect() as nv, progress(None, unit=" records", noun="record", verb="copied") as shown:
 
         def advance(state: CopyProgress) -> None:
             shown.advance(state.written + state.unchanged, state.written)
 
         report = nv.copy(source, target, namespace=namespace, progress=advance)
-    if session.json:
+    if invocation.json:
         values = {"source": source, "target": target, "records": report.records, "written": report.written}
         print_json({**values, "unchanged": report.unchanged, "verified": report.verified})
         return

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nestvec._cli.invocation import Invocation, command
 from nestvec._cli.output import amount, fit, print_json, say, table, terminal_width, warn, wrap
 from nestvec._cli.progress import progress
-from nestvec._cli.session import Session, command
 
 if TYPE_CHECKING:
     from nestvec._cli.comparison import Answer, Question, Row, Summary
@@ -25,7 +25,7 @@ NAME = "demo"
     "--documents", type=click.IntRange(1), default=600, show_default=True, help="How many docstrings to index."
 )
 @command
-def demo(session: Session, documents: int) -> None:
+def demo(invocation: Invocation, documents: int) -> None:
     """Search this Python's own documentation in many languages. Needs no key, server or network.
 
     Indexes docstrings of the standard library in memory and asks each question twice: embedded as a question,
@@ -37,20 +37,20 @@ def demo(session: Session, documents: int) -> None:
     texts = docstrings(documents, [question.expected for question in QUESTIONS])
     asked = [question for question in QUESTIONS if question.expected in {text.id for text in texts}]
     started = time.perf_counter()
-    with open_default(session) as nv:
+    with open_default(invocation) as nv:
         nv.apply()
         report = index(nv, texts)
         indexed = time.perf_counter() - started
         rows = compare(nv, NAME, asked)
-    show(session, rows, report, indexed)
+    show(invocation, rows, report, indexed)
 
 
-def open_default(session: Session) -> Nestvec:
+def open_default(invocation: Invocation) -> Nestvec:
     """A client of the embedded default stack, in memory."""
-    from nestvec._client.base import default_values
+    from nestvec._client.configuring import default_values
     from nestvec._client.sync import connect
 
-    runtime = session.runtime
+    runtime = invocation.runtime
     return connect(default_values(runtime.registry, NAME, None, {"purpose": "retrieval"}), runtime)
 
 
@@ -68,12 +68,12 @@ def index(nv: Nestvec, texts: Sequence[Document]) -> Report:
         return nv[NAME].upsert(texts, progress=advance)
 
 
-def show(session: Session, rows: Sequence[Row], report: Report, seconds: float) -> None:
+def show(invocation: Invocation, rows: Sequence[Row], report: Report, seconds: float) -> None:
     """Print the comparison."""
     from nestvec._cli.comparison import summary
 
     right, wrong = summary([row.right for row in rows]), summary([row.wrong for row in rows])
-    if session.json:
+    if invocation.json:
         print_json(_json(rows, report, seconds, right, wrong))
         return
     say(comparison_table(rows, terminal_width()))

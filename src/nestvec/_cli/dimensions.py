@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nestvec._cli.invocation import Invocation, command, refuse_file
 from nestvec._cli.output import amount, print_json, say, table, warn
 from nestvec._cli.progress import progress
-from nestvec._cli.session import Session, command, refuse_file
 
 if TYPE_CHECKING:
     from nestvec._evaluation.bootstrap import Interval
@@ -59,7 +59,7 @@ def _share(_: click.Context, parameter: click.Parameter, value: float) -> float:
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a page, too.")
 @command
 def dimensions(
-    session: Session,
+    invocation: Invocation,
     sources: tuple[str, ...],
     embedder: str | None,
     backend: str | None,
@@ -82,10 +82,10 @@ def dimensions(
     if embedder is None and backend is not None:
         raise click.UsageError("--backend goes with --embedder: a collection is measured on its own backend.")
     if embedder is None:
-        refuse_file(session, sources[0])
+        refuse_file(invocation, sources[0])
     _check_place(html)
     asked = read_questions(queries) if queries is not None else None
-    with session.connect() as nv, progress(None, unit=" vectors", noun="vector", verb="ready") as shown:
+    with invocation.connect() as nv, progress(None, unit=" vectors", noun="vector", verb="ready") as shown:
         collection, texts = (sources[0], None) if embedder is None else (None, _texts(sources))
         report = nv.dimensions(
             collection,
@@ -96,7 +96,7 @@ def dimensions(
             options=DimensionsOptions(dimensions=sizes, **options),
             progress=lambda done, _: shown.advance(done, done),
         )
-    _tell(session, report, options["rotation"])
+    _tell(invocation, report, options["rotation"])
     if html is not None:
         _write(report, html)
 
@@ -143,8 +143,8 @@ def _texts(paths: Sequence[str]) -> Iterator[Document]:
             yield from (Document(name, text[start:end]) for start, end in splitter.split(name, text))
 
 
-def _tell(session: Session, report: DimensionsReport, rotation: str | None) -> None:
-    if session.json:
+def _tell(invocation: Invocation, report: DimensionsReport, rotation: str | None) -> None:
+    if invocation.json:
         print_json(report.to_dict())
         return
     sample = report.sample

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nestvec._cli.invocation import Invocation, command
 from nestvec._cli.output import print_json, say
-from nestvec._cli.session import Session, command
 
 if TYPE_CHECKING:
     from nestvec._cli.checks import Check
-    from nestvec._cli.embedder_checks import Probe
+    from nestvec._cli.embedder_checks import EmbedderProbe
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
@@ -23,7 +23,7 @@ _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 @click.option("--embedder", metavar="NAME", help="Examine this embedder only, and thoroughly.")
 @click.option("--against", metavar="NAME", help="Compare it with this one: may a collection be embedded by either?")
 @command
-def doctor(session: Session, embedder: str | None, against: str | None) -> int:
+def doctor(invocation: Invocation, embedder: str | None, against: str | None) -> int:
     """Check the installation and the configuration, and say how to mend what is wrong.
 
     Opens every backend and embedder, and embeds one text for each task. Without a configuration file the
@@ -34,30 +34,30 @@ def doctor(session: Session, embedder: str | None, against: str | None) -> int:
     unless their vectors are of one space.
     """
     if embedder is not None and against is not None:
-        return _compare(session, embedder, against)
+        return _compare(invocation, embedder, against)
     if against is not None:
         raise click.UsageError("--against compares with --embedder NAME: give both.")
-    return _judge(session, _examine(session, embedder))
+    return _judge(invocation, _examine(invocation, embedder))
 
 
-def _examine(session: Session, embedder: str | None) -> Iterator[Check]:
+def _examine(invocation: Invocation, embedder: str | None) -> Iterator[Check]:
     from nestvec._cli.checks import examine
 
     if embedder is None:
-        yield from examine(session)
+        yield from examine(invocation)
         return
     from nestvec._cli.embedder_checks import examine_embedder
 
-    with _probes(session, embedder) as (probe,):
+    with _probes(invocation, embedder) as (probe,):
         yield from examine_embedder(probe)
 
 
-def _compare(session: Session, embedder: str, against: str) -> int:
+def _compare(invocation: Invocation, embedder: str, against: str) -> int:
     from nestvec._cli.hosts import pair_up
 
-    with _probes(session, embedder, against) as (one, other):
+    with _probes(invocation, embedder, against) as (one, other):
         pairing = pair_up(one, other)
-    if session.json:
+    if invocation.json:
         print_json(pairing.to_dict())
     else:
         say("\n".join(pairing.lines()))
@@ -65,26 +65,26 @@ def _compare(session: Session, embedder: str, against: str) -> int:
 
 
 @contextmanager
-def _probes(session: Session, *names: str) -> Iterator[list[Probe]]:
+def _probes(invocation: Invocation, *names: str) -> Iterator[list[EmbedderProbe]]:
     """Embedders of the configuration, by name. Raises `ConfigError`."""
     from nestvec._cli.checks import configured
-    from nestvec._cli.embedder_checks import Probe
-    from nestvec._client.base import embedder_named
+    from nestvec._cli.embedder_checks import EmbedderProbe
     from nestvec._client.sync import Nestvec
+    from nestvec._collections.describing import embedder_named
 
-    config = configured(session)
-    with Nestvec(config, session.runtime) as nv:
-        yield [Probe(session, nv, embedder_named(config, name)) for name in names]
+    config = configured(invocation)
+    with Nestvec(config, invocation.runtime) as nv:
+        yield [EmbedderProbe(nv, embedder_named(config, name)) for name in names]
 
 
-def _judge(session: Session, found: Iterable[Check]) -> int:
+def _judge(invocation: Invocation, found: Iterable[Check]) -> int:
     checks: list[Check] = []
     for check in found:
         checks.append(check)
-        if not session.json:
+        if not invocation.json:
             _show(check)
     counted: Counter[str] = Counter(check.status for check in checks)
-    if session.json:
+    if invocation.json:
         print_json({"checks": [check.to_dict() for check in checks], "healthy": not counted["fail"]})
     else:
         say(_verdict(counted, checks))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,22 +12,20 @@ from nestvec._cli.checks import Check, failed
 from nestvec._hosts.admission import measure
 from nestvec._hosts.agreement import MEDIAN, STRETCH, Agreement, agreement_of, cosine
 from nestvec._hosts.canaries import TEXTS, Leg, version_for
-from nestvec._session.sync import Ports, run
+from nestvec._session.session import complete
 from nestvec.capabilities import ModelCapabilities, TaskPair
-from nestvec.encoding.matryoshka import truncate
-from nestvec.errors import NestvecError, Unsupported
+from nestvec.encoding.vectors import truncate
+from nestvec.errors import NestvecError
 
 if TYPE_CHECKING:
-    from nestvec._cli.session import Session
     from nestvec._client.sync import Nestvec
-    from nestvec.contract import Adapter
     from nestvec.types import FloatArray
 
 
-class Probe:
+class EmbedderProbe:
     """An embedder of the configuration, asked for vectors of the canary texts: through the core, never from a cache."""
 
-    def __init__(self, session: Session, nv: Nestvec, name: str) -> None:
+    def __init__(self, nv: Nestvec, name: str) -> None:
         self.name = name
         self.model = nv.config.embedders[name].capabilities
         self.pair = next(iter(self.model.purposes.values()), TaskPair(None, None))
@@ -36,7 +33,7 @@ class Probe:
         #: Of every request: its task, texts and seconds.
         self.log: list[tuple[str | None, int, float]] = []
         self._known: dict[str | None, FloatArray] = {}
-        self._ports = Ports(partial(nv.embedder, name), _no_backend, self.model, session.runtime.notify)
+        self._session = nv._connections.embedding(name)
 
     @property
     def tasks(self) -> tuple[str | None, ...]:
@@ -55,7 +52,7 @@ class Probe:
         """Shape (texts, dimensions), in one request."""
         chosen, size = texts or self.texts, dimensions or self.model.dimensions
         started = time.perf_counter()
-        vectors, _ = run(measure([Leg(task, late)], size, chosen), self._ports)
+        vectors, _ = complete(measure(self._session, [Leg(task, late)], size, chosen))
         self.log.append((task, len(chosen), time.perf_counter() - started))
         return vectors[Leg(task, late)]
 
@@ -76,10 +73,10 @@ class Examination(NamedTuple):
 
     title: str
     promised: Callable[[ModelCapabilities], bool]
-    check: Callable[[Probe], Finding]
+    check: Callable[[EmbedderProbe], Finding]
 
 
-def examine_embedder(probe: Probe) -> Iterator[Check]:
+def examine_embedder(probe: EmbedderProbe) -> Iterator[Check]:
     """Everything that the model promises. What it does not promise is left out."""
     subject, model = f"embedder {probe.name}", probe.model
     try:
@@ -95,7 +92,7 @@ def examine_embedder(probe: Probe) -> Iterator[Check]:
             yield _examined(probe, examination)
 
 
-def _examined(probe: Probe, examination: Examination) -> Check:
+def _examined(probe: EmbedderProbe, examination: Examination) -> Check:
     try:
         figure, fault = examination.check(probe)
     except NestvecError as error:
@@ -103,14 +100,14 @@ def _examined(probe: Probe, examination: Examination) -> Check:
     return Check("fail" if fault else "ok", examination.title, f"{figure}: {fault}" if fault else figure)
 
 
-def _lengths(probe: Probe) -> Finding:
+def _lengths(probe: EmbedderProbe) -> Finding:
     lengths = np.linalg.norm(np.concatenate([probe.known(task) for task in probe.tasks]), axis=1)
     figure = f"{lengths.min():.4f} to {lengths.max():.4f}"
     wrong = probe.model.normalized and bool(np.abs(lengths - 1).max() > STRETCH)
     return Finding(figure, "the model is declared normalised, so they have to be 1" if wrong else None)
 
 
-def _order(probe: Probe) -> Finding:
+def _order(probe: EmbedderProbe) -> Finding:
     task = probe.pair.query
     return _same(
         agreement_of(probe.known(task), probe.one_by_one(task)),
@@ -119,7 +116,7 @@ def _order(probe: Probe) -> Finding:
     )
 
 
-def _repetition(probe: Probe) -> Finding:
+def _repetition(probe: EmbedderProbe) -> Finding:
     task = probe.pair.index
     return _same(agreement_of(probe.known(task), probe.rows(task)), "the same text gives another vector each time")
 
@@ -129,14 +126,14 @@ def _two_sided(model: ModelCapabilities) -> list[TaskPair]:
     return sorted({pair for pair in model.purposes.values() if pair.index != pair.query}, key=str)
 
 
-def _sides(probe: Probe) -> Finding:
+def _sides(probe: EmbedderProbe) -> Finding:
     found = {pair: agreement_of(probe.known(pair.index), probe.known(pair.query)) for pair in _two_sided(probe.model)}
     figure = "; ".join(f"{pair.index} to {pair.query}: median cosine {cosine(a.median)}" for pair, a in found.items())
     same = any(agreement.median >= MEDIAN for agreement in found.values())
     return Finding(figure, "both give the same vectors: the task is ignored" if same else None)
 
 
-def _prefixes(probe: Probe) -> Finding:
+def _prefixes(probe: EmbedderProbe) -> Finding:
     model, task = probe.model, probe.pair.index
     sizes = sorted({max(model.min_dimensions, model.dimensions // part) for part in (4, 2)})
     full = probe.known(task)
@@ -150,7 +147,7 @@ def _prefixes(probe: Probe) -> Finding:
     return Finding(figure, fault if wrong else None)
 
 
-def _late_alone(probe: Probe) -> Finding:
+def _late_alone(probe: EmbedderProbe) -> Finding:
     task = probe.pair.index
     return _same(
         agreement_of(probe.known(task), probe.one_by_one(task, late=True)),
@@ -158,13 +155,13 @@ def _late_alone(probe: Probe) -> Finding:
     )
 
 
-def _late_neighbours(probe: Probe) -> Finding:
+def _late_neighbours(probe: EmbedderProbe) -> Finding:
     found = agreement_of(probe.known(probe.pair.index), probe.rows(probe.pair.index, late=True))
     figure = f"with neighbours and without: median cosine {cosine(found.median)}"
     return Finding(figure, "neighbours make no difference: late chunking is ignored" if found.alike else None)
 
 
-def _late_documents(probe: Probe) -> Finding:
+def _late_documents(probe: EmbedderProbe) -> Finding:
     """The first document beside another one, and beside itself."""
     task, middle = probe.pair.index, (len(probe.texts) + 1) // 2
     first = probe.texts[:middle]
@@ -174,7 +171,7 @@ def _late_documents(probe: Probe) -> Finding:
     )
 
 
-def _speed(probe: Probe) -> Finding:
+def _speed(probe: EmbedderProbe) -> Finding:
     """Of the quickest requests so far: others on the machine or the network take their share of the rest."""
     together = min(seconds for _, texts, seconds in probe.log if texts == len(probe.texts))
     question = min(seconds for task, texts, seconds in probe.log if (task, texts) == (probe.pair.query, 1))
@@ -186,10 +183,6 @@ def _speed(probe: Probe) -> Finding:
 
 def _same(found: Agreement, fault: str) -> Finding:
     return Finding(str(found), None if found.alike else fault)
-
-
-def _no_backend() -> Adapter:
-    raise Unsupported("embedding asks no backend")
 
 
 def _always(_: ModelCapabilities) -> bool:

@@ -1,22 +1,25 @@
 """`emulate`: services for tests and trials, found by the entry points of the group `nestvec.emulators`.
 
-Each entry point is a click command. They are part of a test kit, of nestvec's own or of somebody else's, which the
-core does not import.
+Each entry point is a click command. They are part of other distributions, nestvec's own or somebody else's, which the
+core does not import. Of its own it knows what to install for them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from nestvec._cli.session import command
+from nestvec._cli.invocation import command
 from nestvec.errors import NestvecError, PluginBroken, PluginConflict
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "nestvec.emulators"
+#: nestvec's own emulators, and what to install for them.
+PACKAGES: Mapping[str, str] = {"jina": "nestvec-testing[emulators]", "pinecone": "nestvec-pinecone[testing]"}
 
 
 def found() -> dict[str, list[EntryPoint]]:
@@ -49,16 +52,32 @@ class _Emulators(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, names = args[0], self.list_commands(ctx)
         if name not in names and not name.startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"there is no emulator {name!r}; installed: {', '.join(names) or 'none'}")
+            ctx.fail(_unknown(name, names))
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_commands(ctx, formatter)
+        missing = [(name, f"pip install '{PACKAGES[name]}'") for name in _missing(self.list_commands(ctx))]
+        if missing:
+            with formatter.section("Not installed"):
+                formatter.write_dl(missing)
 
 
 @click.group(cls=_Emulators, subcommand_metavar="NAME [OPTIONS]")
 def emulate() -> None:
-    """Run an emulated service, for tests and trials without keys and bills. Ctrl-C ends it.
+    """Run an emulated service, for tests and trials without keys and bills. Ctrl-C ends it."""
 
-    Needs: pip install 'nestvec[emulators]'
-    """
+
+def _missing(installed: Sequence[str]) -> list[str]:
+    return [name for name in PACKAGES if name not in installed]
+
+
+def _unknown(name: str, installed: Sequence[str]) -> str:
+    if name in PACKAGES:
+        return f"emulator {name!r} is not installed; pip install '{PACKAGES[name]}'"
+    told = f"there is no emulator {name!r}; installed: {', '.join(installed) or 'none'}"
+    hints = [f"{other}: pip install '{PACKAGES[other]}'" for other in _missing(installed)]
+    return "; ".join([told, *hints])
 
 
 def _load(entries: list[EntryPoint]) -> click.Command:
@@ -69,17 +88,25 @@ def _load(entries: list[EntryPoint]) -> click.Command:
         raise PluginConflict(f"emulator {entry.name!r} is claimed by {values}; uninstall one of them")
     try:
         loaded = entry.load()
+    except ModuleNotFoundError as error:
+        raise PluginBroken(f"{label} cannot be imported: {type(error).__name__}: {error}; {_remedy(entry)}") from error
     except Exception as error:  # whatever a foreign module raises on import, it is broken
         raise PluginBroken(
-            f"{label} can not be imported: {type(error).__name__}: {error}; reinstall or remove it"
+            f"{label} cannot be imported: {type(error).__name__}: {error}; reinstall or remove it"
         ) from error
     if not isinstance(loaded, click.Command):
         raise PluginBroken(f"{label} must be a click command, not {loaded!r}; reinstall or remove it")
     return loaded
 
 
+def _remedy(entry: EntryPoint) -> str:
+    """A plugin's emulator may be there without what it needs, which is an extra."""
+    known = PACKAGES.get(entry.name)
+    return f"pip install '{known}'" if known else "reinstall or remove it"
+
+
 def _failing(name: str, error: NestvecError) -> click.Command:
-    """In place of a command that can not be had: tells why, as every command does."""
+    """In place of a command that cannot be had: tells why, as every command does."""
 
     @click.command(name, help=str(error), context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1)

@@ -13,7 +13,7 @@ from nestvec.spaces import space_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nestvec._cli.embedder_checks import Probe
+    from nestvec._cli.embedder_checks import EmbedderProbe
     from nestvec.capabilities import ModelCapabilities
 
 
@@ -24,8 +24,8 @@ class Pairing:
     `agreements` is empty where they have no size or no task in common.
     """
 
-    one: Probe
-    other: Probe
+    one: EmbedderProbe
+    other: EmbedderProbe
     dimensions: int | None
     differences: Mapping[str, tuple[object, object]]
     agreements: Mapping[Leg, Agreement]
@@ -64,7 +64,7 @@ class Pairing:
         return [*told, f"\nNot interchangeable: a collection of one can not be embedded by the other.{wanted}"]
 
 
-def pair_up(one: Probe, other: Probe) -> Pairing:
+def pair_up(one: EmbedderProbe, other: EmbedderProbe) -> Pairing:
     """Compare two embedders on every task that both have; late-chunked as well, where both offer it."""
     dimensions = _common_size(one.model, other.model)
     tasks = [task for task in one.tasks if task in other.tasks]
@@ -80,7 +80,7 @@ def pair_up(one: Probe, other: Probe) -> Pairing:
     return Pairing(one, other, dimensions, differences, {leg: _alike(one, other, leg, dimensions) for leg in legs})
 
 
-def _alike(one: Probe, other: Probe, leg: Leg, dimensions: int | None) -> Agreement:
+def _alike(one: EmbedderProbe, other: EmbedderProbe, leg: Leg, dimensions: int | None) -> Agreement:
     texts = min(one.texts, other.texts, key=lambda texts: max(map(len, texts)))  # what both take
     rows = (probe.rows(leg.task, texts, dimensions, late=leg.late) for probe in (one, other))
     return agreement_of(*rows)
@@ -101,9 +101,9 @@ def _differences(
     return spaces[0].differences(spaces[1])
 
 
-def _described(probe: Probe) -> dict[str, str]:
+def _described(probe: EmbedderProbe) -> dict[str, str]:
     return {"name": probe.name, "model": probe.model.model, "host": probe.model.host}
 
 
-def _named(probe: Probe) -> str:
+def _named(probe: EmbedderProbe) -> str:
     return f"{probe.name} ({probe.model.host or probe.model.model})"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from nestvec._cli.invocation import INTERRUPTED, Invocation, command, describe, describe_interrupt
 from nestvec._cli.manage import open_collection
 from nestvec._cli.output import amount, clean, print_json, say, warn
 from nestvec._cli.progress import progress
-from nestvec._cli.session import INTERRUPTED, Session, command, describe, describe_interrupt
 from nestvec.errors import InvalidInput, NestvecError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _SHOWN = 20
 class Job:
     """What to ingest, where to, and since when."""
 
-    session: Session
+    invocation: Invocation
     collection: Collection
     inputs: Inputs
     mapping: Mapping
@@ -47,7 +47,7 @@ class Job:
 @click.option("--strict", is_flag=True, help="Check everything first; store nothing if anything is wrong.")
 @command
 def ingest(
-    session: Session,
+    invocation: Invocation,
     collection: str,
     paths: tuple[str, ...],
     format_: str | None,
@@ -64,12 +64,12 @@ def ingest(
     """
     from nestvec._readers import Mapping, discover
 
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         target = open_collection(nv, collection, namespace)
         inputs = discover(paths, format=format_)
         if inputs.skipped:
             warn(f"skipped {amount(len(inputs.skipped), 'file')} of unknown type")
-        job = Job(session, target, inputs, Mapping(id_, text, metadata or None))
+        job = Job(invocation, target, inputs, Mapping(id_, text, metadata or None))
         return _strictly(job) if strict else _store(job, None)
 
 
@@ -88,7 +88,7 @@ def _refuse(job: Job, failed: Sequence[FailedDocument]) -> int:
 
     message = f"nothing was stored (--strict): {amount(len(failed), 'document')} can not be stored; mend or remove them"
     _name(failed, message)
-    if job.session.json:
+    if job.invocation.json:
         print_json(_report_json(job, Report(), failed) | {"error": describe(InvalidInput(message))})
     return 1
 
@@ -112,7 +112,7 @@ def _store(job: Job, stdin: BinaryIO | None) -> int:
 
 def _finished(job: Job, run: Ingestion) -> int:
     failed = run.failed
-    if job.session.json:
+    if job.invocation.json:
         print_json(_report_json(job, run.stored, failed))
     else:
         say(_summary(job, run.stored))
@@ -125,7 +125,7 @@ def _stopped(job: Job, run: Ingestion, error: NestvecError) -> int:
     warn(f"error: {error}")
     if run.stored.documents:
         warn(_resume(run))
-    if job.session.json:
+    if job.invocation.json:
         print_json(_report_json(job, run.stored, run.failed) | {"error": describe(error)})
     return 1
 
@@ -133,7 +133,7 @@ def _stopped(job: Job, run: Ingestion, error: NestvecError) -> int:
 def _interrupted(job: Job, run: Ingestion) -> int:
     message = f"interrupted: {_resume(run)}"
     warn(message)
-    if job.session.json:
+    if job.invocation.json:
         print_json(_report_json(job, run.stored, run.failed) | {"error": describe_interrupt(message)})
     return INTERRUPTED
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nestvec._cli.invocation import DEFAULT_CONFIG, Invocation, command
 from nestvec._cli.output import print_json, say
-from nestvec._cli.session import DEFAULT_CONFIG, Session, command
 from nestvec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,16 +72,16 @@ _DIMENSIONS = 256
 @click.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @command
-def init(session: Session, path: Path | None) -> None:
+def init(invocation: Invocation, path: Path | None) -> None:
     """Write a commented configuration with the embedded default to PATH (a file or a folder).
 
     Without PATH it goes where --config points, which is ./nestvec.toml if nothing else is said. An existing
     file is never overwritten.
     """
-    target = path if path is not None else session.path
+    target = path if path is not None else invocation.path
     file = target / DEFAULT_CONFIG if target.is_dir() else target
-    write(file, template(session.runtime.registry))
-    if session.json:
+    write(file, template(invocation.runtime.registry))
+    if invocation.json:
         print_json({"path": str(file)})
         return
     say(f"Wrote {file}.")
@@ -91,7 +91,7 @@ def init(session: Session, path: Path | None) -> None:
 
 def template(registry: Registry) -> str:
     """A configuration on the embedded default that is installed, and what else the installed plugins offer."""
-    from nestvec._client.base import default_plugins
+    from nestvec._client.configuring import default_plugins
     from nestvec.registry import BACKENDS, EMBEDDERS
 
     backend, embedder = default_plugins(registry)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from nestvec._documents.upsert import Incoming, check_document
+from nestvec._documents.upsert import IncomingDocument, check_document
 from nestvec._readers import Inputs, Item, Mapping, ReadFailure, read
 from nestvec.errors import InvalidDocument, InvalidInput
 from nestvec.types import FailedDocument, Report
@@ -35,7 +35,7 @@ class Feed:
         self._items = read(inputs, mapping, stdin=stdin, fields=collection.spec.fields)
         self._chosen = set(mapping.metadata or ()) - set(collection.spec.fields)
 
-    def __iter__(self) -> Iterator[Incoming]:
+    def __iter__(self) -> Iterator[IncomingDocument]:
         documents = self._documents()
         if self._chosen:
             first = list(itertools.islice(documents, _LOOK))
@@ -43,7 +43,7 @@ class Feed:
             yield from first
         yield from documents
 
-    def _check_chosen(self, first: list[Incoming]) -> None:
+    def _check_chosen(self, first: list[IncomingDocument]) -> None:
         """A misspelt field must not wipe the metadata of what is stored: that would look like a change."""
         seen = {name for item in first for name in item.document.metadata}
         for name in sorted(self._chosen - seen) if first else ():
@@ -52,13 +52,13 @@ class Feed:
                 f"does not declare it; check the spelling, or declare it. Nothing was stored"
             )
 
-    def _documents(self) -> Iterator[Incoming]:
+    def _documents(self) -> Iterator[IncomingDocument]:
         for item in self._items:
             self.position = item.position
             if isinstance(item, ReadFailure):
                 self.failed.append(_unread(item))
             else:
-                yield Incoming(item.document, item.line, item.path)
+                yield IncomingDocument(item.document, item.line, item.path)
 
 
 def _unread(item: Item) -> FailedDocument:
@@ -86,7 +86,7 @@ class Ingestion:
         """Store everything. Raises whatever stops the whole; `stored` then tells how far it came."""
         self.stored = self._collection.upsert(self._documents(), on_failure="report", progress=self._durable)
 
-    def _documents(self) -> Iterator[Incoming]:
+    def _documents(self) -> Iterator[IncomingDocument]:
         for number, item in enumerate(self._feed, 1):
             self._waiting.append((number, self._feed.position))
             yield item
@@ -102,7 +102,7 @@ class Ingestion:
 
 def check(feed: Feed, collection: Collection) -> list[FailedDocument]:
     """Read everything and store nothing: what would fail, duplicates included."""
-    from nestvec._client.base import Intake
+    from nestvec._client.ingestion import Intake
 
     intake = Intake(collection.spec)
     bad: list[FailedDocument] = []

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nestvec._cli.invocation import Invocation, command, json_object
 from nestvec._cli.output import amount, clean, print_json, say, table
-from nestvec._cli.session import Session, command, json_object
 from nestvec.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ _STATES = {
 @click.command()
 @click.argument("collections", nargs=-1)
 @command
-def plan(session: Session, collections: tuple[str, ...]) -> int:
+def plan(invocation: Invocation, collections: tuple[str, ...]) -> int:
     """Show what `apply` would do (to some COLLECTIONS only, if named). Changes nothing.
 
     Exits with 0 if there is nothing to do, 3 if there are changes or migrations to run, 1 if there are conflicts.
     """
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         changes = nv.plan(*collections)
-    if session.json:
+    if invocation.json:
         print_json({"changes": [change.to_dict() for change in changes]})
     else:
         _show(changes, {action: action for action in _MARKS} | {"none": "nothing to do"})
@@ -58,15 +58,15 @@ def plan(session: Session, collections: tuple[str, ...]) -> int:
 @click.command()
 @click.argument("collections", nargs=-1)
 @command
-def apply(session: Session, collections: tuple[str, ...]) -> None:
+def apply(invocation: Invocation, collections: tuple[str, ...]) -> None:
     """Create and update collections (or only those named), and refuse what would destroy.
 
     If any of them is in conflict with what the database holds, nothing is changed. One that is still what its block
     `previous` says is left to `nestvec migrate`.
     """
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         changes = nv.apply(*collections)
-    if session.json:
+    if invocation.json:
         print_json({"changes": [change.to_dict() for change in changes]})
     else:
         _show(changes, _DONE)
@@ -84,11 +84,11 @@ def _show(changes: Sequence[Change], words: dict[str, str]) -> None:
 @click.command()
 @click.argument("collections", nargs=-1)
 @command
-def status(session: Session, collections: tuple[str, ...]) -> None:
+def status(invocation: Invocation, collections: tuple[str, ...]) -> None:
     """Show what is there: documents, chunks, embedding spaces, tasks, and whether the configuration still fits."""
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         found = nv.status(*collections)
-    if session.json:
+    if invocation.json:
         print_json({"collections": [_status_json(item) for item in found]})
         return
     if not found:
@@ -136,7 +136,7 @@ def _tasks(item: Status) -> str:
 @click.option("--namespace", metavar="NAME", help="The tenant whose documents to delete.")
 @command
 def delete(
-    session: Session,
+    invocation: Invocation,
     collection: str,
     ids: tuple[str, ...],
     where: dict[str, Any] | None,
@@ -149,14 +149,14 @@ def delete(
         raise click.UsageError("Say what to delete: ids, --where, --all or --canaries (exactly one of them).")
     if where == {}:
         raise InvalidInput("an empty filter selects every document; to delete all of them, say --all")
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         target = open_collection(nv, collection, namespace)
         if canaries:
             target.forget_canaries()
-            _tell_forgotten(session, collection)
+            _tell_forgotten(invocation, collection)
             return
         deleted = target.delete(ids) if ids else target.delete(where=where, everything=everything)
-    if session.json:
+    if invocation.json:
         print_json({"collection": collection, "deleted": deleted})
         return
     wanted = len(set(ids))
@@ -164,8 +164,8 @@ def delete(
     say(f"{amount(deleted, 'document')} deleted from {clean(collection)}{absent}")
 
 
-def _tell_forgotten(session: Session, collection: str) -> None:
-    if session.json:
+def _tell_forgotten(invocation: Invocation, collection: str) -> None:
+    if invocation.json:
         print_json({"collection": collection, "deleted": 0, "canaries": True})
     else:
         say(f"the canaries of {clean(collection)} are removed; the next ingestion makes others")

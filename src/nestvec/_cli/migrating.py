@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nestvec._cli.invocation import INTERRUPTED, Invocation, command, describe_interrupt
 from nestvec._cli.manage import CHANGES
 from nestvec._cli.output import clean, print_json, warn
-from nestvec._cli.session import INTERRUPTED, Session, command, describe_interrupt
 from nestvec._cli.stages import Stages
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _QUESTIONS = click.option(
 @click.option("--text", metavar="FIELD", help="The field with the text. [default: text, content or body]")
 @command
 def migrate(
-    session: Session,
+    invocation: Invocation,
     collection: str,
     only_plan: bool,
     questions: Path | None,
@@ -54,23 +54,23 @@ def migrate(
     """
     if not sources and (format_ or id_ or text):
         raise click.UsageError("--format, --id and --text say how to read the files of --from: name some.")
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         documents = _documents(sources, format_, id_, text) if sources else iter(())
         if only_plan:
-            return _tell(session, nv.plan_migration(collection, documents=documents))
+            return _tell(invocation, nv.plan_migration(collection, documents=documents))
         asked = _questions(questions)
         return _run(
-            session,
+            invocation,
             collection,
             lambda hears: nv.migrate(collection, questions=asked, documents=documents, progress=hears),
             asked=bool(asked),
         )
 
 
-def _tell(session: Session, plan: MigrationPlan) -> int:
+def _tell(invocation: Invocation, plan: MigrationPlan) -> int:
     from nestvec._cli.migration_reports import show_plan
 
-    if session.json:
+    if invocation.json:
         print_json(plan.to_dict())
     else:
         show_plan(plan)
@@ -82,16 +82,16 @@ def _tell(session: Session, plan: MigrationPlan) -> int:
 @click.option("--dimensions", type=click.IntRange(min=1), required=True, help="The size to shrink its vectors to.")
 @_QUESTIONS
 @command
-def shrink(session: Session, collection: str, dimensions: int, questions: Path | None) -> int:
+def shrink(invocation: Invocation, collection: str, dimensions: int, questions: Path | None) -> int:
     """Give COLLECTION shorter vectors, computed from those that are stored: nothing is embedded.
 
     For models with Matryoshka prefixes, their own or those of a rotation (nestvec nest). A new generation is filled,
     compared with the old one and switched to; the old one stays. Run again after an interruption, it goes on.
     """
     asked = _questions(questions)
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         return _run(
-            session,
+            invocation,
             collection,
             lambda hears: nv.shrink(collection, dimensions, questions=asked, progress=hears),
             asked=bool(asked),
@@ -103,20 +103,20 @@ def shrink(session: Session, collection: str, dimensions: int, questions: Path |
 @click.argument("collection")
 @click.option("--discard", is_flag=True, help="Go back without what was written since, if it can not be brought over.")
 @command
-def rollback(session: Session, collection: str, discard: bool) -> int:
+def rollback(invocation: Invocation, collection: str, discard: bool) -> int:
     """Go back to the generation that COLLECTION was migrated from, with what was written since.
 
     What was written since is embedded as that generation is, so its embedder has to be in the configuration
     ([collections.NAME.previous]).
     """
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         return _run(
-            session, collection, lambda hears: nv.rollback(collection, discard=discard, progress=hears), back=True
+            invocation, collection, lambda hears: nv.rollback(collection, discard=discard, progress=hears), back=True
         )
 
 
 def _run(
-    session: Session,
+    invocation: Invocation,
     collection: str,
     work: Callable[[ProgressCallback], MigrationReport],
     *,
@@ -134,7 +134,7 @@ def _run(
             shown.close()
             message = interruption(collection, shown.stage)
             warn(message)
-            if session.json:
+            if invocation.json:
                 print_json({"error": describe_interrupt(message)})
             return INTERRUPTED
     if asked and report.overlap is not None and not report.overlap.asked:
@@ -142,7 +142,7 @@ def _run(
             "warning: the questions could not be asked of both generations, so stored documents asked: both embedders "
             f"have to be in the configuration ([collections.{clean(collection)}.previous])"
         )
-    if session.json:
+    if invocation.json:
         print_json(report.to_dict())
     else:
         show_report(report, shrunk=shrunk, back=back)

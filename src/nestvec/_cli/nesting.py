@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec._artifacts import DEFAULT_SAMPLE
+from nestvec._cli.invocation import Invocation, command, refuse_file
 from nestvec._cli.output import print_json, say, table, warn
 from nestvec._cli.progress import progress
-from nestvec._cli.session import Session, command, refuse_file
 
 if TYPE_CHECKING:
     from nestvec.nesting.fitting import NestReport
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=0, show_default=True, help="Another sample for another number.")
 @command
 def nest(
-    session: Session, sources: tuple[str, ...], embedder: str | None, task: str | None, sample: int, seed: int
+    invocation: Invocation, sources: tuple[str, ...], embedder: str | None, task: str | None, sample: int, seed: int
 ) -> None:
     """Fit a rotation that makes prefixes of a model's vectors usable, though it was not trained for them.
 
@@ -36,9 +36,9 @@ def nest(
     if embedder is None and (len(sources) != 1 or task is not None):
         raise click.UsageError("Name one COLLECTION, or --embedder NAME and FILES.")
     if embedder is None:
-        refuse_file(session, sources[0])
+        refuse_file(invocation, sources[0])
     verb = "read" if embedder is None else "embedded"
-    with session.connect() as nv, progress(None, unit=" vectors", noun="vector", verb=verb) as shown:
+    with invocation.connect() as nv, progress(None, unit=" vectors", noun="vector", verb=verb) as shown:
 
         def advance(done: int, _: int) -> None:
             shown.advance(done, done)
@@ -47,7 +47,7 @@ def nest(
         report = nv.nest(
             collection, texts=texts, embedder=embedder, task=task, sample=sample, seed=seed, progress=advance
         )
-    if session.json:
+    if invocation.json:
         print_json(report.to_dict())
         return
     _show(report)

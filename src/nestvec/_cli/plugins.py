@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nestvec._cli.invocation import Invocation, command
 from nestvec._cli.output import clean, print_json, say, table, terminal_width, wrap
-from nestvec._cli.session import Session, command
 from nestvec.errors import NestvecError, PluginBroken
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ Matrix = dict[str, dict[str, Any]]
 @click.command()
 @click.option("--capabilities", is_flag=True, help="Load the plugins, and show what each backend can do.")
 @command
-def plugins(session: Session, capabilities: bool) -> None:
+def plugins(invocation: Invocation, capabilities: bool) -> None:
     """List the installed plugins. None of them is imported, unless --capabilities asks for it."""
-    installed = session.registry.installed()
-    errors = load_all(session.registry, installed) if capabilities else {}
-    matrix = declared(session.registry, errors) if capabilities else {}
+    installed = invocation.registry.installed()
+    errors = load_all(invocation.registry, installed) if capabilities else {}
+    matrix = declared(invocation.registry, errors) if capabilities else {}
     rows = [_row(item, clashes(installed), errors) for item in installed]
-    if session.json:
+    if invocation.json:
         print_json({"plugins": rows} | ({"capabilities": matrix} if capabilities else {}))
     else:
         _show(rows, matrix)

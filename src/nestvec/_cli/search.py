@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nestvec._cli.invocation import Invocation, command, json_object
 from nestvec._cli.manage import open_collection
 from nestvec._cli.output import fit, print_json, say, table, terminal_width, wrap
-from nestvec._cli.session import Session, command, json_object
 
 if TYPE_CHECKING:
     from nestvec.types import Hit
@@ -30,16 +30,16 @@ _SCORE, _NARROWEST = 7, len("document") + 2
 @click.option("--namespace", metavar="NAME", help="The tenant to search.")
 @command
 def search(
-    session: Session,
+    invocation: Invocation,
     collection: str,
     question: str,
     namespace: str | None,
     **options: Any,
 ) -> None:
     """Search COLLECTION for the chunks that answer QUESTION best."""
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         hits = open_collection(nv, collection, namespace).search(question, **options)
-    if session.json:
+    if invocation.json:
         print_json({"collection": collection, "query": question, "hits": [_hit_json(hit) for hit in hits]})
     elif hits:
         say(hit_table(hits, options["offset"], terminal_width()))

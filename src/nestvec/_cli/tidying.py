@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nestvec._cli.invocation import Invocation, command
 from nestvec._cli.output import amount, clean, print_json, say, table
-from nestvec._cli.session import Session, command
 
 if TYPE_CHECKING:
     from nestvec._migration.tidy import GenerationStatus, Removal
@@ -20,14 +20,14 @@ _HEADERS = ("collection", "backend", "no.", "physical", "state", "model", "dimen
 @click.command()
 @click.argument("collections", nargs=-1)
 @command
-def generations(session: Session, collections: tuple[str, ...]) -> None:
+def generations(invocation: Invocation, collections: tuple[str, ...]) -> None:
     """Show the generations of all collections, or of those named: what migrations made and left.
 
     They are looked for on a collection's backend, and on that of [collections.NAME.previous].
     """
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         found = nv.generations(*collections)
-    if session.json:
+    if invocation.json:
         print_json({"generations": [each.to_dict() for each in found]})
     elif not found:
         say("Nothing is there yet: `nestvec apply` creates collections.")
@@ -55,15 +55,15 @@ def _row(each: GenerationStatus) -> list[str]:
 @click.option("--generation", type=int, metavar="N", help="This one alone, even if a migration would go on with it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
-def cleanup(session: Session, collection: str, generation: int | None, yes: bool) -> int:
+def cleanup(invocation: Invocation, collection: str, generation: int | None, yes: bool) -> int:
     """Remove what migrations left of COLLECTION: the generations before, and what was broken off.
 
     Shows what would be removed, and asks. The live generation is never removed, nor one that readers may still be on.
     Afterwards `nestvec rollback` can not go back to what is gone.
     """
-    if session.json and not yes:
+    if invocation.json and not yes:
         raise click.UsageError("--json does not ask: say --yes, too.")
-    with session.connect() as nv:
+    with invocation.connect() as nv:
         agreed = None
         if not yes:
             due = nv.cleanup(collection, generation=generation, dry=True)
@@ -73,7 +73,7 @@ def cleanup(session: Session, collection: str, generation: int | None, yes: bool
                 return 0
             _ask(collection)
         done = nv.cleanup(collection, generation=generation, among=agreed)
-    if session.json:
+    if invocation.json:
         print_json({"collection": collection, "generations": [each.to_dict() for each in done]})
     else:
         _show(done, "removed")

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from nestvec._client.base import (
-    Intake,
-    OnFailure,
-    check_on_failure,
-    counts_tokens,
-    document_keys,
-    make_splitter,
-    window,
-)
 from nestvec._client.handle import Handle
-from nestvec._collections.following import WANTED, ViaFlow, follow, located
-from nestvec._collections.opening import Binding, Flow, T
-from nestvec._documents import documents as document_flows
-from nestvec._documents import scroll as scroll_flows
-from nestvec._documents import search as search_flows
+from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all_async, window
+from nestvec._collections.following import WANTED, follow
+from nestvec._collections.opening import OpenCollection, T
+from nestvec._documents import deleting, reading
+from nestvec._documents import scroll as scrolling
+from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
-from nestvec._documents.upsert import Incoming, ingest
-from nestvec._hosts import admission as parity_flows
-from nestvec._session.asynchronous import AsyncManyPorts, AsyncPorts, run
-from nestvec._session.pipeline import run_all_async
+from nestvec._documents.upsert import IncomingDocument, upsert
+from nestvec._hosts import admission
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
-    from nestvec._chunking import Splitter
+    from collections.abc import Awaitable
+
     from nestvec._client.asynchronous import AsyncNestvec
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
@@ -49,13 +39,9 @@ class AsyncCollection(Handle):
     """
 
     def __init__(self, owner: AsyncNestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
-        super().__init__(owner.config, spec, owner._runtime)
+        super().__init__(owner._connections, spec)
         self._owner = owner
         self._owns = owns
-        self._places = tuple(
-            replace(owner._ports(each.backend, each.embedder), splitter=partial(self._splitter, place))
-            for place, each in enumerate(self._specs)
-        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,25 +56,25 @@ class AsyncCollection(Handle):
 
     async def upsert(
         self,
-        documents: Iterable[Document | Incoming] | AsyncIterable[Document] | Document,
+        documents: Iterable[Document | IncomingDocument] | AsyncIterable[Document] | Document,
         *,
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
     ) -> Report:
         """Store documents: new and changed ones are embedded, unchanged ones left alone.
 
-        `progress` hears a report of each batch when it is durable. Documents that can not be stored do not
+        `progress` hears a report of each batch when it is durable. Documents that cannot be stored do not
         stop the others; afterwards `IngestFailed` carries the report, unless `on_failure="report"`.
         """
         intake = Intake(self.spec)
         check_on_failure(on_failure)
         reports: list[Report] = []
-        if len(self._places) == 1:  # a mistake in how documents are split is told before any is read
-            await self._splitter()
+        if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
+            await self._sessions[WANTED].splitter()
 
-        async def store(batch: list[Incoming]) -> Report:
-            async with self._owner._writing(document_keys(self.spec, self.tenant, batch)):
-                return await self._follow(lambda it: ingest(it, batch, self.tenant))
+        async def store(batch: list[IncomingDocument]) -> Report:
+            async with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)):
+                return await self._follow(partial(upsert, incoming=batch))
 
         async for report in run_all_async(intake.batches_async(documents), store, window=window(self.spec)):
             reports.append(report)
@@ -108,7 +94,7 @@ class AsyncCollection(Handle):
     ) -> list[Hit]:
         """The chunks that answer a question best, best first."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return (await self._follow(lambda it: search_flows.search(it, [question], options, self.tenant)))[0]
+        return (await self._follow(partial(searching.search, questions=[question], options=options)))[0]
 
     async def search_many(
         self,
@@ -122,7 +108,7 @@ class AsyncCollection(Handle):
     ) -> list[list[Hit]]:
         """Search for several questions in one request: one list of hits for each."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return await self._follow(lambda it: search_flows.search(it, questions, options, self.tenant))
+        return await self._follow(partial(searching.search, questions=questions, options=options))
 
     async def search_vector(
         self,
@@ -136,7 +122,7 @@ class AsyncCollection(Handle):
     ) -> list[Hit]:
         """Search with a query vector of this collection's space: shape (dimensions,)."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return (await self._follow(lambda it: search_flows.search_vectors(it, [vector], options, self.tenant)))[0]
+        return (await self._follow(partial(searching.search_vectors, vectors=[vector], options=options)))[0]
 
     async def search_vectors(
         self,
@@ -150,7 +136,7 @@ class AsyncCollection(Handle):
     ) -> list[list[Hit]]:
         """Search with several such vectors, such as a page's, in one request: shape (vectors, dimensions)."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return await self._follow(lambda it: search_flows.search_vectors(it, vectors, options, self.tenant))
+        return await self._follow(partial(searching.search_vectors, vectors=vectors, options=options))
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
@@ -158,7 +144,7 @@ class AsyncCollection(Handle):
         They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
         too: so such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
         """
-        return await self._follow(lambda it: search_flows.embed(it, texts))
+        return await self._follow(partial(searching.embed, texts=texts))
 
     async def get(self, document_id: str | int) -> Document | None:
         """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
@@ -166,7 +152,7 @@ class AsyncCollection(Handle):
 
     async def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
         """Stored documents, in the order asked for; those that are not there are left out."""
-        return await self._follow(lambda it: document_flows.get(it, document_ids, self.tenant))
+        return await self._follow(partial(reading.get, ids=document_ids))
 
     async def delete(
         self,
@@ -177,33 +163,32 @@ class AsyncCollection(Handle):
     ) -> int:
         """Delete documents by id, by filter, or all of them; returns how many there were."""
         delete = partial(
-            document_flows.delete_any,
+            deleting.delete_any,
             ids=document_ids,
             where=where,
-            tenant=self.tenant,
             everything=everything,
-            deletion=document_flows.Deletion(),
+            deletion=deleting.Deletion(),
         )
         return await self._follow(delete)
 
     async def hosts(self) -> dict[str, Agreement | None]:
         """The hosts that may embed for it: the first one (None), and those that agreed with it, and how well."""
-        return await self._follow(parity_flows.hosts)
+        return await self._follow(admission.hosts)
 
     async def forget_canaries(self) -> None:
         """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.
 
         Only for whoever knows that the embedder gives the vectors that are stored.
         """
-        await self._follow(parity_flows.forget_canaries)
+        await self._follow(admission.forget_canaries)
 
     async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""
-        return await self._follow(lambda it: document_flows.count(it, where, self.tenant, chunks=chunks))
+        return await self._follow(partial(reading.count, where=where, chunks=chunks))
 
     async def tenants(self) -> list[str]:
         """The names of all namespaces that hold documents, sorted."""
-        return await self._follow(lambda it: document_flows.tenants(it, self.tenant))
+        return await self._follow(reading.tenants)
 
     async def scroll(
         self,
@@ -215,9 +200,8 @@ class AsyncCollection(Handle):
     ) -> AsyncIterator[Page]:
         """All records that match, page by page: see `Collection.scroll`. Read it with `async for`."""
         read = partial(
-            scroll_flows.scroll,
+            scrolling.scroll,
             where=where,
-            tenant=self.tenant,
             limit=page,
             vectors=vectors,
             group_by_document=group_by_document,
@@ -233,34 +217,8 @@ class AsyncCollection(Handle):
 
     async def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
         """All records that match, and their vectors as one array: see `Collection.matrix`."""
-        return await self._follow(
-            lambda it: scroll_flows.matrix(it, where, self.tenant, group_by_document=group_by_document)
-        )
+        return await self._follow(partial(scrolling.matrix, where=where, group_by_document=group_by_document))
 
-    @property
-    def _ports(self) -> AsyncPorts:
-        """Those of what is wanted."""
-        return self._places[WANTED]
-
-    async def _run(self, flow: Flow[T]) -> T:
-        """Run a flow on what is wanted, wherever the collection is."""
-        return await run(flow, self._ports)
-
-    async def _follow(self, work: Callable[[Binding], Flow[T]]) -> T:
-        """Run a flow where the collection is."""
-        return await self._across(follow(self._among, work))
-
-    async def _across(self, flow: ViaFlow[T]) -> T:
-        return await run(flow, AsyncManyPorts(self._places))
-
-    async def _live(self) -> tuple[Binding, AsyncPorts]:
-        """Where the collection is now, and as what."""
-        live = await self._across(located(self._among))
-        return live.binding, self._places[live.place]
-
-    async def _splitter(self, place: int = WANTED) -> Splitter:
-        if place not in self._splitters:
-            spec = self._specs[place]
-            count = (await self._owner.embedder(spec.embedder)).count_tokens() if counts_tokens(spec) else None
-            self._splitters[place] = make_splitter(self._owner.config, spec, count)
-        return self._splitters[place]
+    async def _follow(self, work: Callable[[OpenCollection], Awaitable[T]]) -> T:
+        """Run a rule where the collection is."""
+        return await follow(self._among, self._sessions, work, self.tenant)

@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nestvec._client.async_collection import AsyncCollection
-from nestvec._client.base import (
-    InFlight,
-    Nest,
-    Runtime,
-    as_config,
-    closed,
-    default_values,
-    embed,
-    embedder_named,
-    importing,
-    spec_named,
-    wrapping,
-)
-from nestvec._client.steps import AsyncSteps
+from nestvec._client.configuring import as_config, default_values
+from nestvec._client.connections import Connections
+from nestvec._client.ingestion import AsyncDocumentLocks
 from nestvec._collections import pending
 from nestvec._collections.apply import Change, Status
-from nestvec._evaluation.request import Request
-from nestvec._evaluation.sampling import choose_texts, embedded_sample, require_full
-from nestvec._migration.asking import asked_of, at_hand, backends_of, own_names, sides_of
-from nestvec._migration.copy import CopyProgress, CopyReport, copy
-from nestvec._migration.estimate import estimate
-from nestvec._migration.lifecycle import Lifecycle, Steps
-from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
-from nestvec._migration.scenes import Sides
-from nestvec._migration.tidy import GenerationStatus, Removal, cleanup, statuses
-from nestvec._session.asynchronous import AsyncPairPorts, AsyncPorts, call, run
-from nestvec.config import Config, Connection, parse_config
-from nestvec.contract import Adapter, AsyncAdapter, AsyncEmbedder, Embedder
-from nestvec.nesting.embedder import own_rotation
-from nestvec.nesting.fitting import SAMPLE, NestReport, sample_to_fit
+from nestvec._collections.describing import embedder_named, spec_named
+from nestvec._documents.search import embed_texts
+from nestvec._session.session import Suspending
+from nestvec.config import Config, parse_config
+from nestvec.contract import Embedder, FullAdapter
+from nestvec.runtime import Runtime
 
 if TYPE_CHECKING:
-    from nestvec._evaluation.options import DimensionsOptions, Question
+    from collections.abc import Coroutine
+
+    from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
+    from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.lifecycle import Lifecycle
+    from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
+    from nestvec._migration.tidy import GenerationStatus, Removal
+    from nestvec._questions import Question
+    from nestvec.nesting.fitting import NestReport
     from nestvec.types import Document, FloatArray
 
 
@@ -66,13 +51,9 @@ class AsyncNestvec:
     def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
         self.config = config
         self._runtime = runtime or Runtime()
-        self._lock = asyncio.Lock()
-        self._adapters: dict[str, AsyncAdapter | Adapter] = {}
-        self._embedders: dict[str, AsyncEmbedder | Embedder] = {}
+        self._connections = Connections(config, self._runtime, Suspending(self._runtime.pause))
         self._collections: dict[str, AsyncCollection] = {}
-        self._closed = False
-        self._in_flight = InFlight()
-        self._given_back = asyncio.Condition()
+        self._locks = AsyncDocumentLocks()
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,7 +75,7 @@ class AsyncNestvec:
 
     async def plan(self, *names: str) -> list[Change]:
         """What `apply` would do to each collection (or the named ones). Needs no embedder."""
-        return [await self[name]._across(pending.plan(self[name]._among)) for name in names or self]
+        return [await pending.plan(self[name]._among, self[name]._sessions) for name in names or self]
 
     async def apply(self, *names: str) -> list[Change]:
         """Create and update collections. Raises `CollectionConflict` before anything is changed.
@@ -104,12 +85,12 @@ class AsyncNestvec:
         chosen = [self[name] for name in names or self]
         for change, collection in zip(await self.plan(*names), chosen, strict=True):
             if change.action == "conflict":
-                await collection._across(pending.apply(collection._among))
-        return [await collection._across(pending.apply(collection._among)) for collection in chosen]
+                await pending.apply(collection._among, collection._sessions)
+        return [await pending.apply(collection._among, collection._sessions) for collection in chosen]
 
     async def status(self, *names: str) -> list[Status]:
         """What is there, counted."""
-        return [await self[name]._across(pending.status(self[name]._among)) for name in names or self]
+        return [await pending.status(self[name]._among, self[name]._sessions) for name in names or self]
 
     async def copy(
         self,
@@ -126,11 +107,12 @@ class AsyncNestvec:
         copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. Of a
         collection with namespaces one is copied, or without `namespace` all, one after the other.
         """
+        from nestvec._migration.copy import copy
+
         await self.apply(target)
-        origin, here = await self[source]._live()
-        place, there = await self[target]._live()
-        flow = copy(origin, place, namespace, page=page, progress=progress)
-        return await run(flow, AsyncPairPorts(here, there))
+        origin = await self[source]._located()
+        place = await self[target]._located()
+        return await copy(origin, place, namespace, page=page, progress=progress)
 
     async def embed(
         self,
@@ -143,8 +125,7 @@ class AsyncNestvec:
     ) -> FloatArray:
         """Embed texts outside any collection: float32 of shape (texts, dimensions). `fresh`: whatever is cached."""
         name = embedder_named(self.config, embedder)
-        model = self.config.embedders[name].capabilities
-        return await run(embed(model, texts, task, dimensions, fresh=fresh), self._ports(None, name))
+        return await embed_texts(self._connections.embedding(name), texts, task, dimensions, fresh=fresh)
 
     async def nest(
         self,
@@ -153,7 +134,7 @@ class AsyncNestvec:
         texts: Iterable[str] | None = None,
         embedder: str | None = None,
         task: str | None = None,
-        sample: int = SAMPLE,
+        sample: int = 20_000,
         seed: int = 0,
         progress: Callable[[int, int], object] | None = None,
     ) -> NestReport:
@@ -167,31 +148,22 @@ class AsyncNestvec:
         Raises `Unsupported` for a model that was trained for prefixes and for a collection that is truncated already,
         and `InvalidInput` where the vectors do not suffice.
         """
-        wanted = Nest.of(self.config, collection, texts, embedder, task)
-        stored_under = None
-        if collection is not None:
-            handle = self[collection]
-            require_full((await handle._live())[0], "fit a rotation", "nest")  # says so of one that was shrunk
-            rows = await handle._run(sample_to_fit(handle._binding, sample, seed, progress))
-            stored_under = await self._rotation(wanted.connection)
-        else:
-            chosen = await asyncio.to_thread(choose_texts, texts or (), sample, seed)
-            ports = replace(self._ports(None, wanted.connection.name), model=wanted.raw)
-            rows = await run(embedded_sample(wanted.raw, chosen, wanted.task, progress), ports)
-        return await asyncio.to_thread(wanted.keep, rows, stored_under)
+        from nestvec.nesting.nest import NestRequest, nest
+
+        request = NestRequest.of(self.config, collection, texts, embedder, task)
+        return await nest(request, self._connections, sample, seed, progress)
 
     async def plan_migration(self, name: str, *, documents: Iterable[Document] = ()) -> MigrationPlan:
         """What a migration would do and cost; nothing is changed: see `Nestvec.plan_migration`."""
-        sides = sides_of(self.config, name, self._runtime)
-        embedder = sides.wanted.spec.embedder
-        opened = await self.embedder(embedder) if at_hand(self.config.embedders[embedder]) else None
-        asked = await asyncio.to_thread(asked_of, self.config, sides, opened, documents)
-        return await run(estimate(asked), self._pair(sides))
+        from nestvec._migration.lifecycle import Lifecycle
+
+        return await Lifecycle(self._connections, name).plan(documents)
 
     async def generations(self, *names: str) -> list[GenerationStatus]:
         """All generations of the collections (or the named ones): on their backends, and on those where they were."""
-        every = [sides_of(self.config, name, self._runtime) for name in own_names(self.config, names)]
-        return [each for sides in every for each in await run(statuses(sides), self._pair(sides))]
+        from nestvec._migration.lifecycle import Lifecycle
+
+        return await Lifecycle.all_generations(self._connections, names)
 
     async def cleanup(
         self,
@@ -202,9 +174,9 @@ class AsyncNestvec:
         dry: bool = False,
     ) -> list[Removal]:
         """Remove what migrations left of a collection: see `Nestvec.cleanup`."""
-        sides = sides_of(self.config, name, self._runtime)
-        flow = cleanup(sides, self._runtime.wall, number=generation, among=among, dry=dry)
-        return await run(flow, self._pair(sides))
+        from nestvec._migration.lifecycle import Lifecycle
+
+        return await Lifecycle(self._connections, name).cleanup(generation=generation, among=among, dry=dry)
 
     async def migrate(
         self,
@@ -215,22 +187,19 @@ class AsyncNestvec:
         progress: ProgressCallback | None = None,
     ) -> MigrationReport:
         """Bring a collection from what it is to what the configuration says: see `Nestvec.migrate`."""
-        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return await self._take(name, lifecycle.migrate(questions, documents))
+        return await self._take(name, progress, lambda it: it.migrate(questions, documents))
 
     async def shrink(
         self, name: str, dimensions: int, *, questions: Sequence[str] = (), progress: ProgressCallback | None = None
     ) -> MigrationReport:
         """Bring a collection to fewer dimensions, from the stored vectors alone: see `Nestvec.shrink`."""
-        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return await self._take(name, lifecycle.shrink(dimensions, questions))
+        return await self._take(name, progress, lambda it: it.shrink(dimensions, questions))
 
     async def rollback(
         self, name: str, *, discard: bool = False, progress: ProgressCallback | None = None
     ) -> MigrationReport:
         """Go back to the generation that the collection was migrated or shrunk from: see `Nestvec.rollback`."""
-        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return await self._take(name, lifecycle.rollback(discard=discard))
+        return await self._take(name, progress, lambda it: it.rollback(discard=discard))
 
     async def dimensions(
         self,
@@ -244,93 +213,38 @@ class AsyncNestvec:
         progress: Callable[[int, int], object] | None = None,
     ) -> DimensionsReport:
         """Measure which size suffices, on data of one's own: see `Nestvec.dimensions`."""
-        wanted = Request.of(self.config, collection, texts, embedder, backend, queries, options)
-        binding, ports = None, self._ports(wanted.spec.backend, wanted.spec.embedder)
-        if collection is not None:
-            binding, ports = await self[collection]._live()
-        wanted = wanted.at(self.config, binding)
-        chosen = await asyncio.to_thread(wanted.choose)
-        gathered = await run(wanted.gather(binding, chosen, progress), ports)
-        measured = await asyncio.to_thread(wanted.measure, gathered, await self._rotation(wanted.connection))
-        bench = measured.bench(self.config, self._runtime)
-        for probe in bench.probes:
-            try:
-                bench.note(probe, await run(bench.flow(probe), ports))
-            finally:
-                bench.warn(await run(probe.drop(), ports))
-        return measured.report(bench)
+        from nestvec._evaluation.dimensions import dimensions_report
+        from nestvec._evaluation.request import DimensionsRequest
 
-    async def adapter(self, backend: str) -> AsyncAdapter | Adapter:
-        """The opened adapter of a backend block: native, or the synchronous one."""
-        opened: AsyncAdapter | Adapter = await self._opened(self._adapters, self.config.backends, backend)
-        return opened
+        request = DimensionsRequest.of(self.config, collection, texts, embedder, backend, queries, options)
+        return await dimensions_report(request, self._connections, progress)
 
-    async def embedder(self, name: str) -> AsyncEmbedder | Embedder:
-        """The opened embedder of an embedder block: native, or the synchronous one."""
-        opened: AsyncEmbedder | Embedder = await self._opened(self._embedders, self.config.embedders, name)
-        return opened
+    async def adapter(self, backend: str) -> FullAdapter:
+        """The opened adapter of a backend block, with the core's defaults for powers that it lacks."""
+        return await self._connections.adapter(backend)
+
+    async def embedder(self, name: str) -> Embedder:
+        """The opened embedder of an embedder block."""
+        return await self._connections.embedder(name)
 
     async def close(self) -> None:
-        """Close everything that was opened; afterwards the client can not be used. Safe to call twice."""
-        self._closed = True
-        opened: list[object] = [*self._adapters.values(), *self._embedders.values()]
-        self._adapters.clear()
-        self._embedders.clear()
-        for component in opened:
-            await call(component, "close")
+        """Close everything that was opened; afterwards the client cannot be used. Safe to call twice."""
+        await self._connections.close()
 
-    async def _opened(self, opened: dict[str, Any], connections: Mapping[str, Any], name: str) -> Any:
-        async with self._lock:
-            if self._closed:
-                raise closed()
-            if name not in opened:
-                plugin, options = connections[name].plugin, connections[name].options
-                wrap = await asyncio.to_thread(wrapping, connections[name], self._runtime)
-                with importing(plugin.name):
-                    native = plugin.open_async(options) if plugin.open_async is not None else None
-                    component = native or await asyncio.to_thread(plugin.open, options)
-                opened[name] = wrap(component)
-            return opened[name]
+    async def _take(
+        self,
+        name: str,
+        progress: ProgressCallback | None,
+        step: Callable[[Lifecycle], Coroutine[Any, Any, MigrationReport]],
+    ) -> MigrationReport:
+        """Take a collection through its lifecycle; afterwards, this client's handles look again where it is."""
+        from nestvec._migration.lifecycle import Lifecycle
 
-    @asynccontextmanager
-    async def _writing(self, keys: set[tuple[str, str | None, str]]) -> AsyncIterator[None]:
-        async with self._given_back:
-            await self._given_back.wait_for(lambda: self._in_flight.take(keys))
         try:
-            yield
-        finally:
-            async with self._given_back:
-                self._in_flight.give(keys)
-                self._given_back.notify_all()
-
-    async def _take(self, name: str, steps: Steps) -> MigrationReport:
-        """Take the steps of a migration; afterwards, this client's handles look again where their collections are."""
-        try:
-            return await run(steps, AsyncSteps(self))
+            return await step(Lifecycle(self._connections, name, progress))
         finally:
             if name in self._collections:
                 self._collections[name]._among.forget()
-
-    async def _rotation(self, connection: Connection[Any]) -> FloatArray | None:
-        """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""
-        if connection.nesting is not None:
-            return await asyncio.to_thread(connection.nesting.artifact.load)
-        return own_rotation(await self.embedder(connection.name)) if connection.declared.rotation else None
-
-    def _pair(self, sides: Sides) -> AsyncPairPorts:
-        source, target = (self._ports(backend, sides.wanted.spec.embedder) for backend in backends_of(sides))
-        return AsyncPairPorts(source, target)
-
-    def _ports(self, backend: str | None, embedder: str) -> AsyncPorts:
-        return AsyncPorts(
-            embedder=partial(self.embedder, embedder),
-            adapter=partial(self.adapter, backend or ""),
-            model=self.config.embedders[embedder].capabilities,
-            notify=self._runtime.notify,
-            retry=self._runtime.retry,
-            clock=self._runtime.clock,
-            pause=self._runtime.pause,
-        )
 
 
 async def acollection(

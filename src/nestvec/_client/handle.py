@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from nestvec._client.base import make_alternatives
+from nestvec._collections.describing import alternatives, counts_tokens, make_splitter
+from nestvec._collections.following import located
+from nestvec._collections.opening import OpenCollection
 
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
-    from nestvec._client.base import Runtime
-    from nestvec._collections.opening import Binding
+    from nestvec._client.connections import Connections
+    from nestvec._session.session import Session
     from nestvec._specs import CollectionSpec
-    from nestvec.config import Config
     from nestvec.spaces import EmbeddingSpace
 
 
@@ -24,11 +26,18 @@ class Handle:
     again in the new one.
     """
 
-    def __init__(self, config: Config, spec: CollectionSpec, runtime: Runtime) -> None:
+    def __init__(self, connections: Connections, spec: CollectionSpec) -> None:
         self.spec = spec
         self.tenant: str | None = None
-        self._among = make_alternatives(config, spec, runtime)
-        self._splitters: dict[int, Splitter] = {}
+        self._connections = connections
+        self._among = alternatives(connections.config, spec, connections.runtime)
+        previous = self._among.previous
+        #: What it is in each alternative, as the configuration says; and a session for each.
+        self._specs = (spec,) if previous is None else (spec, previous.spec)
+        self._sessions: tuple[Session, ...] = tuple(
+            connections.session(each.backend, each.embedder, make_splitter=partial(self._make_splitter, number))
+            for number, each in enumerate(self._specs)
+        )
 
     def __repr__(self) -> str:
         tenant = f" namespace={self.tenant!r}" if self.tenant is not None else ""
@@ -37,7 +46,7 @@ class Handle:
     @property
     def space(self) -> EmbeddingSpace:
         """The space that the last call was answered in; before any call, the one that is wanted. Asks nobody."""
-        return self._among.live.binding.spec.space
+        return self._among.live.state.spec.space
 
     def namespace(self, tenant: str) -> Self:
         """The same collection, seen by one tenant."""
@@ -46,13 +55,13 @@ class Handle:
         view.tenant = tenant
         return view
 
-    @property
-    def _binding(self) -> Binding:
-        """That of what is wanted."""
-        return self._among.wanted
+    async def _located(self) -> OpenCollection:
+        """Where the collection is now, and as what."""
+        live = await located(self._among, self._sessions)
+        return OpenCollection(live.state, self._sessions[live.number], self.tenant)
 
-    @property
-    def _specs(self) -> tuple[CollectionSpec, ...]:
-        """What it is in each place, as the configuration says."""
-        previous = self._among.previous
-        return (self.spec,) if previous is None else (self.spec, previous.spec)
+    async def _make_splitter(self, number: int) -> Splitter:
+        """What splits documents for an alternative."""
+        spec, connections = self._specs[number], self._connections
+        count = (await connections.embedder(spec.embedder)).count_tokens() if counts_tokens(spec) else None
+        return make_splitter(connections.config, spec, count)

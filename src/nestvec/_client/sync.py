@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from nestvec._client.base import (
-    InFlight,
-    Nest,
-    Runtime,
-    as_config,
-    closed,
-    default_values,
-    embed,
-    embedder_named,
-    importing,
-    spec_named,
-    wrapping,
-)
-from nestvec._client.steps import SyncSteps
+from nestvec._client.configuring import as_config, default_values
+from nestvec._client.connections import Connections
+from nestvec._client.ingestion import DocumentLocks
 from nestvec._client.sync_collection import Collection
 from nestvec._collections import pending
 from nestvec._collections.apply import Change, Status
-from nestvec._evaluation.request import Request
-from nestvec._evaluation.sampling import choose_texts, embedded_sample, require_full
-from nestvec._migration.asking import asked_of, at_hand, backends_of, own_names, sides_of
-from nestvec._migration.copy import CopyProgress, CopyReport, copy
-from nestvec._migration.estimate import estimate
-from nestvec._migration.lifecycle import Lifecycle, Steps
-from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
-from nestvec._migration.scenes import Sides
-from nestvec._migration.tidy import GenerationStatus, Removal, cleanup, statuses
-from nestvec._session.sync import PairPorts, Ports, run
-from nestvec.config import Config, Connection, parse_config
-from nestvec.contract import Adapter, Embedder
-from nestvec.nesting.embedder import own_rotation
-from nestvec.nesting.fitting import SAMPLE, NestReport, sample_to_fit
+from nestvec._collections.describing import embedder_named, spec_named
+from nestvec._documents.search import embed_texts
+from nestvec._session.session import Blocking, complete
+from nestvec.config import Config, parse_config
+from nestvec.contract import Embedder, FullAdapter
+from nestvec.runtime import Runtime
 
 if TYPE_CHECKING:
-    from nestvec._evaluation.options import DimensionsOptions, Question
+    from collections.abc import Coroutine
+
+    from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
+    from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.lifecycle import Lifecycle
+    from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
+    from nestvec._migration.tidy import GenerationStatus, Removal
+    from nestvec._questions import Question
+    from nestvec.nesting.fitting import NestReport
     from nestvec.types import Document, FloatArray
 
 
@@ -69,13 +54,9 @@ class Nestvec:
     def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
         self.config = config
         self._runtime = runtime or Runtime()
-        self._lock = threading.RLock()
-        self._adapters: dict[str, Adapter] = {}
-        self._embedders: dict[str, Embedder] = {}
+        self._connections = Connections(config, self._runtime, Blocking(self._runtime.pause))
         self._collections: dict[str, Collection] = {}
-        self._closed = False
-        self._in_flight = InFlight()
-        self._given_back = threading.Condition()
+        self._locks = DocumentLocks()
 
     def __enter__(self) -> Self:
         return self
@@ -88,17 +69,16 @@ class Nestvec:
 
     def __getitem__(self, name: str) -> Collection:
         """The handle of a collection. Raises `InvalidName` if the configuration does not have it."""
-        with self._lock:
-            if name not in self._collections:
-                self._collections[name] = Collection(self, spec_named(self.config, name))
-            return self._collections[name]
+        if name not in self._collections:
+            self._collections.setdefault(name, Collection(self, spec_named(self.config, name)))
+        return self._collections[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.config.collections)
 
     def plan(self, *names: str) -> list[Change]:
         """What `apply` would do to each collection (or the named ones). Needs no embedder."""
-        return [self[name]._across(pending.plan(self[name]._among)) for name in names or self]
+        return [complete(pending.plan(self[name]._among, self[name]._sessions)) for name in names or self]
 
     def apply(self, *names: str) -> list[Change]:
         """Create and update collections. Raises `CollectionConflict` before anything is changed.
@@ -108,12 +88,12 @@ class Nestvec:
         chosen = [self[name] for name in names or self]
         for change, collection in zip(self.plan(*names), chosen, strict=True):
             if change.action == "conflict":
-                collection._across(pending.apply(collection._among))
-        return [collection._across(pending.apply(collection._among)) for collection in chosen]
+                complete(pending.apply(collection._among, collection._sessions))
+        return [complete(pending.apply(collection._among, collection._sessions)) for collection in chosen]
 
     def status(self, *names: str) -> list[Status]:
         """What is there, counted."""
-        return [self[name]._across(pending.status(self[name]._among)) for name in names or self]
+        return [complete(pending.status(self[name]._among, self[name]._sessions)) for name in names or self]
 
     def copy(
         self,
@@ -130,11 +110,12 @@ class Nestvec:
         copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. Of a
         collection with namespaces one is copied, or without `namespace` all, one after the other.
         """
+        from nestvec._migration.copy import copy
+
         self.apply(target)
-        origin, here = self[source]._live()
-        place, there = self[target]._live()
-        flow = copy(origin, place, namespace, page=page, progress=progress)
-        return run(flow, PairPorts(here, there))
+        origin = complete(self[source]._located())
+        place = complete(self[target]._located())
+        return complete(copy(origin, place, namespace, page=page, progress=progress))
 
     def embed(
         self,
@@ -147,8 +128,7 @@ class Nestvec:
     ) -> FloatArray:
         """Embed texts outside any collection: float32 of shape (texts, dimensions). `fresh`: whatever is cached."""
         name = embedder_named(self.config, embedder)
-        model = self.config.embedders[name].capabilities
-        return run(embed(model, texts, task, dimensions, fresh=fresh), self._ports(None, name))
+        return complete(embed_texts(self._connections.embedding(name), texts, task, dimensions, fresh=fresh))
 
     def nest(
         self,
@@ -157,7 +137,7 @@ class Nestvec:
         texts: Iterable[str] | None = None,
         embedder: str | None = None,
         task: str | None = None,
-        sample: int = SAMPLE,
+        sample: int = 20_000,
         seed: int = 0,
         progress: Callable[[int, int], object] | None = None,
     ) -> NestReport:
@@ -171,14 +151,10 @@ class Nestvec:
         Raises `Unsupported` for a model that was trained for prefixes and for a collection that is truncated already,
         and `InvalidInput` where the vectors do not suffice.
         """
-        wanted = Nest.of(self.config, collection, texts, embedder, task)
-        if collection is not None:
-            handle = self[collection]
-            require_full(handle._live()[0], "fit a rotation", "nest")  # says so of one that was shrunk
-            rows = handle._run(sample_to_fit(handle._binding, sample, seed, progress))
-            return wanted.keep(rows, self._rotation(wanted.connection))
-        flow = embedded_sample(wanted.raw, choose_texts(texts or (), sample, seed), wanted.task, progress)
-        return wanted.keep(run(flow, replace(self._ports(None, wanted.connection.name), model=wanted.raw)), None)
+        from nestvec.nesting.nest import NestRequest, nest
+
+        request = NestRequest.of(self.config, collection, texts, embedder, task)
+        return complete(nest(request, self._connections, sample, seed, progress))
 
     def plan_migration(self, name: str, *, documents: Iterable[Document] = ()) -> MigrationPlan:
         """What a migration of a collection to what the configuration says would do and cost. Nothing is changed.
@@ -187,16 +163,15 @@ class Nestvec:
         texts where they are not stored. Raises `CollectionNotFound` where there is nothing to migrate, and
         `CollectionConflict` where namespaces would come or go.
         """
-        sides = sides_of(self.config, name, self._runtime)
-        embedder = sides.wanted.spec.embedder
-        opened = self.embedder(embedder) if at_hand(self.config.embedders[embedder]) else None
-        asked = asked_of(self.config, sides, opened, documents)
-        return run(estimate(asked), self._pair(sides))
+        from nestvec._migration.lifecycle import Lifecycle
+
+        return complete(Lifecycle(self._connections, name).plan(documents))
 
     def generations(self, *names: str) -> list[GenerationStatus]:
         """All generations of the collections (or the named ones): on their backends, and on those where they were."""
-        every = [sides_of(self.config, name, self._runtime) for name in own_names(self.config, names)]
-        return [each for sides in every for each in run(statuses(sides), self._pair(sides))]
+        from nestvec._migration.lifecycle import Lifecycle
+
+        return complete(Lifecycle.all_generations(self._connections, names))
 
     def cleanup(
         self,
@@ -216,9 +191,9 @@ class Nestvec:
         Raises `CollectionNotFound` where no generation is live, `InvalidInput` for a generation that there is not, and
         `CollectionConflict` for the live one, or while a migration switches.
         """
-        sides = sides_of(self.config, name, self._runtime)
-        flow = cleanup(sides, self._runtime.wall, number=generation, among=among, dry=dry)
-        return run(flow, self._pair(sides))
+        from nestvec._migration.lifecycle import Lifecycle
+
+        return complete(Lifecycle(self._connections, name).cleanup(generation=generation, among=among, dry=dry))
 
     def migrate(
         self,
@@ -238,15 +213,14 @@ class Nestvec:
 
         `questions` are asked before and after, to compare what is found; without them, stored documents ask.
         `documents` give texts where they are not stored; they are all kept in memory. `progress` hears each stage.
-        Documents that can not be brought over are in the report, and then nothing was switched.
+        Documents that cannot be brought over are in the report, and then nothing was switched.
 
         Raises `CollectionNotFound` where there is nothing to migrate, `Unsupported` for an adopted collection and for
         missing texts, `CollectionConflict` while another migration runs, and `CollectionError` where what was brought
         over is not what it should be; nothing was switched then. `MigrationInterrupted` where a backend failed in the
         middle of the switch: run it again.
         """
-        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return self._take(name, lifecycle.migrate(questions, documents))
+        return self._take(name, progress, lambda it: it.migrate(questions, documents))
 
     def shrink(
         self, name: str, dimensions: int, *, questions: Sequence[str] = (), progress: ProgressCallback | None = None
@@ -257,8 +231,7 @@ class Nestvec:
         longer vectors follow; write the new size into it afterwards. Raises `Unsupported` for a size that the model
         has no prefixes of, and where more than the size differs so that texts would have to be embedded.
         """
-        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return self._take(name, lifecycle.shrink(dimensions, questions))
+        return self._take(name, progress, lambda it: it.shrink(dimensions, questions))
 
     def rollback(
         self, name: str, *, discard: bool = False, progress: ProgressCallback | None = None
@@ -271,8 +244,7 @@ class Nestvec:
         Raises `Unsupported` where no migration made the collection, or where an embedder for what was written since is
         not in the configuration, and `CollectionNotFound` where the earlier generation was cleaned up.
         """
-        lifecycle = Lifecycle(self.config, self._runtime, name, progress)
-        return self._take(name, lifecycle.rollback(discard=discard))
+        return self._take(name, progress, lambda it: it.rollback(discard=discard))
 
     def dimensions(
         self,
@@ -297,92 +269,38 @@ class Nestvec:
         Raises `Unsupported` for a collection that is truncated already, and `InvalidInput` where there are too few
         texts, or documents that answer questions are missing.
         """
-        wanted = Request.of(self.config, collection, texts, embedder, backend, queries, options)
-        binding, ports = None, self._ports(wanted.spec.backend, wanted.spec.embedder)
-        if collection is not None:
-            binding, ports = self[collection]._live()
-        wanted = wanted.at(self.config, binding)
-        gathered = run(wanted.gather(binding, wanted.choose(), progress), ports)
-        measured = wanted.measure(gathered, self._rotation(wanted.connection))
-        bench = measured.bench(self.config, self._runtime)
-        for probe in bench.probes:
-            try:
-                bench.note(probe, run(bench.flow(probe), ports))
-            finally:
-                bench.warn(run(probe.drop(), ports))
-        return measured.report(bench)
+        from nestvec._evaluation.dimensions import dimensions_report
+        from nestvec._evaluation.request import DimensionsRequest
 
-    def adapter(self, backend: str) -> Adapter:
-        """The opened adapter of a backend block."""
-        opened: Adapter = self._opened(self._adapters, self.config.backends, backend)
-        return opened
+        request = DimensionsRequest.of(self.config, collection, texts, embedder, backend, queries, options)
+        return complete(dimensions_report(request, self._connections, progress))
+
+    def adapter(self, backend: str) -> FullAdapter:
+        """The opened adapter of a backend block, with the core's defaults for powers that it lacks."""
+        return complete(self._connections.adapter(backend))
 
     def embedder(self, name: str) -> Embedder:
         """The opened embedder of an embedder block."""
-        opened: Embedder = self._opened(self._embedders, self.config.embedders, name)
-        return opened
+        return complete(self._connections.embedder(name))
 
     def close(self) -> None:
-        """Close everything that was opened; afterwards the client can not be used. Safe to call twice."""
-        with self._lock:
-            self._closed = True
-            opened: list[Adapter | Embedder] = [*self._adapters.values(), *self._embedders.values()]
-            self._adapters.clear()
-            self._embedders.clear()
-        for component in opened:
-            component.close()
+        """Close everything that was opened; afterwards the client cannot be used. Safe to call twice."""
+        complete(self._connections.close())
 
-    def _opened(self, opened: dict[str, Any], connections: Mapping[str, Any], name: str) -> Any:
-        with self._lock:
-            if self._closed:
-                raise closed()
-            if name not in opened:
-                connection = connections[name]
-                wrap = wrapping(connection, self._runtime)
-                with importing(connection.plugin.name):
-                    component = connection.plugin.open(connection.options)
-                opened[name] = wrap(component)
-            return opened[name]
+    def _take(
+        self,
+        name: str,
+        progress: ProgressCallback | None,
+        step: Callable[[Lifecycle], Coroutine[Any, Any, MigrationReport]],
+    ) -> MigrationReport:
+        """Take a collection through its lifecycle; afterwards, this client's handles look again where it is."""
+        from nestvec._migration.lifecycle import Lifecycle
 
-    @contextmanager
-    def _writing(self, keys: set[tuple[str, str | None, str]]) -> Iterator[None]:
-        with self._given_back:
-            self._given_back.wait_for(lambda: self._in_flight.take(keys))
         try:
-            yield
-        finally:
-            with self._given_back:
-                self._in_flight.give(keys)
-                self._given_back.notify_all()
-
-    def _take(self, name: str, steps: Steps) -> MigrationReport:
-        """Take the steps of a migration; afterwards, this client's handles look again where their collections are."""
-        try:
-            return run(steps, SyncSteps(self))
+            return complete(step(Lifecycle(self._connections, name, progress)))
         finally:
             if name in self._collections:
                 self._collections[name]._among.forget()
-
-    def _rotation(self, connection: Connection[Any]) -> FloatArray | None:
-        """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""
-        if connection.nesting is not None:
-            return connection.nesting.artifact.load()
-        return own_rotation(self.embedder(connection.name)) if connection.declared.rotation else None
-
-    def _pair(self, sides: Sides) -> PairPorts:
-        source, target = (self._ports(backend, sides.wanted.spec.embedder) for backend in backends_of(sides))
-        return PairPorts(source, target)
-
-    def _ports(self, backend: str | None, embedder: str) -> Ports:
-        return Ports(
-            embedder=partial(self.embedder, embedder),
-            adapter=partial(self.adapter, backend or ""),
-            model=self.config.embedders[embedder].capabilities,
-            notify=self._runtime.notify,
-            retry=self._runtime.retry,
-            clock=self._runtime.clock,
-            pause=self._runtime.pause,
-        )
 
 
 def collection(

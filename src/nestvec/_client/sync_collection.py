@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from nestvec._client.base import (
-    Intake,
-    OnFailure,
-    check_on_failure,
-    counts_tokens,
-    document_keys,
-    make_splitter,
-    window,
-)
 from nestvec._client.handle import Handle
-from nestvec._collections.following import WANTED, ViaFlow, follow, located
-from nestvec._collections.opening import Binding, Flow, T
-from nestvec._documents import documents as document_flows
-from nestvec._documents import scroll as scroll_flows
-from nestvec._documents import search as search_flows
+from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all, window
+from nestvec._collections.following import WANTED, follow
+from nestvec._collections.opening import OpenCollection, T
+from nestvec._documents import deleting, reading
+from nestvec._documents import scroll as scrolling
+from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
-from nestvec._documents.upsert import Incoming, ingest
-from nestvec._hosts import admission as parity_flows
-from nestvec._session.pipeline import run_all
-from nestvec._session.sync import ManyPorts, Ports, run
+from nestvec._documents.upsert import IncomingDocument, upsert
+from nestvec._hosts import admission
+from nestvec._session.session import Turn, complete, for_ingestion
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
-    from nestvec._chunking import Splitter
+    from collections.abc import Awaitable
+
     from nestvec._client.sync import Nestvec
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
@@ -50,13 +41,9 @@ class Collection(Handle):
     """
 
     def __init__(self, owner: Nestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
-        super().__init__(owner.config, spec, owner._runtime)
+        super().__init__(owner._connections, spec)
         self._owner = owner
         self._owns = owns
-        self._places = tuple(
-            replace(owner._ports(each.backend, each.embedder), splitter=partial(self._splitter, place))
-            for place, each in enumerate(self._specs)
-        )
 
     def __enter__(self) -> Self:
         return self
@@ -71,28 +58,28 @@ class Collection(Handle):
 
     def upsert(
         self,
-        documents: Iterable[Document | Incoming] | Document,
+        documents: Iterable[Document | IncomingDocument] | Document,
         *,
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
     ) -> Report:
         """Store documents: new and changed ones are embedded, unchanged ones left alone.
 
-        `progress` hears a report of each batch when it is durable. Documents that can not be stored do not
+        `progress` hears a report of each batch when it is durable. Documents that cannot be stored do not
         stop the others; afterwards `IngestFailed` carries the report, unless `on_failure="report"`.
         """
         intake = Intake(self.spec)
         check_on_failure(on_failure)
         reports: list[Report] = []
+        if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
+            complete(self._sessions[WANTED].splitter())
         cancelled = threading.Event()
-        turn = threading.Lock()
-        places = ManyPorts([replace(each, cancelled=cancelled, turn=turn) for each in self._places], turn)
-        if len(places.places) == 1:  # a mistake in how documents are split is told before any is read
-            self._splitter()
+        turn = Turn(cancelled)
+        sessions = [for_ingestion(each, cancelled, turn) for each in self._sessions]
 
-        def store(batch: list[Incoming]) -> Report:
-            with self._owner._writing(document_keys(self.spec, self.tenant, batch)):
-                return run(follow(self._among, lambda it: ingest(it, batch, self.tenant)), places)
+        def store(batch: list[IncomingDocument]) -> Report:
+            with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)), turn.taken():
+                return complete(follow(self._among, sessions, partial(upsert, incoming=batch), self.tenant))
 
         batches = intake.batches(documents)
         for report in run_all(batches, store, window=window(self.spec), cancelled=cancelled):
@@ -113,7 +100,14 @@ class Collection(Handle):
     ) -> list[Hit]:
         """The chunks that answer a question best, best first."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._follow(lambda it: search_flows.search(it, [question], options, self.tenant))[0]
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search, questions=[question], options=options),
+                self.tenant,
+            )
+        )[0]
 
     def search_many(
         self,
@@ -127,7 +121,14 @@ class Collection(Handle):
     ) -> list[list[Hit]]:
         """Search for several questions in one request: one list of hits for each."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._follow(lambda it: search_flows.search(it, questions, options, self.tenant))
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search, questions=questions, options=options),
+                self.tenant,
+            )
+        )
 
     def search_vector(
         self,
@@ -141,7 +142,14 @@ class Collection(Handle):
     ) -> list[Hit]:
         """Search with a query vector of this collection's space: shape (dimensions,)."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._follow(lambda it: search_flows.search_vectors(it, [vector], options, self.tenant))[0]
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search_vectors, vectors=[vector], options=options),
+                self.tenant,
+            )
+        )[0]
 
     def search_vectors(
         self,
@@ -155,7 +163,14 @@ class Collection(Handle):
     ) -> list[list[Hit]]:
         """Search with several such vectors, such as a page's, in one request: shape (vectors, dimensions)."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return self._follow(lambda it: search_flows.search_vectors(it, vectors, options, self.tenant))
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search_vectors, vectors=vectors, options=options),
+                self.tenant,
+            )
+        )
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
@@ -163,7 +178,7 @@ class Collection(Handle):
         They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
         too: so such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
         """
-        return self._follow(lambda it: search_flows.embed(it, texts))
+        return self._follow(partial(searching.embed, texts=texts))
 
     def get(self, document_id: str | int) -> Document | None:
         """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
@@ -171,7 +186,7 @@ class Collection(Handle):
 
     def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
         """Stored documents, in the order asked for; those that are not there are left out."""
-        return self._follow(lambda it: document_flows.get(it, document_ids, self.tenant))
+        return self._follow(partial(reading.get, ids=document_ids))
 
     def delete(
         self,
@@ -182,33 +197,34 @@ class Collection(Handle):
     ) -> int:
         """Delete documents by id, by filter, or all of them; returns how many there were."""
         delete = partial(
-            document_flows.delete_any,
+            deleting.delete_any,
             ids=document_ids,
             where=where,
-            tenant=self.tenant,
             everything=everything,
-            deletion=document_flows.Deletion(),
+            deletion=deleting.Deletion(),
         )
         return self._follow(delete)
 
     def hosts(self) -> dict[str, Agreement | None]:
         """The hosts that may embed for it: the first one (None), and those that agreed with it, and how well."""
-        return self._follow(parity_flows.hosts)
+        return self._follow(admission.hosts)
 
     def forget_canaries(self) -> None:
         """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.
 
         Only for whoever knows that the embedder gives the vectors that are stored.
         """
-        self._follow(parity_flows.forget_canaries)
+        self._follow(admission.forget_canaries)
 
     def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """How many documents (or chunks) there are, or match."""
-        return self._follow(lambda it: document_flows.count(it, where, self.tenant, chunks=chunks))
+        return complete(
+            follow(self._among, self._sessions, partial(reading.count, where=where, chunks=chunks), self.tenant)
+        )
 
     def tenants(self) -> list[str]:
         """The names of all namespaces that hold documents, sorted."""
-        return self._follow(lambda it: document_flows.tenants(it, self.tenant))
+        return self._follow(reading.tenants)
 
     def scroll(
         self,
@@ -232,9 +248,8 @@ class Collection(Handle):
         `GenerationMoved` if the collection's name moves to another generation: start again.
         """
         read = partial(
-            scroll_flows.scroll,
+            scrolling.scroll,
             where=where,
-            tenant=self.tenant,
             limit=page,
             vectors=vectors,
             group_by_document=group_by_document,
@@ -257,32 +272,8 @@ class Collection(Handle):
         their texts come on top. Raises `InvalidInput` where there is no room for it. Starts again by itself if the
         collection's name moves to another generation meanwhile.
         """
-        return self._follow(lambda it: scroll_flows.matrix(it, where, self.tenant, group_by_document=group_by_document))
+        return self._follow(partial(scrolling.matrix, where=where, group_by_document=group_by_document))
 
-    @property
-    def _ports(self) -> Ports:
-        """Those of what is wanted."""
-        return self._places[WANTED]
-
-    def _run(self, flow: Flow[T]) -> T:
-        """Run a flow on what is wanted, wherever the collection is."""
-        return run(flow, self._ports)
-
-    def _follow(self, work: Callable[[Binding], Flow[T]]) -> T:
-        """Run a flow where the collection is."""
-        return self._across(follow(self._among, work))
-
-    def _across(self, flow: ViaFlow[T]) -> T:
-        return run(flow, ManyPorts(self._places))
-
-    def _live(self) -> tuple[Binding, Ports]:
-        """Where the collection is now, and as what."""
-        live = self._across(located(self._among))
-        return live.binding, self._places[live.place]
-
-    def _splitter(self, place: int = WANTED) -> Splitter:
-        if place not in self._splitters:
-            spec = self._specs[place]
-            count = self._owner.embedder(spec.embedder).count_tokens() if counts_tokens(spec) else None
-            self._splitters[place] = make_splitter(self._owner.config, spec, count)
-        return self._splitters[place]
+    def _follow(self, work: Callable[[OpenCollection], Awaitable[T]]) -> T:
+        """Run a rule where the collection is."""
+        return complete(follow(self._among, self._sessions, work, self.tenant))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import Binding, Emit, Flow
-from nestvec.contract import Adopt, Batch, CollectionInfo, Count, Encode, Encoded, Event, Group, ListCollections, Scroll
-from nestvec.encoding.matryoshka import normalize
+from nestvec._collections.opening import OpenCollection
+from nestvec.contract import Adopt, Batch, CollectionInfo, Count, Encode, Event, Group, ListCollections, Scroll
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import CollectionConflict
 from nestvec.filters import F, resolve, to_foreign
 from nestvec.types import DENSE, FieldType
@@ -27,10 +26,11 @@ _LIKENESS = 0.99
 _READABLE = {(FieldType.KEYWORD, FieldType.DATETIME)}
 
 
-def missing(spec: CollectionSpec) -> Flow[tuple[str, ...]]:
+async def missing(collection: OpenCollection) -> tuple[str, ...]:
     """Why there is nothing to adopt."""
+    spec = collection.spec
     assert spec.foreign is not None  # noqa: S101 - asked only then
-    names: Sequence[str] = yield ListCollections()
+    names = await collection.backend.list_collections(ListCollections())
     there = ", ".join(sorted(names)[:20]) or "none"
     return (f"backend {spec.backend!r} has no collection {spec.foreign.collection!r} to adopt; it has: {there}",)
 
@@ -50,43 +50,41 @@ def mismatches(spec: CollectionSpec, info: CollectionInfo) -> list[str]:
     ]
 
 
-def describe(spec: CollectionSpec, info: CollectionInfo) -> Flow[tuple[tuple[str, ...], tuple[str, ...]]]:
+async def describe(collection: OpenCollection, info: CollectionInfo) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What adopting it means, and what speaks against it: both in sentences for people."""
-    foreign = spec.foreign
-    assert foreign is not None  # noqa: S101 - asked only then
+    spec = collection.spec
     wrong = mismatches(spec, info)
     if wrong:
         return (), (*wrong, "set the configuration to what the collection has; nothing was changed")
-    total: int = yield Count(info.physical, foreign=foreign)
-    sample = yield from _sample(spec, info.physical)
-    empty = yield from _nowhere(spec, info.physical, sample)
+    total = await collection.records.count(Count(info.physical))
+    sample = await _sample(collection, info.physical)
+    empty = await _nowhere(collection, info.physical, sample)
     if empty:
         return (), (*empty, "set collections." + spec.name + ".foreign to the names that it uses; nothing was changed")
     found = f"{info.physical!r}: {total} records of {spec.space.dimensions} dimensions, {spec.metric.value}"
     return (f"{found}; read in place, never written to", _vouching(spec)), ()
 
 
-def adopt(binding: Binding, info: CollectionInfo) -> Flow[None]:
+async def adopt(collection: OpenCollection, info: CollectionInfo) -> None:
     """Compare a few vectors with what the model gives for their texts, then keep the record of the space.
 
     Raises `CollectionConflict`, having changed nothing, where they are not alike.
     """
-    spec = binding.spec
+    spec = collection.spec
     assert spec.foreign is not None  # noqa: S101 - asked only then
     if _comparable(spec):
-        yield from _compare(spec, info.physical)
-    yield Adopt(info.physical, spec.foreign, spec.record(1))
-    yield Emit(Event("collection_adopted", spec.name, {"physical": info.physical}))
+        await _compare(collection, info.physical)
+    await collection.backend.adopt(Adopt(info.physical, spec.foreign, spec.record(1)))
+    collection.session.emit(Event("collection_adopted", spec.name, {"physical": info.physical}))
 
 
-def _sample(spec: CollectionSpec, physical: str) -> Flow[Batch]:
-    batch: Batch = yield Scroll(physical, limit=_SAMPLE, vectors=True, foreign=spec.foreign)
-    return batch
+async def _sample(collection: OpenCollection, physical: str) -> Batch:
+    return await collection.records.scroll(Scroll(physical, limit=_SAMPLE, vectors=True))
 
 
-def _nowhere(spec: CollectionSpec, physical: str, sample: Batch) -> Flow[list[str]]:
+async def _nowhere(collection: OpenCollection, physical: str, sample: Batch) -> list[str]:
     """What is mapped to names that no record has: a misspelt mapping would read nothing, in silence."""
-    foreign, records = spec.foreign, sample.records
+    spec, foreign, records = collection.spec, collection.spec.foreign, sample.records
     assert foreign is not None  # noqa: S101
     if not records:
         return []
@@ -98,7 +96,7 @@ def _nowhere(spec: CollectionSpec, physical: str, sample: Batch) -> Flow[list[st
     for name, path in foreign.fields.items():
         if not any(name in record.metadata for record in records):
             there = to_foreign(resolve(F[name].exists(), spec.fields), foreign.fields)
-            if not (yield Count(physical, there, foreign=foreign)):
+            if not await collection.records.count(Count(physical, there)):
                 found.append(f"foreign.fields.{name}: no record has anything under {path!r}")
     return found
 
@@ -123,15 +121,15 @@ def _vouching(spec: CollectionSpec) -> str:
     return f"whether its vectors come from {claim} is not checked, because {why}: adopting it declares so"
 
 
-def _compare(spec: CollectionSpec, physical: str) -> Flow[None]:
+async def _compare(collection: OpenCollection, physical: str) -> None:
     """Raise `CollectionConflict` unless the model gives the stored vectors for the stored texts."""
-    sample = yield from _sample(spec, physical)
+    spec, sample = collection.spec, await _sample(collection, physical)
     chosen = [i for i, record in enumerate(sample.records) if (record.text or "").strip()][:_COMPARED]
     if not chosen:
         return
     texts = [_text(sample.records[i]) for i in chosen]
     groups = tuple(Group(f"record {i}", text, ((0, len(text)),)) for i, text in zip(chosen, texts, strict=True))
-    reply: Encoded = yield Encode(groups, spec.space.index_task, spec.space.dimensions, fresh=True)
+    reply = await collection.session.encode(Encode(groups, spec.space.index_task, spec.space.dimensions, fresh=True))
     if reply.failures:
         raise reply.failures[0].error
     assert sample.vectors is not None  # noqa: S101 - asked for
@@ -139,7 +137,7 @@ def _compare(spec: CollectionSpec, physical: str) -> Flow[None]:
     likeness = float(np.median(_cosines(sample.vectors[DENSE][chosen], fresh)))
     if likeness < _LIKENESS:
         raise CollectionConflict(
-            f"collection {physical!r} can not be adopted as {spec.name!r}: its vectors are not what "
+            f"collection {physical!r} cannot be adopted as {spec.name!r}: its vectors are not what "
             f"{spec.space.model} gives for their texts with task {spec.space.index_task!r} (median cosine "
             f"{likeness:.3f} of {len(chosen)} records; the same model gives over {_LIKENESS}). Set the embedder, tasks "
             f"and dimensions that it was made with — or foreign.verify = false, if another text than "

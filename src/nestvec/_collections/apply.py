@@ -1,6 +1,6 @@
 """Plan and apply: the difference between what a configuration says and what a database holds.
 
-Nothing here ever drops or recreates a collection. What can not be changed in place is a conflict. What adopting a
+Nothing here ever drops or recreates a collection. What cannot be changed in place is a conflict. What adopting a
 foreign collection means stands in `nestvec._collections.adopt`.
 """
 
@@ -11,26 +11,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from nestvec._collections import adopt as adoption
-from nestvec._collections.opening import (
-    Binding,
-    Emit,
-    Flow,
-    disagreements,
-    locate,
-    require_origin,
-    storage_change,
-    way_out,
-)
+from nestvec._collections.checks import disagreements, require_origin, storage_change, way_out
+from nestvec._collections.opening import HEADS, OpenCollection, locate
 from nestvec._collections.superseded import advice, shrunk_spec
-from nestvec._collections.write_fence import Gate, State, moved, read_gate
-from nestvec._documents.documents import heads_only
+from nestvec._collections.write_fence import FenceState, WriteFence, moved, read_fence
 from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.capabilities import BackendCapabilities, TaskPair
 from nestvec.contract import (
     Adopt,
     CollectionInfo,
     Count,
-    Create,
     Describe,
     Event,
     ListCollections,
@@ -78,17 +68,17 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A spec beside what is there. `gate` is what a migration has put on it."""
+    """A spec beside what is there. `fence` is what a migration has put on it."""
 
-    binding: Binding
+    collection: OpenCollection
     change: Change
     info: CollectionInfo | None
-    gate: Gate | None = None
+    fence: WriteFence | None = None
 
     @property
     def moved(self) -> bool:
         """Whether nobody reads or writes it any more."""
-        return self.gate is not None and self.gate.state is State.MOVED
+        return self.fence is not None and self.fence.state is FenceState.MOVED
 
     @property
     def usable(self) -> bool:
@@ -96,36 +86,36 @@ class Compared:
         return self.info is not None and self.change.action in ("update", "none")
 
 
-def apply(binding: Binding) -> Flow[Change]:
+async def apply(collection: OpenCollection) -> Change:
     """Create or update. Raises `CollectionConflict`, having changed nothing, where that is impossible."""
-    return (yield from carry_out((yield from compare(binding))))
+    return await carry_out(await compare(collection))
 
 
-def carry_out(compared: Compared) -> Flow[Change]:
+async def carry_out(compared: Compared) -> Change:
     """Do what a comparison found; a migration is no business of this. Raises as `apply` does."""
-    binding, change, info = compared.binding, compared.change, compared.info
-    spec = binding.spec
+    collection, change, info = compared.collection, compared.change, compared.info
+    spec = collection.spec
     if change.action == "conflict":
         raise CollectionConflict(
-            f"collection {spec.name!r} can not be brought to what the configuration says:\n  "
+            f"collection {spec.name!r} cannot be brought to what the configuration says:\n  "
             + "\n  ".join(change.details)
             + "\nNothing was changed."
         )
     if change.action == "create":
-        yield from _create(binding)
+        await _create(collection)
     if change.action == "adopt" and info is not None:
-        yield from adoption.adopt(binding, info)
+        await adoption.adopt(collection, info)
     if change.action == "update" and info is not None:
-        yield from _update(spec, info)
-        yield Emit(Event("collection_updated", spec.name, {"details": list(change.details)}))
+        await _update(collection, info)
+        collection.session.emit(Event("collection_updated", spec.name, {"details": list(change.details)}))
     if change.action != "none":
-        binding.forget()
+        collection.state.forget()
     return change
 
 
-def measure(compared: Compared) -> Flow[Status]:
+async def measure(compared: Compared) -> Status:
     """What is there, counted. In a collection with namespaces, all of them together."""
-    spec, info = compared.binding.spec, compared.info
+    collection, spec, info = compared.collection, compared.collection.spec, compared.info
     known = Status(spec.name, spec.backend, compared.change)
     if info is None:
         return known
@@ -136,82 +126,87 @@ def measure(compared: Compared) -> Flow[Status]:
         return known
     space = stored.space
     known = replace(known, space=space.fingerprint, tasks=TaskPair(space.index_task, space.query_task))
-    chunks = yield Count(info.physical, foreign=spec.foreign)
+    chunks = await collection.records.count(Count(info.physical))
     if spec.foreign is not None:
         return replace(known, documents=chunks, chunks=chunks, outdated=0)
-    documents = yield Count(info.physical, heads_only(None))
+    documents = await collection.records.count(Count(info.physical, HEADS))
     old = ~(system("layout", FieldType.KEYWORD) == spec.layout)
-    outdated = yield Count(info.physical, heads_only(old))
+    outdated = await collection.records.count(Count(info.physical, HEADS & old))
     return replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
 
 
-def compare(binding: Binding) -> Flow[Compared]:
+async def compare(collection: OpenCollection) -> Compared:
     """Compare the spec with the database. Reads only. A collection that was shrunk is compared as what it is now."""
-    spec = binding.spec
+    spec = collection.spec
     if spec.foreign is not None:
-        change, info = yield from _compare_foreign(binding)
-        return Compared(binding, change, info)
-    physical = yield ResolveAlias(binding.pointer)
-    info = yield Describe(physical or binding.pointer)
+        change, info = await _compare_foreign(collection)
+        return Compared(collection, change, info)
+    physical = await collection.backend.resolve_alias(ResolveAlias(collection.state.alias))
+    info = await collection.backend.describe(Describe(physical or collection.state.alias))
     if info is None:
-        return Compared(binding, Change(spec.name, "create", _description(spec)), None)
+        return Compared(collection, Change(spec.name, "create", _description(spec)), None)
     if physical is None:
-        return Compared(binding, Change(spec.name, "conflict", (_foreign(spec, binding.pointer),)), info)
+        return Compared(collection, Change(spec.name, "conflict", (_foreign(spec, collection.state.alias),)), info)
     try:
         stored = StoredCollection.read(info.record, physical)
         require_origin(spec, stored)
     except (SpaceError, CollectionConflict) as error:
-        return Compared(binding, Change(spec.name, "conflict", (str(error),)), info)
-    gate = yield from read_gate(physical)
-    if gate is not None and gate.state is State.MOVED:
-        reason = str(moved(spec.name, physical, gate))
-        return Compared(binding, Change(spec.name, "conflict", (reason,)), info, gate)
-    return (yield from _compare_own(binding, info, stored, gate))
+        return Compared(collection, Change(spec.name, "conflict", (str(error),)), info)
+    fence = await read_fence(collection.backend, physical)
+    if fence is not None and fence.state is FenceState.MOVED:
+        reason = str(moved(spec.name, physical, fence))
+        return Compared(collection, Change(spec.name, "conflict", (reason,)), info, fence)
+    return await _compare_own(collection, info, stored, fence)
 
 
-def _compare_own(binding: Binding, info: CollectionInfo, stored: StoredCollection, gate: Gate | None) -> Flow[Compared]:
-    shrunk = yield from shrunk_spec(binding.spec, stored, info.physical)
-    told = (advice(binding.spec, stored),) if shrunk is not None else ()
+async def _compare_own(
+    collection: OpenCollection, info: CollectionInfo, stored: StoredCollection, fence: WriteFence | None
+) -> Compared:
+    shrunk = await shrunk_spec(collection, stored, info.physical)
+    told = (advice(collection.spec, stored),) if shrunk is not None else ()
     if shrunk is not None:
-        binding = replace(binding, spec=shrunk, target=None, standing=None)
-    spec = binding.spec
-    conflicts = _conflicts(spec, info, stored, binding.capabilities)
+        collection = collection.knowing(replace(collection.state, spec=shrunk, target=None, admission=None))
+    spec = collection.spec
+    conflicts = _conflicts(spec, info, stored, collection.capabilities)
     if conflicts:
-        return Compared(binding, Change(spec.name, "conflict", (*told, *conflicts)), info, gate)
+        return Compared(collection, Change(spec.name, "conflict", (*told, *conflicts)), info, fence)
     updates = _updates(spec, info, stored)
-    return Compared(binding, Change(spec.name, "update" if updates else "none", (*updates, *told)), info, gate)
+    return Compared(collection, Change(spec.name, "update" if updates else "none", (*updates, *told)), info, fence)
 
 
-def _compare_foreign(binding: Binding) -> Flow[tuple[Change, CollectionInfo | None]]:
-    spec = binding.spec
+async def _compare_foreign(collection: OpenCollection) -> tuple[Change, CollectionInfo | None]:
+    spec = collection.spec
     try:
-        _, info = yield from locate(binding)
+        _, info = await locate(collection)
         if info is None:
-            return Change(spec.name, "conflict", (yield from adoption.missing(spec))), None
+            return Change(spec.name, "conflict", await adoption.missing(collection)), None
         if info.record is None:
-            details, conflicts = yield from adoption.describe(spec, info)
+            details, conflicts = await adoption.describe(collection, info)
             return Change(spec.name, "conflict" if conflicts else "adopt", conflicts or details), info
         stored = StoredCollection.read(info.record, info.physical)
         require_origin(spec, stored)
     except (SpaceError, CollectionConflict) as error:
         return Change(spec.name, "conflict", (str(error),)), None
-    conflicts = _conflicts(spec, info, stored, binding.capabilities)
+    conflicts = _conflicts(spec, info, stored, collection.capabilities)
     if conflicts:
         return Change(spec.name, "conflict", conflicts), info
     changed = info.record != spec.record(1)
-    details, conflicts = (yield from adoption.describe(spec, info)) if changed else ((), ())
+    details, conflicts = await adoption.describe(collection, info) if changed else ((), ())
     action: Action = "conflict" if conflicts else "update" if changed else "none"
     return Change(spec.name, action, conflicts or (("the mapping changed",) if changed else ())), info
 
 
-def _update(spec: CollectionSpec, info: CollectionInfo) -> Flow[None]:
+async def _update(collection: OpenCollection, info: CollectionInfo) -> None:
+    spec = collection.spec
     if spec.foreign is not None:
-        yield Adopt(info.physical, spec.foreign, spec.record(1))
+        await collection.backend.adopt(Adopt(info.physical, spec.foreign, spec.record(1)))
         return
     stored = StoredCollection.read(info.record, info.physical)
     change = storage_change(spec, info, stored)
     record = spec.record(stored.generation, stored.known_fields)
-    yield Update(info.physical, spec.fields, record, spec.storage if change is not None else None)
+    await collection.backend.update(
+        Update(info.physical, spec.fields, record, spec.storage if change is not None else None)
+    )
 
 
 def _description(spec: CollectionSpec) -> tuple[str, ...]:
@@ -265,7 +260,7 @@ def _conflicts(
 def differences(
     spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
 ) -> tuple[list[str], list[str]]:
-    """What can not be changed in place, in sentences: of vectors and how they are kept, and of fields."""
+    """What cannot be changed in place, in sentences: of vectors and how they are kept, and of fields."""
     space = [
         f"{name}: stored {was!r}, configured {now!r}"
         for name, (was, now) in stored.space.differences(spec.space).items()
@@ -303,34 +298,25 @@ def _updates(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollectio
     return (*new, *index, *gone, *settings)
 
 
-def _create(binding: Binding) -> Flow[None]:
+async def _create(collection: OpenCollection) -> None:
     """Create the next generation and let the pointer lead to it. Completes what an interrupted apply began."""
-    spec, rules = binding.spec, binding.capabilities.names
-    existing: Sequence[str] = yield ListCollections()
+    spec, rules = collection.spec, collection.capabilities.names
+    existing = await collection.backend.list_collections(ListCollections())
     taken = [number for name in existing if (number := rules.generation(spec.name, name)) is not None]
-    generation = yield from _unfinished(binding, taken)
+    generation = await _unfinished(collection, taken)
     if generation is None:
         generation = max(taken, default=0) + 1
     physical = rules.physical(spec.name, generation)
-    yield Create(
-        physical,
-        spec.vectors,
-        spec.metric,
-        spec.fields,
-        spec.record(generation),
-        spec.namespaces,
-        spec.options,
-        spec.storage,
-    )
-    yield SetAlias(binding.pointer, physical)
-    yield Emit(Event("collection_created", spec.name, {"physical": physical}))
+    await collection.backend.create(spec.creation(physical, spec.record(generation)))
+    await collection.backend.set_alias(SetAlias(collection.state.alias, physical))
+    collection.session.emit(Event("collection_created", spec.name, {"physical": physical}))
 
 
-def _unfinished(binding: Binding, taken: Sequence[int]) -> Flow[int | None]:
+async def _unfinished(collection: OpenCollection, taken: Sequence[int]) -> int | None:
     """A generation of exactly this spec that an interrupted apply created but did not point to."""
-    spec, rules = binding.spec, binding.capabilities.names
+    spec, rules = collection.spec, collection.capabilities.names
     for number in sorted(taken, reverse=True):
-        info: CollectionInfo | None = yield Describe(rules.physical(spec.name, number))
+        info = await collection.backend.describe(Describe(rules.physical(spec.name, number)))
         if info is not None and info.record == spec.record(number) and dict(info.vectors) == spec.vectors:
             return number
     return None

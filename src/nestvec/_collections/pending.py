@@ -6,18 +6,21 @@ what is there (see `nestvec._collections.following`). So services can be deploye
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nestvec._collections.apply import Change, Compared, Status, carry_out, compare, differences, measure
-from nestvec._collections.following import PREVIOUS, WANTED, Alternatives, ViaFlow, via
+from nestvec._collections.following import PREVIOUS, WANTED, Alternatives
+from nestvec._collections.opening import OpenCollection
+from nestvec._session.session import Session
 from nestvec._specs import StoredCollection
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What there is to do, and in which place what was found."""
+class PendingChange:
+    """What there is to do, and which alternative it is about."""
 
-    place: int
+    number: int
     compared: Compared
 
     @property
@@ -26,52 +29,52 @@ class Finding:
         return self.compared.change
 
 
-def plan(among: Alternatives) -> ViaFlow[Change]:
+async def plan(among: Alternatives, sessions: Sequence[Session]) -> Change:
     """Compare the configuration with the database. Reads only."""
-    return (yield from _look(among)).change
+    return (await _look(among, sessions)).change
 
 
-def apply(among: Alternatives) -> ViaFlow[Change]:
+async def apply(among: Alternatives, sessions: Sequence[Session]) -> Change:
     """Create or update; what a migration is for is left alone.
 
     Raises `CollectionConflict`, having changed nothing, where that is impossible.
     """
-    found = yield from _look(among)
-    change = yield from via(found.place, carry_out(found.compared))
+    found = await _look(among, sessions)
+    change = await carry_out(found.compared)
     if change.action != "none":
         among.forget()
     return change
 
 
-def status(among: Alternatives) -> ViaFlow[Status]:
+async def status(among: Alternatives, sessions: Sequence[Session]) -> Status:
     """What is there, counted. In a collection with namespaces, all of them together."""
-    found = yield from _look(among)
-    return (yield from via(found.place, measure(found.compared)))
+    found = await _look(among, sessions)
+    return await measure(found.compared)
 
 
-def _look(among: Alternatives) -> ViaFlow[Finding]:
-    wanted = yield from via(WANTED, compare(among.wanted))
+async def _look(among: Alternatives, sessions: Sequence[Session]) -> PendingChange:
+    wanted = await compare(OpenCollection(among.wanted, sessions[WANTED]))
     if among.previous is None:
-        return Finding(WANTED, wanted)
-    previous = yield from via(PREVIOUS, compare(among.previous))
+        return PendingChange(WANTED, wanted)
+    previous = await compare(OpenCollection(among.previous, sessions[PREVIOUS]))
     if _grows(among, wanted, previous):
         change = replace(wanted.change, action="conflict")
-        wanted = replace(wanted, binding=among.wanted, change=change)
+        wanted = replace(wanted, collection=wanted.collection.knowing(among.wanted), change=change)
     return _judge(wanted, previous)
 
 
 def _grows(among: Alternatives, wanted: Compared, previous: Compared) -> bool:
     """Whether it was shrunk, and is to become again what it was: `previous` says just what is there."""
     one, two = wanted.info, previous.info
-    shrunk, there = wanted.binding is not among.wanted, previous.binding is among.previous
+    shrunk, there = wanted.collection.state is not among.wanted, previous.collection.state is among.previous
     return shrunk and there and wanted.usable and previous.usable and one is not None and one == two
 
 
-def _judge(wanted: Compared, previous: Compared) -> Finding:
-    """Which of the two is there; a conflict where that can not be told, or is neither."""
-    name, apart = wanted.change.collection, wanted.binding.spec.backend != previous.binding.spec.backend
+def _judge(wanted: Compared, previous: Compared) -> PendingChange:
+    """Which of the two is there; a conflict where that cannot be told, or is neither."""
+    name, apart = wanted.change.collection, wanted.collection.spec.backend != previous.collection.spec.backend
     if wanted.usable:
-        if apart and previous.usable and wanted.gate is None and previous.gate is None:
+        if apart and previous.usable and wanted.fence is None and previous.fence is None:
             return _conflict(wanted, (_both(wanted, previous),))
         # Not before: without it nobody looks on the backend where the collection was.
         done = f"`nestvec cleanup {name}`, then take [collections.{name}.previous] out"
@@ -79,25 +82,25 @@ def _judge(wanted: Compared, previous: Compared) -> Finding:
     in_the_way = apart and wanted.change.action == "conflict" and not wanted.moved
     if previous.usable and not in_the_way:
         change = Change(name, "migrate", _pending(wanted, previous))
-        return Finding(PREVIOUS, replace(previous, change=change))
+        return PendingChange(PREVIOUS, replace(previous, change=change))
     if wanted.change.action == previous.change.action == "create":
-        return Finding(WANTED, wanted)
+        return PendingChange(WANTED, wanted)
     details = () if wanted.change.action == "create" else wanted.change.details
     before = () if previous.usable else _why_not(previous)
     return _conflict(wanted, (*details, *before))
 
 
-def _told(place: int, compared: Compared, detail: str) -> Finding:
+def _told(number: int, compared: Compared, detail: str) -> PendingChange:
     change = compared.change
-    return Finding(place, replace(compared, change=replace(change, details=(*change.details, detail))))
+    return PendingChange(number, replace(compared, change=replace(change, details=(*change.details, detail))))
 
 
-def _conflict(wanted: Compared, details: tuple[str, ...]) -> Finding:
-    return Finding(WANTED, replace(wanted, change=replace(wanted.change, action="conflict", details=details)))
+def _conflict(wanted: Compared, details: tuple[str, ...]) -> PendingChange:
+    return PendingChange(WANTED, replace(wanted, change=replace(wanted.change, action="conflict", details=details)))
 
 
 def _both(wanted: Compared, previous: Compared) -> str:
-    name, there, here = wanted.change.collection, previous.binding.spec.backend, wanted.binding.spec.backend
+    name, there, here = wanted.change.collection, previous.collection.spec.backend, wanted.collection.spec.backend
     return (
         f"there is one on backend {there!r}, as [collections.{name}.previous] says, and one on backend {here!r}, as "
         f"wanted, and neither came of the other: take `previous` out to use the latter only, or if both blocks lead to "
@@ -107,7 +110,7 @@ def _both(wanted: Compared, previous: Compared) -> str:
 
 def _why_not(previous: Compared) -> tuple[str, ...]:
     if previous.change.action == "create":
-        backend = previous.binding.spec.backend
+        backend = previous.collection.spec.backend
         return (
             f"nor is there one on backend {backend!r}, as [collections.{previous.change.collection}.previous] says",
         )
@@ -116,10 +119,10 @@ def _why_not(previous: Compared) -> tuple[str, ...]:
 
 def _pending(wanted: Compared, previous: Compared) -> tuple[str, ...]:
     """What differs, in sentences, and what to do."""
-    was, now, info = previous.binding.spec, wanted.binding.spec, previous.info
+    was, now, info = previous.collection.spec, wanted.collection.spec, previous.info
     assert info is not None  # noqa: S101 - it is usable
     stored = StoredCollection.read(info.record, info.physical)
-    vectors, fields = differences(now, info, stored, wanted.binding.capabilities)
+    vectors, fields = differences(now, info, stored, wanted.collection.capabilities)
     backend = [f"backend: stored on {was.backend!r}, configured {now.backend!r}"] if was.backend != now.backend else []
     return (
         *backend,

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nestvec._collections.opening import Binding, Flow, locate
+from nestvec._collections.opening import CollectionState, OpenCollection, locate
 from nestvec._specs import StoredCollection
 from nestvec.contract import ReadNote
 from nestvec.errors import CollectionError, CollectionNotFound, SpaceMismatch, SpaceUnknown
@@ -48,7 +48,7 @@ class Supersedes:
             return cls._parse(json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
             raise CollectionError(
-                f"the note {NOTE!r} of collection {physical!r} can not be read ({error!r}): another version of nestvec "
+                f"the note {NOTE!r} of collection {physical!r} cannot be read ({error!r}): another version of nestvec "
                 f"shrank it, or it was changed by hand; write the dimensions that are stored into the configuration"
             ) from error
 
@@ -60,40 +60,45 @@ class Supersedes:
         return cls(dimensions, earlier)
 
 
-def find_shrunk(binding: Binding, mismatch: SpaceMismatch) -> Flow[Binding | None]:
-    """A binding to what the collection was shrunk to; None where it was not, and the mismatch stands.
+async def find_shrunk(collection: OpenCollection, mismatch: SpaceMismatch) -> CollectionState | None:
+    """A state for what the collection was shrunk to; None where it was not, and the mismatch stands.
 
-    Raises `CollectionError` where the note that would say so can not be read.
+    Raises `CollectionError` where the note that would say so cannot be read.
     """
     if set(mismatch.differences) != {"dimensions"}:
         return None
-    physical, info = yield from locate(binding)
+    physical, info = await locate(collection)
     if physical is None or info is None:
         return None
     try:
-        spec = yield from shrunk_spec(binding.spec, StoredCollection.read(info.record, physical), physical)
+        spec = await shrunk_spec(collection, StoredCollection.read(info.record, physical), physical)
     except (CollectionNotFound, SpaceUnknown):  # gone, or another one, meanwhile
         return None
-    return None if spec is None else replace(binding, spec=spec, target=None, standing=None)
+    return None if spec is None else replace(collection.state, spec=spec, target=None, admission=None)
 
 
-def shrunk_spec(spec: CollectionSpec, stored: StoredCollection, physical: str) -> Flow[CollectionSpec | None]:
+async def shrunk_spec(collection: OpenCollection, stored: StoredCollection, physical: str) -> CollectionSpec | None:
     """The spec at the dimensions that are stored, if the collection was shrunk to them from those of this spec."""
+    spec = collection.spec
     if spec.foreign is not None or set(stored.space.differences(spec.space)) != {"dimensions"}:
         return None
-    text: str | None = yield ReadNote(physical, NOTE)
+    text = await collection.backend.read_note(ReadNote(physical, NOTE))
     if text is None or spec.space.dimensions not in Supersedes.from_text(text, physical).sizes:
         return None
     return derived(spec, stored)
 
 
-def superseding(spec: CollectionSpec, size: int, stored: StoredCollection, physical: str) -> Flow[Supersedes | None]:
-    """The note of what a stored collection is shrunk to, of this size; `spec` is what the configuration says.
+async def superseding(
+    collection: OpenCollection, size: int, stored: StoredCollection, physical: str
+) -> Supersedes | None:
+    """The note of what a stored collection is shrunk to, of this size; the collection's spec is what the configuration
+    says.
 
     Whoever follows what is stored, because it says or supersedes his size, is to follow what comes of it.
     """
+    spec = collection.spec
     same = not set(stored.space.differences(spec.space)) - {"dimensions"}
-    text: str | None = (yield ReadNote(physical, NOTE)) if same else None
+    text = await collection.backend.read_note(ReadNote(physical, NOTE)) if same else None
     known = Supersedes.from_text(text, physical).sizes if text is not None else frozenset()
     whole = spec.space.dimensions
     if whole == size and not known:

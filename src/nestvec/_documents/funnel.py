@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nestvec._collections.opening import Binding, Target
-from nestvec.contract import Query, Stage
-from nestvec.encoding.matryoshka import truncate
+from nestvec._collections.opening import OpenCollection, Target
+from nestvec.contract import Query, QueryStaged, Stage
+from nestvec.encoding.vectors import truncate
 from nestvec.types import DENSE, prefix_name
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ def named(spec: CollectionSpec, rows: FloatArray) -> dict[str, FloatArray]:
     return {**cut, DENSE: rows}
 
 
-def aimed(binding: Binding, target: Target, query: Query, limit: int, offset: int = 0) -> Query:
+def aimed(collection: OpenCollection, target: Target, query: Query, limit: int, offset: int = 0) -> Query:
     """The query for so many results, with the candidates that this takes."""
-    spec, most = binding.spec, binding.capabilities.max_limit
+    spec, most = collection.spec, collection.capabilities.max_limit
     wanted = limit + offset
     stages = tuple(
         Stage(prefix_name(size), candidates(wanted, spec.oversampling, steps, most))
@@ -33,7 +33,10 @@ def aimed(binding: Binding, target: Target, query: Query, limit: int, offset: in
     # The database may keep vectors otherwise than configured, until the configuration is applied.
     quantised = spec.storage.quantised or target.stored.storage.quantised
     rescore = candidates(wanted, spec.oversampling, 1, most) if quantised and not stages else None
-    return replace(query, limit=limit, offset=offset, stages=stages, rescore=rescore)
+    if not stages and rescore is None:
+        return replace(query, limit=limit, offset=offset)
+    whole = (query.physical, query.vectors, query.metric, limit, offset, query.threshold, query.where)
+    return QueryStaged(*whole, stages, rescore)
 
 
 def candidates(wanted: int, oversampling: float, steps: int, most: int | None = None) -> int:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import Binding, Flow, Target, check_tenant, foreign_filter, with_target
-from nestvec._documents.documents import count, heads_only, text_of, whole
+from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
 from nestvec._documents.layout import restored
-from nestvec.contract import Batch, Scroll
-from nestvec.encoding.matryoshka import normalize
+from nestvec._documents.reading import count, text_of, whole
+from nestvec.contract import Scroll
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import GenerationMoved, InvalidInput, Unsupported
-from nestvec.filters import FilterLike, resolve
+from nestvec.filters import FilterLike
 from nestvec.types import DENSE, Metadata, Record
 
 if TYPE_CHECKING:
-    from nestvec._documents.documents import Part
+    from nestvec._documents.reading import Part
     from nestvec.types import FloatArray
 
 #: Records in a page of those that a matrix is filled from.
@@ -89,34 +89,32 @@ class Matrix(_Columns):
         return len(self.records)
 
 
-def scroll(
-    binding: Binding,
+async def scroll(
+    collection: OpenCollection,
     where: FilterLike | None = None,
-    tenant: str | None = None,
     *,
     limit: int = 256,
     cursor: Cursor | None = None,
     vectors: bool = False,
     group_by_document: bool = False,
-) -> Flow[Page]:
+) -> Page:
     """One page of all records (or documents) that match, in an order of the backend's own.
 
-    Raises `GenerationMoved` if the pointer moved since the cursor was made: start again.
+    Raises `GenerationMoved` if the alias moved since the cursor was made: start again.
     """
-    check_tenant(binding.spec, tenant)
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise InvalidInput(f"a page must be a whole number of at least 1, not {limit!r}")
-    resolved = resolve(where, binding.spec.fields)
-    by_document = group_by_document and not _of_documents(binding)
+    resolved = checked_filter(collection, where)
+    by_document = group_by_document and not _of_documents(collection)
 
-    def use(target: Target) -> Flow[Page]:
-        backend = binding.spec.backend
+    async def use(target: Target) -> Page:
+        backend = collection.spec.backend
         if cursor is not None and (cursor.backend, cursor.physical) != (backend, target.physical):
             raise GenerationMoved(
-                f"collection {binding.spec.name!r} moved from {cursor.physical!r} to {target.physical!r} on backend "
+                f"collection {collection.spec.name!r} moved from {cursor.physical!r} to {target.physical!r} on backend "
                 f"{backend!r} while it was read; start again"
             )
-        wanted = heads_only(resolved) if by_document else foreign_filter(target, resolved)
+        wanted = (HEADS if resolved is None else HEADS & resolved) if by_document else foreign_filter(target, resolved)
         request = Scroll(
             target.physical,
             wanted,
@@ -124,44 +122,41 @@ def scroll(
             cursor.place if cursor is not None else None,
             vectors=vectors and not by_document,
             content=not by_document,
-            tenant=tenant,
-            foreign=target.foreign,
         )
-        batch: Batch = yield request
+        batch = await collection.records.scroll(request)
         following = Cursor(target.physical, batch.cursor, backend) if batch.cursor is not None else None
         if by_document:
-            return (yield from _documents(binding, target, batch.records, tenant, vectors, following))
+            return await _documents(collection, target, batch.records, vectors, following)
         rows = batch.vectors[DENSE] if batch.vectors is not None else None
-        return Page(tuple(restored(record, binding.spec.fields) for record in batch.records), rows, following)
+        return Page(tuple(restored(record, collection.spec.fields) for record in batch.records), rows, following)
 
-    return (yield from with_target(binding, use))
+    return await on_target(collection, use)
 
 
-def _of_documents(binding: Binding) -> bool:
+def _of_documents(collection: OpenCollection) -> bool:
     """Whether each record is a document: in an adopted collection. Raises `Unsupported` where that is unknown."""
-    foreign = binding.spec.foreign
+    foreign = collection.spec.foreign
     if foreign is not None and foreign.id is not None:
         raise Unsupported(
-            f"collection {binding.spec.name!r} was adopted with document ids from {foreign.id!r}: records that share "
-            f"one have no known order; leave group_by_document out, and each record comes for itself"
+            f"collection {collection.spec.name!r} was adopted with document ids from {foreign.id!r}: records that "
+            f"share one have no known order; leave group_by_document out, and each record comes for itself"
         )
     return foreign is not None
 
 
-def _documents(
-    binding: Binding,
+async def _documents(
+    collection: OpenCollection,
     target: Target,
     heads: Sequence[Record],
-    tenant: str | None,
     vectors: bool,
     following: Cursor | None,
-) -> Flow[Page]:
+) -> Page:
     """The documents of these heads, each of one version; those that were deleted meanwhile are left out."""
     ids = [head.document_id for head in heads]
-    found = yield from whole(target, ids, tenant, vectors=vectors)
+    found = await whole(collection, target, ids, vectors=vectors)
     parts = [found[key] for key in ids if key in found]
-    records = tuple(restored(_joined([record for record, _ in each]), binding.spec.fields) for each in parts)
-    return Page(records, _means(binding, parts) if vectors else None, following)
+    records = tuple(restored(_joined([record for record, _ in each]), collection.spec.fields) for each in parts)
+    return Page(records, _means(collection, parts) if vectors else None, following)
 
 
 def _joined(records: Sequence[Record]) -> Record:
@@ -170,41 +165,39 @@ def _joined(records: Sequence[Record]) -> Record:
     return replace(head, text=None if head.text is None else text_of(records), system={})
 
 
-def _means(binding: Binding, documents: Sequence[Sequence[Part]]) -> FloatArray:
+def _means(collection: OpenCollection, documents: Sequence[Sequence[Part]]) -> FloatArray:
     """The mean of each document's vectors, at length 1 where those of the space are: shape (documents, dimensions)."""
-    space = binding.spec.space
+    space = collection.spec.space
     rows = np.zeros((len(documents), space.dimensions), np.float32)
     for row, parts in zip(rows, documents, strict=True):
         row[:] = np.mean([vector for _, vector in parts if vector is not None], axis=0, dtype=np.float64)
     return normalize(rows) if space.normalized else rows
 
 
-def matrix(
-    binding: Binding,
+async def matrix(
+    collection: OpenCollection,
     where: FilterLike | None = None,
-    tenant: str | None = None,
     *,
     group_by_document: bool = False,
-) -> Flow[Matrix]:
-    """All records (or documents) that match, with their vectors. Starts again if the pointer moves meanwhile."""
+) -> Matrix:
+    """All records (or documents) that match, with their vectors. Starts again if the alias moves meanwhile."""
     while True:
         try:
-            return (yield from _filled(binding, where, tenant, group_by_document=group_by_document))
+            return await _filled(collection, where, group_by_document=group_by_document)
         except GenerationMoved:
             continue  # nobody has seen what was read so far
 
 
-def _filled(binding: Binding, where: FilterLike | None, tenant: str | None, *, group_by_document: bool) -> Flow[Matrix]:
+async def _filled(collection: OpenCollection, where: FilterLike | None, *, group_by_document: bool) -> Matrix:
     """Page by page into one array of the size that was counted: there is no second copy of the vectors."""
-    expected = yield from count(binding, where, tenant, chunks=not group_by_document)
-    rows = _allocated(binding, expected)
+    expected = await count(collection, where, chunks=not group_by_document)
+    rows = _allocated(collection, expected)
     records: list[Record] = []
     cursor: Cursor | None = None
     while True:
-        page = yield from scroll(
-            binding,
+        page = await scroll(
+            collection,
             where,
-            tenant,
             limit=_PAGE,
             cursor=cursor,
             vectors=True,
@@ -222,13 +215,13 @@ def _filled(binding: Binding, where: FilterLike | None, tenant: str | None, *, g
             return Matrix(tuple(records), rows)
 
 
-def _allocated(binding: Binding, rows: int) -> FloatArray:
-    dimensions = binding.spec.space.dimensions
+def _allocated(collection: OpenCollection, rows: int) -> FloatArray:
+    dimensions = collection.spec.space.dimensions
     try:
         return np.empty((rows, dimensions), np.float32)
     except MemoryError as error:
         raise InvalidInput(
-            f"collection {binding.spec.name!r}: {rows:,} vectors of {dimensions} dimensions take "
+            f"collection {collection.spec.name!r}: {rows:,} vectors of {dimensions} dimensions take "
             f"{rows * dimensions * 4 / 1e9:,.1f} GB, more than there is; read them page by page, with "
             f"scroll(vectors=True), or fewer of them, with a filter"
         ) from error

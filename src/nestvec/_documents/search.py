@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import Binding, Emit, Flow, Target, bind, check_tenant, foreign_filter, with_target
+from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
 from nestvec._documents.funnel import aimed, named
-from nestvec._documents.layout import span_of
+from nestvec._documents.layout import restore_metadata, span_of
 from nestvec._hosts.admission import admit
-from nestvec._metadata import restore_metadata
-from nestvec.contract import Encode, Encoded, Event, Found, Group, Query
+from nestvec.contract import Encode, Event, Found, Group, Query
+from nestvec.encoding.tasks import check_task
+from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import InvalidInput
-from nestvec.filters import Filter, FilterLike, resolve
-from nestvec.types import Hit
+from nestvec.filters import Filter, FilterLike
+from nestvec.types import DENSE, Hit, Storage
 
 if TYPE_CHECKING:
+    from nestvec._session.session import Session
     from nestvec._specs import CollectionSpec
     from nestvec.types import FloatArray
 
@@ -45,63 +48,81 @@ class SearchOptions:
             raise InvalidInput(f"threshold must be a finite number, not {least_score!r}")
 
 
-def search(
-    binding: Binding, questions: Sequence[str], options: SearchOptions, tenant: str | None = None
-) -> Flow[list[list[Hit]]]:
+async def search(collection: OpenCollection, questions: Sequence[str], options: SearchOptions) -> list[list[Hit]]:
     """Search for each question. Everything that can be checked is checked before anything is sent."""
-    where = check_search(binding, options, tenant)
-    vectors = yield from embed(binding, questions)
-    return (yield from _search(binding, vectors, options, where, tenant))
+    where = check_search(collection, options)
+    vectors = await embed(collection, questions)
+    found = await on_target(collection, partial(_ask, collection, vectors, options, where))
+    return _hits(collection, found)
 
 
-def embed(binding: Binding, texts: Sequence[str]) -> Flow[FloatArray]:
+async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
     """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
     check_texts(texts)
-    yield from bind(binding)  # a mix-up of spaces is refused before an embedding is paid for, and so is one of hosts
-    if texts:
-        yield from with_target(binding, lambda target: admit(binding, target, writing=False))
-    return (yield from embed_queries(binding.spec, texts))
+    # A mix-up of spaces is refused before an embedding is paid for; so is one of hosts.
+    target = await open_to_read(collection)
+    if texts and not collection.state.knows_host(target, writing=False):
+        await on_target(collection, partial(admit, collection, writing=False))
+    return await embed_queries(collection, texts)
 
 
-def search_vectors(
-    binding: Binding, vectors: FloatArray | Sequence[FloatArray], options: SearchOptions, tenant: str | None = None
-) -> Flow[list[list[Hit]]]:
+async def embed_texts(
+    session: Session, texts: Sequence[str], task: str | None, dimensions: int | None, *, fresh: bool = False
+) -> FloatArray:
+    """Embed texts outside any collection: shape (texts, dimensions)."""
+    model = session.model
+    check_task(model, task)
+    size = model.dimensions if dimensions is None else check_dimensions(model, dimensions)
+    check_texts(texts)
+    groups = tuple(Group(f"text {i}", text, ((0, len(text)),)) for i, text in enumerate(texts))
+    if not groups:
+        return np.zeros((0, size), np.float32)
+    reply = await session.encode(Encode(groups, task, size, fresh=fresh))
+    if reply.failures:
+        raise reply.failures[0].error
+    return np.concatenate([rows for rows in reply.vectors if rows is not None])
+
+
+async def search_vectors(
+    collection: OpenCollection, vectors: FloatArray | Sequence[FloatArray], options: SearchOptions
+) -> list[list[Hit]]:
     """Search with vectors of the collection's own space: shape (questions, dimensions)."""
-    where = check_search(binding, options, tenant)
-    yield from bind(binding)  # of which size they have to be is known where the collection is
-    wanted = binding.spec.space.dimensions
+    where = check_search(collection, options)
+    await open_to_read(collection)  # of which size they have to be is known where the collection is
+    wanted = collection.spec.space.dimensions
     try:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"a query vector is an array of {wanted} numbers: {error}") from error
     if rows.ndim != 2 or rows.shape[1] != wanted or not np.isfinite(rows).all():
         raise InvalidInput(
-            f"collection {binding.spec.name!r} is searched with finite vectors of {wanted} dimensions: one of shape "
+            f"collection {collection.spec.name!r} is searched with finite vectors of {wanted} dimensions: one of shape "
             f"({wanted},), or with search_vectors several of shape (vectors, {wanted}); not with an array of shape "
             f"{rows.shape}. The collection's own embed(texts) makes them of questions"
         )
-    return (yield from _search(binding, rows, options, where, tenant))
+    found = await on_target(collection, partial(_ask, collection, rows, options, where))
+    return _hits(collection, found)
 
 
-def check_search(binding: Binding, options: SearchOptions, tenant: str | None) -> Filter | None:
+def check_search(collection: OpenCollection, options: SearchOptions) -> Filter | None:
     """Check options, tenant and filter; returns the resolved filter."""
     options.check()
-    check_tenant(binding.spec, tenant)
-    most = binding.capabilities.max_limit
+    most = collection.capabilities.max_limit
     if most is not None and options.offset + options.limit > most:
         raise InvalidInput(
-            f"limit + offset is {options.offset + options.limit}, but backend {binding.spec.backend!r} returns "
+            f"limit + offset is {options.offset + options.limit}, but backend {collection.spec.backend!r} returns "
             f"at most {most} results; lower them, or narrow the search with a filter"
         )
-    return resolve(options.where, binding.spec.fields)
+    return checked_filter(collection, options.where)
 
 
-def embed_queries(spec: CollectionSpec, questions: Sequence[str]) -> Flow[FloatArray]:
+async def embed_queries(collection: OpenCollection, questions: Sequence[str]) -> FloatArray:
     """Embed checked questions for this collection: shape (questions, dimensions). Never late-chunked."""
+    space = collection.spec.space
     groups = tuple(Group(f"query {i}", text, ((0, len(text)),)) for i, text in enumerate(questions))
     if not groups:
-        return np.zeros((0, spec.space.dimensions), np.float32)
-    reply: Encoded = yield Encode(groups, spec.space.query_task, spec.space.dimensions, late=False)
+        return np.zeros((0, space.dimensions), np.float32)
+    reply = await collection.session.encode(Encode(groups, space.query_task, space.dimensions, late=False))
     if reply.failures:
         raise reply.failures[0].error
     return np.concatenate([rows for rows in reply.vectors if rows is not None])
@@ -127,48 +148,50 @@ def check_text(text: object) -> None:
         ) from error
 
 
-def _search(
-    binding: Binding, vectors: FloatArray, options: SearchOptions, where: Filter | None, tenant: str | None
-) -> Flow[list[list[Hit]]]:
+async def _ask(
+    collection: OpenCollection, vectors: FloatArray, options: SearchOptions, where: Filter | None, target: Target
+) -> list[list[Found]]:
+    """The answers of the backend to each question."""
     if not len(vectors):
         return []
-    spec = binding.spec
+    spec = collection.spec
+    query = Query(
+        target.physical,
+        {DENSE: vectors} if not spec.funnel else named(spec, vectors),
+        spec.metric,
+        options.limit,
+        options.offset,
+        options.threshold,
+        where if target.foreign is None else foreign_filter(target, where),
+    )
+    if options.group_by_document:
+        return await _grouped(collection, target, query)
+    if spec.funnel or spec.storage is not Storage.FLOAT32 or target.stored.storage is not Storage.FLOAT32:
+        query = aimed(collection, target, query, query.limit, query.offset)
+    return await collection.records.query(query)
 
-    def use(target: Target) -> Flow[list[list[Found]]]:
-        query = Query(
-            target.physical,
-            named(spec, vectors),
-            spec.metric,
-            options.limit,
-            options.offset,
-            options.threshold,
-            foreign_filter(target, where),
-            tenant,
-            target.foreign,
-        )
-        if options.group_by_document:
-            return (yield from _grouped(binding, target, query))
-        answers: list[list[Found]] = yield aimed(binding, target, query, query.limit, query.offset)
-        return answers
 
-    found = yield from with_target(binding, use)
+def _hits(collection: OpenCollection, found: Sequence[Sequence[Found]]) -> list[list[Hit]]:
+    spec = collection.spec
     hits = [[_hit(spec, item) for item in answer] for answer in found]
-    yield Emit(Event("search_done", spec.name, {"queries": len(hits), "hits": sum(map(len, hits))}))
+    if hits:
+        counted = {"queries": len(hits), "hits": sum(map(len, hits))}
+        collection.session.emit(Event("search_done", spec.name, counted))
     return hits
 
 
-def _grouped(binding: Binding, target: Target, query: Query) -> Flow[list[list[Found]]]:
+async def _grouped(collection: OpenCollection, target: Target, query: Query) -> list[list[Found]]:
     """The best hit of each document: ask for more and more chunks until there are enough documents.
 
     The same on every backend: hits come best first, so a document's first is its best. Where a backend returns a
     limited number of results (`BackendCapabilities.max_limit`), documents beyond them are not seen.
     """
     wanted = query.offset + query.limit
-    most = binding.capabilities.max_limit
+    most = collection.capabilities.max_limit
     ask = wanted * 4
     while True:
         ask = min(ask, most) if most else ask
-        answers: list[list[Found]] = yield aimed(binding, target, query, ask)
+        answers = await collection.records.query(aimed(collection, target, query, ask))
         best = [_first_by_document(answer) for answer in answers]
         exhausted = all(len(answer) < ask for answer in answers) or ask == most
         if exhausted or all(

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestvec._chunking import Splitter
-from nestvec._collections.opening import Binding, Emit, Flow, Splitting, Target, check_tenant, require_own, send_fenced
-from nestvec._documents.funnel import named
-from nestvec._documents.layout import Head, chunk_ids, hash_text, make_record
-from nestvec._documents.stored import on_current, read_states, sweep
+from nestvec._collections.checks import check_tenant, require_own
+from nestvec._collections.opening import OpenCollection, Target, on_current
+from nestvec._documents.layout import (
+    Head,
+    check_metadata,
+    chunk_ids,
+    hash_metadata,
+    hash_text,
+    make_record,
+    read_states,
+    sweep,
+)
+from nestvec._documents.replacing import Replacement, replace_documents
 from nestvec._hosts.admission import admit
-from nestvec._metadata import check_metadata, hash_metadata
-from nestvec.contract import Batch, Encode, Encoded, Event, Fetch, Group, Remove, Write
-from nestvec.errors import BackendRefused, InvalidDocument
+from nestvec.contract import Encode, Event, Fetch, Group
+from nestvec.errors import InvalidDocument
 from nestvec.types import DENSE, Document, FailedDocument, Field, Metadata, Record, Report, Span, Usage
 
 if TYPE_CHECKING:
@@ -26,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class IncomingDocument:
     """A document on its way in, with the file and line it came from."""
 
     document: Document
@@ -40,7 +49,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedDocument:
     """A valid document, split."""
 
     id: str
@@ -51,7 +60,7 @@ class Prepared:
     document_hash: str
     metadata_hash: str
     layout: str
-    source: Incoming
+    source: IncomingDocument
 
     def matches(self, head: Head | None) -> bool:
         """Whether the stored version is this one."""
@@ -68,10 +77,10 @@ class Prepared:
 
 
 @dataclass(slots=True)
-class Work:
+class PendingDocument:
     """A document being ingested, beside what is stored of it."""
 
-    new: Prepared
+    new: PreparedDocument
     old: Head | None = None
     vectors: dict[str | int, FloatArray] = field(default_factory=dict)
 
@@ -105,40 +114,31 @@ class Work:
         return Head(revision, len(new.spans), new.document_hash, new.metadata_hash, new.layout)
 
 
-def upsert(
-    binding: Binding, splitter: Splitter, incoming: Sequence[Incoming], tenant: str | None = None
-) -> Flow[Report]:
+async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument]) -> Report:
     """Ingest one batch of documents with distinct ids.
 
-    Documents that can not be stored are named in the report; all others are stored. If the pointer moves
-    meanwhile, the batch is repeated on the new generation.
+    Documents that cannot be stored are named in the report; all others are stored. If the alias moves meanwhile, the
+    batch is repeated on the new generation.
     """
-    check_tenant(binding.spec, tenant)
-    require_own(binding.spec, "store documents in it")
-    prepared, failed = prepare(binding.spec, splitter, incoming)
-    report = yield from store(binding, prepared, tenant)
+    splitter = await collection.session.splitter()
+    spec = collection.spec
+    if spec.namespaces or collection.tenant is not None:
+        check_tenant(spec, collection.tenant)
+    if spec.foreign is not None:
+        require_own(spec, "store documents in it")
+    prepared, failed = prepare(spec, splitter, incoming)
+    report = await on_current(collection, partial(store, collection, prepared))
     for failure in failed:
-        yield Emit(Event("document_failed", binding.spec.name, {"document_id": failure.document_id}))
+        collection.session.emit(Event("document_failed", collection.spec.name, {"document_id": failure.document_id}))
     return report + Report(failed=tuple(failed))
 
 
-def ingest(binding: Binding, incoming: Sequence[Incoming], tenant: str | None = None) -> Flow[Report]:
-    """The same, with the splitter that the driver has for this collection."""
-    splitter: Splitter = yield Splitting()
-    return (yield from upsert(binding, splitter, incoming, tenant))
-
-
-def store(binding: Binding, prepared: Sequence[Prepared], tenant: str | None = None) -> Flow[Report]:
-    """Store documents that were prepared; repeated on the new generation if the pointer moves meanwhile."""
-    return (yield from on_current(binding, lambda target: _store(binding, target, prepared, tenant)))
-
-
 def prepare(
-    spec: CollectionSpec, splitter: Splitter, incoming: Sequence[Incoming]
-) -> tuple[list[Prepared], list[FailedDocument]]:
+    spec: CollectionSpec, splitter: Splitter, incoming: Sequence[IncomingDocument]
+) -> tuple[list[PreparedDocument], list[FailedDocument]]:
     """Check and split documents; no I/O."""
     layout = spec.layout
-    good: list[Prepared] = []
+    good: list[PreparedDocument] = []
     bad: list[FailedDocument] = []
     for item in incoming:
         try:
@@ -148,13 +148,13 @@ def prepare(
     return good, bad
 
 
-def _prepare(spec: CollectionSpec, splitter: Splitter, item: Incoming, layout: str) -> Prepared:
+def _prepare(spec: CollectionSpec, splitter: Splitter, item: IncomingDocument, layout: str) -> PreparedDocument:
     document = item.document
     metadata = check_document(document, spec.fields)
     spans = splitter.split(document.id, document.text)
     whole = spans == ((0, len(document.text)),)
     hashes = tuple(hash_text(document.text[start:end]) for start, end in spans)
-    return Prepared(
+    return PreparedDocument(
         id=document.id,
         text=document.text,
         metadata=metadata,
@@ -191,17 +191,21 @@ def check_document(document: Document, fields: Mapping[str, Field]) -> Metadata:
         raise InvalidDocument(f"document {document.id!r:.80}: {error}") from error
 
 
-def _store(binding: Binding, target: Target, prepared: Sequence[Prepared], tenant: str | None) -> Flow[Report]:
+async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument], target: Target) -> Report:
+    """Store documents that were prepared, in the target that was opened for writing."""
     if not prepared:
         return Report()
-    states = yield from read_states(target, [item.id for item in prepared], tenant)
+    states = await read_states(collection, target, [item.id for item in prepared])
     unchanged = [item for item in prepared if item.matches(states[item.id].sound)]
-    changed = [Work(item, states[item.id].sound) for item in prepared if not item.matches(states[item.id].sound)]
-    yield from _keep(binding.spec, target, changed, tenant)
-    wanted = _wanted(binding.spec, changed)
+    changed = [
+        PendingDocument(item, states[item.id].sound) for item in prepared if not item.matches(states[item.id].sound)
+    ]
+    await _keep(collection, target, changed)
+    wanted = _wanted(collection.spec, changed)
     # Who may not embed here changes nothing here.
-    measuring = (yield from admit(binding, target, writing=True)) if wanted else Usage()
-    swept = yield from sweep(binding, target, states, tenant)
+    known = not wanted or collection.state.knows_host(target, writing=True)
+    measuring = Usage() if known else await admit(collection, target, writing=True)
+    swept = await sweep(collection, target, states)
     report = Report(
         documents=len(unchanged),
         unchanged=sum(len(item.spans) for item in unchanged),
@@ -210,33 +214,35 @@ def _store(binding: Binding, target: Target, prepared: Sequence[Prepared], tenan
     )
     if not changed:
         return report
-    failed, usage, embedded = yield from _embed(binding.spec, wanted)
-    ready = [item for item in changed if item.complete(late=binding.spec.space.late_chunking)]
-    stored, removed, refused = yield from _write_all(binding, target, ready, tenant)
-    for item in stored:
-        data = {"document_id": item.new.id, "chunks": len(item.new.spans)}
-        yield Emit(Event("document_written", binding.spec.name, data))
-    fresh = sum(embedded[item.new.id] for item in stored)
-    kept = sum(len(item.new.spans) for item in stored) - fresh
-    return report + Report(len(stored), fresh, kept, removed, (*failed, *refused), usage=usage)
+    failed, usage, embedded = await _embed(collection, wanted)
+    ready = [item for item in changed if item.complete(late=collection.spec.space.late_chunking)]
+    outcome = await replace_documents(collection, target, [_replacement(collection, item) for item in ready])
+    for item in outcome.stored:
+        data = {"document_id": item.document_id, "chunks": len(item.records)}
+        collection.session.emit(Event("document_written", collection.spec.name, data))
+    sources = {item.new.id: item.new.source for item in ready}
+    refused = [sources[item.document_id].failed(error) for item, error in outcome.refused]
+    fresh = sum(embedded[item.document_id] for item in outcome.stored)
+    kept = sum(len(item.records) for item in outcome.stored) - fresh
+    return report + Report(len(outcome.stored), fresh, kept, outcome.removed, (*failed, *refused), usage=usage)
 
 
-def _keep(spec: CollectionSpec, target: Target, changed: Sequence[Work], tenant: str | None) -> Flow[None]:
+async def _keep(collection: OpenCollection, target: Target, changed: Sequence[PendingDocument]) -> None:
     """Read the vectors of stored chunks whose text did not change.
 
     Under late chunking a vector depends on its neighbours: there they are kept only if nothing of the text or
     its splitting changed.
     """
-    late = spec.space.late_chunking
+    late = collection.spec.space.late_chunking
     owners = {
         identity: item
         for item in changed
         if item.old is not None and (not late or item.same_text)
-        for identity in chunk_ids(tenant, item.new.id, item.old.revision, range(item.old.chunks))
+        for identity in chunk_ids(collection.tenant, item.new.id, item.old.revision, range(item.old.chunks))
     }
     if not owners:
         return
-    batch: Batch = yield Fetch(target.physical, list(owners), vectors=True, content=False, tenant=tenant)
+    batch = await collection.records.fetch(Fetch(target.physical, list(owners), vectors=True, content=False))
     assert batch.vectors is not None  # noqa: S101 - asked for
     for record, vector in zip(batch.records, batch.vectors[DENSE], strict=True):
         key = record.system["chunk"] if late else record.system["hash"]
@@ -245,23 +251,23 @@ def _keep(spec: CollectionSpec, target: Target, changed: Sequence[Work], tenant:
             owner.vectors[key] = vector
 
 
-def _wanted(spec: CollectionSpec, changed: Sequence[Work]) -> list[tuple[Work, list[int]]]:
+def _wanted(spec: CollectionSpec, changed: Sequence[PendingDocument]) -> list[tuple[PendingDocument, list[int]]]:
     """What has to be embedded: documents, with the numbers of their chunks that have no vector yet."""
     late = spec.space.late_chunking
     return [(item, missing) for item in changed if (missing := item.missing(late=late))]
 
 
-def _embed(
-    spec: CollectionSpec, wanted: Sequence[tuple[Work, list[int]]]
-) -> Flow[tuple[list[FailedDocument], Usage, Counter[str]]]:
+async def _embed(
+    collection: OpenCollection, wanted: Sequence[tuple[PendingDocument, list[int]]]
+) -> tuple[list[FailedDocument], Usage, Counter[str]]:
     """Embed those chunks. Returns failures, usage and how many were embedded by document."""
-    space = spec.space
+    space = collection.spec.space
     if not wanted:
         return [], Usage(), Counter()
     groups = tuple(
         Group(item.new.id, item.new.text, tuple(item.new.spans[i] for i in missing)) for item, missing in wanted
     )
-    reply: Encoded = yield Encode(groups, space.index_task, space.dimensions, space.late_chunking)
+    reply = await collection.session.encode(Encode(groups, space.index_task, space.dimensions, space.late_chunking))
     embedded: Counter[str] = Counter()
     for (item, missing), rows in zip(wanted, reply.vectors, strict=True):
         if rows is not None:
@@ -273,68 +279,29 @@ def _embed(
     return failed, reply.usage, embedded
 
 
-def _write_all(
-    binding: Binding, target: Target, ready: Sequence[Work], tenant: str | None
-) -> Flow[tuple[list[Work], int, list[FailedDocument]]]:
-    """Write; where the backend refuses, halve until the guilty document is alone and the others go through.
-
-    Returns what is stored, how many old chunks were removed, and failures.
-    """
-    if not ready:
-        return [], 0, []
-    try:
-        removed = yield from _write(binding, target, ready, tenant)
-    except BackendRefused as error:
-        if len(ready) == 1:
-            yield from _withdraw(binding, target, ready[0], tenant)
-            return [], 0, [ready[0].new.source.failed(error)]
-    else:
-        return list(ready), removed, []
-    middle = len(ready) // 2
-    stored, removed, failed = yield from _write_all(binding, target, ready[:middle], tenant)
-    more, others, worse = yield from _write_all(binding, target, ready[middle:], tenant)
-    return stored + more, removed + others, failed + worse
+def _replacement(collection: OpenCollection, item: PendingDocument) -> Replacement:
+    """What to write for a document that has all of its vectors."""
+    keys, head = item.keys(late=collection.spec.space.late_chunking), item.head
+    old = item.old
+    stale = [] if old is None else chunk_ids(collection.tenant, item.new.id, old.revision, range(1, old.chunks))[::-1]
+    return Replacement(
+        item.new.id,
+        [_record(collection, item.new, head, chunk) for chunk in range(len(item.new.spans))],
+        np.stack([item.vectors[key] for key in keys]),
+        stale,
+    )
 
 
-def _withdraw(binding: Binding, target: Target, item: Work, tenant: str | None) -> Flow[None]:
-    """Take back the chunks of a refused document, of which some may have been written."""
-    ids = chunk_ids(tenant, item.new.id, item.head.revision, range(1, len(item.new.spans)))[::-1]
-    if ids:
-        yield from send_fenced(binding, target, Remove(target.physical, ids, tenant=tenant))
-
-
-def _write(binding: Binding, target: Target, ready: Sequence[Work], tenant: str | None) -> Flow[int]:
-    """Write new chunks, then heads, then remove old chunks. Returns how many were removed."""
-    late = binding.spec.space.late_chunking
-    chunks = [(item, i) for item in ready for i in range(1, len(item.new.spans))]
-    heads = [(item, 0) for item in ready]
-    for part in (chunks, heads):
-        if part:
-            records = [_record(binding.spec, item, i, tenant) for item, i in part]
-            rows = np.stack([item.vectors[item.keys(late=late)[i]] for item, i in part])
-            vectors = named(binding.spec, rows)
-            yield from send_fenced(binding, target, Write(target.physical, records, vectors, tenant=tenant))
-    stale = [
-        identity
-        for item in ready
-        if item.old is not None
-        for identity in chunk_ids(tenant, item.new.id, item.old.revision, range(1, item.old.chunks))[::-1]
-    ]
-    if stale:
-        yield from send_fenced(binding, target, Remove(target.physical, stale, tenant=tenant))
-    return len(stale)
-
-
-def _record(spec: CollectionSpec, item: Work, chunk: int, tenant: str | None) -> Record:
-    start, end = item.new.spans[chunk]
+def _record(collection: OpenCollection, new: PreparedDocument, head: Head, chunk: int) -> Record:
+    start, end = new.spans[chunk]
     return make_record(
-        tenant=tenant,
-        document_id=item.new.id,
+        tenant=collection.tenant,
+        document_id=new.id,
         chunk=chunk,
         span=(start, end),
-        text=item.new.text[start:end],
-        text_hash=item.new.hashes[chunk],
-        metadata=item.new.metadata,
-        head=item.head,
-        store_text=spec.store_text,
+        text=new.text[start:end],
+        text_hash=new.hashes[chunk],
+        metadata=new.metadata,
+        head=head,
+        store_text=collection.spec.store_text,
     )

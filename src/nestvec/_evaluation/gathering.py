@@ -8,18 +8,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import Binding, Flow, Target, with_target
-from nestvec._documents.documents import whole
+from nestvec._collections.opening import OpenCollection, Target, on_target
+from nestvec._documents.reading import whole
+from nestvec._documents.sampling import (
+    SampleProgress,
+    StoredSample,
+    choose,
+    embedded_sample,
+    require_full,
+    stored_sample,
+)
 from nestvec._documents.search import check_text
-from nestvec._evaluation.options import DimensionsOptions, Question
-from nestvec._evaluation.sampling import Progress, Stored, choose, embedded_sample, require_full, stored_sample
+from nestvec._evaluation.options import DimensionsOptions
 from nestvec._hosts.admission import admit
-from nestvec.capabilities import ModelCapabilities, TaskPair
-from nestvec.contract import Batch, Count, Fetch
+from nestvec._questions import Question
+from nestvec.capabilities import TaskPair
+from nestvec.contract import Count, Fetch
 from nestvec.errors import InvalidInput, Unsupported
 from nestvec.types import DENSE, Document
 
 if TYPE_CHECKING:
+    from nestvec._session.session import Session
     from nestvec.types import FloatArray
 
 #: Of a sample without real questions, at most this share is held out as questions.
@@ -29,7 +38,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedQuestions:
     """Real questions, each once. `repeated` counts those that came before."""
 
     questions: tuple[Question, ...]
@@ -41,8 +50,8 @@ class Asked:
         return frozenset(name for question in self.questions for name in question.relevant)
 
     @classmethod
-    def of(cls, given: Iterable[str | Question], options: DimensionsOptions) -> Asked:
-        """At most as many as the options say. Raises `InvalidInput` for none, and for what can not be embedded."""
+    def of(cls, given: Iterable[str | Question], options: DimensionsOptions) -> AskedQuestions:
+        """At most as many as the options say. Raises `InvalidInput` for none, and for what cannot be embedded."""
         if isinstance(given, str | bytes):
             raise InvalidInput("queries are a list of questions, not one text")
         known: dict[str, Question] = {}
@@ -62,7 +71,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class SampledTexts:
     """A sample of texts, as (document id, text), out of `there`."""
 
     chosen: tuple[tuple[str, str], ...]
@@ -70,7 +79,7 @@ class Texts:
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class GatheredVectors:
     """Full vectors, as the embedder or the database gives them.
 
     `rows` are searched, and belong to `documents`; `fitted` is the part of the sample that is kept apart to fit a
@@ -85,7 +94,9 @@ class Gathered:
     there: int
 
 
-def choose_entries(texts: Iterable[str | Document], options: DimensionsOptions, asked: Asked | None) -> Texts:
+def choose_entries(
+    texts: Iterable[str | Document], options: DimensionsOptions, asked: AskedQuestions | None
+) -> SampledTexts:
     """A sample of texts, and all that is relevant to a question. Raises `InvalidInput`."""
     wanted = asked.relevant if asked is not None else frozenset()
     needed: dict[tuple[str, str], None] = {}
@@ -104,58 +115,58 @@ def choose_entries(texts: Iterable[str | Document], options: DimensionsOptions, 
 
     chosen = choose(others(), options.sample, options.seed, lambda entry: entry[1])
     _require(wanted, {name for name, _ in needed}, "the texts have")
-    return Texts((*needed, *chosen[: max(0, options.sample - len(needed))]), there)
+    return SampledTexts((*needed, *chosen[: max(0, options.sample - len(needed))]), there)
 
 
-def gather_texts(
-    model: ModelCapabilities,
+async def gather_texts(
+    session: Session,
     tasks: TaskPair,
-    texts: Texts,
-    asked: Asked | None,
+    texts: SampledTexts,
+    asked: AskedQuestions | None,
     options: DimensionsOptions,
     *,
     fit: bool,
-    progress: Progress | None = None,
-) -> Flow[Gathered]:
+    progress: SampleProgress | None = None,
+) -> GatheredVectors:
     """Embed texts as stored ones, once, at full size; and real questions as questions."""
     unique = list(dict.fromkeys(text for _, text in texts.chosen))
     places = {text: place for place, text in enumerate(unique)}
-    vectors = yield from embedded_sample(model, unique, tasks.index, progress)
+    vectors = await embedded_sample(session, unique, tasks.index, progress)
     rows = vectors[[places[text] for _, text in texts.chosen]]
     documents = tuple(name for name, _ in texts.chosen)
-    found = Stored(documents, documents, rows)
+    found = StoredSample(documents, documents, rows)
     needed = sum(name in (asked.relevant if asked else ()) for name in documents)
     questions = None
     if asked is not None:
-        questions = yield from embedded_sample(model, _texts(asked), tasks.query, _after(len(unique), progress))
+        questions = await embedded_sample(session, _texts(asked), tasks.query, _after(len(unique), progress))
     return _split(found, needed, asked, questions, texts.there, options, fit=fit)
 
 
-def gather_stored(
-    binding: Binding,
-    asked: Asked | None,
+async def gather_stored(
+    collection: OpenCollection,
+    asked: AskedQuestions | None,
     options: DimensionsOptions,
     *,
     fit: bool,
-    progress: Progress | None = None,
-) -> Flow[Gathered]:
+    progress: SampleProgress | None = None,
+) -> GatheredVectors:
     """Read vectors of a collection; of texts, only real questions are embedded."""
-    spec = binding.spec
-    require_full(binding, "measure prefixes", "dimensions")
-    _check_labels(binding, asked)
+    spec = collection.spec
+    require_full(collection, "measure prefixes", "dimensions")
+    _check_labels(collection, asked)
     # The questions first: a mix-up is refused before anything is read.
     questions = None
     if asked is not None:
-        yield from with_target(binding, lambda target: admit(binding, target, writing=False))
-        questions = yield from embedded_sample(spec.model, _texts(asked), spec.space.query_task, progress)
-    needed = yield from _relevant(binding, sorted(asked.relevant)) if asked else _nothing(binding)
+        await on_target(collection, lambda target: admit(collection, target, writing=False))
+        questions = await embedded_sample(collection.session, _texts(asked), spec.space.query_task, progress)
+    needed = await _relevant(collection, sorted(asked.relevant)) if asked else _nothing(collection)
     before = len(questions) if questions is not None else 0
-    sample = yield from stored_sample(binding, options.sample, options.seed, _after(before, progress))
-    there = yield from with_target(binding, _count)
+    sample = await stored_sample(collection, options.sample, options.seed, _after(before, progress))
+    there = await on_target(collection, lambda target: collection.records.count(Count(target.physical)))
     known = set(needed.records)
     rest = [place for place, name in enumerate(sample.records) if name not in known]
     rest = rest[: max(0, options.sample - len(known))]
-    found = Stored(
+    found = StoredSample(
         needed.records + tuple(sample.records[place] for place in rest),
         needed.documents + tuple(sample.documents[place] for place in rest),
         np.concatenate([needed.vectors, sample.vectors[rest]]),
@@ -164,16 +175,16 @@ def gather_stored(
 
 
 def _split(
-    found: Stored,
+    found: StoredSample,
     needed: int,
-    asked: Asked | None,
+    asked: AskedQuestions | None,
     questions: FloatArray | None,
     there: int,
     options: DimensionsOptions,
     *,
     fit: bool,
     source: str = "the input",
-) -> Gathered:
+) -> GatheredVectors:
     """Part what is searched from what is asked and from what a rotation is fitted on: no vector is in two of them.
 
     The first `needed` rows answer questions: they are searched.
@@ -195,7 +206,7 @@ def _split(
     searched = [*range(needed), *range(needed + held_out + apart, len(found.records))]
     asking_rows = found.vectors[asking] if questions is None else questions
     searched_rows = found.vectors[searched]
-    return Gathered(
+    return GatheredVectors(
         asking_rows,
         asked.questions if asked is not None else (),
         searched_rows,
@@ -211,71 +222,65 @@ def _others(rows: FloatArray, *known: FloatArray) -> FloatArray:
     return rows[[row.tobytes() not in seen for row in rows]]
 
 
-def _after(before: int, progress: Progress | None) -> Progress | None:
-    """Progress that goes on where another part ended."""
+def _after(before: int, progress: SampleProgress | None) -> SampleProgress | None:
+    """SampleProgress that goes on where another part ended."""
     if progress is None:
         return None
     return lambda done, total: progress(before + done, before + total)
 
 
-def _texts(asked: Asked) -> list[str]:
+def _texts(asked: AskedQuestions) -> list[str]:
     return [question.text for question in asked.questions]
 
 
-def _check_labels(binding: Binding, asked: Asked | None) -> None:
-    spec = binding.spec
+def _check_labels(collection: OpenCollection, asked: AskedQuestions | None) -> None:
+    spec = collection.spec
     if asked is None or not asked.relevant:
         return
     if spec.namespaces:
         raise Unsupported(
-            f"collection {spec.name!r} has namespaces: a document's id does not say in which it is, so labels can not "
+            f"collection {spec.name!r} has namespaces: a document's id does not say in which it is, so labels cannot "
             f"be used; give questions without them"
         )
     if spec.foreign is not None and spec.foreign.id is not None:
         raise Unsupported(
-            f"collection {spec.name!r} was adopted with document ids from {spec.foreign.id!r}, which can not be looked "
+            f"collection {spec.name!r} was adopted with document ids from {spec.foreign.id!r}, which cannot be looked "
             f"up; give questions without labels"
         )
 
 
-def _nothing(binding: Binding) -> Flow[Stored]:
-    yield from ()
-    return Stored((), (), np.zeros((0, binding.spec.space.dimensions), np.float32))
+def _nothing(collection: OpenCollection) -> StoredSample:
+    return StoredSample((), (), np.zeros((0, collection.spec.space.dimensions), np.float32))
 
 
-def _relevant(binding: Binding, ids: Sequence[str]) -> Flow[Stored]:
+async def _relevant(collection: OpenCollection, ids: Sequence[str]) -> StoredSample:
     """All records of the documents that answer questions. Raises `InvalidInput` for those that are not there."""
     records: list[str] = []
     documents: list[str] = []
     vectors: list[FloatArray] = []
 
-    def use(target: Target) -> Flow[None]:
+    async def use(target: Target) -> None:
         for start in range(0, len(ids), _BLOCK):
             block = ids[start : start + _BLOCK]
-            for name, record, row in (yield from _records(target, block)):
+            for name, record, row in await _records(collection, target, block):
                 records.append(record)
                 documents.append(name)
                 vectors.append(row)
 
-    yield from with_target(binding, use)
-    _require(ids, set(documents), f"collection {binding.spec.name!r} has")
-    empty = np.zeros((0, binding.spec.space.dimensions), np.float32)
-    return Stored(tuple(records), tuple(documents), np.stack(vectors) if vectors else empty)
+    await on_target(collection, use)
+    _require(ids, set(documents), f"collection {collection.spec.name!r} has")
+    empty = np.zeros((0, collection.spec.space.dimensions), np.float32)
+    return StoredSample(tuple(records), tuple(documents), np.stack(vectors) if vectors else empty)
 
 
-def _records(target: Target, ids: Sequence[str]) -> Flow[list[tuple[str, str, FloatArray]]]:
+async def _records(collection: OpenCollection, target: Target, ids: Sequence[str]) -> list[tuple[str, str, FloatArray]]:
     """(document id, record id, vector) of all records of some documents."""
     if target.foreign is not None:
-        batch: Batch = yield Fetch(target.physical, ids, vectors=True, content=False, foreign=target.foreign)
+        batch = await collection.records.fetch(Fetch(target.physical, ids, vectors=True, content=False))
         rows: Iterable[FloatArray] = batch.vectors[DENSE] if batch.vectors is not None else ()
         return [(record.id, record.id, row) for record, row in zip(batch.records, rows, strict=True)]
-    parts = yield from whole(target, ids, None, vectors=True)
+    parts = await whole(collection, target, ids, vectors=True)
     return [(name, record.id, row) for name in ids for record, row in parts.get(name, ()) if row is not None]
-
-
-def _count(target: Target) -> Flow[int]:
-    found: int = yield Count(target.physical, foreign=target.foreign)
-    return found
 
 
 def _require(wanted: Iterable[str], there: set[str], where: str) -> None:

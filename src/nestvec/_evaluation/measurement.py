@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nestvec._client.base import Runtime
-from nestvec._collections.opening import Flow
-from nestvec._evaluation.gathering import Gathered
-from nestvec._evaluation.probe import Outcome, Probe
+from nestvec._evaluation.gathering import GatheredVectors
+from nestvec._evaluation.probe import BackendProbe, ProbeOutcome, ProbeReport
 from nestvec._evaluation.report import DimensionsReport, DimensionsSample, FunnelReport, SearchTimes
 from nestvec._evaluation.study import Basing, Study, times
 from nestvec.capabilities import BackendCapabilities
 from nestvec.config import Config
 from nestvec.config.blocks import FUNNEL_OVERSAMPLING
 from nestvec.config.nesting import least_prefix
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 
 if TYPE_CHECKING:
-    from nestvec._evaluation.request import Request
+    from nestvec._evaluation.request import DimensionsRequest
 
 PLAIN, NESTED = "plain", "nested"
 #: Questions with which a backend is searched.
@@ -31,36 +29,11 @@ _CROWDED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What is measured on the backend, one probe after the other, and what came of it."""
-
-    probes: list[Probe]
-    outcomes: list[tuple[Probe, Outcome]]
-    warnings: list[str]
-
-    def flow(self, probe: Probe) -> Flow[Outcome]:
-        """Measure. Before the first one, see what others have left."""
-        if probe is self.probes[0]:
-            self.warn((yield from probe.left_over()))
-        return (yield from probe.measure())
-
-    def note(self, probe: Probe, outcome: Outcome) -> None:
-        """Keep what a probe found."""
-        self.warn(outcome.warnings)
-        if outcome.plain is not None:
-            self.outcomes.append((probe, outcome))
-
-    def warn(self, warnings: Sequence[str]) -> None:
-        """Keep warnings."""
-        self.warnings.extend(warnings)
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class DimensionsMeasurement:
     """The curves, and what else the backend is asked for."""
 
-    request: Request
-    gathered: Gathered
+    request: DimensionsRequest
+    gathered: GatheredVectors
     study: Study
     remarks: tuple[str, ...]
 
@@ -75,23 +48,25 @@ class Measurement:
         how = f"nesting = {request.options.rotation!r}" if request.chosen is not None else "a rotation: nestvec nest"
         return Basing(NESTED, least_prefix(model.dimensions), f"; to be used with {how}")
 
-    def bench(self, config: Config, runtime: Runtime) -> Bench:
-        """What is to be measured on the backend: each size, then each funnel; and why some of it can not be."""
+    def probes(self, config: Config, clock: Callable[[], float]) -> tuple[list[BackendProbe], list[str]]:
+        """What is to be measured on the backend: each size, then each funnel; and why some of it cannot be."""
         options, full = self.request.options, self.request.model.dimensions
         wanted: list[tuple[int, tuple[int, ...]]] = [(size, ()) for size in self.study.sizes if options.time]
         wanted += [(full, stages) for stages in options.stages(full)]
-        bench = Bench([], [], [])
+        probes, refused = [], []
         for size, stages in wanted:
             backend = self.request.spec.backend
             can = config.backends[backend].capabilities
             why = _refused(backend, can, stages) if stages else None
             if why is None:
-                bench.probes.append(self._probe(size, stages, can, runtime))
+                probes.append(self._probe(size, stages, can, clock))
             else:
-                bench.warnings.append(why)
-        return bench
+                refused.append(why)
+        return probes, refused
 
-    def _probe(self, size: int, stages: tuple[int, ...], capabilities: BackendCapabilities, runtime: Runtime) -> Probe:
+    def _probe(
+        self, size: int, stages: tuple[int, ...], capabilities: BackendCapabilities, clock: Callable[[], float]
+    ) -> BackendProbe:
         spec, trial = self.request.spec, self.study.trials[self._basing.curve]
         rows, questions = (
             truncate(part, size, normalized=trial.normalized) for part in (trial.rows, trial.questions[:_SEARCHED])
@@ -101,10 +76,10 @@ class Measurement:
             oversampling = max(oversampling, FUNNEL_OVERSAMPLING)
         own = replace(spec, space=replace(spec.space, dimensions=size), funnel=stages, oversampling=oversampling)
         what = f"the funnel {','.join(map(str, stages))}" if stages else f"search time at {size} dimensions"
-        return Probe(own, capabilities, rows, questions, self.request.options.k, runtime.clock, what)
+        return BackendProbe(own, capabilities, rows, questions, self.request.options.k, clock, what)
 
-    def report(self, bench: Bench) -> DimensionsReport:
-        """Everything, with what was measured on the backend, and warnings from there."""
+    def report(self, probed: ProbeReport, refused: Iterable[str] = ()) -> DimensionsReport:
+        """Everything, with what was measured on the backend, and why some of it was not."""
         request, options, study = self.request, self.request.options, self.study
         basing, gathered, spec = self._basing, self.gathered, self.request.spec
         expected = options.expect if options.expect is not None else gathered.there
@@ -130,13 +105,13 @@ class Measurement:
             confidence=options.confidence,
             resamples=options.resamples,
             expected=expected,
-            curves=study.curves(expected, _times(basing.curve, bench.outcomes)),
-            funnels=tuple(self._funnel(*each) for each in bench.outcomes if each[1].funnel is not None),
+            curves=study.curves(expected, _times(basing.curve, probed.outcomes)),
+            funnels=tuple(self._funnel(*each) for each in probed.outcomes if each[1].funnel is not None),
             recommendation=study.recommendation(basing),
-            warnings=(*self._warnings(sample, expected, timed=bool(bench.outcomes)), *bench.warnings),
+            warnings=(*self._warnings(sample, expected, timed=bool(probed.outcomes)), *refused, *probed.warnings),
         )
 
-    def _funnel(self, probe: Probe, outcome: Outcome) -> FunnelReport:
+    def _funnel(self, probe: BackendProbe, outcome: ProbeOutcome) -> FunnelReport:
         plain, funnel = outcome.plain, outcome.funnel
         assert plain is not None  # noqa: S101 - measured together
         assert funnel is not None  # noqa: S101
@@ -211,7 +186,7 @@ class Measurement:
                 )
 
 
-def _times(curve: str, probed: Sequence[tuple[Probe, Outcome]]) -> dict[tuple[str, int], SearchTimes]:
+def _times(curve: str, probed: Sequence[tuple[BackendProbe, ProbeOutcome]]) -> dict[tuple[str, int], SearchTimes]:
     return {
         (curve, probe.spec.space.dimensions): times(outcome.plain.seconds)
         for probe, outcome in probed
@@ -224,12 +199,12 @@ def _amount(number: int, noun: str) -> str:
 
 
 def _refused(backend: str, can: BackendCapabilities, stages: Sequence[int]) -> str | None:
-    """Why a backend can not search coarse to fine, where it is known before asking it."""
+    """Why a backend cannot search coarse to fine, where it is known before asking it."""
     told = f"the funnel {','.join(map(str, stages))} was not measured: backend {backend!r}"
     reason = can.why_not.get("funnels") or can.why_not.get("max_vectors")
     because = f" ({reason})" if reason else ""
     if not can.funnels:
-        return f"{told} can not search coarse to fine{because}"
+        return f"{told} cannot search coarse to fine{because}"
     if can.max_vectors is not None and len(stages) >= can.max_vectors:
         return f"{told} keeps at most {can.max_vectors} vectors a record{because}"
     return None

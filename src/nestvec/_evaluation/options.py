@@ -1,34 +1,14 @@
-"""What `nestvec dimensions` is asked for: `DimensionsOptions`, and the questions with their labels."""
+"""How `nestvec dimensions` measures: `DimensionsOptions`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nestvec.errors import InvalidInput
 
 #: A prefix shorter than this is not measured unless it is asked for.
 _SHORTEST = 16
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class Question:
-    """A real question, and the documents that answer it where that is known: id to grade, higher is better.
-
-    `relevant` may be given as ids alone: all of them have grade 1. A document that is not named is irrelevant. Raises
-    `InvalidInput` for what are no ids or grades.
-    """
-
-    text: str
-    relevant: Mapping[str, float]
-
-    def __init__(self, text: str, relevant: Mapping[str, float] | Iterable[str | int] = ()) -> None:
-        if isinstance(relevant, str | bytes) or not isinstance(relevant, Iterable):
-            raise InvalidInput(f"question {text!r:.80}: relevant is a list of document ids, or ids with grades")
-        grades = relevant.items() if isinstance(relevant, Mapping) else ((name, 1.0) for name in relevant)
-        object.__setattr__(self, "text", text)
-        object.__setattr__(self, "relevant", dict(_graded(text, name, grade) for name, grade in grades))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +73,6 @@ class DimensionsOptions:
                     f"funnel: {funnel!r} can not be measured; give ascending lengths below {full}, as in 64,256"
                 )
         return tuple(tuple(funnel) for funnel in self.funnels)
-
-
-def _graded(text: str, name: object, grade: object) -> tuple[str, float]:
-    if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
-        raise InvalidInput(f"question {text!r:.80}: a relevant document is named by its id, not by {name!r:.80}")
-    number = isinstance(grade, int | float) and not isinstance(grade, bool)
-    if not number or not math.isfinite(grade) or grade <= 0:  # type: ignore[operator, arg-type]
-        raise InvalidInput(
-            f"question {text!r:.80}: the grade of {name!r:.80} must be a number above 0, not {grade!r:.80}; leave "
-            f"irrelevant documents out"
-        )
-    return str(name), float(grade)  # type: ignore[arg-type]
 
 
 def _is_whole(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""What `dimensions` is asked for: checked, gathered, and measured. Both clients share it, and do the waiting."""
+"""What `dimensions` is asked for: checked, gathered, and measured."""
 
 from __future__ import annotations
 
@@ -7,40 +7,50 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nestvec._artifacts import is_fingerprint
-from nestvec._client.base import embedder_named, spec_named
-from nestvec._collections.opening import Binding, Flow
-from nestvec._evaluation.gathering import Asked, Gathered, Texts, choose_entries, gather_stored, gather_texts, labels
+from nestvec._collections.describing import embedder_named, spec_named
+from nestvec._collections.opening import OpenCollection
+from nestvec._evaluation.gathering import (
+    AskedQuestions,
+    GatheredVectors,
+    SampledTexts,
+    choose_entries,
+    gather_stored,
+    gather_texts,
+    labels,
+)
 from nestvec._evaluation.measure import Trial
-from nestvec._evaluation.measurement import NESTED, PLAIN, Measurement
-from nestvec._evaluation.options import DimensionsOptions, Question
+from nestvec._evaluation.measurement import NESTED, PLAIN, DimensionsMeasurement
+from nestvec._evaluation.options import DimensionsOptions
 from nestvec._evaluation.study import Study
+from nestvec._questions import Question
 from nestvec._specs import CollectionSpec
 from nestvec.capabilities import ModelCapabilities, TaskPair
 from nestvec.config import Config, Connection
 from nestvec.config.blocks import NestingBlock
 from nestvec.config.nesting import find_nesting
-from nestvec.encoding.matryoshka import nest
+from nestvec.encoding.rotation import fingerprint, fit_rotation, unnest
 from nestvec.encoding.tasks import pair_for
+from nestvec.encoding.vectors import nest
 from nestvec.errors import ConfigError, InvalidInput
 from nestvec.nesting.fitting import check_nestable, shortfall
-from nestvec.nesting.rotation import fingerprint, fit_rotation, unnest
 from nestvec.spaces import space_of
 from nestvec.types import Document, Purpose
 
 if TYPE_CHECKING:
-    from nestvec._evaluation.sampling import Progress
+    from nestvec._documents.sampling import SampleProgress
+    from nestvec._session.session import Session
     from nestvec.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class DimensionsRequest:
     """What `dimensions` was asked for, checked. `spec` is the collection's, or what one of the embedder would be."""
 
     connection: Connection[Any]
     spec: CollectionSpec
     collection: str | None
     texts: Iterable[str | Document] | None
-    asked: Asked | None
+    asked: AskedQuestions | None
     options: DimensionsOptions
     #: The fingerprint and the matrix of a rotation to measure with.
     chosen: tuple[str, FloatArray] | None = None
@@ -55,17 +65,17 @@ class Request:
         backend: str | None,
         queries: Iterable[str | Question] | None,
         options: DimensionsOptions | None,
-    ) -> Request:
-        """Raises `InvalidInput`, `InvalidName`, `ConfigError` or `Unsupported` for what can not be done."""
+    ) -> DimensionsRequest:
+        """Raises `InvalidInput`, `InvalidName`, `ConfigError` or `Unsupported` for what cannot be done."""
         wanted = options or DimensionsOptions()
         wanted.check()
         spec = _measured(config, collection, texts, embedder, backend, wanted)
-        asked = Asked.of(queries, wanted) if queries is not None else None
+        asked = AskedQuestions.of(queries, wanted) if queries is not None else None
         return cls(config.embedders[spec.embedder], spec, collection, texts, asked, wanted)
 
-    def at(self, config: Config, binding: Binding | None) -> Request:
+    def at(self, config: Config, collection: OpenCollection | None) -> DimensionsRequest:
         """The same of the collection as it is now, which may not be what is wanted. Raises as `of` does."""
-        spec = self.spec if binding is None else binding.spec
+        spec = self.spec if collection is None else collection.spec
         connection, model, options = config.embedders[spec.embedder], spec.model, self.options
         options.sizes(model.min_dimensions, model.dimensions)
         options.stages(model.dimensions)
@@ -92,19 +102,21 @@ class Request:
         """Whether a rotation is to be fitted on the spot: the model has no prefixes, and none was named."""
         return not self.model.matryoshka and self.model.rotation is None and self.chosen is None
 
-    def choose(self) -> Texts | None:
+    def choose(self) -> SampledTexts | None:
         """Read the texts, if that is what is measured on. Takes as long as they do."""
         return choose_entries(self.texts, self.options, self.asked) if self.texts is not None else None
 
-    def gather(self, binding: Binding | None, texts: Texts | None, progress: Progress | None) -> Flow[Gathered]:
-        """All vectors."""
-        if binding is not None:
-            return gather_stored(binding, self.asked, self.options, fit=self.fits, progress=progress)
+    async def gather(
+        self, place: OpenCollection | Session, texts: SampledTexts | None, progress: SampleProgress | None
+    ) -> GatheredVectors:
+        """All vectors: of what a collection holds, or of texts, which are embedded through a session."""
+        if isinstance(place, OpenCollection):
+            return await gather_stored(place, self.asked, self.options, fit=self.fits, progress=progress)
         tasks = TaskPair(self.spec.space.index_task, self.spec.space.query_task)
         assert texts is not None  # noqa: S101 - either a collection or texts
-        return gather_texts(self.model, tasks, texts, self.asked, self.options, fit=self.fits, progress=progress)
+        return await gather_texts(place, tasks, texts, self.asked, self.options, fit=self.fits, progress=progress)
 
-    def measure(self, gathered: Gathered, stored_under: FloatArray | None) -> Measurement:
+    def measure(self, gathered: GatheredVectors, stored_under: FloatArray | None) -> DimensionsMeasurement:
         """All curves. `stored_under`: the rotation by which the vectors are turned already."""
         space = self.spec.space
         numbers, relevant = labels(gathered.asked)
@@ -119,7 +131,7 @@ class Request:
         )
         trials, rotations, why = self._bases(given, gathered.fitted, stored_under)
         sizes = self.options.sizes(self.model.min_dimensions, self.model.dimensions)
-        return Measurement(self, gathered, Study(trials, rotations, sizes, self.options), why)
+        return DimensionsMeasurement(self, gathered, Study(trials, rotations, sizes, self.options), why)
 
     def _bases(
         self, given: Trial, fitted: FloatArray, stored_under: FloatArray | None

@@ -10,11 +10,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nestvec._collections.opening import Alone, Binding, Emit, Flow, Standing, Target, bind, require_own
+from nestvec._collections.checks import require_own
+from nestvec._collections.opening import HostAdmission, OpenCollection, Target, open_to_read
 from nestvec._hosts.agreement import TOLERANCE, Comparison, compare
 from nestvec._hosts.canaries import canary_request, canary_rows, fits, legs_of, version_for
 from nestvec._hosts.note import NOTE, Canaries, texts_for
-from nestvec.contract import Count, Encoded, Event, ReadNote, WriteNote
+from nestvec._session.session import Session
+from nestvec.contract import Count, Event, ReadNote, WriteNote
 from nestvec.errors import BackendDenied, BackendFull, EmbedderRefused, HostMismatch, SpaceUnknown
 from nestvec.types import Usage
 
@@ -27,118 +29,114 @@ if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
 
-def admit(binding: Binding, target: Target, *, writing: bool) -> Flow[Usage]:
+async def admit(collection: OpenCollection, target: Target, *, writing: bool) -> Usage:
     """Before anything is embedded for a collection: may this embedder's host? Returns what finding out consumed.
 
     The first writer stores canaries; a reader leaves a collection without any as it is. Raises `HostMismatch`, and
-    `SpaceUnknown` where the canaries can not be read. What is known holds for a lease, as the pointer does.
+    `SpaceUnknown` where the canaries cannot be read. What is known holds for a lease, as the pointer does.
     """
-    if not binding.spec.model.host or _known(binding, target, writing=writing):
+    if collection.state.knows_host(target, writing=writing):
         return Usage()
-    usage: Usage = yield Alone(partial(_admit, binding, target, writing=writing))
-    return usage
+    async with collection.session.alone():
+        return await _admit(collection, target, writing=writing)
 
 
-def measure(
-    legs: Sequence[Leg], dimensions: int, texts: Sequence[str], *, fresh: bool = True
-) -> Flow[tuple[dict[Leg, FloatArray], Usage]]:
+async def measure(
+    session: Session, legs: Sequence[Leg], dimensions: int, texts: Sequence[str], *, fresh: bool = True
+) -> tuple[dict[Leg, FloatArray], Usage]:
     """An embedder's vectors of canary texts, shape (texts, dimensions) for each leg, and what they consumed."""
     vectors, usage = {}, Usage()
     for leg in legs:
-        reply: Encoded = yield canary_request(leg, dimensions, texts, fresh=fresh)
+        reply = await session.encode(canary_request(leg, dimensions, texts, fresh=fresh))
         vectors[leg] = canary_rows(reply)
         usage += reply.usage
     return vectors, usage
 
 
-def hosts(binding: Binding) -> Flow[dict[str, Agreement | None]]:
+async def hosts(collection: OpenCollection) -> dict[str, Agreement | None]:
     """Who may embed for the collection: who made its canaries, then who was compared, with what was measured."""
-    target = yield from bind(binding)
-    canaries = yield from read_canaries(binding.spec, target)
+    target = await open_to_read(collection)
+    canaries = await read_canaries(collection, target)
     return {canaries.host: None, **canaries.accepted} if canaries is not None else {}
 
 
-def read_canaries(spec: CollectionSpec, target: Target) -> Flow[Canaries | None]:
+async def read_canaries(collection: OpenCollection, target: Target) -> Canaries | None:
     """What is noted beside a collection; there is nothing beside somebody else's. Raises `SpaceUnknown`."""
     if target.foreign is not None:
         return None
-    text: str | None = yield ReadNote(target.physical, NOTE)
+    text = await collection.backend.read_note(ReadNote(target.physical, NOTE))
+    spec = collection.spec
     return Canaries.read(text, spec.space, spec.name) if text is not None else None
 
 
-def canaries_to_keep(spec: CollectionSpec, target: Target) -> Flow[Canaries | None]:
+async def canaries_to_keep(collection: OpenCollection, target: Target) -> Canaries | None:
     """The same for writing: beside an empty collection they need not be readable, because others can be made."""
     try:
-        return (yield from read_canaries(spec, target))
+        return await read_canaries(collection, target)
     except SpaceUnknown:
-        if (yield Count(target.physical)):
+        if await collection.backend.count(Count(target.physical)):
             raise
         return None
 
 
-def forget_canaries(binding: Binding) -> Flow[None]:
+async def forget_canaries(collection: OpenCollection) -> None:
     """Remove the canaries: whoever ingests next makes them anew."""
-    require_own(binding.spec, "remove its canaries")
-    target = yield from bind(binding)
-    yield WriteNote(target.physical, NOTE, None)
-    binding.standing = None
+    require_own(collection.spec, "remove its canaries")
+    target = await open_to_read(collection)
+    await collection.backend.write_note(WriteNote(target.physical, NOTE, None))
+    collection.state.admission = None
 
 
-def _known(binding: Binding, target: Target, *, writing: bool) -> bool:
-    """Whether nothing needs to be looked up. Raises `HostMismatch` again where the host was refused."""
-    known = binding.standing
-    if known is None or known.physical != target.physical or binding.clock() >= known.until:
-        return False
-    if known.refusal is not None:
-        raise known.refusal()
-    return known.admitted or not writing
-
-
-def _admit(binding: Binding, target: Target, *, writing: bool) -> Flow[Usage]:
-    if _known(binding, target, writing=writing):
-        return Usage()  # another flow found out meanwhile
-    until = binding.clock() + binding.lease
-    standing, usage = yield from _find_out(binding.spec, target, until, writing=writing)
-    binding.standing = standing
-    if standing.refusal is not None:
-        raise standing.refusal()
+async def _admit(collection: OpenCollection, target: Target, *, writing: bool) -> Usage:
+    if collection.state.knows_host(target, writing=writing):
+        return Usage()  # another call found out meanwhile
+    until = collection.clock() + collection.state.lease
+    admission, usage = await _find_out(collection, target, until, writing=writing)
+    collection.state.admission = admission
+    if admission.refusal is not None:
+        raise admission.refusal()
     return usage
 
 
-def _find_out(spec: CollectionSpec, target: Target, until: float, *, writing: bool) -> Flow[tuple[Standing, Usage]]:
-    host = spec.model.host
-    admitted = Standing(target.physical, until, admitted=True)
-    stored = yield from (canaries_to_keep if writing else read_canaries)(spec, target)
+async def _find_out(
+    collection: OpenCollection, target: Target, until: float, *, writing: bool
+) -> tuple[HostAdmission, Usage]:
+    spec, host = collection.spec, collection.spec.model.host
+    admitted = HostAdmission(target.physical, until, admitted=True)
+    stored = await (canaries_to_keep if writing else read_canaries)(collection, target)
     if stored is None and not writing:
-        return Standing(target.physical, until), Usage()
+        return HostAdmission(target.physical, until), Usage()
     if stored is not None and stored.vouches_for(host):
         return admitted, Usage()
     if stored is not None and writing and not fits(stored.version, spec.model.max_tokens):
         # Beside an empty collection others can be made, of texts that this model takes.
-        stored = stored if (yield Count(target.physical)) else None
+        stored = stored if await collection.backend.count(Count(target.physical)) else None
     version = stored.version if stored is not None else version_for(spec.model.max_tokens)
-    vectors, usage = yield from _measured(spec, stored, version)
+    vectors, usage = await _measured(collection, stored, version)
     if stored is not None:
         comparison = compare(stored.vectors, vectors)
         if comparison.agreement.alike:
-            yield from _accept(spec, target, stored.accepting(host, comparison.agreement))
+            await _accept(collection, target, stored.accepting(host, comparison.agreement))
             return admitted, usage
-        if not writing or (yield Count(target.physical)):
+        if not writing or await collection.backend.count(Count(target.physical)):
             refusal = partial(_refusal, spec, stored, comparison)
-            return Standing(target.physical, until, refusal=refusal), usage
+            return HostAdmission(target.physical, until, refusal=refusal), usage
     made = Canaries.of(host, vectors, version)
-    yield WriteNote(target.physical, NOTE, made.to_text())
-    yield Emit(Event("canaries_stored", spec.name, {"host": host}))
+    await collection.backend.write_note(WriteNote(target.physical, NOTE, made.to_text()))
+    collection.session.emit(Event("canaries_stored", spec.name, {"host": host}))
     return admitted, usage
 
 
-def _measured(spec: CollectionSpec, stored: Canaries | None, version: int) -> Flow[tuple[dict[Leg, FloatArray], Usage]]:
+async def _measured(
+    collection: OpenCollection, stored: Canaries | None, version: int
+) -> tuple[dict[Leg, FloatArray], Usage]:
     """The vectors to compare with those that are stored, or to store. Raises `EmbedderRefused` with what to do."""
+    spec = collection.spec
     legs, dimensions = legs_of(spec.space), spec.space.dimensions
     texts = stored.texts if stored is not None else texts_for(dimensions, legs, version)
     try:
         # What is compared is asked for now. Who makes canaries may take them where documents' vectors come from.
-        return (yield from measure(legs, dimensions, texts, fresh=stored is not None))
+        return await measure(collection.session, legs, dimensions, texts, fresh=stored is not None)
     except EmbedderRefused as error:
         longest = max(texts, key=len)
         other = f", or embed with host {stored.host!r}, which made the canaries" if stored is not None else ""
@@ -149,16 +147,18 @@ def _measured(spec: CollectionSpec, stored: Canaries | None, version: int) -> Fl
         ) from error
 
 
-def _accept(spec: CollectionSpec, target: Target, canaries: Canaries) -> Flow[None]:
+async def _accept(collection: OpenCollection, target: Target, canaries: Canaries) -> None:
     """Note a host that agrees. Who may only read says so to listeners instead, and compares again another time."""
-    noted = True
+    spec, noted = collection.spec, True
     try:
-        yield WriteNote(target.physical, NOTE, canaries.to_text())
+        await collection.backend.write_note(WriteNote(target.physical, NOTE, canaries.to_text()))
     except (BackendDenied, BackendFull):
         noted = False
     host = spec.model.host
     figures = canaries.accepted[host].to_dict()
-    yield Emit(Event("host_accepted", spec.name, {"host": host, "made_by": canaries.host, "noted": noted, **figures}))
+    collection.session.emit(
+        Event("host_accepted", spec.name, {"host": host, "made_by": canaries.host, "noted": noted, **figures})
+    )
 
 
 def _refusal(spec: CollectionSpec, stored: Canaries, comparison: Comparison) -> HostMismatch:

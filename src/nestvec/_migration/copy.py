@@ -13,27 +13,25 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from nestvec._collections.opening import (
-    Binding,
-    Emit,
     Flow,
+    OpenCollection,
     Request,
     T,
     Target,
-    bind,
     check_tenant,
+    open_to_read,
     relayed,
     require_own,
-    send_fenced,
+    write_within_lease,
 )
 from nestvec._documents.documents import tenants as tenants_of
 from nestvec._documents.funnel import named
-from nestvec._documents.layout import Head, hash_text, make_record, restored
+from nestvec._documents.layout import Head, hash_metadata, hash_text, make_record, restored
 from nestvec._hosts.admission import canaries_to_keep, mismatch, read_canaries
 from nestvec._hosts.agreement import Comparison, compare
 from nestvec._hosts.note import NOTE, Canaries
-from nestvec._metadata import hash_metadata
 from nestvec.contract import Batch, Count, Event, Fetch, Scroll, Write, WriteNote
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput, Unsupported
 from nestvec.spaces import require_same
 from nestvec.types import DENSE, Metric, Record, Storage
@@ -79,7 +77,7 @@ class CopyProgress:
     total: int
 
 
-def at(side: Side, flow: Flow[T]) -> PairFlow[T]:
+async def at(side: Side, flow: Flow[T]) -> T:
     """Let all requests of a flow go to one side, but for those that say themselves where they go."""
     return relayed(flow, partial(_to, side))
 
@@ -88,63 +86,63 @@ def _to(side: Side, request: Request | At) -> At:
     return request if isinstance(request, At) else At(side, request)
 
 
-def copy(
-    source: Binding,
-    target: Binding,
+async def copy(
+    source: OpenCollection,
+    target: OpenCollection,
     tenant: str | None = None,
     *,
     page: int = 256,
     progress: Callable[[CopyProgress], object] | None = None,
-) -> PairFlow[CopyReport]:
+) -> CopyReport:
     """Copy everything, page by page, and verify it. What the target has already is left alone.
 
     Of a collection with namespaces, one namespace is copied; or without `tenant` all of them, one after the other.
     """
-    total = yield from _open(source, target, tenant)
-    yield from carry_canaries(source, target)
+    total = await _open(source, target, tenant)
+    await carry_canaries(source, target)
     tenants: Sequence[str | None] = [tenant]
     every = source.spec.namespaces and tenant is None
     if every:
-        tenants = yield from at("source", tenants_of(source))
+        tenants = await tenants_of(source)
     report = CopyReport()
     for each in tenants:
-        report = yield from _copy_tenant(source, target, each, report, page=page, total=total, progress=progress)
+        report = await _copy_tenant(source, target, each, report, page=page, total=total, progress=progress)
     if every:  # the target may have namespaces that the source has not
-        yield from _compare_counts(source, target, None)
-    yield At("target", Emit(Event("collection_copied", target.spec.name, {"records": report.records})))
+        await _compare_counts(source, target, None)
+    target.session.emit(Event("collection_copied", target.spec.name, {"records": report.records}))
     return report
 
 
-def _copy_tenant(
-    source: Binding,
-    target: Binding,
+async def _copy_tenant(
+    source: OpenCollection,
+    target: OpenCollection,
     tenant: str | None,
     before: CopyReport,
     *,
     page: int,
     total: int,
     progress: Callable[[CopyProgress], object] | None,
-) -> PairFlow[CopyReport]:
+) -> CopyReport:
     """Copy and verify one tenant's records (or those of nobody in particular); returns `before` with them added."""
     written, unchanged = before.written, before.unchanged
     cursor: str | int | None = None
     while True:
-        done, seen, cursor = yield from _copy_page(source, target, tenant, cursor=cursor, limit=page)
+        done, seen, cursor = await _copy_page(source, target, tenant, cursor=cursor, limit=page)
         written, unchanged = written + done, unchanged + seen - done
         if progress is not None:
             progress(CopyProgress(written, unchanged, total))
         if cursor is None:
             break
-    records, verified = yield from _verify(source, target, tenant, sample=page)
+    records, verified = await _verify(source, target, tenant, sample=page)
     return CopyReport(before.records + records, written, unchanged, before.verified + verified)
 
 
-def _open(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]:
+async def _open(source: OpenCollection, target: OpenCollection, tenant: str | None) -> int:
     """Check that the two can be copied; returns how many records the source has."""
     _check_namespaces(source, target, tenant)
     same = (source.spec.backend, source.spec.name) == (target.spec.backend, target.spec.name)
     if same:
-        raise InvalidInput(f"collection {source.spec.name!r} can not be copied onto itself; name another target")
+        raise InvalidInput(f"collection {source.spec.name!r} cannot be copied onto itself; name another target")
     require_own(target.spec, "be copied into")
     if source.spec.foreign is not None and source.spec.foreign.id is not None:
         raise Unsupported(
@@ -157,27 +155,27 @@ def _open(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]
             f"collection {source.spec.name!r} has metric {source.spec.metric.value!r} and {target.spec.name!r} has "
             f"{target.spec.metric.value!r}; give the target the source's metric"
         )
-    origin = yield from at("source", bind(source))
-    yield from at("target", bind(target))
-    total: int = yield At("source", Count(origin.physical, tenant=tenant, foreign=origin.foreign))
+    origin = await open_to_read(source)
+    await open_to_read(target)
+    total = await source.records.count(Count(origin.physical))
     return total
 
 
-def carry_canaries(
-    source: Binding, target: Binding, convert: Callable[[Canaries], Canaries] | None = None
-) -> PairFlow[None]:
+async def carry_canaries(
+    source: OpenCollection, target: OpenCollection, convert: Callable[[Canaries], Canaries] | None = None
+) -> None:
     """Let the target's note say which host its vectors come from. Raises `HostMismatch` where two hosts disagree.
 
     `convert` makes of the source's canaries what was made of its vectors.
     """
-    origin = yield from at("source", bind(source))
-    place = yield from at("target", bind(target))
-    carried = yield from at("source", read_canaries(source.spec, origin))
+    origin = await open_to_read(source)
+    place = await open_to_read(target)
+    carried = await read_canaries(source.spec, origin)
     if carried is None:
         return
     if convert is not None:
         carried = convert(carried)
-    there = yield from at("target", canaries_to_keep(target.spec, place))
+    there = await canaries_to_keep(target.spec, place)
     if there is not None and there.vouches_for(carried.host):
         return
     joined = carried
@@ -185,10 +183,10 @@ def carry_canaries(
         comparison = _compare_canaries(source.spec, carried, target.spec, there)
         if comparison.agreement.alike:
             joined = there.accepting(carried.host, comparison.agreement)
-        elif (yield At("target", Count(place.physical))):
+        elif await target.records.count(Count(place.physical)):
             raise _other_host(source.spec, carried, target.spec, there, comparison)
-    yield At("target", WriteNote(place.physical, NOTE, joined.to_text()))
-    target.standing = None
+    await target.backend.write_note(WriteNote(place.physical, NOTE, joined.to_text()))
+    target.state.admission = None
 
 
 def _compare_canaries(source: CollectionSpec, carried: Canaries, target: CollectionSpec, there: Canaries) -> Comparison:
@@ -196,7 +194,7 @@ def _compare_canaries(source: CollectionSpec, carried: Canaries, target: Collect
     if carried.texts != there.texts:
         raise CollectionConflict(
             f"the canaries of {source.name!r} and {target.name!r} have versions {carried.version} and {there.version}, "
-            f"which can not be compared: copy {source.name!r} into an empty collection"
+            f"which cannot be compared: copy {source.name!r} into an empty collection"
         )
     return compare(there.vectors, carried.vectors)
 
@@ -215,7 +213,7 @@ def _other_host(
     )
 
 
-def _check_namespaces(source: Binding, target: Binding, tenant: str | None) -> None:
+def _check_namespaces(source: OpenCollection, target: OpenCollection, tenant: str | None) -> None:
     if source.spec.namespaces and target.spec.namespaces and tenant is None:
         return  # all of them
     if tenant is None and source.spec.namespaces != target.spec.namespaces:
@@ -224,31 +222,29 @@ def _check_namespaces(source: Binding, target: Binding, tenant: str | None) -> N
             f"collection {has.spec.name!r} is declared with namespaces and {lacks.spec.name!r} without; declare both "
             f"alike to copy one into the other"
         )
-    for binding in (source, target):
-        check_tenant(binding.spec, tenant)
+    for collection in (source, target):
+        check_tenant(collection.spec, tenant)
 
 
-def _copy_page(
-    source: Binding, target: Binding, tenant: str | None, *, cursor: str | int | None, limit: int
-) -> PairFlow[tuple[int, int, str | int | None]]:
+async def _copy_page(
+    source: OpenCollection, target: OpenCollection, tenant: str | None, *, cursor: str | int | None, limit: int
+) -> tuple[int, int, str | int | None]:
     """Copy one page; returns how many records were written and seen, and the next page's cursor."""
-    origin = yield from at("source", bind(source))
-    batch = yield from _read(source, origin, tenant, limit=limit, cursor=cursor)
-    place = yield from at("target", bind(target))
-    missing = yield from _missing(place, batch.records, tenant)
+    origin = await open_to_read(source)
+    batch = await _read(source, origin, tenant, limit=limit, cursor=cursor)
+    place = await open_to_read(target)
+    missing = await _missing(place, batch.records, tenant)
     if missing:
-        yield from at("target", _write(target, place, batch, missing, tenant))
+        await _write(target, place, batch, missing, tenant)
     return len(missing), len(batch.records), batch.cursor
 
 
-def _read(
-    source: Binding, origin: Target, tenant: str | None, *, limit: int, cursor: str | int | None = None
-) -> PairFlow[Batch]:
+async def _read(
+    source: OpenCollection, origin: Target, tenant: str | None, *, limit: int, cursor: str | int | None = None
+) -> Batch:
     """A page of the source, as nestvec's own records: each record of an adopted collection becomes a document."""
     foreign = origin.foreign
-    batch: Batch = yield At(
-        "source", Scroll(origin.physical, None, limit, cursor, vectors=True, tenant=tenant, foreign=foreign)
-    )
+    batch = await source.records.scroll(Scroll(origin.physical, None, limit, cursor, vectors=True))
     if foreign is None:
         return batch
     return replace(batch, records=[_as_document(record, source.spec) for record in batch.records])
@@ -270,45 +266,49 @@ def _as_document(record: Record, spec: CollectionSpec) -> Record:
     )
 
 
-def _missing(place: Target, records: Sequence[Record], tenant: str | None) -> PairFlow[list[int]]:
+async def _missing(place: Target, records: Sequence[Record], tenant: str | None) -> list[int]:
     """Numbers of the records that the target lacks, or has of another version; a document's head comes last."""
     if not records:
         return []
     ids = [record.id for record in records]
-    there: Batch = yield At("target", Fetch(place.physical, ids, content=False, tenant=tenant))
+    there = await target.records.fetch(Fetch(place.physical, ids, content=False))
     known = {record.id: dict(record.system) for record in there.records}
     missing = [i for i, record in enumerate(records) if known.get(record.id) != dict(record.system)]
     return sorted(missing, key=lambda i: records[i].system.get("chunk") == 0)
 
 
-def _write(target: Binding, place: Target, batch: Batch, missing: Sequence[int], tenant: str | None) -> Flow[None]:
+async def _write(
+    target: OpenCollection, place: Target, batch: Batch, missing: Sequence[int], tenant: str | None
+) -> None:
     assert batch.vectors is not None  # noqa: S101 - asked for
     # Engines keep some types in forms of their own; the other engine gets the declared ones.
     records = [restored(batch.records[i], target.spec.fields) for i in missing]
     # Prefixes are made of the full vectors: the source may have others, or none.
     rows = named(target.spec, batch.vectors[DENSE][list(missing)])
-    yield from send_fenced(target, place, Write(place.physical, records, rows, tenant=tenant))
+    await write_within_lease(target, place, Write(place.physical, records, rows))
 
 
-def _verify(source: Binding, target: Binding, tenant: str | None, *, sample: int) -> PairFlow[tuple[int, int]]:
+async def _verify(
+    source: OpenCollection, target: OpenCollection, tenant: str | None, *, sample: int
+) -> tuple[int, int]:
     """Compare counts, and a sample record by record. Raises `CollectionError` saying what differs."""
-    found = yield from _compare_counts(source, target, tenant)
-    origin = yield from at("source", bind(source))
-    place = yield from at("target", bind(target))
-    page = yield from _read(source, origin, tenant, limit=sample)
+    found = await _compare_counts(source, target, tenant)
+    origin = await open_to_read(source)
+    place = await open_to_read(target)
+    page = await _read(source, origin, tenant, limit=sample)
     if page.records:
         ids = [record.id for record in page.records]
-        copied: Batch = yield At("target", Fetch(place.physical, ids, vectors=True, tenant=tenant))
+        copied = await target.records.fetch(Fetch(place.physical, ids, vectors=True))
         _compare(target.spec, page, copied, exact=target.capabilities.stores_exact)
     return found, len(page.records)
 
 
-def _compare_counts(source: Binding, target: Binding, tenant: str | None) -> PairFlow[int]:
+async def _compare_counts(source: OpenCollection, target: OpenCollection, tenant: str | None) -> int:
     """How many records both have: of a tenant, or of all. Raises `CollectionError` if they differ."""
-    origin = yield from at("source", bind(source))
-    place = yield from at("target", bind(target))
-    wanted: int = yield At("source", Count(origin.physical, tenant=tenant, foreign=origin.foreign))
-    found: int = yield At("target", Count(place.physical, tenant=tenant))
+    origin = await open_to_read(source)
+    place = await open_to_read(target)
+    wanted = await source.records.count(Count(origin.physical))
+    found = await target.records.count(Count(place.physical))
     if wanted != found:
         where = f" in namespace {tenant!r:.80}" if tenant is not None else ""
         raise CollectionError(

@@ -10,20 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nestvec._collections.opening import Binding, Emit, Wait, bind
-from nestvec._collections.write_fence import POLL, drain, raise_fence, read_gate
+from nestvec._collections.opening import OpenCollection, open_to_read
+from nestvec._collections.write_fence import POLL, drain, raise_fence, read_fence
 from nestvec._documents.documents import heads_only
 from nestvec._hosts.note import Canaries
 from nestvec._migration import switch as switching
 from nestvec._migration.candidate import Shadow, guarded, prepare
-from nestvec._migration.copy import At, PairFlow, at, carry_canaries
+from nestvec._migration.copy import carry_canaries
 from nestvec._migration.generations import Standing, write_journal
 from nestvec._migration.passes import BLOCK, Crossing, Progress, Tally, run_pass
 from nestvec._migration.report import MigrationProgress, MigrationReport, Stage
 from nestvec._migration.routes import Route, Transform, Way
 from nestvec._migration.switch import Hold
 from nestvec._migration.verify import compare, overlap, require_count, twins
-from nestvec.contract import Batch, Count, Event, Scroll
+from nestvec.contract import Count, Event, Scroll
 from nestvec.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ class Job:
     behind. `back`: it is a rollback.
     """
 
-    source: Binding
+    source: OpenCollection
     origin: Place
-    target: Binding
+    target: OpenCollection
     route: Route
     transform: Transform
     splitter: Splitter
@@ -104,7 +104,7 @@ class _Done:
         )
 
 
-def migrate(job: Job) -> PairFlow[MigrationReport]:
+async def migrate(job: Job) -> MigrationReport:
     """Bring everything over, verify it, and switch. What could not be brought over is reported; then nothing moved.
 
     Raises `Unsupported` where texts or an embedder are missing, `CollectionConflict` where another migration is under
@@ -112,56 +112,56 @@ def migrate(job: Job) -> PairFlow[MigrationReport]:
     raise. Then, too, nothing moved, unless it happened while switching; running it again goes on.
     """
     begun = job.source.clock()
-    yield from _require_texts(job)
-    yield from _take_over(job)
-    stored = (yield from at("source", bind(job.source))).stored
-    shadow = yield from at("target", prepare(job.target, job.origin, stored, job.chosen, job.notes, back=job.back))
-    shadow = replace(shadow, binding=guarded(shadow, job.source, lambda: job.hold.gates))
+    await _require_texts(job)
+    await _take_over(job)
+    stored = (await open_to_read(job.source)).stored
+    shadow = await prepare(job.target, job.origin, stored, job.chosen, job.notes, back=job.back)
+    shadow = replace(shadow, collection=guarded(shadow, job.source, lambda: job.hold.gates))
     crossing = _crossing(job, shadow)
     if job.leaves or not job.embeds:
-        done = yield from _nothing(job, crossing)
+        done = await _nothing(job, crossing)
     else:
-        done = yield from _bring(job, crossing, shadow)
+        done = await _bring(job, crossing, shadow)
     if done.latest.failed:
         return _report(job, shadow, done, begun)
-    return (yield from _switch(job, crossing, shadow, done, begun))
+    return await _switch(job, crossing, shadow, done, begun)
 
 
-def _require_texts(job: Job) -> PairFlow[None]:
+async def _require_texts(job: Job) -> None:
     """Before anything is made: are there texts to embed? What was live once lacks only what was written since."""
     used = job.chosen is not None and job.chosen.standing is not Standing.SHADOW
     if job.route.way is not Way.EMBED or job.texts or job.leaves or not job.embeds or used:
         return
     spec = job.source.spec
-    batch: Batch = yield At("source", Scroll(job.origin.physical))
+    batch = await source.records.scroll(Scroll(job.origin.physical))
     if batch.records and all(record.text is None for record in batch.records):
         raise Unsupported(
-            f"collection {spec.name!r} can not be migrated from what it holds: {job.route.reason}, so its texts have "
+            f"collection {spec.name!r} cannot be migrated from what it holds: {job.route.reason}, so its texts have "
             f"to be embedded, and they are not stored (store_text = false). Give the files that they came from "
             f"(nestvec migrate {spec.name} --from PATH, or documents=…). Nothing was changed"
         )
 
 
-def _take_over(job: Job) -> PairFlow[None]:
+async def _take_over(job: Job) -> None:
     """End a fence or a switch that an earlier run of this migration left, and wait: that run may not be dead."""
     journal = job.chosen.journal if job.chosen is not None else None
     wall = job.source.wall()
-    held = yield from at("source", read_gate(job.origin.physical))
+    held = await read_fence(job.origin.physical)
     if journal is None or held is None or held.by != journal.id or not held.holds_up(wall):
         return
-    wait = drain(job.source.lease)
+    wait = drain(job.source.state.lease)
     job.tell(
         Stage.COPYING,
         f"an earlier run broke off while writers waited: going on in {wait:.0f} s, in case it is still at work",
     )
-    yield from at("source", raise_fence(job.source.wall, job.origin.physical, journal.id, 0.0))
-    yield At("source", Wait(wait))
+    await raise_fence(job.source.state.wall, job.origin.physical, journal.id, 0.0)
+    await source.session.wait(wait)
 
 
 def _crossing(job: Job, shadow: Shadow) -> Crossing:
     return Crossing(
         job.source,
-        shadow.binding,
+        shadow.collection,
         job.route.way,
         job.transform,
         job.splitter,
@@ -171,11 +171,11 @@ def _crossing(job: Job, shadow: Shadow) -> Crossing:
     )
 
 
-def _nothing(job: Job, crossing: Crossing) -> PairFlow[_Done]:
+async def _nothing(job: Job, crossing: Crossing) -> _Done:
     """Where nothing can or shall be brought over: nothing may differ, or it is left behind."""
     if job.leaves:
         return _Done(Tally(), Tally())
-    tally = yield from run_pass(replace(crossing, dry=True), "documents")
+    tally = await run_pass(replace(crossing, dry=True), "documents")
     if tally.failed:
         raise _no_embedder(job, len(tally.failed))
     return _Done(tally, tally)
@@ -191,37 +191,37 @@ def _no_embedder(job: Job, count: int) -> Unsupported:
     )
 
 
-def _bring(job: Job, crossing: Crossing, shadow: Shadow) -> PairFlow[_Done]:
+async def _bring(job: Job, crossing: Crossing, shadow: Shadow) -> _Done:
     """Passes, until little is left to the last one; then look at what is there."""
-    yield from _carry_canaries(job, shadow)
-    yield from _at_stage(shadow, Stage.COPYING)
-    first = yield from run_pass(crossing, "documents")
+    await _carry_canaries(job, shadow)
+    await _at_stage(shadow, Stage.COPYING)
+    first = await run_pass(crossing, "documents")
     done = _Done(first, first, deleted=first.deleted)
-    yield from _at_stage(shadow, Stage.CATCHING_UP)
+    await _at_stage(shadow, Stage.CATCHING_UP)
     for _ in range(CATCH_UPS):
         begun = job.source.clock()
-        tally = yield from run_pass(crossing, "changes")
+        tally = await run_pass(crossing, "changes")
         done = done.then(tally, job.source.clock() - begun)
         if tally.changes <= FEW:
             break
     if tally.failed:
         return done
-    yield from _at_stage(shadow, Stage.VERIFYING)
+    await _at_stage(shadow, Stage.VERIFYING)
     asked = not job.questions or job.asks
     job.tell(Stage.VERIFYING, "" if asked else "no embedder gives the stored space: documents ask instead of questions")
-    pairs = yield from twins(crossing, tally.sample)
-    seen = yield from overlap(crossing, pairs, job.questions, ask=job.asks)
+    pairs = await twins(crossing, tally.sample)
+    seen = await overlap(crossing, pairs, job.questions, ask=job.asks)
     return replace(done, verified=compare(crossing, pairs), overlap=seen)
 
 
-def _carry_canaries(job: Job, shadow: Shadow) -> PairFlow[None]:
+async def _carry_canaries(job: Job, shadow: Shadow) -> None:
     """Vectors that are not embedded anew go on being vouched for by the host that made them."""
     if job.route.way is not Way.EMBED:
-        yield from carry_canaries(job.source, shadow.binding, lambda canaries: _converted(job, canaries))
+        await carry_canaries(job.source, shadow.collection, lambda canaries: _converted(job, canaries))
 
 
-def _at_stage(shadow: Shadow, stage: Stage) -> PairFlow[None]:
-    yield from at("target", write_journal(shadow.physical, shadow.journal, stage=stage))
+async def _at_stage(shadow: Shadow, stage: Stage) -> None:
+    await write_journal(shadow.physical, shadow.journal, stage=stage)
 
 
 def _converted(job: Job, canaries: Canaries) -> Canaries:
@@ -232,42 +232,42 @@ def _converted(job: Job, canaries: Canaries) -> Canaries:
     return Canaries.of(canaries.host, vectors, canaries.version)
 
 
-def _switch(job: Job, crossing: Crossing, shadow: Shadow, done: _Done, begun: float) -> PairFlow[MigrationReport]:
-    yield from _at_stage(shadow, Stage.SWITCHING)
-    wait = drain(job.source.lease) + POLL
+async def _switch(job: Job, crossing: Crossing, shadow: Shadow, done: _Done, begun: float) -> MigrationReport:
+    await _at_stage(shadow, Stage.SWITCHING)
+    wait = drain(job.source.state.lease) + POLL
     note = f"writers wait {wait:.0f} s at most, and for the last pass (the one before took {done.seconds:.1f} s)"
     job.tell(Stage.DRAINING, note)
 
-    def last_pass() -> PairFlow[Tally]:
+    async def last_pass() -> Tally:
         if job.leaves:
             return Tally()
-        tally = yield from run_pass(replace(crossing, dry=not job.embeds), "last changes")
+        tally = await run_pass(replace(crossing, dry=not job.embeds), "last changes")
         if tally.failed and not job.embeds:
             raise _no_embedder(job, len(tally.failed))
         if job.embeds:  # whoever wrote first meanwhile left canaries beside the source
-            yield from _carry_canaries(job, shadow)
+            await _carry_canaries(job, shadow)
         if not tally.failed:
-            yield from at("target", require_count(shadow.binding, tally.chunks))
+            await require_count(shadow.collection, tally.chunks)
         return tally
 
-    switched = yield from switching.switch(job.source, job.origin, shadow, job.hold, last_pass, done.seconds)
+    switched = await switching.switch(job.source, job.origin, shadow, job.hold, last_pass, done.seconds)
     done = done.then(switched.tally, done.seconds)
     if not switched.switched:
         return _report(job, shadow, done, begun)
     report = replace(_report(job, shadow, done, begun, switched.waited), switched=True)
     if job.leaves:
-        report = yield from counted(report)
+        report = await counted(report)
     job.tell(Stage.DONE)
     moved = {"from": str(job.origin), "to": str(shadow.place), "way": job.route.way.value, "chunks": report.chunks}
-    yield At("target", Emit(Event("collection_migrated", job.target.spec.name, moved)))
+    target.session.emit(Event("collection_migrated", job.target.spec.name, moved))
     return report
 
 
-def counted(report: MigrationReport) -> PairFlow[MigrationReport]:
+async def counted(report: MigrationReport) -> MigrationReport:
     """The report with what its target holds."""
     physical = report.target.physical
-    documents: int = yield At("target", Count(physical, heads_only(None)))
-    chunks: int = yield At("target", Count(physical))
+    documents = await target.records.count(Count(physical, heads_only(None)))
+    chunks = await target.records.count(Count(physical))
     return replace(report, documents=documents, chunks=chunks)
 
 

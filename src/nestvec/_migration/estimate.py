@@ -14,7 +14,7 @@ from nestvec._collections.opening import Target
 from nestvec._collections.write_fence import Place
 from nestvec._documents.documents import heads_only
 from nestvec._migration import find
-from nestvec._migration.copy import At, PairFlow, Side, at
+from nestvec._migration.copy import At, Side, at
 from nestvec._migration.differences import advice, changes
 from nestvec._migration.generations import Generation, Standing
 from nestvec._migration.measure import Effort, Measure, bill, sample
@@ -50,22 +50,22 @@ class Asked:
         return self.sides.wanted.spec
 
 
-def estimate(asked: Asked) -> PairFlow[MigrationPlan]:
+async def estimate(asked: Asked) -> MigrationPlan:
     """What a migration from what is stored to what is wanted would do and cost.
 
-    Raises `CollectionNotFound` where no generation is live, `SpaceUnknown` where its record can not be read, and
+    Raises `CollectionNotFound` where no generation is live, `SpaceUnknown` where its record cannot be read, and
     `CollectionConflict` where two are live, or where namespaces would come or go.
     """
-    scene = yield from look(asked.sides)
+    scene = await look(asked.sides)
     half = find.half_done(scene.listed)
     live = half or find.the_live(asked.wanted, scene.listed)
     differing = find.differences(asked.wanted, live, asked.sides.wanted.capabilities)
-    said = (yield from _nothing_needed(asked, live)) if _on_target(asked, live) else None
+    said = (await _nothing_needed(asked, live)) if _on_target(asked, live) else None
     if not differing.rebuild or said is not None:
         # Of a switch that is to be ended, the record differs by its mark: that is no business of `apply`.
-        plan = yield from _nothing(asked, live, said, in_place=differing.in_place and half is None)
+        plan = await _nothing(asked, live, said, in_place=differing.in_place and half is None)
     else:
-        plan = yield from _something(asked, scene, live)
+        plan = await _something(asked, scene, live)
     return plan if half is None else replace(plan, advice=(_TO_BE_ENDED, *plan.advice))
 
 
@@ -76,56 +76,56 @@ def _on_target(asked: Asked, live: Generation) -> bool:
     return live.place.backend == asked.wanted.backend
 
 
-def _nothing_needed(asked: Asked, live: Generation) -> PairFlow[str | None]:
+async def _nothing_needed(asked: Asked, live: Generation) -> str | None:
     """What to write into the configuration, where the collection was shrunk and the configuration is of before."""
     before = asked.sides.previous
     if find.is_previous(before.spec if before is not None else None, live):
         return None
     stored = find.stored_of(live)
-    spec = yield from at("target", shrunk.shrunk_spec(asked.wanted, stored, live.place.physical))
+    spec = await shrunk.shrunk_spec(asked.wanted, stored, live.place.physical)
     if spec is not None:
         find.require_only_shrunk(spec, live, asked.sides.wanted.capabilities)
     return None if spec is None else f"it {shrunk.advice(asked.wanted, stored)}"
 
 
-def _nothing(asked: Asked, live: Generation, said: str | None, *, in_place: bool) -> PairFlow[MigrationPlan]:
+async def _nothing(asked: Asked, live: Generation, said: str | None, *, in_place: bool) -> MigrationPlan:
     reason, tips = said or "the database holds what the configuration says", []
     if said is None and in_place:
         name = asked.wanted.name
         reason = "what differs is changed in place"
         tips.append(f"`nestvec apply {name}` does it; `nestvec plan {name}` shows what that is")
-    counted = yield from _counted(asked, live, live.place)
+    counted = await _counted(asked, live, live.place)
     return replace(counted, way=None, reason=reason, writers_wait=0.0, advice=tuple(tips))
 
 
-def _something(asked: Asked, scene: Scene, live: Generation) -> PairFlow[MigrationPlan]:
+async def _something(asked: Asked, scene: Scene, live: Generation) -> MigrationPlan:
     was = find.spec_of(live, asked.wanted)
     found = route(was, asked.wanted)
     begun = find.resting_place(asked.wanted, live, scene.listed)
-    target = begun.place if begun is not None else (yield from _next(asked))
-    counted = yield from _counted(asked, live, target)
+    target = begun.place if begun is not None else (await _next(asked))
+    counted = await _counted(asked, live, target)
     tips, left = [*advice(was, asked.wanted, found, asked.models)], counted.documents
     if begun is not None:
-        done: int = yield At("target", Count(begun.place.physical, heads_only(None)))
+        done = await target.records.count(Count(begun.place.physical, heads_only(None)))
         tips.append(_goes_on(begun, done, counted.documents, embeds=found.way is Way.EMBED))
         left = max(0, counted.documents - done)
     plan = replace(counted, way=found.way, reason=found.reason, changes=changes(was, asked.wanted, found.way))
     if found.way is Way.EMBED:
-        plan, remarks = yield from _with_costs(asked, live, plan, left)
+        plan, remarks = await _with_costs(asked, live, plan, left)
         tips += remarks
     return replace(plan, advice=tuple(tips))
 
 
-def _next(asked: Asked) -> PairFlow[Place]:
+async def _next(asked: Asked) -> Place:
     """The place of a new generation."""
-    binding = asked.sides.wanted
-    rules, name = binding.capabilities.names, binding.spec.name
-    names: Sequence[str] = yield At("target", ListCollections())
+    collection = asked.sides.wanted
+    rules, name = collection.capabilities.names, collection.spec.name
+    names = await target.backend.list_collections(ListCollections())
     taken = [number for each in names if (number := rules.generation(name, each)) is not None]
-    return Place(binding.spec.backend, rules.physical(name, max(taken, default=0) + 1))
+    return Place(collection.spec.backend, rules.physical(name, max(taken, default=0) + 1))
 
 
-def _counted(asked: Asked, live: Generation, target: Place) -> PairFlow[MigrationPlan]:
+async def _counted(asked: Asked, live: Generation, target: Place) -> MigrationPlan:
     side: Side = "target" if _on_target(asked, live) else "source"
     documents: int = yield At(side, Count(live.place.physical, heads_only(None)))
     chunks: int = yield At(side, Count(live.place.physical))
@@ -133,9 +133,9 @@ def _counted(asked: Asked, live: Generation, target: Place) -> PairFlow[Migratio
     return MigrationPlan(asked.wanted.name, None, "", live.place, target, documents, chunks, writers_wait=wait)
 
 
-def _with_costs(
+async def _with_costs(
     asked: Asked, live: Generation, plan: MigrationPlan, left: int
-) -> PairFlow[tuple[MigrationPlan, list[str]]]:
+) -> tuple[MigrationPlan, list[str]]:
     """With what embedding the documents that are left takes, and what is to be said about that."""
     spec, stored = asked.wanted, find.stored_of(live)
     side: Side = "target" if _on_target(asked, live) else "source"
@@ -145,7 +145,7 @@ def _with_costs(
         target = Target(live.place.physical, stored, math.inf)
         share = plan.documents / max(1, plan.chunks)
         flow = sample(target, asked.texts, measure, namespaces=stored.namespaces, share=share)
-        effort = yield from at(side, flow)
+        effort = await at(side, flow)
     chunks = round(plan.chunks * left / max(1, plan.documents))
     costs = bill(effort, spec, left, chunks, asked.price)
     known = replace(plan, tokens=costs.tokens, requests=costs.requests, money=costs.money, seconds=costs.seconds)

@@ -24,7 +24,7 @@ def require_migratable(spec: CollectionSpec) -> None:
     """Raise `Unsupported` for a collection that somebody else made."""
     if spec.foreign is not None:
         raise Unsupported(
-            f"collection {spec.name!r} was adopted: nothing of {spec.foreign.collection!r} is altered, so it can not "
+            f"collection {spec.name!r} was adopted: nothing of {spec.foreign.collection!r} is altered, so it cannot "
             f"be migrated; copy it into a collection of nestvec's own: nestvec copy {spec.name} NEW"
         )
 
@@ -92,7 +92,7 @@ def _require_not_moved(spec: CollectionSpec, found: Sequence[Generation]) -> Non
 
 
 def stored_of(generation: Generation) -> StoredCollection:
-    """What its record says. Raises `SpaceUnknown` or `SpaceError` where it can not be read."""
+    """What its record says. Raises `SpaceUnknown` or `SpaceError` where it cannot be read."""
     if generation.stored is not None:
         return generation.stored
     return StoredCollection.read(generation.info.record, generation.place.physical)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from nestvec._collections import write_fence as gates
-from nestvec._collections.opening import Binding, Flow
+from nestvec._collections.opening import OpenCollection
 from nestvec._collections.write_fence import Gate, Place
 from nestvec._migration.report import Stage
 from nestvec._specs import StoredCollection
@@ -58,14 +57,14 @@ class Journal:
             return cls(**known | {"source": Place(**known["source"]), "stage": Stage(known["stage"])})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CollectionError(
-                f"the note {NOTE!r} of collection {physical!r} can not be read ({error!r}): another version of nestvec "
+                f"the note {NOTE!r} of collection {physical!r} cannot be read ({error!r}): another version of nestvec "
                 f"migrates it, or it was changed by hand; run that version again"
             ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A physical collection of nestvec's own. `stored` is None where its record can not be read."""
+    """A physical collection of nestvec's own. `stored` is None where its record cannot be read."""
 
     place: Place
     number: int
@@ -76,52 +75,52 @@ class Generation:
     journal: Journal | None
 
 
-def generations(binding: Binding) -> Flow[list[Generation]]:
-    """All generations on the binding's backend, oldest first; live is the one that can be read by its name."""
-    spec, rules = binding.spec, binding.capabilities.names
-    pointed: str | None = yield ResolveAlias(binding.pointer)
-    names: Sequence[str] = yield ListCollections()
+async def generations(collection: OpenCollection) -> list[Generation]:
+    """All generations on the collection's backend, oldest first; live is the one that can be read by its name."""
+    spec, rules = collection.spec, collection.capabilities.names
+    pointed = await collection.backend.resolve_alias(ResolveAlias(collection.alias))
+    names = await collection.backend.list_collections(ListCollections())
     numbered = sorted((number, name) for name in names if (number := rules.generation(spec.name, name)) is not None)
     found = []
     for number, physical in numbered:
-        each = yield from generation(binding, number, physical, pointed)
+        each = await generation(collection, number, physical, pointed)
         if each is not None:
             found.append(each)
     return found
 
 
-def generation(binding: Binding, number: int, physical: str, pointed: str | None) -> Flow[Generation | None]:
+async def generation(collection: OpenCollection, number: int, physical: str, pointed: str | None) -> Generation | None:
     """One of them; None where there is no such collection (any more), or it is not nestvec's."""
-    info: CollectionInfo | None = yield Describe(physical)
+    info = await collection.backend.describe(Describe(physical))
     if info is None or info.record is None:
         return None
     try:
         stored = StoredCollection.read(info.record, physical)
     except SpaceError:
         stored = None
-    if stored is not None and (stored.foreign is not None or stored.name != binding.spec.name):
+    if stored is not None and (stored.foreign is not None or stored.name != collection.spec.name):
         return None  # adopted, under whatever name
     try:
-        gate = yield from gates.read_gate(physical)
-        journal = yield from read_journal(physical)
+        gate = await gates.read_fence(physical)
+        journal = await read_journal(physical)
     except CollectionNotFound:  # dropped meanwhile
         return None
-    place = Place(binding.spec.backend, physical)
-    moved = gate is not None and gate.state is gates.State.MOVED
+    place = Place(collection.spec.backend, physical)
+    moved = gate is not None and gate.state is FenceState.MOVED
     standing = Standing.LIVE if physical == pointed and not moved else Standing.RETIRED
     if standing is Standing.RETIRED and info.record.get(SHADOW):
         standing = Standing.SHADOW
     return Generation(place, number, standing, info, stored, gate, journal)
 
 
-def read_journal(physical: str) -> Flow[Journal | None]:
+async def read_journal(physical: str) -> Journal | None:
     """Where a generation comes from; None: `apply` made it."""
-    text: str | None = yield ReadNote(physical, NOTE)
+    text = await collection.backend.read_note(ReadNote(physical, NOTE))
     return None if text is None else Journal.from_text(text, physical)
 
 
-def write_journal(physical: str, journal: Journal, **changes: Any) -> Flow[Journal]:
+async def write_journal(physical: str, journal: Journal, **changes: Any) -> Journal:
     """Keep it, with changes; returns it."""
     changed = replace(journal, **changes)
-    yield WriteNote(physical, NOTE, changed.to_text())
+    await collection.backend.write_note(WriteNote(physical, NOTE, changed.to_text()))
     return changed

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nestvec._artifacts import Artifact, is_fingerprint
 from nestvec._client.base import Runtime, counts_tokens, make_binding, make_splitter, spec_named
-from nestvec._collections.opening import Binding, Flow
+from nestvec._collections.opening import Flow, OpenCollection
 from nestvec._collections.superseded import NOTE as SUPERSEDES
 from nestvec._collections.superseded import Supersedes, advice, shrunk_spec, superseding
 from nestvec._documents.search import check_texts
@@ -26,7 +26,7 @@ from nestvec._migration.report import MigrationReport, Stage
 from nestvec._migration.routes import Route, Transform, Way, route, transform
 from nestvec._migration.switch import finish, lift
 from nestvec.capabilities import TaskPair
-from nestvec.encoding.matryoshka import check_dimensions
+from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
 from nestvec.spaces import space_of
 
@@ -57,7 +57,7 @@ class Between:
     source: CollectionSpec
     target: CollectionSpec
     flow: PairFlow[Any]
-    give_up: Callable[[], PairFlow[None]] | None = None
+    give_up: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +114,14 @@ class Lifecycle:
         """What it was before, if the configuration says so."""
         return self.config.previous.get(self.name)
 
-    def migrate(self, questions: Sequence[str], documents: Iterable[Document]) -> Steps:
+    async def migrate(self, questions: Sequence[str], documents: Iterable[Document]) -> MigrationReport:
         """From what is live to what the configuration says."""
         check_texts(questions)
         wanted = self.spec
-        live, found, ended = yield from self._look(wanted)
+        live, found, ended = await self._look(wanted)
         different = find.differences(wanted, live, self._binding(wanted).capabilities)
         if different.rebuild:
-            shrunk = yield from self._shrunk(wanted, live)
+            shrunk = await self._shrunk(wanted, live)
             if shrunk is not None:
                 find.require_free(live, found, None)
                 return self._nothing(live, f"nothing to do: it {shrunk}")
@@ -129,11 +129,11 @@ class Lifecycle:
             find.require_free(live, found, None)
             apply = "only what `nestvec apply` changes in place differs"
             same = "the database holds what the configuration says"
-            return (yield from self._already(live, ended, apply if different.in_place else same))
+            return await self._already(live, ended, apply if different.in_place else same)
         texts: dict[str, str] = yield Load(lambda: texts_of(documents))
-        return (yield from self._go(wanted, live, found, route(self._as_stored(live), wanted), questions, texts=texts))
+        return await self._go(wanted, live, found, route(self._as_stored(live), wanted), questions, texts=texts)
 
-    def shrink(self, dimensions: int, questions: Sequence[str]) -> Steps:
+    async def shrink(self, dimensions: int, questions: Sequence[str]) -> MigrationReport:
         """To fewer dimensions, from the stored vectors alone."""
         check_texts(questions)
         configured = self.spec
@@ -143,12 +143,10 @@ class Lifecycle:
             space=replace(configured.space, dimensions=size),
             funnel=tuple(each for each in configured.funnel if each < size),
         )
-        live, found, ended = yield from self._look(wanted)
+        live, found, ended = await self._look(wanted)
         if not find.differences(wanted, live, self._binding(wanted).capabilities).rebuild:
             find.require_free(live, found, None)
-            return (
-                yield from self._already(live, ended, f"it has {size} dimensions already{_to_write(configured, size)}")
-            )
+            return await self._already(live, ended, f"it has {size} dimensions already{_to_write(configured, size)}")
         stored = self._as_stored(live)
         if size > stored.space.dimensions:
             raise _no_growing(self.name, size, stored.space.dimensions)
@@ -159,42 +157,42 @@ class Lifecycle:
         flow = superseding(configured, size, find.stored_of(live), physical)
         note: Supersedes | None = yield On(live.place.backend, flow, configured)
         notes = {SUPERSEDES: note.to_text()} if note is not None else {}
-        return (yield from self._go(wanted, live, found, way, questions, notes=notes))
+        return await self._go(wanted, live, found, way, questions, notes=notes)
 
-    def rollback(self, *, discard: bool) -> Steps:
+    async def rollback(self, *, discard: bool) -> MigrationReport:
         """To the generation that the live one came from."""
-        live, found, ended = yield from self._look(self.spec)
+        live, found, ended = await self._look(self.spec)
         origin = find.origin_of(live)
         if live.journal is not None and live.journal.back:
             find.require_free(live, found, None)
             if ended:
-                return (yield from self._already(live, ended))
+                return await self._already(live, ended)
             return self._nothing(live, f"nothing to do: it was gone back to already, from {origin}")
-        chosen = yield from self._generation(origin)
+        chosen = await self._generation(origin)
         stored = self._as_stored(chosen)
         wanted = self._giver(stored) or stored
         way = route(self._as_stored(live), wanted)
-        return (yield from self._go(wanted, live, [*found, chosen], way, (), chosen=chosen, leaves=discard, back=True))
+        return await self._go(wanted, live, [*found, chosen], way, (), chosen=chosen, leaves=discard, back=True)
 
     # ------------------------------------------------------------------ looking
 
-    def _look(self, wanted: CollectionSpec) -> Generator[Step, Any, tuple[Generation, list[Generation], bool]]:
+    async def _look(self, wanted: CollectionSpec) -> tuple[Generation, list[Generation], bool]:
         """The live generation, all of them, and whether an interrupted switch had to be brought to its end first."""
-        found = yield from self._generations(wanted)
+        found = await self._generations(wanted)
         half = find.half_done(found)
         if half is not None and half.journal is not None:
-            yield from self._finish(half, half.journal.source)
-            found = yield from self._generations(wanted)
+            await self._finish(half, half.journal.source)
+            found = await self._generations(wanted)
         return find.the_live(wanted, found), found, half is not None
 
-    def _generations(self, wanted: CollectionSpec) -> Generator[Step, Any, list[Generation]]:
+    async def _generations(self, wanted: CollectionSpec) -> list[Generation]:
         found: list[Generation] = yield On(wanted.backend, generations(self._binding(wanted)), wanted)
         before = self.previous
         if before is not None and before.backend != wanted.backend:
             found = found + (yield On(before.backend, generations(self._binding(before)), before))
         return found
 
-    def _generation(self, place: Place) -> Generator[Step, Any, Generation]:
+    async def _generation(self, place: Place) -> Generation:
         """The one at a place. Raises `CollectionNotFound`."""
         self._require_backend(place)
         there = replace(self.spec, backend=place.backend)
@@ -203,12 +201,12 @@ class Lifecycle:
             if each.place == place:
                 return each
         raise CollectionNotFound(
-            f"collection {self.name!r} can not go back: {place}, where it came from, is no longer there (cleaned up). "
+            f"collection {self.name!r} cannot go back: {place}, where it came from, is no longer there (cleaned up). "
             f"To have it as it was, set the configuration back and run `nestvec migrate {self.name}`. Nothing was "
             f"changed"
         )
 
-    def _finish(self, half: Generation, origin: Place) -> Part:
+    async def _finish(self, half: Generation, origin: Place) -> None:
         """Bring a switch to its end that broke off after the pointer had moved."""
         self._require_backend(origin)
         place, journal = half.place, half.journal
@@ -224,7 +222,7 @@ class Lifecycle:
                 f"put that block back"
             )
 
-    def _shrunk(self, wanted: CollectionSpec, live: Generation) -> Generator[Step, Any, str | None]:
+    async def _shrunk(self, wanted: CollectionSpec, live: Generation) -> str | None:
         """What to write into the configuration if the live generation is what it says, shrunk."""
         stored = find.stored_of(live)
         if live.place.backend != wanted.backend or find.is_previous(self.previous, live):
@@ -240,7 +238,7 @@ class Lifecycle:
     def _nothing(self, live: Generation, reason: str, *, switched: bool = False) -> MigrationReport:
         return MigrationReport(self.name, None, reason, live.place, live.place, switched)
 
-    def _already(self, live: Generation, ended: bool, reason: str = "") -> Generator[Step, Any, MigrationReport]:
+    async def _already(self, live: Generation, ended: bool, reason: str = "") -> MigrationReport:
         if not ended or live.journal is None:
             return self._nothing(live, f"nothing to do: {reason}")
         report = self._nothing(live, "a switch that was interrupted is done", switched=True)
@@ -249,7 +247,7 @@ class Lifecycle:
         found: MigrationReport = yield Between(like, like, counted(report))
         return found
 
-    def _go(
+    async def _go(
         self,
         wanted: CollectionSpec,
         live: Generation,
@@ -262,7 +260,7 @@ class Lifecycle:
         back: bool = False,
         notes: Mapping[str, str] | None = None,
         texts: Mapping[str, str] | None = None,
-    ) -> Steps:
+    ) -> MigrationReport:
         chosen = chosen or find.resting_place(wanted, live, found)
         find.require_free(live, found, chosen)
         before, after = self._giver(self._as_stored(live)), self._giver(wanted)
@@ -274,8 +272,8 @@ class Lifecycle:
             origin=live.place,
             target=self._binding(target),
             route=way,
-            transform=(yield from self._transform(way, source, target)),
-            splitter=(yield from self._splitter(target, needed=way.way is Way.EMBED and after is not None)),
+            transform=(await self._transform(way, source, target)),
+            splitter=(await self._splitter(target, needed=way.way is Way.EMBED and after is not None)),
             chosen=chosen,
             texts=texts or {},
             questions=questions,
@@ -290,7 +288,7 @@ class Lifecycle:
         report: MigrationReport = yield Between(source, target, migrate(job), lambda: lift(job.hold))
         return report
 
-    def _binding(self, spec: CollectionSpec) -> Binding:
+    def _binding(self, spec: CollectionSpec) -> OpenCollection:
         return make_binding(self.config, spec, self.runtime)
 
     def _as_stored(self, generation: Generation) -> CollectionSpec:
@@ -308,14 +306,14 @@ class Lifecycle:
                 return replace(spec, embedder=name, model=model)
         return None
 
-    def _transform(self, way: Route, source: CollectionSpec, target: CollectionSpec) -> Generator[Step, Any, Transform]:
+    async def _transform(self, way: Route, source: CollectionSpec, target: CollectionSpec) -> Transform:
         if not way.rotated:
             return transform(way, target, None, None)
-        was = yield from self._rotation(source.space.rotation)
-        now = yield from self._rotation(target.space.rotation)
+        was = await self._rotation(source.space.rotation)
+        now = await self._rotation(target.space.rotation)
         return transform(way, target, was, now)
 
-    def _rotation(self, fingerprint: str | None) -> Generator[Step, Any, FloatArray | None]:
+    async def _rotation(self, fingerprint: str | None) -> FloatArray | None:
         """The matrix with this fingerprint. Raises `ConfigError` where it is not to be had."""
         if fingerprint is None:
             return None
@@ -338,7 +336,7 @@ class Lifecycle:
             if connection.nesting is not None:
                 yield replace(connection, nesting=None)
 
-    def _splitter(self, spec: CollectionSpec, *, needed: bool) -> Generator[Step, Any, Splitter]:
+    async def _splitter(self, spec: CollectionSpec, *, needed: bool) -> Splitter:
         count: Any = None
         if counts_tokens(spec):
             count = (yield Counter(spec.embedder)) if needed else len  # else nothing is split
@@ -373,7 +371,7 @@ def _to_write(configured: CollectionSpec, size: int) -> str:
 
 def _no_growing(name: str, size: int, stored: int) -> Unsupported:
     return Unsupported(
-        f"collection {name!r} can not be shrunk to {size} dimensions: it has {stored}, and what was cut off is gone. "
+        f"collection {name!r} cannot be shrunk to {size} dimensions: it has {stored}, and what was cut off is gone. "
         f"Where `nestvec generations {name}` still shows longer vectors, `nestvec rollback {name}` goes back to them; "
         f"else write dimensions = {size} into the configuration, and `nestvec migrate {name}` embeds everything anew. "
         f"Nothing was changed"
@@ -382,7 +380,7 @@ def _no_growing(name: str, size: int, stored: int) -> Unsupported:
 
 def _no_shrinking(name: str, size: int, way: Route) -> Unsupported:
     return Unsupported(
-        f"collection {name!r} can not be shrunk to {size} dimensions: {way.reason}. Shrinking makes shorter vectors of "
+        f"collection {name!r} cannot be shrunk to {size} dimensions: {way.reason}. Shrinking makes shorter vectors of "
         f"the stored ones, without embedding: only smaller sizes of a model with Matryoshka prefixes, in the space "
         f"that the configuration says. For a model without them `nestvec nest` fits a rotation on a full-size "
         f"collection; anything else is `nestvec migrate {name}`, which embeds. Nothing was changed"

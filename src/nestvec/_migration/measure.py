@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec._chunking import Splitter
-from nestvec._collections.opening import Flow, Target
+from nestvec._collections.opening import Target
 from nestvec._documents.documents import heads_only, text_of, whole
 from nestvec._documents.layout import Head
 from nestvec._migration.passes import BLOCK, PAGE
-from nestvec.contract import Batch, Group, Scroll, Tenants
+from nestvec.contract import Group, Scroll
 from nestvec.encoding.estimate import SPECIALS, TokenEstimate
 from nestvec.encoding.packing import items_of, windows
 from nestvec.errors import EmbedderRefused
@@ -94,18 +94,18 @@ class Measure:
         return Effort(1, stored, len(items), tokens, len(spans))
 
 
-def sample(
+async def sample(
     target: Target, texts: Mapping[str, str], measure: Measure, *, namespaces: bool, share: float
-) -> Flow[Effort]:
+) -> Effort:
     """What the documents of a sample take. `share`: how many documents there are for each record.
 
     `texts` are those of documents whose texts are not stored, by document hash.
     """
-    chosen = yield from _choose(target, max(1, math.ceil(SAMPLE * share)), namespaces=namespaces)
+    chosen = await _choose(target, max(1, math.ceil(SAMPLE * share)), namespaces=namespaces)
     effort = Effort()
     for tenant, keys in chosen.items():
         for start in range(0, len(keys), BLOCK):
-            found = yield from whole(target, keys[start : start + BLOCK], tenant)
+            found = await whole(target, keys[start : start + BLOCK], tenant)
             for key, parts in found.items():
                 effort += _one(key, [record for record, _ in parts], texts, measure)
     return effort
@@ -117,15 +117,15 @@ def _one(key: str, records: Sequence[Record], texts: Mapping[str, str], measure:
     return Effort(textless=1) if text is None else measure.document(key, text, len(records))
 
 
-def _choose(target: Target, size: int, *, namespaces: bool) -> Flow[dict[str | None, list[str]]]:
+async def _choose(target: Target, size: int, *, namespaces: bool) -> dict[str | None, list[str]]:
     """Documents by namespace: those with the smallest hashes among the first ones."""
     tenants: Sequence[str | None] = [None]
     if namespaces:
-        every: list[str] = yield Tenants(target.physical)
+        every = await collection.backend.list_tenants(ListTenants(target.physical))
         tenants = sorted(every, key=_digest)[:NAMESPACES]
     seen: list[tuple[str, str | None, str]] = []
     for tenant in tenants:
-        keys = yield from _first(target, tenant, max(_PAGE, CANDIDATES // len(tenants)))
+        keys = await _first(target, tenant, max(_PAGE, CANDIDATES // len(tenants)))
         seen += [(_digest(key), tenant, key) for key in keys]
     chosen: dict[str | None, list[str]] = {}
     for _, tenant, key in sorted(seen, key=lambda each: each[0])[:size]:
@@ -133,11 +133,11 @@ def _choose(target: Target, size: int, *, namespaces: bool) -> Flow[dict[str | N
     return chosen
 
 
-def _first(target: Target, tenant: str | None, most: int) -> Flow[list[str]]:
+async def _first(target: Target, tenant: str | None, most: int) -> list[str]:
     keys: list[str] = []
     cursor: str | int | None = None
     while len(keys) < most:
-        batch: Batch = yield Scroll(target.physical, heads_only(None), _PAGE, cursor, content=False, tenant=tenant)
+        batch = await collection.records.scroll(Scroll(target.physical, heads_only(None), _PAGE, cursor, content=False))
         keys += [record.document_id for record in batch.records]
         cursor = batch.cursor
         if cursor is None:

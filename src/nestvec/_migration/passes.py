@@ -14,16 +14,33 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from nestvec._collections.opening import Binding, Emit, Flow, Request, T, Target, bind, send_fenced, through
+from nestvec._collections.opening import (
+    Emit,
+    Flow,
+    OpenCollection,
+    Request,
+    T,
+    Target,
+    open_to_read,
+    through,
+    write_within_lease,
+)
 from nestvec._documents.documents import delete, text_of, whole
 from nestvec._documents.funnel import named
-from nestvec._documents.layout import Head, chunk_ids, head_id, restored
-from nestvec._documents.stored import State, read_states, sweep
+from nestvec._documents.layout import (
+    Head,
+    State,
+    check_metadata,
+    chunk_ids,
+    head_id,
+    read_states,
+    restore_metadata,
+    restored,
+    sweep,
+)
 from nestvec._documents.upsert import Incoming, prepare, store
-from nestvec._metadata import check_metadata, restore_metadata
-from nestvec._migration.copy import At, PairFlow, at
 from nestvec._migration.routes import Transform, Way
-from nestvec.contract import Batch, Count, Fetch, Remove, Scroll, Tenants, Write
+from nestvec.contract import Count, Fetch, Remove, Scroll, Write
 from nestvec.errors import BackendRefused, CollectionError, InvalidDocument
 from nestvec.types import Document, FailedDocument, FieldType, Record, Usage
 
@@ -51,8 +68,8 @@ class Progress:
 class Crossing:
     """From one generation to another: what all passes share. Both bindings are pinned."""
 
-    source: Binding
-    target: Binding
+    source: OpenCollection
+    target: OpenCollection
     way: Way
     transform: Transform
     splitter: Splitter
@@ -103,31 +120,31 @@ def _by_hash(picked: Picked) -> str:
     return picked[0]
 
 
-def run_pass(job: Crossing, phase: Phase) -> PairFlow[Tally]:
+async def run_pass(job: Crossing, phase: Phase) -> Tally:
     """Bring the target to what the source holds now, in every namespace."""
-    origin = yield from at("source", bind(job.source))
-    total: int = yield At("source", Count(origin.physical))
+    origin = await open_to_read(job.source)
+    total = await source.records.count(Count(origin.physical))
     tally, read = Tally(), 0
-    for tenant in (yield from _tenants(job)):
-        done, read = yield from _forward(job, tenant, phase, read=read, total=total)
-        gone = yield from _backward(job, tenant)
+    for tenant in await _tenants(job):
+        done, read = await _forward(job, tenant, phase, read=read, total=total)
+        gone = await _backward(job, tenant)
         tally += done + gone
     return tally
 
 
-def _tenants(job: Crossing) -> PairFlow[Sequence[str | None]]:
+async def _tenants(job: Crossing) -> Sequence[str | None]:
     if not job.source.spec.namespaces:
         return [None]
-    origin = yield from at("source", bind(job.source))
-    place = yield from at("target", bind(job.target))
-    here: list[str] = yield At("source", Tenants(origin.physical))
-    there: list[str] = yield At("target", Tenants(place.physical))
+    origin = await open_to_read(job.source)
+    place = await open_to_read(job.target)
+    here = await source.backend.list_tenants(ListTenants(origin.physical))
+    there = await target.backend.list_tenants(ListTenants(place.physical))
     return sorted({*here, *there})
 
 
-def _forward(job: Crossing, tenant: str | None, phase: Phase, *, read: int, total: int) -> PairFlow[tuple[Tally, int]]:
+async def _forward(job: Crossing, tenant: str | None, phase: Phase, *, read: int, total: int) -> tuple[Tally, int]:
     """Bring over what differs; returns that, and how many records the documents have that were seen by now."""
-    origin = yield from at("source", bind(job.source))
+    origin = await open_to_read(job.source)
     tally = Tally()
     cursor: str | int | None = None
 
@@ -136,10 +153,10 @@ def _forward(job: Crossing, tenant: str | None, phase: Phase, *, read: int, tota
             job.progress(Progress(phase, min(read + chunks, total), total, tally.brought + brought))
 
     while True:
-        batch: Batch = yield At("source", Scroll(origin.physical, None, PAGE, cursor, content=False, tenant=tenant))
+        batch = await source.records.scroll(Scroll(origin.physical, None, PAGE, cursor, content=False))
         heads = {r.document_id: Head.of(r) for r in batch.records if r.system.get("chunk") == 0}
         for block in _blocks(list(heads), PAGE // 4):
-            tally += yield from _compare(job, {key: heads[key] for key in block}, tenant, tell)
+            tally += await _compare(job, {key: heads[key] for key in block}, tenant, tell)
             read += sum(heads[key].chunks for key in block)
             tell(0, 0)
         cursor = batch.cursor
@@ -147,12 +164,12 @@ def _forward(job: Crossing, tenant: str | None, phase: Phase, *, read: int, tota
             return tally, read
 
 
-def _compare(
+async def _compare(
     job: Crossing, heads: Mapping[str, Head], tenant: str | None, tell: Callable[[int, int], None]
-) -> PairFlow[Tally]:
+) -> Tally:
     """Look up what the target has of these documents, and bring over those that differ."""
-    place = yield from at("target", bind(job.target))
-    states = yield from at("target", read_states(place, list(heads), tenant))
+    place = await open_to_read(job.target)
+    states = await read_states(place, list(heads), tenant)
     same = {key: state.sound for key, state in states.items() if _same(job, heads[key], state)}
     sample = sorted(((_digest(tenant, key), tenant, key) for key in heads), key=_by_hash)[:SAMPLE]
     kept = sum(head.chunks for head in same.values() if head is not None)
@@ -163,10 +180,10 @@ def _compare(
         return tally + Tally(failed=tuple(FailedDocument(key, f"document {key!r:.80}: {reason}") for key in differing))
     littered = {key: states[key] for key in same if states[key].debris}
     if littered:
-        yield from at("target", sweep(job.target, place, littered, tenant))
+        await sweep(job.target, place, littered, tenant)
     chunks = kept
     for block in _portions(job, {key: heads[key].chunks for key in differing}):
-        tally += yield from _bring(job, block, tenant)
+        tally += await _bring(job, block, tenant)
         chunks += sum(heads[key].chunks for key in block)
         tell(chunks, tally.brought)
     return tally
@@ -202,34 +219,34 @@ def _digest(tenant: str | None, key: str) -> str:
     return hashlib.blake2b(f"{tenant!r}/{key}".encode(errors="backslashreplace"), digest_size=8).hexdigest()
 
 
-def _bring(job: Crossing, keys: Sequence[str], tenant: str | None) -> PairFlow[Tally]:
+async def _bring(job: Crossing, keys: Sequence[str], tenant: str | None) -> Tally:
     """Bring documents over as they are now; those that are gone meanwhile are left to the next pass."""
-    origin = yield from at("source", bind(job.source))
+    origin = await open_to_read(job.source)
     vectors = job.way is not Way.EMBED
     try:
-        found = yield from at("source", whole(origin, keys, tenant, vectors=vectors))
+        found = await whole(origin, keys, tenant, vectors=vectors)
     except CollectionError as error:  # one of them is torn: which one?
         if len(keys) == 1:
             return Tally(failed=(FailedDocument(keys[0], str(error)),))
         half = len(keys) // 2
-        first = yield from _bring(job, keys[:half], tenant)
-        return first + (yield from _bring(job, keys[half:], tenant))
+        first = await _bring(job, keys[:half], tenant)
+        return first + (await _bring(job, keys[half:], tenant))
     bring = _embed if job.way is Way.EMBED else _place
-    return (yield from at("target", quietly(bring(job, found, tenant))))
+    return await quietly(bring(job, found, tenant))
 
 
-def quietly(flow: Flow[T]) -> Flow[T]:
+async def quietly(flow: Flow[T]) -> T:
     """Without the events of single documents and searches: to listeners, nothing was done to the collection."""
     return through(flow, _unheard)
 
 
-def _unheard(request: Request) -> Flow[Any]:
+async def _unheard(request: Request) -> Any:
     if isinstance(request, Emit) and request.event.name.startswith(("document_", "search_")):
         return None
     return (yield request)
 
 
-def _embed(job: Crossing, found: Mapping[str, list[Part]], tenant: str | None) -> Flow[Tally]:
+async def _embed(job: Crossing, found: Mapping[str, list[Part]], tenant: str | None) -> Tally:
     """Ingest documents from their texts. They keep their hashes, so that a later ingestion finds them unchanged."""
     heads = {key: Head.of(parts[0][0]) for key, parts in found.items()}
     incoming, failed = [], []
@@ -246,7 +263,7 @@ def _embed(job: Crossing, found: Mapping[str, list[Part]], tenant: str | None) -
         replace(item, document_hash=heads[item.id].document_hash, metadata_hash=heads[item.id].metadata_hash)
         for item in prepared
     ]
-    report = yield from store(job.target, carried, tenant)
+    report = await store(job.target, carried, tenant)
     missed = (*failed, *invalid, *report.failed)
     return Tally(brought=report.documents, chunks=report.chunks, failed=missed, usage=report.usage)
 
@@ -286,18 +303,18 @@ class _Parcel:
         return [record.id for record in self.records[1:]][::-1]
 
 
-def _place(job: Crossing, found: Mapping[str, list[Part]], tenant: str | None) -> Flow[Tally]:
+async def _place(job: Crossing, found: Mapping[str, list[Part]], tenant: str | None) -> Tally:
     """Write documents from their records and vectors; nothing is embedded."""
-    place = yield from bind(job.target)
-    states = yield from read_states(place, list(found), tenant)
-    yield from sweep(job.target, place, states, tenant)
+    place = await open_to_read(job.target)
+    states = await read_states(place, list(found), tenant)
+    await sweep(job.target, place, states, tenant)
     parcels, failed = [], []
     for key, parts in found.items():
         try:
             parcels.append(_parcel(job, key, parts, states[key].sound, tenant))
         except InvalidDocument as error:
             failed.append(FailedDocument(key, f"document {key!r:.80}: {error}"))
-    tally = yield from _write_all(job, place, parcels, tenant)
+    tally = await _write_all(job, place, parcels, tenant)
     return tally + Tally(failed=tuple(failed))
 
 
@@ -316,61 +333,61 @@ def _parcel(job: Crossing, key: str, parts: Sequence[Part], old: Head | None, te
     return _Parcel(key, records, rows, stale)
 
 
-def _write_all(job: Crossing, place: Target, parcels: Sequence[_Parcel], tenant: str | None) -> Flow[Tally]:
+async def _write_all(job: Crossing, place: Target, parcels: Sequence[_Parcel], tenant: str | None) -> Tally:
     """Write; where the backend refuses, halve until the guilty document is alone and the others go through."""
     if not parcels:
         return Tally()
     try:
-        yield from _write(job, place, parcels, tenant)
+        await _write(job, place, parcels, tenant)
     except BackendRefused as error:
         if len(parcels) == 1:
             if parcels[0].chunk_ids:
-                yield from send_fenced(job.target, place, Remove(place.physical, parcels[0].chunk_ids, tenant=tenant))
+                await write_within_lease(job.target, place, Remove(place.physical, parcels[0].chunk_ids))
             return Tally(failed=(FailedDocument(parcels[0].key, str(error)),))
     else:
         return Tally(brought=len(parcels), chunks=sum(len(parcel.records) for parcel in parcels))
     half = len(parcels) // 2
-    first = yield from _write_all(job, place, parcels[:half], tenant)
-    return first + (yield from _write_all(job, place, parcels[half:], tenant))
+    first = await _write_all(job, place, parcels[:half], tenant)
+    return first + (await _write_all(job, place, parcels[half:], tenant))
 
 
-def _write(job: Crossing, place: Target, parcels: Sequence[_Parcel], tenant: str | None) -> Flow[None]:
+async def _write(job: Crossing, place: Target, parcels: Sequence[_Parcel], tenant: str | None) -> None:
     """Chunks, then heads, then the removal of what was there: see `nestvec._documents.layout`."""
     chunks = [(record, row) for each in parcels for record, row in zip(each.records[1:], each.rows[1:], strict=True)]
     heads = [(each.records[0], each.rows[0]) for each in parcels]
     for part in (chunks, heads):
         if part:
             vectors = named(job.target.spec, np.stack([row for _, row in part]))
-            request = Write(place.physical, [record for record, _ in part], vectors, tenant=tenant)
-            yield from send_fenced(job.target, place, request)
+            request = Write(place.physical, [record for record, _ in part], vectors)
+            await write_within_lease(job.target, place, request)
     stale = [identity for each in parcels for identity in each.stale]
     if stale:
-        yield from send_fenced(job.target, place, Remove(place.physical, stale, tenant=tenant))
+        await write_within_lease(job.target, place, Remove(place.physical, stale))
 
 
-def _backward(job: Crossing, tenant: str | None) -> PairFlow[Tally]:
+async def _backward(job: Crossing, tenant: str | None) -> Tally:
     """Remove what the source no longer has, also what an interrupted pass left of it."""
-    gone = yield from _gone(job, tenant)
+    gone = await _gone(job, tenant)
     if job.dry:
         reason = "it was deleted, and the other generation still has it"
         return Tally(failed=tuple(FailedDocument(key, f"document {key!r:.80}: {reason}") for key in gone))
     for block in _blocks(gone, BLOCK):
-        yield from at("target", quietly(delete(job.target, block, tenant)))
+        await quietly(delete(job.target, block, tenant))
     return Tally(deleted=len(gone))
 
 
-def _gone(job: Crossing, tenant: str | None) -> PairFlow[list[str]]:
+async def _gone(job: Crossing, tenant: str | None) -> list[str]:
     """Ids of documents of which the target has any record, and the source no head."""
-    origin = yield from at("source", bind(job.source))
-    place = yield from at("target", bind(job.target))
+    origin = await open_to_read(job.source)
+    place = await open_to_read(job.target)
     gone: dict[str, None] = {}
     cursor: str | int | None = None
     while True:
-        batch: Batch = yield At("target", Scroll(place.physical, None, PAGE, cursor, content=False, tenant=tenant))
+        batch = await target.records.scroll(Scroll(place.physical, None, PAGE, cursor, content=False))
         keys = list(dict.fromkeys(record.document_id for record in batch.records))
         for block in _blocks(keys, PAGE // 4):
             ids = {key: head_id(tenant, key) for key in block}
-            heads: Batch = yield At("source", Fetch(origin.physical, list(ids.values()), content=False, tenant=tenant))
+            heads = await source.records.fetch(Fetch(origin.physical, list(ids.values()), content=False))
             present = {record.id for record in heads.records}
             gone |= dict.fromkeys(key for key in block if ids[key] not in present)
         cursor = batch.cursor

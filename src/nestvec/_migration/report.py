@@ -92,7 +92,7 @@ class MigrationPlan:
     """What a migration would do and cost; nothing is changed. `way` is None where there is nothing to do.
 
     `tokens`, `requests` and `money` are estimates from a sample of the stored texts, 0 where nothing is embedded, and
-    None where they can not be known (`money` without a price in the configuration). `seconds` is the least time that
+    None where they cannot be known (`money` without a price in the configuration). `seconds` is the least time that
     the embedder's quota allows, None without one. `writers_wait` is how many seconds a writer may be held up, at most,
     beside the last pass. `advice` are sentences for people: that shrinking would do instead, for instance.
     """

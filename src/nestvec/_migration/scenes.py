@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nestvec._collections.opening import Binding, require_own
-from nestvec._migration.copy import PairFlow, Side, at
+from nestvec._collections.opening import OpenCollection, require_own
+from nestvec._migration.copy import Side, at
 from nestvec._migration.generations import Generation, Standing, generations
 from nestvec.errors import CollectionNotFound
 
@@ -15,10 +15,10 @@ from nestvec.errors import CollectionNotFound
 class Sides:
     """A collection as it is wanted ("target"), and where it was before, if on another backend ("source")."""
 
-    wanted: Binding
-    previous: Binding | None = None
+    wanted: OpenCollection
+    previous: OpenCollection | None = None
 
-    def binding(self, side: Side) -> Binding:
+    def collection(self, side: Side) -> OpenCollection:
         """That of a side. A collection that was never elsewhere has only one."""
         if side == "target" or self.previous is None:
             return self.wanted
@@ -49,12 +49,12 @@ class Scene:
         return next((pair for pair in found if pair[0] == "target"), found[0] if found else None)
 
 
-def look(sides: Sides) -> PairFlow[Scene]:
+async def look(sides: Sides) -> Scene:
     """Find all generations. Raises `Unsupported` for an adopted collection, which has none."""
     require_own(sides.wanted.spec, "have generations of it")
     found: list[tuple[Side, Generation]] = []
     for side in sides:
-        listed = yield from at(side, generations(sides.binding(side)))
+        listed = await at(side, generations(sides.collection(side)))
         found[:0] = [(side, each) for each in listed]
     return Scene(tuple(found))
 
@@ -62,7 +62,7 @@ def look(sides: Sides) -> PairFlow[Scene]:
 def nothing_live(sides: Sides) -> CollectionNotFound:
     """The error where no generation is live."""
     spec = sides.wanted.spec
-    backends = " and ".join(repr(sides.binding(side).spec.backend) for side in sides)
+    backends = " and ".join(repr(sides.collection(side).spec.backend) for side in sides)
     hint = (
         ""
         if sides.previous is not None

@@ -13,10 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nestvec._collections import write_fence as gates
-from nestvec._collections.opening import Binding, Flow, Wait
+from nestvec._collections.opening import OpenCollection
 from nestvec._collections.write_fence import Gate
 from nestvec._migration.candidate import is_live
-from nestvec._migration.copy import At, PairFlow, at
 from nestvec._migration.generations import SHADOW, Journal, write_journal
 from nestvec._migration.report import Stage
 from nestvec._specs import StoredCollection
@@ -68,34 +67,34 @@ class Switched:
     waited: float = 0.0
 
 
-def switch(
-    source: Binding,
+async def switch(
+    source: OpenCollection,
     origin: Place,
     shadow: Shadow,
     hold: Hold,
-    last_pass: Callable[[], PairFlow[Tally]],
+    last_pass: Callable[[], Awaitable[Tally]],
     expected: float,
-) -> PairFlow[Switched]:
+) -> Switched:
     """Let the collection's name lead to the shadow. `expected` is how many seconds the last pass may take.
 
     Raises `CollectionConflict` where another migration holds the gate, `CollectionError` where the last pass takes
     longer than its fence, however long that is made, and `MigrationInterrupted` where nobody knows whether it switched.
     """
-    clock, wall, raised = source.clock, source.wall, None
+    clock, wall, raised = source.clock, source.state.wall, None
     for number in range(TRIES):
         begun = clock()
-        seconds = gates.drain(source.lease) + max(LEAST, FACTOR * expected) * 2**number + gates.SKEW
+        seconds = gates.drain(source.state.lease) + max(LEAST, FACTOR * expected) * 2**number + gates.SKEW
         raising = partial(hold.expect, origin, shadow)
-        fence = yield from at("source", gates.raise_fence(wall, origin.physical, shadow.journal.id, seconds, raising))
-        raising(Gate(gates.State.SWITCHING, fence.by, to=shadow.place))
+        fence = await gates.raise_fence(wall, origin.physical, shadow.journal.id, seconds, raising)
+        raising(Gate(FenceState.SWITCHING, fence.by, to=shadow.place))
         raised = clock() if raised is None else raised
-        yield At("source", Wait(gates.drain(source.lease)))
-        tally = yield from last_pass()
+        await source.session.wait(gates.drain(source.state.lease))
+        tally = await last_pass()
         if tally.failed:
-            yield from lift(hold)
+            await lift(hold)
             return Switched(False, tally, clock() - raised)
-        if (yield from at("source", gates.to_switching(wall, origin.physical, fence, shadow.place))):
-            waited = yield from _go_over(source, origin, shadow, hold, raised)
+        if await gates.to_switching(wall, origin.physical, fence, shadow.place):
+            waited = await _go_over(source, origin, shadow, hold, raised)
             return Switched(True, tally, waited)
         expected = max(expected, clock() - begun)
     raise CollectionError(
@@ -105,12 +104,12 @@ def switch(
     )
 
 
-def _go_over(source: Binding, origin: Place, shadow: Shadow, hold: Hold, raised: float) -> PairFlow[float]:
+async def _go_over(source: OpenCollection, origin: Place, shadow: Shadow, hold: Hold, raised: float) -> float:
     """The switch itself; returns for how long writers waited. Raises `MigrationInterrupted` where it is half done."""
     try:
-        yield from _point(shadow, hold)
+        await _point(shadow, hold)
         waited = source.clock() - raised
-        yield from finish(origin, shadow.place, shadow.binding, shadow.journal)
+        await finish(origin, shadow.place, shadow.collection, shadow.journal)
     except NestvecError as error:
         if not hold.pointing:
             raise
@@ -122,38 +121,38 @@ def _go_over(source: Binding, origin: Place, shadow: Shadow, hold: Hold, raised:
     return waited
 
 
-def _point(shadow: Shadow, hold: Hold) -> PairFlow[None]:
+async def _point(shadow: Shadow, hold: Hold) -> None:
     """Without any delay. A gate that says that the collection moved away from here is opened just before.
 
     It is not too soon: the fence was raised after that switch, and outlasted everybody who came before it.
     """
     hold.pointing = True
     if shadow.closed:
-        yield from at("target", gates.reopen(shadow.physical))
+        await gates.reopen(shadow.physical)
     try:
-        yield At("target", SetAlias(shadow.binding.pointer, shadow.physical))
+        await target.backend.set_alias(SetAlias(shadow.collection.alias, shadow.physical))
     except (BackendRefused, BackendDenied):
         hold.pointing = shadow.closed  # the pointer is where it was; but an opened gate may have let somebody in
         raise
 
 
-def finish(origin: Place, place: Place, target: Binding, journal: Journal) -> PairFlow[None]:
+async def finish(origin: Place, place: Place, target: OpenCollection, journal: Journal) -> None:
     """After the pointer moved; may be repeated. The time that the journal gets is never too early."""
     with suppress(CollectionNotFound):  # somebody dropped it by the backend's own means
-        yield from at("source", gates.mark_moved(origin.physical, place))
-    yield from at("target", _complete(place.physical))
-    yield from at("target", write_journal(place.physical, journal, stage=Stage.DONE, left=target.wall()))
+        await gates.mark_moved(origin.physical, place)
+    await _complete(place.physical)
+    await write_journal(place.physical, journal, stage=Stage.DONE, left=target.wall())
 
 
-def _complete(physical: str) -> Flow[None]:
+async def _complete(physical: str) -> None:
     """Take the mark of a shadow from its record."""
-    info: CollectionInfo = yield Describe(physical)
+    info: CollectionInfo = await collection.backend.describe(Describe(physical))
     record = {key: value for key, value in (info.record or {}).items() if key != SHADOW}
     if record != info.record:
-        yield Update(physical, StoredCollection.read(record, physical).fields, record)
+        await collection.backend.update(Update(physical, StoredCollection.read(record, physical).fields, record))
 
 
-def lift(hold: Hold) -> PairFlow[None]:
+async def lift(hold: Hold) -> None:
     """Let writers in again, if this run holds them up and the pointer has certainly not moved.
 
     Another run may have switched while this one raised its fence: then what it left has moved, as it had said.
@@ -161,10 +160,10 @@ def lift(hold: Hold) -> PairFlow[None]:
     if hold.origin is None or hold.shadow is None or hold.pointing:
         return
     physical = hold.origin.physical
-    held = yield from at("source", gates.read_gate(physical))
+    held = await gates.read_fence(physical)
     if held is not None and held.by is not None and held in hold.gates:
-        if (yield from at("target", is_live(hold.shadow))):
-            yield from at("source", gates.mark_moved(physical, hold.shadow.place))
+        if await is_live(hold.shadow):
+            await gates.mark_moved(physical, hold.shadow.place)
         else:
-            yield from at("source", gates.lift(physical, held.by))
+            await gates.lift(physical, held.by)
     hold.gates = ()

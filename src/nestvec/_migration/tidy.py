@@ -10,7 +10,7 @@ from typing import Any
 from nestvec._collections import write_fence as gates
 from nestvec._collections.opening import Emit
 from nestvec._collections.write_fence import Place, State
-from nestvec._migration.copy import At, PairFlow, Side, at
+from nestvec._migration.copy import At, Side, at
 from nestvec._migration.generations import Generation, Standing, generation
 from nestvec._migration.report import Stage
 from nestvec._migration.scenes import Scene, Sides, look, nothing_live
@@ -23,7 +23,7 @@ class GenerationStatus:
     """A generation of a collection, as found.
 
     `standing` is live, shadow (a migration makes it, or was broken off) or retired. `space`, `dimensions`, `model` and
-    `storage` are None where its record can not be read. `created_from` is the generation that a migration made it from
+    `storage` are None where its record cannot be read. `created_from` is the generation that a migration made it from
     (None: `apply` made it); `since` is when it became live, was left, or was begun, where that is known.
     """
 
@@ -59,21 +59,21 @@ class Removal:
         return {**self.generation.to_dict(), "removed": self.removed, "reason": self.reason}
 
 
-def statuses(sides: Sides) -> PairFlow[list[GenerationStatus]]:
+async def statuses(sides: Sides) -> list[GenerationStatus]:
     """All generations, those on the backend where the collection was before first, oldest first."""
-    scene = yield from look(sides)
-    return (yield from _statuses(sides, scene))
+    scene = await look(sides)
+    return await _statuses(sides, scene)
 
 
-def cleanup(
+async def cleanup(
     sides: Sides,
     wall: Callable[[], float],
     *,
     number: int | None = None,
     among: Iterable[GenerationStatus] | None = None,
     dry: bool = False,
-) -> PairFlow[list[Removal]]:
-    """Remove retired generations, and shadows of migrations that can not go on: the live one is another by now.
+) -> list[Removal]:
+    """Remove retired generations, and shadows of migrations that cannot go on: the live one is another by now.
 
     With `number`, that generation alone, also if a migration to it has begun. With `among`, no others than these, such
     as a dry run told of. `dry`: say what would be removed. The live one is never removed, and none without a live one.
@@ -81,7 +81,7 @@ def cleanup(
     live one, `InvalidInput` for a number that there is not, `CollectionConflict` for that of the live one, and where a
     migration holds a gate.
     """
-    scene = yield from look(sides)
+    scene = await look(sides)
     if scene.live is None:
         raise nothing_live(sides)
     chosen = _chosen(sides, scene, number)
@@ -90,11 +90,11 @@ def cleanup(
         chosen = [(side, each) for side, each in chosen if each.place in agreed]
     removals = []
     for side, each in chosen:
-        (status,) = yield from _statuses(sides, Scene(((side, each),)), scene)
+        (status,) = await _statuses(sides, Scene(((side, each),)), scene)
         verdict = _verdict(sides, scene, each, wall(), named=number is not None)
         gone = verdict.removed
         if gone and not dry:
-            gone = yield from _remove(sides, side, each)
+            gone = await _remove(sides, side, each)
         removals.append(Removal(status, gone, verdict.reason if gone or not verdict.removed else _CHANGED))
     return removals
 
@@ -130,7 +130,7 @@ def _verdict(sides: Sides, scene: Scene, each: Generation, wall: float, *, named
     if each.stored is None:
         return _Verdict(
             removed=False,
-            reason="its record can not be read, so nobody knows what it is; if it may go, drop it with the backend's "
+            reason="its record cannot be read, so nobody knows what it is; if it may go, drop it with the backend's "
             "own means",
         )
     if _under_way(scene, each) and not named:
@@ -195,22 +195,22 @@ def _require_no_switch(sides: Sides, scene: Scene, wall: float) -> None:
         )
 
 
-def _remove(sides: Sides, side: Side, each: Generation) -> PairFlow[bool]:
+async def _remove(sides: Sides, side: Side, each: Generation) -> bool:
     """Remove it, if it still is what it was. A pointer that leads to it goes first: it would lead nowhere."""
-    binding = sides.binding(side)
+    collection = sides.collection(side)
     physical = each.place.physical
-    pointed: str | None = yield At(side, ResolveAlias(binding.pointer))
-    now = yield from at(side, generation(binding, each.number, physical, pointed))
+    pointed: str | None = yield At(side, ResolveAlias(collection.alias))
+    now = await at(side, generation(collection, each.number, physical, pointed))
     if now is None or (now.standing, now.journal, now.gate) != (each.standing, each.journal, each.gate):
         return False
     if pointed == physical:
-        yield At(side, DropAlias(binding.pointer))
+        yield At(side, DropAlias(collection.alias))
     yield At(side, Drop(physical))
-    yield At(side, Emit(Event("generation_removed", binding.spec.name, {"physical": physical})))
+    yield At(side, Emit(Event("generation_removed", collection.spec.name, {"physical": physical})))
     return True
 
 
-def _statuses(sides: Sides, some: Scene, every: Scene | None = None) -> PairFlow[list[GenerationStatus]]:
+async def _statuses(sides: Sides, some: Scene, every: Scene | None = None) -> list[GenerationStatus]:
     found = []
     for side, each in some.generations:
         try:

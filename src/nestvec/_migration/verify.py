@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec._collections import write_fence as gates
-from nestvec._collections.opening import Binding, Flow, Wait, bind
+from nestvec._collections.opening import OpenCollection, open_to_read
 from nestvec._documents.documents import text_of, whole
 from nestvec._documents.layout import Head, restored
 from nestvec._documents.search import SearchOptions, embed_queries, search_vectors
-from nestvec._migration.copy import PairFlow, at, compare_vectors
+from nestvec._migration.copy import compare_vectors
 from nestvec._migration.passes import Crossing, Picked, quietly
 from nestvec._migration.report import Overlap
 from nestvec._migration.routes import Way
@@ -45,29 +45,29 @@ class Twin:
     after: list[Part]
 
 
-def require_count(binding: Binding, wanted: int) -> Flow[None]:
+async def require_count(collection: OpenCollection, wanted: int) -> None:
     """Raise `CollectionError` unless the generation has exactly so many records. Some backends' counts lag behind."""
-    place = yield from bind(binding)
+    place = await open_to_read(collection)
     for _ in range(_LOOKS):
-        found: int = yield Count(place.physical)
+        found = await collection.records.count(Count(place.physical))
         if found == wanted:
             return
-        yield Wait(gates.POLL)
+        await collection.session.wait(gates.POLL)
     raise CollectionError(
-        f"the new generation {place.physical!r} of collection {binding.spec.name!r} has {found} records where its "
+        f"the new generation {place.physical!r} of collection {collection.spec.name!r} has {found} records where its "
         f"documents have {wanted}: somebody else writes to it, or the backend lost some. Nothing was switched; run "
         f"it again"
     )
 
 
-def twins(job: Crossing, sample: Sequence[Picked]) -> PairFlow[list[Twin]]:
+async def twins(job: Crossing, sample: Sequence[Picked]) -> list[Twin]:
     """The documents of the sample that both have in one version, read in full. Others are being written right now."""
-    origin = yield from at("source", bind(job.source))
-    place = yield from at("target", bind(job.target))
+    origin = await open_to_read(job.source)
+    place = await open_to_read(job.target)
     found = []
     for tenant, keys in _by_tenant(sample).items():
-        before = yield from at("source", whole(origin, keys, tenant, vectors=True))
-        after = yield from at("target", whole(place, keys, tenant, vectors=True))
+        before = await whole(origin, keys, tenant, vectors=True)
+        after = await whole(place, keys, tenant, vectors=True)
         same = [key for key in keys if key in before and key in after and _version(before[key]) == _version(after[key])]
         found += [Twin(tenant, key, _ordered(before[key]), _ordered(after[key])) for key in same]
     return found
@@ -126,7 +126,7 @@ def _rows(parts: Sequence[Part]) -> FloatArray:
     return np.stack([row for _, row in parts if row is not None])
 
 
-def overlap(job: Crossing, pairs: Sequence[Twin], questions: Sequence[str], *, ask: bool) -> PairFlow[Overlap | None]:
+async def overlap(job: Crossing, pairs: Sequence[Twin], questions: Sequence[str], *, ask: bool) -> Overlap | None:
     """How far the nearest documents agree before and after. None where there is nothing to ask with.
 
     `ask`: both embedders are at hand, so real questions can be asked of both. Else the sample's own vectors ask.
@@ -135,11 +135,11 @@ def overlap(job: Crossing, pairs: Sequence[Twin], questions: Sequence[str], *, a
         return None
     if questions and ask:
         tenant = Counter(twin.tenant for twin in pairs).most_common(1)[0][0]
-        shares = yield from _ask(job, tenant, questions)
+        shares = await _ask(job, tenant, questions)
     else:
         shares = []
         for tenant, chosen in _twins_by_tenant(pairs):
-            shares += yield from _compare_neighbours(job, tenant, chosen)
+            shares += await _compare_neighbours(job, tenant, chosen)
     return Overlap(len(shares), NEAREST, float(np.mean(shares)), min(shares), asked=bool(questions) and ask)
 
 
@@ -148,31 +148,31 @@ def _twins_by_tenant(pairs: Sequence[Twin]) -> Iterator[tuple[str | None, list[T
         yield tenant, [twin for twin in pairs if twin.tenant == tenant]
 
 
-def _ask(job: Crossing, tenant: str | None, questions: Sequence[str]) -> PairFlow[list[float]]:
+async def _ask(job: Crossing, tenant: str | None, questions: Sequence[str]) -> list[float]:
     """Real questions, embedded for each generation as its own searches are."""
-    one = yield from at("source", embed_queries(job.source.spec, questions))
-    two = yield from at("target", embed_queries(job.target.spec, questions))
-    before = yield from at("source", _nearest(job.source, one, tenant, NEAREST))
-    after = yield from at("target", _nearest(job.target, two, tenant, NEAREST))
+    one = await embed_queries(job.source.spec, questions)
+    two = await embed_queries(job.target.spec, questions)
+    before = await _nearest(job.source, one, tenant, NEAREST)
+    after = await _nearest(job.target, two, tenant, NEAREST)
     return [_share(mine, theirs) for mine, theirs in zip(before, after, strict=True)]
 
 
-def _compare_neighbours(job: Crossing, tenant: str | None, pairs: Sequence[Twin]) -> PairFlow[list[float]]:
+async def _compare_neighbours(job: Crossing, tenant: str | None, pairs: Sequence[Twin]) -> list[float]:
     """Stored documents ask with their own first vectors, and do not count themselves."""
     one = np.concatenate([_rows(twin.before[:1]) for twin in pairs])
     two = np.concatenate([_rows(twin.after[:1]) for twin in pairs])
-    before = yield from at("source", _nearest(job.source, one, tenant, NEAREST + 1))
-    after = yield from at("target", _nearest(job.target, two, tenant, NEAREST + 1))
+    before = await _nearest(job.source, one, tenant, NEAREST + 1)
+    after = await _nearest(job.target, two, tenant, NEAREST + 1)
     return [
         _share(*([key for key in found if key != twin.key][:NEAREST] for found in both))
         for twin, *both in zip(pairs, before, after, strict=True)
     ]
 
 
-def _nearest(binding: Binding, rows: FloatArray, tenant: str | None, limit: int) -> Flow[list[list[str]]]:
+async def _nearest(collection: OpenCollection, rows: FloatArray, tenant: str | None, limit: int) -> list[list[str]]:
     """Ids of the nearest documents to each row."""
     options = SearchOptions(limit, group_by_document=True)
-    found: list[list[Hit]] = yield from quietly(search_vectors(binding, rows, options, tenant))
+    found: list[list[Hit]] = await quietly(search_vectors(collection, rows, options, tenant))
     return [[hit.document_id for hit in hits] for hits in found]
 
 

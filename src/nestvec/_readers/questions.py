@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nestvec._evaluation.options import Question
+from nestvec._questions import Question
 from nestvec._readers.encoding import decode
 from nestvec._readers.jsonl import parse
 from nestvec.errors import InvalidDocument, InvalidInput

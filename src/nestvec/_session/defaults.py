@@ -46,7 +46,7 @@ def complete_powers(adapter: Adapter, declared: BackendCapabilities) -> FullAdap
     """
     _require_inherited(adapter, declared)
     if declared.powers == frozenset(Power):
-        return cast(FullAdapter, adapter)
+        return cast("FullAdapter", adapter)
     return CompletedAdapter(adapter, declared)
 
 

@@ -1,7 +1,8 @@
 """Where rules ask: a backend and an embedder, with retries, leases, turns and waiting around them.
 
 Rules are coroutines over these objects, and one code serves both clients. The asynchronous client awaits a rule; the
-synchronous one gives it blocking parts, which never suspend, and `complete` runs it to its end. All waiting is done here.
+synchronous one gives it blocking parts, which never suspend, and `complete` runs it to its end. All waiting is done
+here.
 """
 
 from __future__ import annotations
@@ -15,15 +16,39 @@ from dataclasses import dataclass, field, replace
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from nestvec._session.backend import Backend
-from nestvec._session.retry import RetryPolicy, repetition, require_in_time, retried
-from nestvec.contract import Embedder, Encode, Encoded, Event, FullAdapter
-from nestvec.encoding.encoder import finish, widen
-from nestvec.errors import NestvecError
+from nestvec._session.retry import RetryPolicy, repetition, retried
+from nestvec.contract import BackendRequest, Embedder, Encode, Encoded, Event, FullAdapter
+from nestvec.encoding.vectors import finish, widen
+from nestvec.errors import BackendUnavailable, NestvecError
 
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
     from nestvec.capabilities import ModelCapabilities
+    from nestvec.contract import (
+        Adapter,
+        Adopt,
+        Batch,
+        CollectionInfo,
+        Count,
+        Create,
+        Describe,
+        Drop,
+        DropAlias,
+        Fetch,
+        ForeignLayout,
+        Found,
+        ListCollections,
+        ListTenants,
+        Query,
+        ReadNote,
+        Remove,
+        ResolveAlias,
+        Scroll,
+        SetAlias,
+        Update,
+        Write,
+        WriteNote,
+    )
 
 T = TypeVar("T")
 
@@ -166,8 +191,9 @@ class Session:
     waiting: Blocking | Suspending
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], float] = time.monotonic
-    #: What splits documents, for rules that ask for it.
+    #: What splits documents, for rules that ask for it; and what it gave.
     make_splitter: Callable[[], Awaitable[Splitter]] | None = None
+    known_splitter: Splitter | None = None
     #: Around whatever may take long.
     turn: AbstractContextManager[object] = field(default_factory=nullcontext)
     #: Held by rules that run `alone`. One for each handle.
@@ -223,9 +249,11 @@ class Session:
 
     async def splitter(self) -> Splitter:
         """What splits the documents of the collection."""
-        assert self.make_splitter is not None  # noqa: S101 - whoever runs such a rule gives one
-        with self.turn:
-            return await self.make_splitter()
+        if self.known_splitter is None:
+            assert self.make_splitter is not None  # noqa: S101 - whoever runs such a rule gives one
+            with self.turn:
+                self.known_splitter = await self.make_splitter()
+        return self.known_splitter
 
     def emit(self, event: Event) -> None:
         """Tell listeners."""
@@ -241,6 +269,110 @@ class Session:
             yield
         finally:
             self.lock.release()
+
+
+class Backend:
+    """Sends requests through a session, which repeats them where that makes sense.
+
+    What a request is answered with stands at the request. Raises what adapters raise: `BackendError`,
+    `CollectionNotFound`, `Unsupported`.
+    """
+
+    __slots__ = ("_session", "_view")
+
+    def __init__(self, session: Session, view: Callable[[FullAdapter], Adapter] | None = None) -> None:
+        self._session, self._view = session, view
+
+    def of_tenant(self, tenant: str) -> Backend:
+        """The same backend, seen by one tenant."""
+        return Backend(self._session, lambda adapter: adapter.of_tenant(tenant))
+
+    def reading(self, layout: ForeignLayout) -> Backend:
+        """The same backend, for reading a collection that somebody else made."""
+        return Backend(self._session, lambda adapter: adapter.reading(layout))
+
+    def describe(self, request: Describe) -> Coroutine[Any, Any, CollectionInfo | None]:
+        """A physical collection as the backend describes it, or None."""
+        return self._session.send(self._view, request)
+
+    def create(self, request: Create) -> Coroutine[Any, Any, None]:
+        """Create a collection, with what optional powers it needs (`CreateExtended`)."""
+        return self._session.send(self._view, request)
+
+    def drop(self, request: Drop) -> Coroutine[Any, Any, None]:
+        """Delete a collection."""
+        return self._session.send(self._view, request)
+
+    def list_collections(self, request: ListCollections) -> Coroutine[Any, Any, list[str]]:
+        """The names of all physical collections."""
+        return self._session.send(self._view, request)
+
+    def write(self, request: Write) -> Coroutine[Any, Any, None]:
+        """Insert or replace records."""
+        return self._session.send(self._view, request)
+
+    def remove(self, request: Remove) -> Coroutine[Any, Any, None]:
+        """Delete records by id."""
+        return self._session.send(self._view, request)
+
+    def fetch(self, request: Fetch) -> Coroutine[Any, Any, Batch]:
+        """Read records by id."""
+        return self._session.send(self._view, request)
+
+    def scroll(self, request: Scroll) -> Coroutine[Any, Any, Batch]:
+        """Read a page of all records that match."""
+        return self._session.send(self._view, request)
+
+    def count(self, request: Count) -> Coroutine[Any, Any, int]:
+        """How many records match."""
+        return self._session.send(self._view, request)
+
+    def query(self, request: Query) -> Coroutine[Any, Any, list[list[Found]]]:
+        """Search, in steps if the query has them (`QueryStaged`)."""
+        return self._session.send(self._view, request)
+
+    def resolve_alias(self, request: ResolveAlias) -> Coroutine[Any, Any, str | None]:
+        """The physical collection that an alias leads to, or None."""
+        return self._session.send(self._view, request)
+
+    def set_alias(self, request: SetAlias) -> Coroutine[Any, Any, None]:
+        """Let an alias lead to a collection."""
+        return self._session.send(self._view, request)
+
+    def drop_alias(self, request: DropAlias) -> Coroutine[Any, Any, None]:
+        """Delete an alias."""
+        return self._session.send(self._view, request)
+
+    def write_note(self, request: WriteNote) -> Coroutine[Any, Any, None]:
+        """Keep or remove a note."""
+        return self._session.send(self._view, request)
+
+    def read_note(self, request: ReadNote) -> Coroutine[Any, Any, str | None]:
+        """The text of a note, or None."""
+        return self._session.send(self._view, request)
+
+    def update(self, request: Update) -> Coroutine[Any, Any, None]:
+        """Change a collection in place."""
+        return self._session.send(self._view, request)
+
+    def list_tenants(self, request: ListTenants) -> Coroutine[Any, Any, list[str]]:
+        """The tenants that have records."""
+        return self._session.send(self._view, request)
+
+    def adopt(self, request: Adopt) -> Coroutine[Any, Any, None]:
+        """Keep nestvec's record of somebody else's collection."""
+        return self._session.send(self._view, request)
+
+
+def require_in_time(request: BackendRequest, until: float, now: float) -> None:
+    """Raise `BackendUnavailable` for a write whose lease ended before it is sent. Whoever asked looks anew.
+
+    A process may stand still for long; what it was about to write to may be in use by others then.
+    """
+    if now >= until:
+        raise BackendUnavailable(
+            f"{request.method}: the lease ended before it was sent, for the process stood still; nothing was written"
+        )
 
 
 def for_ingestion(session: Session, cancelled: threading.Event, turn: Turn) -> Session:

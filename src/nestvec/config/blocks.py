@@ -22,7 +22,7 @@ from pydantic import (
 from nestvec._artifacts import DEFAULT_FOLDER, is_fingerprint
 from nestvec._chunking import Chunking
 from nestvec.contract import ForeignLayout
-from nestvec.filters.tree import check_name
+from nestvec.filters.fields import check_name
 from nestvec.options import LocalPath, Options
 from nestvec.types import Field as MetadataField
 from nestvec.types import Metric, Purpose, Storage

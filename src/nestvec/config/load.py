@@ -29,8 +29,8 @@ from nestvec.config.blocks import (
 from nestvec.config.nesting import Nesting, find_nesting
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
-from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import explicit_pair, pair_for
+from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import ConfigError, NestvecError
 from nestvec.names import check_logical, check_unambiguous
 from nestvec.options import Options
@@ -377,8 +377,6 @@ def _impossible(
         )
     if block.adopt and not can.adopts:
         yield f"adopt: backend {backend!r} reads only what nestvec made; leave adopt out"
-    if block.namespaces and not can.tenants:
-        yield f"namespaces: backend {backend!r} has none; set namespaces = false"
     if block.storage not in can.storage:
         yield (
             f"storage: backend {backend!r} has no {block.storage.value!r}; it has {', '.join(sorted(can.storage))}"

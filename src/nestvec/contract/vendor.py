@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Any, Generic, TypeVar, cast
 
 from nestvec.errors import BackendRefused, NestvecError
 
 C = TypeVar("C")
+#: What users asked for, where the contract has a word of its own.
+_IN_MESSAGES = {"create_extended": "create", "query_staged": "query"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +36,15 @@ class ErrorContext:
 class VendorClient(Generic[C]):
     """A vendor's client, blocking or asynchronous, of which every method is awaited.
 
-    An adapter is written once, over the asynchronous client's methods. A blocking client with the same methods serves it
-    as well: awaiting one of them never suspends, so the synchronous client needs no event loop.
+    An adapter is written once, over the asynchronous client's methods. A blocking client with the same methods serves
+    it as well: awaiting one of them never suspends, so the synchronous client needs no event loop.
 
         found = await self.client.on_behalf_of(request).count(collection_name=request.physical)
 
     `C` is the type of the asynchronous client, for type checkers. `errors` are the exceptions that the client raises;
-    `translate` makes nestvec's of them. `around` gives what a call needs around it, such as the lock of an engine that is
-    not safe for threads: only for blocking clients. What a call gives is awaited if the client is not `blocking`.
+    `translate` makes nestvec's of them. `lock` is held during each call, for an engine that is not safe for threads;
+    `around` gives what else a call needs around it. Both are for blocking clients only. What a call gives is awaited if
+    the client is not `blocking`.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class VendorClient(Generic[C]):
         errors: tuple[type[Exception], ...],
         translate: Callable[[Exception, ErrorContext], NestvecError],
         embedded: bool = False,
+        lock: AbstractContextManager[Any] | None = None,
         around: Callable[[str, Mapping[str, Any]], AbstractContextManager[object]] | None = None,
     ) -> None:
         self.raw: Any = client
@@ -59,6 +66,7 @@ class VendorClient(Generic[C]):
         self.closed = False
         self._errors = errors
         self._translate = translate
+        self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
         self._around = around
 
     def __repr__(self) -> str:
@@ -70,27 +78,36 @@ class VendorClient(Generic[C]):
 
     async def call(self, request: object | None, method: str, /, **arguments: Any) -> Any:
         """Call a method of the client by its dotted path, and give what it returns."""
-        if self.closed:
-            context = self.context(request)
-            raise BackendRefused(f"{context.place} was closed before {context.request}; connect again")
-        try:
-            with nullcontext() if self._around is None else self._around(method, arguments):
-                found = attrgetter(method)(self.raw)(**arguments)
-                return found if self.blocking else await found
-        except self._errors as error:
-            raise self._translate(error, self.context(request)) from error
+        with self._lock:
+            if self.closed:
+                context = self.context(request)
+                raise BackendRefused(f"{context.place} was closed before {context.request}; connect again")
+            try:
+                with nullcontext() if self._around is None else self._around(method, arguments):
+                    found = attrgetter(method)(self.raw)(**arguments)
+                    return found if self.blocking else await found
+            except self._errors as error:
+                raise self._translate(error, self.context(request)) from error
+
+    async def sleep(self, seconds: float) -> None:
+        """Let seconds pass before the next call: blocking or suspending, as the client does."""
+        if self.blocking:
+            time.sleep(seconds)  # noqa: ASYNC251 - no event loop here
+        else:
+            await asyncio.sleep(seconds)
 
     def context(self, request: object | None) -> ErrorContext:
         """What errors say of a request; None stands for asking what the backend can do."""
         method = getattr(request, "method", "capabilities")
+        method = _IN_MESSAGES.get(method, method)
         collection = getattr(request, "physical", None) or getattr(request, "name", None)
         return ErrorContext(self.place, self.embedded, method, collection)
 
     async def close(self) -> None:
         """Close the client. Safe to call twice."""
-        if self.closed:
-            return
-        with nullcontext() if self._around is None else self._around("close", {}):
+        with self._lock, nullcontext() if self._around is None else self._around("close", {}):
+            if self.closed:
+                return
             self.closed = True
             closing = self.raw.close()
         if not self.blocking and closing is not None:
@@ -106,9 +123,4 @@ class _Calls:
         self._client, self._request = client, request
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        client, request = self._client, self._request
-
-        async def call(**arguments: Any) -> Any:
-            return await client.call(request, method, **arguments)
-
-        return call
+        return partial(self._client.call, self._request, method)

@@ -38,13 +38,6 @@ def no_truth(what: str) -> FilterTruthError:
     )
 
 
-def check_name(name: object) -> str:
-    """The name of a field, or `InvalidFilter`."""
-    if not isinstance(name, str) or not name or name.startswith("$"):
-        raise InvalidFilter(f"a field name is a non-empty string that does not start with $, got {name!r}")
-    return name
-
-
 class Op(StrEnum):
     """A comparison of a field with one value, spelt as in the dict form."""
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec._artifacts import DEFAULT_SAMPLE
-from nestvec._collections.opening import Binding, Flow
-from nestvec._evaluation.sampling import Progress, check_sample, require_full, stored_sample
+from nestvec._collections.opening import OpenCollection
+from nestvec._documents.sampling import SampleProgress, check_sample, require_full, stored_sample
 from nestvec.capabilities import ModelCapabilities
-from nestvec.encoding.matryoshka import nest, normalize, truncate
+from nestvec.encoding.rotation import directions, fit_rotation
+from nestvec.encoding.vectors import nest, normalize, truncate
 from nestvec.errors import InvalidInput, Unsupported
-from nestvec.nesting.rotation import directions, fit_rotation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class PrefixRecall:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class FittedRotation:
     """A rotation, and what it gains on vectors that it was not fitted on; see `NestReport`."""
 
     rotation: FloatArray
@@ -102,14 +102,16 @@ def check_nestable(declared: ModelCapabilities) -> None:
         )
 
 
-def sample_to_fit(binding: Binding, size: int, seed: int = 0, progress: Progress | None = None) -> Flow[FloatArray]:
+async def sample_to_fit(
+    collection: OpenCollection, size: int, seed: int = 0, progress: SampleProgress | None = None
+) -> FloatArray:
     """Vectors of a full-size collection as they are stored, of all its namespaces: shape (at most `size`, d).
 
     Raises `Unsupported` for a collection that is truncated already.
     """
     check_sample(size)
-    require_full(binding, "fit a rotation", "nest")
-    return (yield from stored_sample(binding, size, seed, progress)).vectors
+    require_full(collection, "fit a rotation", "nest")
+    return (await stored_sample(collection, size, seed, progress)).vectors
 
 
 def different(rows: FloatArray) -> FloatArray:
@@ -118,7 +120,7 @@ def different(rows: FloatArray) -> FloatArray:
     return rows[sorted(first.values())]
 
 
-def fit(sample: FloatArray) -> Fit:
+def fit(sample: FloatArray) -> FittedRotation:
     """Fit on most of a sample of the model's own vectors, all different, and measure on the rest: shape (n, d).
 
     What is measured is what is returned: the rotation is not fitted again on everything. Raises `InvalidInput` where
@@ -137,7 +139,7 @@ def fit(sample: FloatArray) -> Fit:
     rotation = fit_rotation(rows)
     sizes = sorted({max(1, dimensions // part) for part in (8, 4, 2)} - {dimensions})
     recall = tuple(_recall(questions, others, rotation, size) for size in sizes) if asking else ()
-    return Fit(
+    return FittedRotation(
         rotation, len(rows), asking, searched, recall, tuple(_warnings(len(sample), searched, dimensions, least))
     )
 

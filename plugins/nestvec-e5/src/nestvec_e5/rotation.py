@@ -42,7 +42,7 @@ def load_rotation(model: str) -> NDArray[np.float32]:
     shared by any number of threads. Raises `Unsupported` for a model without a rotation, and `PluginBroken`
     when the file is missing, damaged or not the pinned one.
     """
-    from nestvec.nesting.rotation import fingerprint
+    from nestvec.encoding.rotation import fingerprint
 
     if model not in FINGERPRINTS:
         known = ", ".join(sorted(FINGERPRINTS))

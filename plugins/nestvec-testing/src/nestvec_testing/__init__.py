@@ -1,7 +1,7 @@
 """The test kit: conformance suites for adapters and embedders, and stand-ins for both.
 
-A plugin's author subclasses `AdapterConformance` or `EmbedderConformance` and provides one fixture. Needs the
-extra `nestvec[testing]`. Importing this package is cheap; its parts are imported when they are used.
+A plugin's author subclasses `AdapterConformance` or `EmbedderConformance` and provides one fixture. Importing this
+package is cheap; its parts are imported when they are used.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from nestvec_testing.memory import MemoryAdapter
     from nestvec_testing.recording import RecordingEmbedder
     from nestvec_testing.registry import test_registry
-    from nestvec_testing.stepping import Stepper, trace
+    from nestvec_testing.requests import SideRequest, Splitting, Wait, Within, bare
+    from nestvec_testing.stepping import Asking, Stepper, answered, perform, trace
+    from nestvec_testing.watchdog import run_watched
 
 __all__ = [
     "SAMPLE",
     "AdapterConformance",
+    "Asking",
     "BackendUnderTest",
     "Bench",
     "DiscardingAdapter",
@@ -32,7 +35,15 @@ __all__ = [
     "EmbedderUnderTest",
     "MemoryAdapter",
     "RecordingEmbedder",
+    "SideRequest",
+    "Splitting",
     "Stepper",
+    "Wait",
+    "Within",
+    "answered",
+    "bare",
+    "perform",
+    "run_watched",
     "test_registry",
     "trace",
 ]
@@ -40,6 +51,8 @@ __all__ = [
 _WHERE = {
     "SAMPLE": "adapters",
     "AdapterConformance": "adapters",
+    "SideRequest": "requests",
+    "Asking": "stepping",
     "BackendUnderTest": "bench",
     "Bench": "bench",
     "DiscardingAdapter": "discarding",
@@ -48,12 +61,19 @@ _WHERE = {
     "EmbedderUnderTest": "embedder_bench",
     "MemoryAdapter": "memory",
     "RecordingEmbedder": "recording",
+    "Splitting": "requests",
     "Stepper": "stepping",
+    "Wait": "requests",
+    "Within": "requests",
+    "answered": "stepping",
+    "bare": "requests",
+    "perform": "stepping",
+    "run_watched": "watchdog",
     "test_registry": "registry",
     "trace": "stepping",
 }
 #: Modules that hold assertions, for pytest to explain.
-_REWRITTEN = ("adapters", "bench", "data", "embedder_bench", "embedders", "guard", "mutants")
+_REWRITTEN = ("adapters", "bench", "data", "embedder_bench", "embedders", "guard", "mutants", "suspending")
 
 if "pytest" in sys.modules:
     sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{name}" for name in _REWRITTEN))

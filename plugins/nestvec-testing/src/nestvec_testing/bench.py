@@ -9,12 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec._session.retry import RetryPolicy
 from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import (
-    AsyncAdapter,
     BackendPlugin,
     CollectionInfo,
     Create,
@@ -30,7 +27,8 @@ from nestvec.registry import BACKENDS, Registry
 from nestvec_testing.loop import Driver, Facade, Loop
 from nestvec_testing.recording import RecordingEmbedder
 from nestvec_testing.registry import test_registry
-from nestvec_testing.tap import Intercept, async_tap, tap
+from nestvec_testing.requests import addressed, bare, view_of
+from nestvec_testing.tap import Intercept, tap
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
@@ -72,7 +70,7 @@ class BackendUnderTest:
     module, or the `BackendPlugin` itself. `options` is its `[backends.NAME]` block without `use`. `reopens` says
     that a client which opens the same options later, in this process, finds the data again. `prefix` begins the
     names of the collections that the kit makes (and drops). `foreign` makes a collection as another program would,
-    with the database's own client; without it, adoption can not be checked.
+    with the database's own client; without it, adoption cannot be checked.
     """
 
     plugin: str | BackendPlugin
@@ -104,10 +102,18 @@ def load_module(name: str, hook: str, kind: type[Any]) -> Any:
     return offer
 
 
-def open_plugin(plugin: Any, options: Any, driver: Driver) -> Any:
-    """The opened adapter or embedder: its asynchronous form for the asynchronous driver, where there is one."""
+def open_plugin(plugin: Any, options: Any, driver: Driver) -> tuple[Any, bool]:
+    """The opened adapter or embedder, and whether it is awaited: for the asynchronous driver, if it has that form."""
     native = plugin.open_async(options) if driver == "async" and plugin.open_async is not None else None
-    return native if native is not None else plugin.open(options)
+    return (plugin.open(options), False) if native is None else (native, True)
+
+
+def client_of(driver: Driver, values: Mapping[str, Any], registry: Registry, **settings: Any) -> Any:
+    """A client of the driver's kind; `settings` are those of its runtime."""
+    from nestvec._client import aconnect, connect
+    from nestvec.runtime import Runtime
+
+    return (aconnect if driver == "async" else connect)(values, Runtime(registry, **settings))
 
 
 class Clock:
@@ -154,9 +160,10 @@ class Bench:
         self.name = f"{subject.prefix}{uuid.uuid4().hex[:10]}"
         self.loop = Loop()
         self._registry = _BenchRegistry(self)
-        self._sessions: list[Session] = []
+        self._clients: list[BenchClient] = []
         self._made: dict[str, None] = {}
         self._inner: Any = None
+        self._native = False
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -183,7 +190,7 @@ class Bench:
         native = self.plugin.open_async is not None
         return replace(
             self.plugin,
-            open=lambda _: tap(self._opened(), self._on_request),
+            open=self._front,
             open_async=self._front_async if native else None,
         )
 
@@ -207,7 +214,7 @@ class Bench:
         embedder: Mapping[str, Any] | None = None,
         collections: Mapping[str, Mapping[str, Any]] | None = None,
         attempts: int = 1,
-    ) -> Session:
+    ) -> BenchClient:
         """A client with the collection `bench.name` (or the named ones). It retries only if `attempts` says so."""
         blocks = collections or {self.name: {"dimensions": 32, "fields": FIELDS, **(settings or {})}}
         values = {
@@ -215,13 +222,12 @@ class Bench:
             "embedders": {"model": {"use": "recording", "dimensions": FULL, **(embedder or {})}},
             "collections": {name: dict(block) for name, block in blocks.items()},
         }
-        runtime = Runtime(self._registry, self.clock, 30.0, RetryPolicy(attempts, 30.0, 0.0, 0.0))
-        open_client = aconnect if self.driver == "async" else connect
-        made = Session(self, open_client(values, runtime))
-        self._sessions.append(made)
-        return made
+        retry = RetryPolicy(attempts, 30.0, 0.0, 0.0)
+        client = client_of(self.driver, values, self._registry, clock=self.clock, lease=30.0, retry=retry)
+        self._clients.append(BenchClient(self, client))
+        return self._clients[-1]
 
-    def applied(self, settings: Mapping[str, Any] | None = None, **options: Any) -> Session:
+    def applied(self, settings: Mapping[str, Any] | None = None, **options: Any) -> BenchClient:
         """The same, with its collections created."""
         session = self.session(settings, **options)
         session.apply()
@@ -240,29 +246,33 @@ class Bench:
 
     # ------------------------------------------------------------ the raw contract
 
-    def raw(self, request: Any) -> Any:
-        """Ask the adapter itself: nothing between it and the kit."""
-        self._remember(request)
-        return self.loop.settle(getattr(self._opened(), request.method)(request))
+    def raw(self, request: Any, *, tenant: str | None = None, layout: ForeignLayout | None = None) -> Any:
+        """Ask the adapter itself, with the core's defaults for the powers that it does not have.
+
+        With `tenant` or `layout`, ask its view of that tenant, or of somebody else's collection.
+        """
+        self.remember(request)
+        view = view_of(self._complete(), addressed(request, tenant, layout))
+        return self.loop.ask(self._native, getattr(view, request.method), request)
 
     def describe(self, name: str | None = None) -> CollectionInfo:
-        """The collection behind the pointer. It must be there."""
+        """The collection behind the alias. It must be there."""
         physical = self.physical(name)
         info = self.raw(Describe(physical))
         assert isinstance(info, CollectionInfo), (
-            f"describe must know the collection {physical!r} that a pointer leads to"
+            f"describe must know the collection {physical!r} that an alias leads to"
         )
         return info
 
     def physical(self, name: str | None = None) -> str:
-        """The physical collection behind the pointer."""
-        pointer = self.capabilities.names.encode(name or self.name)
-        found = self.raw(ResolveAlias(pointer))
-        assert isinstance(found, str), f"resolve must follow the pointer {pointer!r}, but it answered {found!r}"
+        """The physical collection behind the alias."""
+        alias = self.capabilities.names.encode(name or self.name)
+        found = self.raw(ResolveAlias(alias))
+        assert isinstance(found, str), f"resolving must follow the alias {alias!r}, but it answered {found!r}"
         return found
 
     def generation(self) -> int:
-        """The generation behind the pointer, as its record says."""
+        """The generation behind the alias, as its record says."""
         return int((self.describe().record or {}).get("generation", 0))
 
     def make_foreign(self, rows: FloatArray, payloads: Sequence[Mapping[str, Any]]) -> ForeignLayout:
@@ -277,16 +287,22 @@ class Bench:
         """The open adapter itself."""
         return self._opened()
 
+    @property
+    def native(self) -> bool:
+        """Whether the adapter under test is awaited in an event loop; else it never suspends."""
+        self._opened()
+        return self._native
+
     def effective(self) -> BackendCapabilities:
         """What the opened adapter says that it can do."""
-        answer: BackendCapabilities = self.loop.settle(self._opened().capabilities())
+        answer: BackendCapabilities = self.loop.ask(self.native, self._opened().capabilities)
         return answer
 
     # ------------------------------------------------------------ lifetime
 
     def reopen(self) -> None:
         """Close the adapter; what comes next opens another with the same options."""
-        self._close_sessions()
+        self._close_clients()
         self._close_adapter()
 
     def close(self) -> None:
@@ -300,38 +316,47 @@ class Bench:
         finally:
             self.loop.close()
 
-    def _remember(self, request: Any) -> None:
+    def remember(self, request: Any) -> None:
+        """Drop, after the test, what this request creates."""
         if isinstance(request, Create):
             self._made[request.physical] = None
 
-    def _close_sessions(self) -> None:
-        while self._sessions:
-            self._sessions.pop().close()
+    def _close_clients(self) -> None:
+        while self._clients:
+            self._clients.pop().close()
 
     def _close_adapter(self) -> None:
         inner, self._inner = self._inner, None
         if inner is not None:
-            self.loop.settle(inner.close())
+            self.loop.ask(self._native, inner.close)
 
     def _opened(self) -> Any:
         with self._lock:
             if self._inner is None:
-                self._inner = open_plugin(self.plugin, self.options, self.driver)
+                self._inner, self._native = open_plugin(self.plugin, self.options, self.driver)
             return self._inner
+
+    def _complete(self) -> Any:
+        from nestvec._session.defaults import complete_powers
+
+        return complete_powers(self._opened(), self.capabilities)
+
+    def _front(self, _: Any) -> Any:
+        return tap(self._opened(), self._on_request)
 
     def _front_async(self, _: Any) -> Any:
         # None where the plugin has no asynchronous form for these options, just as the plugin itself answers.
         inner = self._opened()
-        return async_tap(inner, self._on_request) if isinstance(inner, AsyncAdapter) else None
+        return tap(inner, self._on_request, native=True) if self._native else None
 
     def _on_request(self, request: Any, perform: Callable[[Any], Any]) -> Any:
         self.requests.append(request)
-        self._remember(request)
+        self.remember(bare(request))
         return perform(request) if self.intercept is None else self.intercept(request, perform)
 
 
-class Session(Facade):
-    """A client of either kind, as one synchronous surface; `session[name]` is a handle."""
+class BenchClient(Facade):
+    """A client of either kind, as one synchronous surface; `client[name]` is a handle."""
 
     def __init__(self, bench: Bench, client: Any) -> None:
         super().__init__(client, bench.loop)

@@ -5,20 +5,38 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from nestvec._metadata import check_metadata
-from nestvec.contract import Batch, Count, Create, Found, Query, Scroll, Write
-from nestvec.encoding.matryoshka import normalize
+from nestvec._documents.layout import check_metadata
+from nestvec.contract import (
+    Adopt,
+    Batch,
+    Count,
+    Create,
+    CreateExtended,
+    Drop,
+    DropAlias,
+    Found,
+    Query,
+    Remove,
+    Scroll,
+    SetAlias,
+    Update,
+    Write,
+    WriteNote,
+)
+from nestvec.encoding.vectors import normalize
 from nestvec.filters import Filter
-from nestvec.types import DENSE, Document, Field, Metadata, Metric, Record
+from nestvec.types import DENSE, Document, Field, Metadata, Metric, Record, Storage
 from nestvec_testing.bench import FIELDS, Bench
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
+#: Requests that change something, whatever a backend keeps its aliases and notes in.
+CHANGES: Final = (Adopt, Create, Update, SetAlias, DropAlias, Drop, Write, Remove, WriteNote)
 PARSED: Mapping[str, Field] = {name: Field.parse(kind) for name, kind in FIELDS.items()}
 
 _IDS = uuid.UUID("b4a8ad3e-0f0e-4c0b-9d0c-6a6f4f7f2b11")
@@ -66,7 +84,15 @@ def record(key: str, metadata: Metadata | None = None, *, chunk: int = 0, text: 
     )
 
 
-class Table:
+def creation(plain: Create, *, tenants: bool = False, storage: Storage = Storage.FLOAT32) -> Create:
+    """The request as the core makes it: extended only where it takes an optional power."""
+    if not tenants and storage is Storage.FLOAT32:
+        return plain
+    given = (plain.physical, plain.vectors, plain.metric, plain.fields, plain.record, plain.options)
+    return CreateExtended(*given, tenants=tenants, storage=storage)
+
+
+class KitCollection:
     """A physical collection filled through the adapter itself, and what was put into it."""
 
     def __init__(
@@ -79,12 +105,12 @@ class Table:
         self.records: list[Record] = []
         self.rows: FloatArray = np.zeros((0, size), np.float32)
         stamp = {"nestvec": 1, "name": bench.name, "note": "conformance kit"}
-        self.request = Create(self.physical, {DENSE: size}, metric, PARSED, stamp, tenants)
+        self.request = creation(Create(self.physical, {DENSE: size}, metric, PARSED, stamp), tenants=tenants)
         bench.raw(self.request)
 
     def write(self, records: Sequence[Record], rows: FloatArray, tenant: str | None = None) -> None:
         """Add records."""
-        self.bench.raw(Write(self.physical, records, {DENSE: rows}, tenant=tenant))
+        self.bench.raw(Write(self.physical, records, {DENSE: rows}), tenant=tenant)
         self.records += records
         self.rows = np.concatenate([self.rows, rows])
 
@@ -95,7 +121,7 @@ class Table:
 
     def count(self, where: Filter | None = None, tenant: str | None = None) -> int:
         """What the backend counts."""
-        found: int = self.bench.raw(Count(self.physical, where, tenant))
+        found: int = self.bench.raw(Count(self.physical, where), tenant=tenant)
         return found
 
     def scroll(self, where: Filter | None = None, limit: int = 100, tenant: str | None = None) -> list[str]:
@@ -103,7 +129,7 @@ class Table:
         ids: list[str] = []
         cursor = None
         for _ in range(1000):
-            page: Batch = self.bench.raw(Scroll(self.physical, where, limit, cursor, tenant=tenant))
+            page: Batch = self.bench.raw(Scroll(self.physical, where, limit, cursor), tenant=tenant)
             assert len(page.records) <= limit, f"a page holds at most limit={limit} records, not {len(page.records)}"
             ids += [each.id for each in page.records]
             cursor = page.cursor
@@ -111,9 +137,12 @@ class Table:
                 return ids
         raise AssertionError("scroll must come to an end: after 1,000 pages there was still a cursor")
 
-    def query(self, rows: FloatArray, limit: int = 10, **options: Any) -> list[list[Found]]:
+    def query(
+        self, rows: FloatArray, limit: int = 10, *, tenant: str | None = None, **options: Any
+    ) -> list[list[Found]]:
         """Search with each row."""
-        answer: list[list[Found]] = self.bench.raw(Query(self.physical, {DENSE: rows}, self.metric, limit, **options))
+        request = Query(self.physical, {DENSE: rows}, self.metric, limit, **options)
+        answer: list[list[Found]] = self.bench.raw(request, tenant=tenant)
         assert len(answer) == len(rows), f"a query of {len(rows)} vectors has as many answers, not {len(answer)}"
         return answer
 

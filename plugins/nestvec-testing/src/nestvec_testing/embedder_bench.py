@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from nestvec._client import aconnect, connect
-from nestvec._client.base import Runtime
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import EmbedderPlugin, Encode, Encoded, Group
-from nestvec.encoding.encoder import finish, widen
+from nestvec.encoding.vectors import finish, widen
 from nestvec.registry import EMBEDDERS, Registry
-from nestvec_testing.bench import load_module, open_plugin
+from nestvec_testing.bench import client_of, load_module, open_plugin
 from nestvec_testing.loop import Driver, Loop
 from nestvec_testing.registry import test_registry
 
@@ -68,6 +66,7 @@ class EmbedderBench:
         self.options = self.plugin.options.model_validate(dict(subject.options))
         self.loop = Loop()
         self._inner: Any = None
+        self._native = False
 
     def __enter__(self) -> Self:
         return self
@@ -85,8 +84,13 @@ class EmbedderBench:
     def inner(self) -> Any:
         """The open embedder itself."""
         if self._inner is None:
-            self._inner = open_plugin(self.plugin, self.options, self.driver)
+            self._inner, self._native = open_plugin(self.plugin, self.options, self.driver)
         return self._inner
+
+    @property
+    def native(self) -> bool:
+        """Whether the embedder under test is awaited in an event loop; else it never suspends."""
+        return self.inner is not None and self._native
 
     @property
     def passage(self) -> str | None:
@@ -94,8 +98,8 @@ class EmbedderBench:
         return next(iter(self.model.purposes.values())).index
 
     def reply(self, request: Encode) -> Encoded:
-        """The embedder's own answer to what the drivers would ask of it."""
-        answer: Encoded = self.loop.settle(self.inner.encode(widen(request, self.model)))
+        """The embedder's own answer to what the core would ask of it."""
+        answer: Encoded = self.loop.ask(self.native, self.inner.encode, widen(request, self.model))
         return answer
 
     def encode(self, request: Encode) -> Encoded:
@@ -115,14 +119,13 @@ class EmbedderBench:
     def client(self) -> Any:
         """A client of the driver's kind that has this embedder, named "model"."""
         values = {"embedders": {"model": {"use": self.plugin.name, **self.subject.options}}}
-        open_client = aconnect if self.driver == "async" else connect
-        return open_client(values, Runtime(_OneEmbedder(self.plugin)))
+        return client_of(self.driver, values, _OneEmbedder(self.plugin))
 
     def close(self) -> None:
         """Close it. Safe to call twice."""
         inner, self._inner = self._inner, None
         if inner is not None:
-            self.loop.settle(inner.close())
+            self.loop.ask(self._native, inner.close)
         self.loop.close()
 
 

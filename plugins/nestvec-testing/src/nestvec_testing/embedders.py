@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from nestvec.contract import Encode
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize, widen
 from nestvec.errors import ConfigError, NestvecError, Unsupported
 from nestvec.types import Purpose
 from nestvec_testing.embedder_bench import EmbedderBench, EmbedderUnderTest, single, whole
 from nestvec_testing.guard import Guarded, refused
 from nestvec_testing.loop import DRIVERS, Driver
+from nestvec_testing.suspending import never_suspends
 
 TEXTS: Final = (
     "The river carries cold water from the mountains to the sea.",
@@ -36,7 +37,7 @@ class EmbedderConformance(Guarded):
                 return EmbedderUnderTest("acme", {"model": "acme-1"})
 
     Each test runs with the synchronous and the asynchronous form. `excused` maps the names of tests that this
-    embedder can not pass to the reason; they still run, and must fail.
+    embedder cannot pass to the reason; they still run, and must fail.
     """
 
     @pytest.fixture
@@ -280,12 +281,21 @@ class EmbedderConformance(Guarded):
                 shape = bench.rows(TEXTS[:1], task).shape
                 assert shape == (1, bench.model.dimensions), f"purpose {purpose.value}: task {task!r} gives {shape}"
 
+    def test_the_blocking_form_never_suspends(self, bench: EmbedderBench) -> None:
+        """Every method of what `open` returns comes to its end without an event loop."""
+        inner = bench.inner
+        if bench.native:
+            return  # what `open_async` returns is awaited
+        request = Encode((single(TEXTS[0]),), bench.passage, bench.model.dimensions)
+        never_suspends(inner.encode, widen(request, bench.model))
+        never_suspends(inner.close)
+
     def test_closing_twice(self, bench: EmbedderBench) -> None:
         """No error."""
         inner = bench.inner
         bench.rows(TEXTS[:1], bench.passage)
         for _ in range(2):
-            bench.loop.settle(inner.close())
+            bench.loop.ask(bench.native, inner.close)
 
     def _tolerance(self, bench: EmbedderBench) -> float:
         return bench.subject.tolerance

@@ -1,4 +1,4 @@
-"""What makes a conformance class hard to weaken: its checks can not be replaced, only excused, and visibly."""
+"""What makes a conformance class hard to weaken: its checks cannot be replaced, only excused, and visibly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nestvec.errors import NestvecError
 class Guarded:
     """The base of the kit's classes.
 
-    `excused` maps names of tests to the reason why this plugin can not pass them. An excused test still runs,
+    `excused` maps names of tests to the reason why this plugin cannot pass them. An excused test still runs,
     and must fail: once it passes, the excuse has to go.
     """
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Literal, TypeAlias
+
+from nestvec._session.session import finished
 
 Driver: TypeAlias = Literal["sync", "async"]
 DRIVERS: tuple[Driver, ...] = ("sync", "async")
@@ -32,6 +34,13 @@ class Loop:
             return self.run(_gather(value))
         return list(value) if isinstance(value, Iterator) else value
 
+    def ask(self, native: bool, method: Callable[..., Any], *arguments: Any) -> Any:
+        """The answer of a plugin's method: awaited there if the plugin is `native`, else called here and now.
+
+        Raises `RuntimeError` if it suspends and is not native.
+        """
+        return self.run(_awaited(method, *arguments)) if native else finished(method, *arguments)
+
     def close(self) -> None:
         """Stop it. Safe to call twice."""
         with self._lock:
@@ -54,6 +63,11 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         # Runner closes generators and the executor of worker threads; `stop` ends the wait.
         loop = runner.get_loop()
         loop.run_forever()
+
+
+async def _awaited(method: Callable[..., Any], *arguments: Any) -> Any:
+    answer = method(*arguments)
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 async def _gather(pages: AsyncIterator[Any]) -> list[Any]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from nestvec.capabilities import BackendCapabilities
+from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.contract import (
     Adapter,
     Adopt,
@@ -19,21 +20,24 @@ from nestvec.contract import (
     CollectionInfo,
     Count,
     Create,
+    CreateExtended,
     Describe,
     Drop,
     DropAlias,
     Fetch,
     ForeignLayout,
     Found,
+    FullAdapter,
     ListCollections,
+    ListTenants,
     Query,
+    QueryStaged,
     ReadNote,
     Remove,
     ResolveAlias,
     Scroll,
     SetAlias,
     Stage,
-    Tenants,
     Update,
     Write,
     WriteNote,
@@ -54,14 +58,13 @@ if TYPE_CHECKING:
 #: Kinds of storage that turn into each other in place: they differ in the index, not in what is stored.
 _INDEXES = ("float32", "int8", "binary")
 CAPABILITIES = BackendCapabilities(
+    powers=frozenset(Power),
     embedded=True,
     exact=True,
     stores_exact=True,
-    adopts=True,
     max_vectors=None,
     storage=frozenset(Storage),
     storage_updates=frozenset(permutations(_INDEXES, 2)),
-    funnels=True,
 )
 
 
@@ -82,7 +85,7 @@ class _Collection:
 @dataclass(slots=True)
 class _Store:
     collections: dict[str, _Collection] = field(default_factory=dict)
-    pointers: dict[str, str] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -96,28 +99,44 @@ class MemoryOptions(Options):
     store: str | None = None
 
 
-class MemoryAdapter(Adapter):
-    """Keeps everything in dictionaries. One lock makes it safe for threads."""
+class MemoryAdapter(FullAdapter):
+    """Keeps everything in dictionaries, and has every power. One lock makes it safe for threads."""
 
     def __init__(self, options: MemoryOptions | None = None) -> None:
         name = options.store if options is not None else None
         store = _Store() if name is None else _STORES.setdefault(name, _Store())
-        self._collections, self._pointers, self._lock = store.collections, store.pointers, store.lock
+        self._collections, self._aliases, self._lock = store.collections, store.aliases, store.lock
+        self._tenant: str | None = None
+        self._layout: ForeignLayout | None = None
+
+    def of_tenant(self, tenant: str) -> Self:
+        """See `Tenancy`."""
+        return self._view(_tenant=tenant)
+
+    def reading(self, layout: ForeignLayout) -> Self:
+        """See `Adoption`."""
+        return self._view(_layout=layout)
+
+    def _view(self, **changes: Any) -> Self:
+        """The same store and state. What a test has put in place of a method is about the whole, and stays there."""
+        view = copy.copy(self)
+        view.__dict__ = {name: value for name, value in vars(self).items() if not hasattr(type(self), name)} | changes
+        return view
 
     def capabilities(self) -> BackendCapabilities:
         """The declared ones: nothing depends on a server."""
         return CAPABILITIES
 
     def resolve_alias(self, request: ResolveAlias) -> str | None:
-        """See `Adapter`."""
-        return self._pointers.get(request.name)
+        """See `Aliases`."""
+        return self._aliases.get(request.name)
 
     def describe(self, request: Describe) -> CollectionInfo | None:
         """See `Adapter`."""
         found = self._collections.get(request.physical)
-        if found is None or request.foreign is None:
+        if found is None or self._layout is None:
             return found.info if found else None
-        name = _vector(found.info, request.foreign)
+        name = _vector(found.info, self._layout)
         return replace(found.info, vectors={DENSE: found.info.vectors[name]}, fields=None, storage=None)
 
     def list_collections(self, request: ListCollections) -> list[str]:
@@ -126,35 +145,40 @@ class MemoryAdapter(Adapter):
 
     def create(self, request: Create) -> None:
         """See `Adapter`."""
+        storage = request.storage if isinstance(request, CreateExtended) else Storage.FLOAT32
         info = CollectionInfo(
-            request.physical, request.vectors, request.metric, request.record, request.fields, request.storage
+            request.physical, request.vectors, request.metric, request.record, request.fields, storage
         )
         with self._lock:
             self._collections.setdefault(request.physical, _Collection(info))
 
+    def create_extended(self, request: CreateExtended) -> None:
+        """See `Tenancy`. Every collection can have tenants."""
+        type(self).create(self, request)
+
     def update(self, request: Update) -> None:
-        """See `Adapter`."""
+        """See `Updates`."""
         found = self._collection(request.physical)
         storage = found.info.storage if request.storage is None else request.storage
         found.info = replace(found.info, record=request.record, fields=request.fields, storage=storage)
 
     def adopt(self, request: Adopt) -> None:
-        """See `Adapter`."""
+        """See `Adoption`."""
         found = self._collection(request.physical)
         found.info = replace(found.info, record=request.record)
 
     def set_alias(self, request: SetAlias) -> None:
-        """See `Adapter`."""
+        """See `Aliases`."""
         with self._lock:
             if request.name in self._collections:
-                raise BackendRefused(f"pointer {request.name!r} would hide a collection of that name")
+                raise BackendRefused(f"alias {request.name!r} would hide a collection of that name")
             self._collection(request.physical)
-            self._pointers[request.name] = request.physical
+            self._aliases[request.name] = request.physical
 
     def drop_alias(self, request: DropAlias) -> None:
-        """See `Adapter`."""
+        """See `Aliases`."""
         with self._lock:
-            self._pointers.pop(request.name, None)
+            self._aliases.pop(request.name, None)
 
     def drop(self, request: Drop) -> None:
         """See `Adapter`."""
@@ -162,7 +186,7 @@ class MemoryAdapter(Adapter):
             self._collections.pop(request.physical, None)
 
     def write_note(self, request: WriteNote) -> None:
-        """See `Adapter`."""
+        """See `Notes`."""
         with self._lock:
             notes = self._collection(request.physical).notes
             notes.pop(request.name, None)
@@ -170,7 +194,7 @@ class MemoryAdapter(Adapter):
                 notes[request.name] = request.text
 
     def read_note(self, request: ReadNote) -> str | None:
-        """See `Adapter`."""
+        """See `Notes`."""
         return self._collection(request.physical).notes.get(request.name)
 
     def write(self, request: Write) -> None:
@@ -181,20 +205,21 @@ class MemoryAdapter(Adapter):
             stored = {name: kept(rows, _storage(found.info)) for name, rows in request.vectors.items()}
             for row, record in enumerate(request.records):
                 vectors = {name: rows[row].copy() for name, rows in stored.items()}
-                found.points[record.id] = _Stored(record, vectors, request.tenant)
+                found.points[record.id] = _Stored(record, vectors, self._tenant)
 
     def remove(self, request: Remove) -> None:
         """See `Adapter`."""
         with self._lock:
             found = self._collection(request.physical)
             for identity in request.ids:
-                found.points.pop(identity, None)
+                if self._mine(found.points.get(identity)):
+                    del found.points[identity]
 
     def fetch(self, request: Fetch) -> Batch:
         """See `Adapter`."""
         with self._lock:
             points = self._collection(request.physical).points
-            stored = [points[identity] for identity in request.ids if identity in points]
+            stored = [points[identity] for identity in request.ids if self._mine(points.get(identity))]
             return self._batch(request, stored)
 
     def scroll(self, request: Scroll) -> Batch:
@@ -211,8 +236,8 @@ class MemoryAdapter(Adapter):
         with self._lock:
             return len(self._matching(request))
 
-    def tenants(self, request: Tenants) -> list[str]:
-        """See `Adapter`."""
+    def list_tenants(self, request: ListTenants) -> list[str]:
+        """See `Tenancy`."""
         with self._lock:
             points = self._collection(request.physical).points
             return list({item.tenant for item in points.values() if item.tenant is not None})
@@ -222,12 +247,14 @@ class MemoryAdapter(Adapter):
         with self._lock:
             info = self._collection(request.physical).info
             stored = self._matching(request)
-        if request.foreign is None:
+        if self._layout is None:
             self._check(info, request.vectors)
-        matrices = _stack(info, stored)
-        if request.foreign is not None:
-            matrices = {DENSE: matrices[_vector(info, request.foreign)]}
+        matrices = self._stack(info, stored)
         return [self._rank(request, stored, info, matrices, i) for i in range(len(request.vectors[DENSE]))]
+
+    def query_staged(self, request: QueryStaged) -> list[list[Found]]:
+        """See `Funnels` and `VectorStorage`."""
+        return type(self).query(self, request)
 
     def _rank(
         self,
@@ -248,7 +275,7 @@ class MemoryAdapter(Adapter):
             chosen, ranked = chosen[order], ranked[order]
         least = -np.inf if request.threshold is None else request.threshold
         found = [(int(i), float(score)) for i, score in zip(chosen, ranked, strict=True)][request.offset :]
-        return [Found(_seen(stored[i], request.foreign), score) for i, score in found if score >= least]
+        return [Found(_seen(stored[i], self._layout), score) for i, score in found if score >= least]
 
     def _collection(self, physical: str) -> _Collection:
         try:
@@ -256,20 +283,28 @@ class MemoryAdapter(Adapter):
         except KeyError as error:
             raise CollectionNotFound(f"there is no collection {physical!r} in memory") from error
 
+    def _mine(self, item: _Stored | None) -> bool:
+        return item is not None and (self._tenant is None or item.tenant == self._tenant)
+
     def _matching(self, request: Scroll | Count | Query) -> list[_Stored]:
         return [
             item
             for item in self._collection(request.physical).points.values()
-            if (request.tenant is None or item.tenant == request.tenant)
-            and _matches(request.where, item.record, request.foreign)
+            if self._mine(item) and _matches(request.where, item.record, self._layout)
         ]
 
     def _batch(self, request: Fetch | Scroll, stored: Sequence[_Stored]) -> Batch:
-        info, foreign = self._collection(request.physical).info, request.foreign
-        rows = _stack(info, stored) if request.vectors else None
-        if rows is not None and foreign is not None:
-            rows = {DENSE: rows[_vector(info, foreign)]}
-        return Batch([_seen(item, foreign) for item in stored], rows)
+        info = self._collection(request.physical).info
+        rows = self._stack(info, stored) if request.vectors else None
+        return Batch([_seen(item, self._layout) for item in stored], rows)
+
+    def _stack(self, info: CollectionInfo, stored: Sequence[_Stored]) -> dict[str, FloatArray]:
+        """One matrix for each vector; of somebody else's collection the one that is meant."""
+        rows = {
+            name: np.stack([item.vectors[name] for item in stored]) if stored else np.zeros((0, size), np.float32)
+            for name, size in info.vectors.items()
+        }
+        return rows if self._layout is None else {DENSE: rows[_vector(info, self._layout)]}
 
     def _check(self, info: CollectionInfo, vectors: Any) -> None:
         for name, rows in vectors.items():
@@ -310,9 +345,9 @@ def _storage(info: CollectionInfo) -> Storage:
 
 def _steps(request: Query, info: CollectionInfo) -> list[Stage]:
     """Rescoring is a step of its own, by the same vector."""
-    again = request.rescore is not None and _storage(info).quantised
-    first = (Stage(DENSE, request.rescore or 0),) if again else ()
-    return [*(request.stages or first), Stage(DENSE, request.offset + request.limit)]
+    stages, rescore = (request.stages, request.rescore) if isinstance(request, QueryStaged) else ((), None)
+    first = (Stage(DENSE, rescore),) if rescore is not None and _storage(info).quantised else ()
+    return [*(stages or first), Stage(DENSE, request.offset + request.limit)]
 
 
 def _seen(item: _Stored, foreign: ForeignLayout | None) -> Record:
@@ -332,13 +367,6 @@ def _matches(where: Filter | None, record: Record, foreign: ForeignLayout | None
         return where is None or matches(where, payload)
     system = {**record.system, "document_id": record.document_id}
     return where is None or matches(where, record.metadata, system)
-
-
-def _stack(info: CollectionInfo, stored: Sequence[_Stored]) -> dict[str, FloatArray]:
-    return {
-        name: np.stack([item.vectors[name] for item in stored]) if stored else np.zeros((0, size), np.float32)
-        for name, size in info.vectors.items()
-    }
 
 
 @hookimpl

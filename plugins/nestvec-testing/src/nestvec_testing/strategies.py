@@ -1,7 +1,7 @@
 """Hypothesis strategies for metadata and filters that fit declared fields.
 
 Values come from small pools, so that filters and records meet; the pools hold what breaks quoting, number
-conversion and time zones. Needs the extra `nestvec[testing]`.
+conversion and time zones.
 """
 
 from __future__ import annotations

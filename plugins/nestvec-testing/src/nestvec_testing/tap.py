@@ -3,64 +3,94 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
-from typing import Any, TypeAlias, get_args
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 
-from nestvec.contract import Adapter, AsyncAdapter, BackendRequest
+from nestvec._session.session import finished
+from nestvec.contract import ForeignLayout, FullAdapter
+from nestvec_testing.requests import METHODS, VIEWS, addressed, bare, view_of
 
 #: Gets a request and the function that performs it; returns its answer, or raises.
 Intercept: TypeAlias = Callable[[Any, Callable[[Any], Any]], Any]
 
-METHODS: tuple[str, ...] = tuple(kind.method for kind in get_args(BackendRequest))
+
+def tap(inner: Any, intercept: Intercept, *, native: bool = False) -> Any:
+    """An adapter in front of `inner`, of every power that `inner` has. Closing it leaves `inner` open.
+
+    `intercept` gets each request and what performs it. A request to a view of the adapter is `Within` its tenant or
+    layout. Where `native` says that `inner` is awaited in an event loop, `intercept` runs in a worker thread.
+    """
+    return _Tap(inner, intercept, native=native)
 
 
-def tap(inner: Adapter, intercept: Intercept) -> Adapter:
-    """An adapter in front of `inner`. Closing it leaves `inner` open: several clients may share it."""
-    adapter: Adapter = _Tap(inner, intercept)
-    return adapter
+def tap_in_place(adapter: Any, intercept: Intercept, *, native: bool = False) -> None:
+    """Let every request to this very object, and to views of it that are made from now on, pass through `intercept`.
 
-
-def async_tap(inner: AsyncAdapter, intercept: Intercept) -> AsyncAdapter:
-    """The same in front of an asynchronous adapter; `intercept` runs in a worker thread."""
-    adapter: AsyncAdapter = _AsyncTap(inner, intercept)
-    return adapter
+    For adapters that are open already.
+    """
+    names = [name for name in (*METHODS, *VIEWS) if hasattr(adapter, name)]
+    before = SimpleNamespace(**{name: getattr(adapter, name) for name in names})
+    tapped = tap(before, intercept, native=native)
+    for name in names:
+        setattr(adapter, name, getattr(tapped, name))
 
 
 class _Front:
-    def __init__(self, inner: Any, intercept: Intercept) -> None:
-        self._inner = inner
-        self._intercept = intercept
+    def __init__(
+        self,
+        inner: Any,
+        intercept: Intercept,
+        *,
+        native: bool,
+        tenant: str | None = None,
+        layout: ForeignLayout | None = None,
+    ) -> None:
+        self._inner, self._intercept, self._native = inner, intercept, native
+        self._tenant, self._layout = tenant, layout
+
+    def __repr__(self) -> str:
+        return f"<tap of {self._inner!r}>"
+
+    def capabilities(self) -> Any:
+        return self._inner.capabilities()
+
+    def of_tenant(self, tenant: str) -> Any:
+        return _Tap(self._inner, self._intercept, native=self._native, tenant=tenant, layout=self._layout)
+
+    def reading(self, layout: ForeignLayout) -> Any:
+        return _Tap(self._inner, self._intercept, native=self._native, tenant=self._tenant, layout=layout)
+
+    def _pass(self, request: Any) -> Any:
+        asked = addressed(request, self._tenant, self._layout)
+        if self._native:
+            return self._pass_native(asked)
+        return self._intercept(asked, lambda changed: finished(self._method(changed), bare(changed)))
+
+    async def _pass_native(self, asked: Any) -> Any:
+        loop = asyncio.get_running_loop()
+
+        def perform(changed: Any) -> Any:
+            return asyncio.run_coroutine_threadsafe(self._awaited(changed), loop).result()
+
+        return await asyncio.to_thread(self._intercept, asked, perform)
+
+    async def _awaited(self, request: Any) -> Any:
+        answer = self._method(request)(bare(request))
+        return await answer if inspect.isawaitable(answer) else answer
+
+    def _method(self, request: Any) -> Callable[[Any], Any]:
+        method: Callable[[Any], Any] = getattr(view_of(self._inner, request), request.method)
+        return method
 
 
 def _forward(method: str) -> Any:
     def forward(self: Any, request: Any) -> Any:
-        return self._intercept(request, getattr(self._inner, method))
+        return self._pass(request)
 
+    forward.__name__, forward.__qualname__ = method, f"tap.{method}"
     return forward
 
 
-def _forward_async(method: str) -> Any:
-    async def forward(self: Any, request: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        perform = getattr(self._inner, method)
-
-        def wait(changed: Any) -> Any:
-            return asyncio.run_coroutine_threadsafe(perform(changed), loop).result()
-
-        return await asyncio.to_thread(self._intercept, request, wait)
-
-    return forward
-
-
-def _capabilities(self: Any) -> Any:
-    return self._inner.capabilities()
-
-
-_Tap: Any = type(
-    "Tap", (_Front, Adapter), {"capabilities": _capabilities, **{name: _forward(name) for name in METHODS}}
-)
-_AsyncTap: Any = type(
-    "AsyncTap",
-    (_Front, AsyncAdapter),
-    {"capabilities": _capabilities, **{name: _forward_async(name) for name in METHODS}},
-)
+_Tap: Any = type("Tap", (_Front, FullAdapter), {name: _forward(name) for name in METHODS})

@@ -1,17 +1,17 @@
-"""The Jina embeddings API as an embedder: synchronous and asynchronous, over one engine and one governor."""
+"""The Jina embeddings API as an embedder: blocking and asynchronous, over one engine and one governor."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from nestvec.contract import AsyncEmbedder, Embedder, Encode, Encoded, Group
+from nestvec.contract import Embedder, Encode, Encoded, Group
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.governor import Governor, governor_for
 from nestvec.embedders.jina.options import JinaOptions, is_header_value
@@ -49,7 +49,7 @@ _REQUEST_TOKENS = 100_000
 
 
 class _Session:
-    """What both forms share. All of it but `__init__` and `close` runs on the engine's loop."""
+    """What serves both forms. All of it but `__init__` and `close` runs on the engine's loop."""
 
     def __init__(self, options: JinaOptions) -> None:
         self.options = options
@@ -313,24 +313,39 @@ def _tls(options: JinaOptions) -> ssl.SSLContext | bool:
 
 
 class JinaEmbedder(Embedder):
-    """Safe for threads; after a fork, connect again. Requests run on a loop of this process's own."""
+    """Safe for threads; after a fork, connect again. Requests run on a loop of this process's own.
 
-    def __init__(self, options: JinaOptions) -> None:
+    With `native`, `encode` and `close` are awaited, in whatever event loop.
+    """
+
+    def __init__(self, options: JinaOptions, *, native: bool = False) -> None:
         self._session = _Session(options)
+        self._native = native
 
     def __repr__(self) -> str:
         return repr(self._session)
 
-    def encode(self, request: Encode) -> Encoded:
-        """See `Embedder.encode`. Interrupting it leaves no request behind."""
+    def encode(self, request: Encode) -> Encoded | Awaitable[Encoded]:
+        """See `Embedder.encode`. Interrupting or cancelling it leaves no request behind."""
+        if self._native:
+            return self._encode(request)
         return ENGINE.run(self._session.home, self._session.encode(request), request.cancelled)
 
     def count_tokens(self) -> Callable[[str], int] | None:
         """The model's own tokens, where `tokenizer` names its file."""
         return self._session.count
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None] | None:
         """Close connections."""
+        if self._native:
+            return self._close()
+        self._close_now()
+        return None
+
+    async def _encode(self, request: Encode) -> Encoded:
+        return await ENGINE.await_(self._session.home, self._session.encode(request))
+
+    def _close_now(self) -> None:
         session = self._session
         if session.begin_closing():
             try:
@@ -338,26 +353,7 @@ class JinaEmbedder(Embedder):
             finally:
                 ENGINE.leave(session.home)
 
-
-class AsyncJinaEmbedder(AsyncEmbedder):
-    """The asynchronous form. It may be used from any event loop."""
-
-    def __init__(self, options: JinaOptions) -> None:
-        self._session = _Session(options)
-
-    def __repr__(self) -> str:
-        return repr(self._session)
-
-    async def encode(self, request: Encode) -> Encoded:
-        """See `Embedder.encode`. Cancelling it leaves no request behind."""
-        return await ENGINE.await_(self._session.home, self._session.encode(request))
-
-    def count_tokens(self) -> Callable[[str], int] | None:
-        """The model's own tokens, where `tokenizer` names its file."""
-        return self._session.count
-
-    async def close(self) -> None:
-        """Close connections."""
+    async def _close(self) -> None:
         session = self._session
         if session.begin_closing():
             try:

@@ -19,6 +19,7 @@ from nestvec_sqlite.client import SqliteClient
 from nestvec_sqlite.options import SqliteOptions
 from nestvec_sqlite.plugin import nestvec_backend
 
+from nestvec._client import connect
 from nestvec.contract import (
     CollectionInfo,
     Count,
@@ -45,6 +46,7 @@ from nestvec.errors import (
     ConfigError,
 )
 from nestvec.filters import F, Filter, matches, resolve
+from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 from nestvec_testing.minimal import MinimalAdapter
 from nestvec_testing.registry import test_registry
@@ -363,8 +365,5 @@ def test_what_it_does_not_have_is_refused_with_the_reason(settings: dict[str, An
         "embedders": {"model": {"use": "recording"}},
         "collections": {"docs": {"dimensions": 32, **settings}},
     }
-    from nestvec._client import connect
-    from nestvec._client.base import Runtime
-
     with pytest.raises(ConfigError, match=why):
         connect(values, Runtime(test_registry()))

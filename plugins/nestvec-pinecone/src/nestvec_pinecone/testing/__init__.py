@@ -15,8 +15,8 @@ Not emulated: gRPC, sparse vectors, integrated embedding, the documents API, imp
 from __future__ import annotations
 
 from nestvec_pinecone.testing.emulator import PineconeEmulator
-from nestvec_pinecone.testing.journal import Exchange
-from nestvec_pinecone.testing.settings import Lag, Settings
+from nestvec_pinecone.testing.journal import PineconeExchange
+from nestvec_pinecone.testing.settings import Lag, PineconeSettings
 from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Fault, Hold, Malformed, Meet, Status
 from nestvec_testing.emulators.plan import Storm
 
@@ -24,14 +24,14 @@ __all__ = [
     "Cut",
     "CutShort",
     "Delay",
-    "Exchange",
     "Fault",
     "Hold",
     "Lag",
     "Malformed",
     "Meet",
     "PineconeEmulator",
-    "Settings",
+    "PineconeExchange",
+    "PineconeSettings",
     "Status",
     "Storm",
 ]

@@ -16,14 +16,14 @@ from starlette.routing import Route
 
 from nestvec_pinecone.testing import limits
 from nestvec_pinecone.testing.control import Control, host_label
-from nestvec_pinecone.testing.data import Answer, Data
-from nestvec_pinecone.testing.errors import Refusal, error_body, require
-from nestvec_pinecone.testing.journal import Exchange
-from nestvec_pinecone.testing.settings import Settings
-from nestvec_pinecone.testing.store import Index, Store
+from nestvec_pinecone.testing.data import Data, DataAnswer
+from nestvec_pinecone.testing.errors import PineconeRefusal, error_body, require
+from nestvec_pinecone.testing.journal import PineconeExchange
+from nestvec_pinecone.testing.settings import PineconeSettings
+from nestvec_pinecone.testing.store import Index, PineconeStore
 from nestvec_testing.emulators.journal import parsed
 
-_BODIES: dict[tuple[str, str], Callable[[Data, Any], Answer]] = {
+_BODIES: dict[tuple[str, str], Callable[[Data, Any], DataAnswer]] = {
     ("POST", "/vectors/upsert"): Data.upsert,
     ("POST", "/vectors/delete"): Data.delete,
     ("POST", "/vectors/update"): Data.update,
@@ -31,7 +31,7 @@ _BODIES: dict[tuple[str, str], Callable[[Data, Any], Answer]] = {
     ("POST", "/query"): Data.query,
     ("POST", "/describe_index_stats"): Data.stats,
 }
-_QUERIES: dict[tuple[str, str], Callable[[Data, Any], Answer]] = {
+_QUERIES: dict[tuple[str, str], Callable[[Data, Any], DataAnswer]] = {
     ("GET", "/vectors/fetch"): Data.fetch,
     ("GET", "/vectors/list"): Data.list_ids,
     ("GET", "/namespaces"): Data.list_namespaces,
@@ -39,11 +39,11 @@ _QUERIES: dict[tuple[str, str], Callable[[Data, Any], Answer]] = {
 
 
 @dataclass(frozen=True)
-class App:
+class PineconeApp:
     """Both planes behind one address."""
 
-    store: Store
-    settings: Callable[[], Settings]
+    store: PineconeStore
+    settings: Callable[[], PineconeSettings]
     control: Control
 
     def build(self) -> Starlette:
@@ -56,12 +56,12 @@ class App:
             ]
         )
 
-    def exchange(self, request: Request, raw: bytes) -> Exchange:
+    def exchange(self, request: Request, raw: bytes) -> PineconeExchange:
         """For journal and faults, paths count from the index's own host."""
         host = _host(request)
         if host is None:
-            return Exchange.of(request, raw)
-        return Exchange.of(request, raw, path=_path(request), index=host.rpartition("-")[0])
+            return PineconeExchange.of(request, raw)
+        return PineconeExchange.of(request, raw, path=_path(request), index=host.rpartition("-")[0])
 
     def refusal(self, request: Request, status: int, message: str) -> Response:
         """An error in the shape of its plane."""
@@ -79,7 +79,7 @@ class App:
         try:
             self._admit(request, raw)
             return run(request.method, path, host, request, raw)
-        except Refusal as refusal:
+        except PineconeRefusal as refusal:
             return failure(refusal.status, refusal.message, control=host is None)
 
     def _admit(self, request: Request, raw: bytes) -> None:
@@ -110,7 +110,7 @@ class App:
             case "DELETE", [name]:
                 self.control.delete(name)
                 return Response(status_code=202)
-        raise Refusal(405, "Method not allowed")
+        raise PineconeRefusal(405, "Method not allowed")
 
     def _run_data(self, method: str, path: str, host: str, request: Request, raw: bytes) -> Response:
         data = Data(self.store, self.settings, self._index(host))
@@ -120,16 +120,16 @@ class App:
             return self._replied(_QUERIES[method, path](data, request.query_params.multi_items()))
         if method == "DELETE" and path.startswith("/namespaces/"):
             return self._replied(data.delete_namespace(unquote(path.removeprefix("/namespaces/"))))
-        raise Refusal(404, "Not Found")
+        raise PineconeRefusal(404, "Not Found")
 
     def _index(self, host: str) -> Index:
         for index in self.store.indexes.values():
             if host_label(index.name) == host and index.gone_after is None:
                 require(index.state == "Ready", "Index is not ready", 503)
                 return index
-        raise Refusal(404, "Index not found")
+        raise PineconeRefusal(404, "Index not found")
 
-    def _replied(self, answer: Answer) -> Response:
+    def _replied(self, answer: DataAnswer) -> Response:
         response = success(answer.body)
         if answer.limited:
             limits.check_result(bytes(response.body))

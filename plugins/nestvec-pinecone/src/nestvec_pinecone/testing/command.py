@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import click
 
-from nestvec._cli.session import Session, command
+from nestvec._cli.invocation import Invocation, command
 from nestvec_testing.emulators.commands import address, key_from, serve
 
 
 @click.command()
 @address(5080)
 @command
-def pinecone(session: Session, host: str, port: int, key_env: str | None, latency: float) -> None:
+def pinecone(invocation: Invocation, host: str, port: int, key_env: str | None, latency: float) -> None:
     """Pinecone: control and data plane, in memory. Without --key-env its key is pc-test-key."""
     from nestvec_pinecone.testing.emulator import PineconeEmulator
-    from nestvec_pinecone.testing.settings import Settings
+    from nestvec_pinecone.testing.settings import PineconeSettings
 
     key = key_from(key_env)
-    emulator = PineconeEmulator(Settings() if key is None else Settings(api_key=key))
+    emulator = PineconeEmulator(PineconeSettings() if key is None else PineconeSettings(api_key=key))
     emulator.latency = latency
 
     def config(url: str) -> str:
@@ -27,4 +27,4 @@ def pinecone(session: Session, host: str, port: int, key_env: str | None, latenc
             f'[backends.pinecone]\nuse = "pinecone"\ncontrol_host = "{url}"\napi_key = {{ env = "{variable}" }}{note}'
         )
 
-    serve(session, "pinecone", emulator, (host, port), config)
+    serve(invocation, "pinecone", emulator, (host, port), config)

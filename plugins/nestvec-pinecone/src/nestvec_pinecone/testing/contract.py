@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-from nestvec_pinecone.testing.journal import Exchange
+from nestvec_pinecone.testing.journal import PineconeExchange
 
 #: Objects whose keys are the user's own.
 _FREE: Final = ("metadata", "setMetadata", "filter")
 _LISTS: Final = {"minLength": "minItems", "maxLength": "maxItems"}
 
 
-class Contract:
+class PineconeContract:
     """One OpenAPI description."""
 
     def __init__(self, file: Path) -> None:
@@ -34,7 +34,7 @@ class Contract:
         """The API version that it describes."""
         return str(self._document["info"]["version"])
 
-    def problems(self, exchange: Exchange) -> list[str]:
+    def problems(self, exchange: PineconeExchange) -> list[str]:
         """What is wrong with a request and its reply; nothing, if they are as described."""
         operation = self._operation(exchange)
         if operation is None:
@@ -48,14 +48,14 @@ class Contract:
             return [*found, f"{place}: status {exchange.status} is not described"]
         return found + self._mismatches(f"{place} reply {exchange.status}", reply, exchange.answer)
 
-    def _operation(self, exchange: Exchange) -> Mapping[str, Any] | None:
+    def _operation(self, exchange: PineconeExchange) -> Mapping[str, Any] | None:
         for pattern, item in self._paths.items():
             if pattern.fullmatch(unquote(exchange.path)) and exchange.method.lower() in item:
                 operation: Mapping[str, Any] = item[exchange.method.lower()]
                 return operation
         return None
 
-    def _parameters(self, operation: Mapping[str, Any], exchange: Exchange) -> list[str]:
+    def _parameters(self, operation: Mapping[str, Any], exchange: PineconeExchange) -> list[str]:
         described = {each["name"]: each for each in operation.get("parameters", ()) if each["in"] == "query"}
         given = {name for name, _ in exchange.query}
         unknown = [f"query parameter {name!r} is not described" for name in sorted(given - set(described))]

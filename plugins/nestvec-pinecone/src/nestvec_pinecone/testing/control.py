@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nestvec_pinecone.testing import limits
-from nestvec_pinecone.testing.errors import Refusal, require
-from nestvec_pinecone.testing.settings import Settings
-from nestvec_pinecone.testing.store import Index, Store
+from nestvec_pinecone.testing.errors import PineconeRefusal, require
+from nestvec_pinecone.testing.settings import PineconeSettings
+from nestvec_pinecone.testing.store import Index, PineconeStore
 
 #: The field of the schema that makes an index of plain vectors.
 VALUES: Final = "_values"
@@ -23,8 +23,8 @@ _DEFAULT: Final = {"deployment_type": "managed", "cloud": "aws", "region": "us-e
 class Control:
     """The operations; `host` gives an index's address."""
 
-    store: Store
-    settings: Callable[[], Settings]
+    store: PineconeStore
+    settings: Callable[[], PineconeSettings]
     host: Callable[[str], str]
 
     def list_indexes(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Control:
         try:
             return self.store.indexes[name]
         except KeyError:
-            raise Refusal(404, f"Resource {name} not found") from None
+            raise PineconeRefusal(404, f"Resource {name} not found") from None
 
     def _model(self, index: Index) -> dict[str, Any]:
         return {

@@ -10,17 +10,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from nestvec_pinecone.testing import limits
-from nestvec_pinecone.testing.errors import Refusal, require
+from nestvec_pinecone.testing.errors import PineconeRefusal, require
 from nestvec_pinecone.testing.filters import check_filter, selects
-from nestvec_pinecone.testing.settings import Settings
-from nestvec_pinecone.testing.store import Change, Index, Records, Store, Stored, similarities
+from nestvec_pinecone.testing.settings import PineconeSettings
+from nestvec_pinecone.testing.store import Change, Index, PineconeStore, Records, StoredVector, similarities
 
 #: The pairs of a query string.
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Answer:
+class DataAnswer:
     """The body of a reply, and the log sequence numbers that its headers carry."""
 
     body: Mapping[str, Any]
@@ -33,13 +33,13 @@ class Answer:
 class Data:
     """The operations on one index."""
 
-    store: Store
-    settings: Callable[[], Settings]
+    store: PineconeStore
+    settings: Callable[[], PineconeSettings]
     index: Index
 
     # ------------------------------------------------------------ writing
 
-    def upsert(self, body: Mapping[str, Any]) -> Answer:
+    def upsert(self, body: Mapping[str, Any]) -> DataAnswer:
         """Insert or replace, all or nothing."""
         vectors = body.get("vectors")
         require(isinstance(vectors, list) and vectors, "No vectors to upsert")
@@ -49,7 +49,7 @@ class Data:
         records = {key: _stored(each) for key, each in new.items()}
         return self._write(body, lambda view: view.update(records), {"upsertedCount": len(vectors)})
 
-    def delete(self, body: Mapping[str, Any]) -> Answer:
+    def delete(self, body: Mapping[str, Any]) -> DataAnswer:
         """By ids, by filter, or everything in a namespace."""
         given = [name for name in ("ids", "deleteAll", "filter") if body.get(name)]
         require(len(given) == 1, "Exactly one of ids, deleteAll and filter is required")
@@ -62,7 +62,7 @@ class Data:
         where = _some_filter(body, "Delete with empty metadata filter is not allowed")
         return self._write(body, lambda view: _discard(view, self._matching(view, where)), {})
 
-    def update(self, body: Mapping[str, Any]) -> Answer:
+    def update(self, body: Mapping[str, Any]) -> DataAnswer:
         """One record by id, or the metadata of all that match; a dry run only counts those."""
         require(("id" in body) != ("filter" in body), "Exactly one of id and filter must be provided")
         changes = body.get("setMetadata") or {}
@@ -75,26 +75,26 @@ class Data:
         view = self.store.find(self.index, _namespace(body)).read("query")
         counted = {"matchedRecords": len(self._matching(view.records, where))}
         if body.get("dryRun"):
-            return Answer(counted, reconciled=view.lsn)
+            return DataAnswer(counted, reconciled=view.lsn)
 
         def change(records: Records) -> None:
             for key in self._matching(records, where):
-                records[key] = Stored(key, records[key].values, {**records[key].metadata, **_doubles(changes)})
+                records[key] = StoredVector(key, records[key].values, {**records[key].metadata, **_doubles(changes)})
 
         return self._write(body, change, counted)
 
     # ------------------------------------------------------------ reading
 
-    def fetch(self, query: Pairs) -> Answer:
+    def fetch(self, query: Pairs) -> DataAnswer:
         """By id. Missing ones are left out."""
         ids = [value for key, value in query if key == "ids"]
         limits.check_ids(ids)
         name = limits.check_namespace(dict(query).get("namespace", ""))
         records = self._records(name, "fetch")
         found = {key: self._vector(records[key]) for key in ids if key in records}
-        return Answer({"vectors": found, "namespace": name, "usage": {"readUnits": 1}})
+        return DataAnswer({"vectors": found, "namespace": name, "usage": {"readUnits": 1}})
 
-    def fetch_by_metadata(self, body: Mapping[str, Any]) -> Answer:
+    def fetch_by_metadata(self, body: Mapping[str, Any]) -> DataAnswer:
         """A page of what matches, with its vectors."""
         self._recent()
         where = _some_filter(body, "Empty filter provided for fetch by metadata request")
@@ -103,18 +103,20 @@ class Data:
         keys, token = _page(self._matching(view.records, where), limit, body.get("paginationToken"))
         found = {key: self._vector(view.records[key]) for key in keys}
         reply = {"vectors": found, "namespace": _namespace(body), "usage": {"readUnits": 1}}
-        return Answer({**reply, **token}, reconciled=view.lsn)
+        return DataAnswer({**reply, **token}, reconciled=view.lsn)
 
-    def list_ids(self, query: Pairs) -> Answer:
+    def list_ids(self, query: Pairs) -> DataAnswer:
         """A page of ids, in order."""
         given = dict(query)
         limit = limits.in_range(_whole(given.get("limit", "100")), limits.MAX_LIST, "Limit")
         name = limits.check_namespace(given.get("namespace", ""))
         ids = sorted(key for key in self._records(name, "query") if key.startswith(given.get("prefix", "")))
         keys, token = _page(ids, limit, given.get("paginationToken"))
-        return Answer({"vectors": [{"id": key} for key in keys], "namespace": name, "usage": {"readUnits": 1}, **token})
+        return DataAnswer(
+            {"vectors": [{"id": key} for key in keys], "namespace": name, "usage": {"readUnits": 1}, **token}
+        )
 
-    def query(self, body: Mapping[str, Any]) -> Answer:
+    def query(self, body: Mapping[str, Any]) -> DataAnswer:
         """The records nearest to a vector."""
         top = limits.in_range(body.get("topK"), limits.MAX_TOP_K, "topK")
         require(("vector" in body) != ("id" in body), "Exactly one of vector and id is required")
@@ -127,13 +129,13 @@ class Data:
         stored = [records[key] for key in self._matching(records, where)]
         matches = [self._match(each, score, body) for each, score in self._nearest(stored, row)[:top]]
         reply = {"results": [], "matches": matches, "namespace": name, "usage": {"readUnits": 1}}
-        return Answer(reply, reconciled=view.lsn if view else 0, limited=True)
+        return DataAnswer(reply, reconciled=view.lsn if view else 0, limited=True)
 
-    def stats(self, body: Mapping[str, Any]) -> Answer:
+    def stats(self, body: Mapping[str, Any]) -> DataAnswer:
         """What is in the index."""
         require(not body.get("filter"), "Serverless indexes do not filter index stats by metadata")
         counts = {name: len(view.records) for name, view in self.store.visible(self.index, "stats")}
-        return Answer(
+        return DataAnswer(
             {
                 "namespaces": {name or "__default__": {"vectorCount": count} for name, count in counts.items()},
                 "dimension": self.index.dimension,
@@ -146,7 +148,7 @@ class Data:
 
     # ------------------------------------------------------------ namespaces
 
-    def list_namespaces(self, query: Pairs) -> Answer:
+    def list_namespaces(self, query: Pairs) -> DataAnswer:
         """A page of them, in order."""
         self._recent()
         given = dict(query)
@@ -155,15 +157,15 @@ class Data:
         names = sorted(name for name in found if name.startswith(given.get("prefix", "")))
         page, token = _page(names, limit, given.get("paginationToken"))
         described = [{"name": name, "record_count": found[name]} for name in page]
-        return Answer({"namespaces": described, "total_count": len(names), **token})
+        return DataAnswer({"namespaces": described, "total_count": len(names), **token})
 
-    def delete_namespace(self, name: str) -> Answer:
+    def delete_namespace(self, name: str) -> DataAnswer:
         """With everything in it, at once."""
         self._recent()
         known = limits.check_namespace(name)
         self.store.find(self.index, known)
         del self.index.namespaces[known]
-        return Answer({})
+        return DataAnswer({})
 
     # ------------------------------------------------------------ parts
 
@@ -178,10 +180,10 @@ class Data:
         limits.check_metadata(vector.get("metadata") or {})
         return vector
 
-    def _write(self, body: Mapping[str, Any], change: Change, reply: Mapping[str, Any]) -> Answer:
-        return Answer(reply, committed=self.store.open(self.index, _namespace(body)).write(change))
+    def _write(self, body: Mapping[str, Any], change: Change, reply: Mapping[str, Any]) -> DataAnswer:
+        return DataAnswer(reply, committed=self.store.open(self.index, _namespace(body)).write(change))
 
-    def _update_one(self, body: Mapping[str, Any], changes: Mapping[str, Any]) -> Answer:
+    def _update_one(self, body: Mapping[str, Any], changes: Mapping[str, Any]) -> DataAnswer:
         key, values = body["id"], body.get("values")
         if values is not None:
             limits.check_vector(values, self.index.dimension)
@@ -190,7 +192,7 @@ class Data:
             if key in records:
                 old = records[key]
                 row = old.values if values is None else np.array(values, np.float32)
-                records[key] = Stored(key, row, {**old.metadata, **_doubles(changes)})
+                records[key] = StoredVector(key, row, {**old.metadata, **_doubles(changes)})
 
         return self._write(body, change, {})
 
@@ -208,14 +210,14 @@ class Data:
             return np.array(body["vector"], np.float32)
         return records[body["id"]].values if body["id"] in records else None
 
-    def _nearest(self, stored: Sequence[Stored], row: Any) -> list[tuple[Stored, float]]:
+    def _nearest(self, stored: Sequence[StoredVector], row: Any) -> list[tuple[StoredVector, float]]:
         if row is None or not stored:
             return []
         scores = similarities(np.stack([each.values for each in stored]), row, self.index.metric)
         order = np.argsort(scores if self.index.metric == "euclidean" else -scores, kind="stable")
         return [(stored[i], float(scores[i])) for i in order]
 
-    def _match(self, stored: Stored, score: float, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _match(self, stored: StoredVector, score: float, body: Mapping[str, Any]) -> dict[str, Any]:
         match: dict[str, Any] = {"id": stored.id, "score": score, "values": []}
         if body.get("includeValues"):
             match["values"] = stored.values.tolist()
@@ -223,7 +225,7 @@ class Data:
             match["metadata"] = self._shown(stored.metadata)
         return match
 
-    def _vector(self, stored: Stored) -> dict[str, Any]:
+    def _vector(self, stored: StoredVector) -> dict[str, Any]:
         vector: dict[str, Any] = {"id": stored.id, "values": stored.values.tolist()}
         return {**vector, "metadata": self._shown(stored.metadata)} if stored.metadata else vector
 
@@ -235,8 +237,8 @@ class Data:
         }
 
 
-def _stored(vector: Mapping[str, Any]) -> Stored:
-    return Stored(vector["id"], np.array(vector["values"], np.float32), _doubles(vector.get("metadata") or {}))
+def _stored(vector: Mapping[str, Any]) -> StoredVector:
+    return StoredVector(vector["id"], np.array(vector["values"], np.float32), _doubles(vector.get("metadata") or {}))
 
 
 def _doubles(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,4 +278,4 @@ def _decoded(token: str) -> str:
     try:
         return base64.urlsafe_b64decode(token.encode()).decode()
     except ValueError:
-        raise Refusal(400, "Invalid pagination token") from None
+        raise PineconeRefusal(400, "Invalid pagination token") from None

@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from nestvec_pinecone.testing.control import Control, host_label
-from nestvec_pinecone.testing.journal import Exchange
-from nestvec_pinecone.testing.settings import Settings
-from nestvec_pinecone.testing.store import Index, Store
+from nestvec_pinecone.testing.journal import PineconeExchange
+from nestvec_pinecone.testing.settings import PineconeSettings
+from nestvec_pinecone.testing.store import Index, PineconeStore
 from nestvec_testing.emulators.emulation import Emulation
 from nestvec_testing.emulators.faults import Fault
 from nestvec_testing.emulators.plan import Storm
 
 if TYPE_CHECKING:
-    from nestvec_pinecone.testing.app import App
+    from nestvec_pinecone.testing.app import PineconeApp
 
 
 class PineconeEmulator:
@@ -25,11 +25,13 @@ class PineconeEmulator:
     `clock` (seconds) is what delays in seconds are measured with.
     """
 
-    def __init__(self, settings: Settings | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = settings or Settings()
+    def __init__(
+        self, settings: PineconeSettings | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings or PineconeSettings()
         self._initial = self._settings
-        self._store = Store(lambda: self._settings, lambda: self.clock())
-        self._emulation: Emulation[Exchange] = Emulation("Pinecone emulator", self._app)
+        self._store = PineconeStore(lambda: self._settings, lambda: self.clock())
+        self._emulation: Emulation[PineconeExchange] = Emulation("Pinecone emulator", self._app)
         self._clock = clock
         self.clock = clock
 
@@ -43,7 +45,7 @@ class PineconeEmulator:
     # ------------------------------------------------------------ lifetime
 
     def start(self) -> None:
-        """Listen. Needs starlette and uvicorn. Raises `BackendUnavailable` if it can not."""
+        """Listen. Needs starlette and uvicorn. Raises `BackendUnavailable` if it cannot."""
         self._emulation.start()
 
     def close(self) -> None:
@@ -83,7 +85,7 @@ class PineconeEmulator:
     # ------------------------------------------------------------ dials
 
     def dial(self, **settings: Any) -> None:
-        """Change some of the `Settings` from now on."""
+        """Change some of the `PineconeSettings` from now on."""
         with self._store.lock:
             self._settings = replace(self._settings, **settings)
 
@@ -114,11 +116,11 @@ class PineconeEmulator:
     # ------------------------------------------------------------ looking
 
     @property
-    def exchanges(self) -> tuple[Exchange, ...]:
+    def exchanges(self) -> tuple[PineconeExchange, ...]:
         """All requests so far, with their answers, without keys."""
         return self._emulation.journal.answered
 
-    def sent(self, path: str, method: str | None = None) -> list[Exchange]:
+    def sent(self, path: str, method: str | None = None) -> list[PineconeExchange]:
         """Those to one path."""
         return [each for each in self.exchanges if each.path == path and method in (None, each.method)]
 
@@ -132,8 +134,8 @@ class PineconeEmulator:
 
     # ------------------------------------------------------------ parts
 
-    def _app(self) -> App:
-        from nestvec_pinecone.testing.app import App
+    def _app(self) -> PineconeApp:
+        from nestvec_pinecone.testing.app import PineconeApp
 
         control = Control(self._store, lambda: self._settings, self.host)
-        return App(self._store, lambda: self._settings, control)
+        return PineconeApp(self._store, lambda: self._settings, control)

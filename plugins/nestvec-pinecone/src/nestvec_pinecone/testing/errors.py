@@ -16,7 +16,7 @@ _NAMES: Final = {
 }
 
 
-class Refusal(Exception):
+class PineconeRefusal(Exception):
     """A request that is answered with an error status."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -35,4 +35,4 @@ def error_body(status: int, message: str, *, control: bool) -> dict[str, Any]:
 def require(condition: object, message: str, status: int = 400) -> None:
     """Refuse the request unless the condition holds."""
     if not condition:
-        raise Refusal(status, message)
+        raise PineconeRefusal(status, message)

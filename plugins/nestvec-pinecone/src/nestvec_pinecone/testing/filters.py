@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from nestvec_pinecone.testing.errors import Refusal, require
+from nestvec_pinecone.testing.errors import PineconeRefusal, require
 
 _RANGES: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "$gt": operator.gt,
@@ -62,8 +62,8 @@ def _check_operand(name: str, op: str, value: object) -> None:
     elif op == "$exists":
         good = isinstance(value, bool)
     else:
-        raise Refusal(400, f"Unknown operator {op!r} in filter on {name!r}")
-    require(good, f"Operator {op} on {name!r} can not take {value!r}")
+        raise PineconeRefusal(400, f"Unknown operator {op!r} in filter on {name!r}")
+    require(good, f"Operator {op} on {name!r} cannot take {value!r}")
 
 
 def _holds(key: str, condition: Any, metadata: Mapping[str, Any], finds_missing: bool) -> bool:

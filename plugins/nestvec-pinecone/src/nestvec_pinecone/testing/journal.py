@@ -8,7 +8,7 @@ from nestvec_testing.emulators import journal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exchange(journal.Exchange):
+class PineconeExchange(journal.Exchange):
     """One request and its answer. `path` is the one below the index's host; `index` is None on the control plane."""
 
     index: str | None = None

@@ -18,7 +18,7 @@ class Lag:
 
 
 @dataclass(frozen=True)
-class Settings:
+class PineconeSettings:
     """How this Pinecone behaves. The key is kept out of repr."""
 
     api_key: str = field(default="pc-test-key", repr=False)

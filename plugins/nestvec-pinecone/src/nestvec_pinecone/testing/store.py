@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from nestvec_pinecone.testing.errors import Refusal
-from nestvec_pinecone.testing.settings import Settings, Surface
+from nestvec_pinecone.testing.errors import PineconeRefusal
+from nestvec_pinecone.testing.settings import PineconeSettings, Surface
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
@@ -20,7 +20,7 @@ _SURFACES: tuple[Surface, ...] = ("fetch", "query", "stats")
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredVector:
     """A record."""
 
     id: str
@@ -28,7 +28,7 @@ class Stored:
     metadata: Mapping[str, Any]
 
 
-Records: TypeAlias = dict[str, Stored]
+Records: TypeAlias = dict[str, StoredVector]
 Change: TypeAlias = Callable[[Records], None]
 
 
@@ -53,7 +53,7 @@ class _View:
 class Namespace:
     """A log of writes, and the state that each surface has reached."""
 
-    def __init__(self, settings: Callable[[], Settings], clock: Callable[[], float]) -> None:
+    def __init__(self, settings: Callable[[], PineconeSettings], clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
         self._log: list[_Entry] = []
@@ -113,10 +113,10 @@ class Index:
         return "Initializing" if self.ready_after else "Ready"
 
 
-class Store:
+class PineconeStore:
     """All indexes. One lock: take it for every request."""
 
-    def __init__(self, settings: Callable[[], Settings], clock: Callable[[], float]) -> None:
+    def __init__(self, settings: Callable[[], PineconeSettings], clock: Callable[[], float]) -> None:
         self.lock = threading.RLock()
         self.indexes: dict[str, Index] = {}
         self._settings = settings
@@ -131,7 +131,7 @@ class Store:
         try:
             return index.namespaces[namespace]
         except KeyError:
-            raise Refusal(404, "Namespace not found") from None
+            raise PineconeRefusal(404, "Namespace not found") from None
 
     def visible(self, index: Index, surface: Surface) -> Iterator[tuple[str, _View]]:
         """All namespaces that this surface knows of."""

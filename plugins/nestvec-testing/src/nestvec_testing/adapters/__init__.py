@@ -6,6 +6,7 @@ from nestvec_testing.adapters.adoption import AdoptionChecks
 from nestvec_testing.adapters.collections import ApplyChecks, CollectionChecks
 from nestvec_testing.adapters.documents import DocumentChecks, InterruptionChecks, ServiceChecks
 from nestvec_testing.adapters.filters import FilterChecks
+from nestvec_testing.adapters.forms import FormChecks
 from nestvec_testing.adapters.funnels import FunnelChecks
 from nestvec_testing.adapters.notes import NoteChecks
 from nestvec_testing.adapters.records import FidelityChecks, RecordChecks
@@ -17,8 +18,10 @@ from nestvec_testing.adapters.tenants import TenantChecks
 #: At least one check of every theme, for places where the whole kit would take too long.
 SAMPLE = frozenset(
     {
+        "test_powers_are_those_inherited",
+        "test_the_blocking_form_never_suspends",
         "test_plan_apply_plan",
-        "test_pointers_lead_and_move",
+        "test_aliases_lead_and_move",
         "test_collections_are_listed",
         "test_mixed_up_spaces_are_refused",
         "test_readers_follow_after_the_lease",
@@ -38,6 +41,7 @@ SAMPLE = frozenset(
 
 
 class AdapterConformance(
+    FormChecks,
     CollectionChecks,
     ApplyChecks,
     SpaceChecks,
@@ -63,5 +67,5 @@ class AdapterConformance(
                 return BackendUnderTest("acme", {"path": str(tmp_path)}, reopens=True)
 
     Each test runs with the synchronous and the asynchronous client. `excused` maps the names of tests that this
-    backend can not pass to the reason; they still run, and must fail.
+    backend cannot pass to the reason; they still run, and must fail.
     """

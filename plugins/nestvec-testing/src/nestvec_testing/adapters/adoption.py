@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from nestvec.capabilities import Power
 from nestvec.contract import Count, Describe, Fetch, ForeignLayout, Query, ReadNote, Scroll, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, NestvecError, SpaceError, Unsupported
 from nestvec.filters import F, matches, resolve
-from nestvec.filters.resolve import to_foreign
+from nestvec.filters.fields import to_foreign
 from nestvec.types import DENSE, Field, Metric
 from nestvec_testing.adapters.base import AdapterKit
-from nestvec_testing.bench import Bench, Session
+from nestvec_testing.bench import Bench, BenchClient
 from nestvec_testing.data import document, words
 from nestvec_testing.guard import refused
 
@@ -57,12 +58,12 @@ _PAYLOADS = [_payload(i) for i in range(_COUNT)]
 
 
 class AdoptionChecks(AdapterKit):
-    """Only for backends whose capabilities say `adopts`."""
+    """Only for backends that declare the power of adoption."""
 
     @pytest.fixture
     def theirs(self, bench: Bench) -> tuple[ForeignLayout, FloatArray]:
         """A foreign collection with vectors of the kit's own embedder."""
-        if not bench.capabilities.adopts:
+        if Power.ADOPTION not in bench.capabilities.powers:
             pytest.skip("this backend declares that it does not read what others made")
         embed: Any = bench.session().embed
         rows = embed([item["body"] for item in _PAYLOADS], task="retrieval.passage", dimensions=_SIZE)
@@ -71,12 +72,12 @@ class AdoptionChecks(AdapterKit):
     def test_adoption_describes(self, bench: Bench, theirs: tuple[ForeignLayout, FloatArray]) -> None:
         """Size and metric of the vector that is meant, no record; a vector that is not there is a conflict."""
         layout, _ = theirs
-        info = bench.raw(Describe(layout.collection, layout))
+        info = bench.raw(Describe(layout.collection), layout=layout)
         assert info is not None, "describe knows a foreign collection"
         assert dict(info.vectors) == {DENSE: _SIZE}, f"its vector under the name {DENSE!r}, not {info.vectors}"
         assert info.metric is Metric.COSINE, f"its metric, not {info.metric}"
         assert info.record is None, f"a foreign collection has no record, not {info.record}"
-        assert bench.raw(Describe("nothing-of-this-name", layout)) is None, "what is not there is None"
+        assert bench.raw(Describe("nothing-of-this-name"), layout=layout) is None, "what is not there is None"
 
     def test_adoption_reads(self, bench: Bench, theirs: tuple[ForeignLayout, FloatArray]) -> None:
         """Scrolling, fetching and searching give native ids, mapped ids, texts and fields, and the vectors."""
@@ -91,7 +92,7 @@ class AdoptionChecks(AdapterKit):
             assert _plain(record.metadata) == wanted, f"the mapped fields {wanted}, not {record.metadata}"
         np.testing.assert_allclose(_unit(stack), _unit(rows[order]), atol=1e-5)
         some = [record.id for record in records[:5]]
-        fetched = bench.raw(Fetch(layout.collection, some, vectors=True, foreign=layout))
+        fetched = bench.raw(Fetch(layout.collection, some, vectors=True), layout=layout)
         assert {record.id for record in fetched.records} == set(some), "records are fetched by their own ids"
 
     def test_adoption_searches(self, bench: Bench, theirs: tuple[ForeignLayout, FloatArray]) -> None:
@@ -99,7 +100,8 @@ class AdoptionChecks(AdapterKit):
         layout, rows = theirs
         for seed in (3, 7):
             query = _unit(rows[seed] + 0.3 * rows[seed + 1])
-            (found,) = bench.raw(Query(layout.collection, {DENSE: query[np.newaxis]}, Metric.COSINE, 8, foreign=layout))
+            request = Query(layout.collection, {DENSE: query[np.newaxis]}, Metric.COSINE, 8)
+            (found,) = bench.raw(request, layout=layout)
             scores = _unit(rows) @ query
             wanted = [f"their-{i}" for i in np.argsort(-scores, kind="stable")[:8]]
             assert [hit.record.document_id for hit in found] == wanted, "hits come best first, as exact search has them"
@@ -113,10 +115,10 @@ class AdoptionChecks(AdapterKit):
         wanted = {item["key"] for item in _PAYLOADS if matches(resolved, item)}
         where = to_foreign(resolved, layout.fields)
         assert 0 < len(wanted) < _COUNT
-        found = bench.raw(Count(layout.collection, where, foreign=layout))
+        found = bench.raw(Count(layout.collection, where), layout=layout)
         assert found == len(wanted), f"{name}: {len(wanted)} records match, not {found}"
         (hits,) = bench.raw(
-            Query(layout.collection, {DENSE: rows[:1]}, Metric.COSINE, _COUNT, where=where, foreign=layout)
+            Query(layout.collection, {DENSE: rows[:1]}, Metric.COSINE, _COUNT, where=where), layout=layout
         )
         assert {hit.record.document_id for hit in hits} == wanted, f"{name}: a search finds those that match"
 
@@ -149,7 +151,7 @@ class AdoptionChecks(AdapterKit):
     def test_adoption_refuses(self, bench: Bench, theirs: tuple[ForeignLayout, FloatArray]) -> None:
         """Another size, model, mapping or collection is a conflict before anything is written."""
         layout, _ = theirs
-        wrong: list[tuple[str, Session]] = [
+        wrong: list[tuple[str, BenchClient]] = [
             ("another size", bench.session(_settings(layout) | {"dimensions": 16})),
             ("a misspelt text", bench.session(_settings(layout, text="no_such_key"))),
             ("another collection", bench.session(_settings(layout, collection="nothing-of-this-name"))),
@@ -158,7 +160,7 @@ class AdoptionChecks(AdapterKit):
         for what, session in wrong:
             with refused((CollectionConflict, CollectionError, NestvecError), what):
                 session.apply()
-            info = bench.raw(Describe(layout.collection, layout))
+            info = bench.raw(Describe(layout.collection), layout=layout)
             assert info.record is None, f"refusing {what} writes no record"
 
 
@@ -172,7 +174,7 @@ def _scrolled(bench: Bench, layout: ForeignLayout) -> tuple[list[Any], FloatArra
     parts: list[FloatArray] = []
     cursor = None
     for _ in range(_COUNT):
-        page = bench.raw(Scroll(layout.collection, None, 7, cursor, vectors=True, foreign=layout))
+        page = bench.raw(Scroll(layout.collection, None, 7, cursor, vectors=True), layout=layout)
         records += page.records
         if page.records:
             parts.append(page.vectors[DENSE])

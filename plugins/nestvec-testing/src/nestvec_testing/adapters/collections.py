@@ -1,13 +1,13 @@
-"""The kit's checks on collections as a whole: creating, describing, pointing, planning, applying, dropping."""
+"""The kit's checks on collections as a whole: creating, describing, aliases, planning, applying, dropping."""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from nestvec.capabilities import BackendCapabilities
+from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.contract import (
     Count,
     Create,
@@ -16,22 +16,22 @@ from nestvec.contract import (
     DropAlias,
     Fetch,
     ListCollections,
+    ListTenants,
     Query,
     ReadNote,
     Remove,
     ResolveAlias,
     Scroll,
     SetAlias,
-    Tenants,
     Update,
     Write,
     WriteNote,
 )
-from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound, ConfigError
+from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound, ConfigError, Unsupported
 from nestvec.types import DENSE, Metric
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.bench import FIELDS, FULL, Bench
-from nestvec_testing.data import PARSED, Table, document, record, vectors
+from nestvec_testing.data import CHANGES, PARSED, KitCollection, document, record, vectors
 from nestvec_testing.guard import refused
 
 
@@ -72,7 +72,7 @@ class CollectionChecks(AdapterKit):
 
     def test_creating_again_keeps_the_data(self, bench: Bench) -> None:
         """The same request, repeated after an interruption, completes: it never recreates."""
-        table = Table(bench)
+        table = KitCollection(bench)
         table.fill(3)
         bench.raw(table.request)
         assert table.count() == 3, f"create repeated must keep the data: 3 records became {table.count()}"
@@ -80,7 +80,9 @@ class CollectionChecks(AdapterKit):
 
     def test_update_replaces_the_record_only(self, bench: Bench) -> None:
         """Update changes record and indexes, never vectors or data."""
-        table = Table(bench)
+        if Power.UPDATES not in bench.capabilities.powers:
+            return
+        table = KitCollection(bench)
         table.fill(4)
         stamp = {"nestvec": 1, "changed": "yes"}
         bench.raw(Update(table.physical, {**PARSED, "extra": PARSED["lang"]}, stamp))
@@ -94,18 +96,18 @@ class CollectionChecks(AdapterKit):
             assert "extra" in info.fields, f"update adds indexes for new fields; there are {sorted(info.fields)}"
 
     def test_collections_are_listed(self, bench: Bench) -> None:
-        """Physical collections by name; neither pointers nor the adapter's own keeping."""
+        """Physical collections by name; neither aliases nor the adapter's own keeping."""
         before = set(bench.raw(ListCollections()))
         bench.applied()
         physical = bench.physical()
         new = [name for name in bench.raw(ListCollections()) if name not in before]
         assert physical in new, f"list_collections names the physical collection {physical!r}; new are {new}"
-        pointer = bench.capabilities.names.encode(bench.name)
-        assert pointer not in new, f"list_collections names physical collections, not the pointer {pointer!r}"
+        alias = bench.capabilities.names.encode(bench.name)
+        assert alias not in new, f"list_collections names physical collections, not the alias {alias!r}"
 
     def test_dropping(self, bench: Bench) -> None:
         """A dropped collection is gone, others stay, and dropping what is not there is no error."""
-        table, other = Table(bench), Table(bench, suffix="u")
+        table, other = KitCollection(bench), KitCollection(bench, suffix="u")
         table.fill(2)
         other.fill(2)
         bench.raw(Drop(table.physical))
@@ -121,7 +123,6 @@ class CollectionChecks(AdapterKit):
         physical = bench.capabilities.names.physical(f"{bench.name}missing", 1)
         rows = {DENSE: vectors(1, 4)}
         requests: list[Any] = [
-            Update(physical, PARSED, {"nestvec": 1}),
             SetAlias(bench.capabilities.names.encode(f"{bench.name}missing"), physical),
             WriteNote(physical, "note", "text"),
             WriteNote(physical, "note", None),
@@ -131,62 +132,62 @@ class CollectionChecks(AdapterKit):
             Fetch(physical, [record("a").id]),
             Scroll(physical),
             Count(physical),
-            Tenants(physical),
+            ListTenants(physical),
             Query(physical, rows, Metric.COSINE, 3),
         ]
+        if Power.UPDATES in bench.capabilities.powers:
+            requests.append(Update(physical, PARSED, {"nestvec": 1}))
         for request in requests:
             with refused(CollectionNotFound, f"{request.method} on a missing collection") as caught:
                 bench.raw(request)
             assert physical in caught.text, f"the error of {request.method} names the collection: {caught.text}"
         assert bench.raw(Describe(physical)) is None, "describe answers None for a missing collection"
-        assert bench.raw(ResolveAlias(physical)) is None, "resolve answers None for an unknown pointer"
+        assert bench.raw(ResolveAlias(physical)) is None, "resolve answers None for an unknown alias"
 
-    def test_pointers_lead_and_move(self, bench: Bench) -> None:
-        """A pointer leads where it was last pointed, at once, and names tell upper from lower case."""
+    def test_aliases_lead_and_move(self, bench: Bench) -> None:
+        """An alias leads where it was last set, at once, and names tell upper from lower case."""
         rules = bench.capabilities.names
-        first, second = Table(bench, suffix="p"), Table(bench, suffix="q")
-        pointer, twin = rules.encode(f"{bench.name}-Ptr"), rules.encode(f"{bench.name}-ptr")
-        assert bench.raw(ResolveAlias(pointer)) is None, "a pointer that nobody set leads nowhere"
+        first, second = KitCollection(bench, suffix="p"), KitCollection(bench, suffix="q")
+        alias, twin = rules.encode(f"{bench.name}-Als"), rules.encode(f"{bench.name}-als")
+        assert bench.raw(ResolveAlias(alias)) is None, "an alias that nobody set leads nowhere"
         for table in (first, second, first):
-            bench.raw(SetAlias(pointer, table.physical))
-            found = bench.raw(ResolveAlias(pointer))
-            assert found == table.physical, (
-                f"a pointer leads where it was last pointed: {table.physical!r}, not {found!r}"
-            )
+            bench.raw(SetAlias(alias, table.physical))
+            found = bench.raw(ResolveAlias(alias))
+            assert found == table.physical, f"an alias leads where it was last set: {table.physical!r}, not {found!r}"
         assert bench.raw(ResolveAlias(twin)) is None, (
-            "pointers differ in upper and lower case, but one was taken for another"
+            "aliases differ in upper and lower case, but one was taken for another"
         )
         bench.raw(SetAlias(twin, second.physical))
-        assert bench.raw(ResolveAlias(pointer)) == first.physical, "moving one pointer leaves the others alone"
+        assert bench.raw(ResolveAlias(alias)) == first.physical, "moving one alias leaves the others alone"
 
-    def test_pointers_are_deleted(self, bench: Bench) -> None:
-        """A deleted pointer leads nowhere, its collection and other pointers stay, and it can be pointed again."""
+    def test_aliases_are_deleted(self, bench: Bench) -> None:
+        """A deleted alias leads nowhere, its collection and other aliases stay, and it can be set again."""
         rules = bench.capabilities.names
-        first, second = Table(bench, suffix="p"), Table(bench, suffix="q")
+        first, second = KitCollection(bench, suffix="p"), KitCollection(bench, suffix="q")
         first.fill(2)
-        pointer, other = rules.encode(f"{bench.name}-gone"), rules.encode(f"{bench.name}-kept")
-        bench.raw(DropAlias(pointer))  # one that is not there is no error
+        alias, other = rules.encode(f"{bench.name}-gone"), rules.encode(f"{bench.name}-kept")
+        bench.raw(DropAlias(alias))  # one that is not there is no error
         for table in (second, first):
-            bench.raw(SetAlias(pointer, table.physical))
+            bench.raw(SetAlias(alias, table.physical))
         bench.raw(SetAlias(other, first.physical))
         for _ in range(2):
-            bench.raw(DropAlias(pointer))
-            found = bench.raw(ResolveAlias(pointer))
-            assert found is None, f"a deleted pointer leads nowhere, but this one leads to {found!r}"
+            bench.raw(DropAlias(alias))
+            found = bench.raw(ResolveAlias(alias))
+            assert found is None, f"a deleted alias leads nowhere, but this one leads to {found!r}"
         kept = bench.raw(ResolveAlias(other))
-        assert kept == first.physical, f"deleting one pointer leaves the others alone, but one leads to {kept!r}"
+        assert kept == first.physical, f"deleting one alias leaves the others alone, but one leads to {kept!r}"
         bench.raw(DropAlias(first.physical))
-        assert first.count() == 2, f"deleting a pointer leaves collections alone: 2 records became {first.count()}"
-        bench.raw(SetAlias(pointer, second.physical))
-        found = bench.raw(ResolveAlias(pointer))
-        assert found == second.physical, f"a deleted pointer can be pointed again: {second.physical!r}, not {found!r}"
+        assert first.count() == 2, f"deleting an alias leaves collections alone: 2 records became {first.count()}"
+        bench.raw(SetAlias(alias, second.physical))
+        found = bench.raw(ResolveAlias(alias))
+        assert found == second.physical, f"a deleted alias can be set again: {second.physical!r}, not {found!r}"
 
-    def test_pointing_does_not_hide_a_collection(self, bench: Bench) -> None:
-        """A pointer with the name of a physical collection is refused, and changes nothing."""
-        table, other = Table(bench), Table(bench, suffix="u")
-        with refused(BackendRefused, "a pointer that would hide a collection of that name"):
+    def test_aliases_do_not_hide_a_collection(self, bench: Bench) -> None:
+        """An alias with the name of a physical collection is refused, and changes nothing."""
+        table, other = KitCollection(bench), KitCollection(bench, suffix="u")
+        with refused(BackendRefused, "an alias that would hide a collection of that name"):
             bench.raw(SetAlias(table.physical, other.physical))
-        assert bench.raw(Describe(table.physical)).physical == table.physical, "a refused pointer hides nothing"
+        assert bench.raw(Describe(table.physical)).physical == table.physical, "a refused alias hides nothing"
 
 
 class ApplyChecks(AdapterKit):
@@ -215,6 +216,11 @@ class ApplyChecks(AdapterKit):
         session.docs.upsert([document("a", metadata={"lang": "de"})])
         wider = bench.session({"fields": {**fields, "year": "integer"}})
         (change,) = wider.plan()
+        if Power.UPDATES not in bench.capabilities.powers:
+            with refused((Unsupported, CollectionConflict), "a new field without the power of updates"):
+                wider.apply()
+            assert session.docs.count() == 1, "a refused update keeps the data"
+            return
         assert change.action == "update", f"a new field is an update, not {change}"
         wider.apply()
         (change,) = wider.plan()
@@ -225,31 +231,36 @@ class ApplyChecks(AdapterKit):
         assert found == 1, f"a field that was added later can be filtered on: expected 1 document, found {found}"
 
     def test_conflicts_change_nothing(self, bench: Bench) -> None:
-        """What can not be changed in place is refused, in plan and apply, and the data stay."""
+        """What cannot be changed in place is refused, in plan and apply, and the data stay."""
         bench.applied().docs.upsert([document("a", metadata={"year": 3})])
         record_before = bench.describe().record
         other = next((metric for metric in sorted(bench.capabilities.metrics) if metric is not Metric.COSINE), None)
         settings: list[dict[str, Any]] = [{"fields": {**FIELDS, "year": "keyword"}}]
         settings += [{"metric": other.value}] if other else []
-        settings += [{"namespaces": True}] if bench.capabilities.tenants else []
+        settings += [{"namespaces": True}]
         for changed in settings:
             session = bench.session(changed)
             (change,) = session.plan()
-            assert change.action == "conflict", f"{changed} can not be changed in place, but plan says {change}"
+            assert change.action == "conflict", f"{changed} cannot be changed in place, but plan says {change}"
             with refused(CollectionConflict, f"applying {changed}"):
                 session.apply()
         assert bench.describe().record == record_before, "a conflict leaves the record alone"
         assert bench.session().docs.count() == 1, "a conflict leaves the data alone"
 
     def test_interrupted_apply_is_completed(self, bench: Bench) -> None:
-        """Created but not pointed to: the next apply completes that generation instead of making another."""
+        """Created, but no alias leads there yet: the next apply completes that generation instead of making another."""
 
-        def fail_to_point(request: Any, perform: Any) -> Any:
-            if isinstance(request, SetAlias):
+        physical = bench.capabilities.names.physical(bench.name, 1)
+        created: list[Any] = []
+
+        def break_off(request: Any, perform: Any) -> Any:
+            if created and isinstance(request, CHANGES):
                 raise BackendRefused("interrupted by the kit")
-            return perform(request)
+            answer = perform(request)
+            created.extend([request] if isinstance(request, Create) and request.physical == physical else [])
+            return answer
 
-        bench.intercept = fail_to_point
+        bench.intercept = break_off
         session = bench.session()
         with refused(BackendRefused, "the interruption"):
             session.apply()
@@ -284,22 +295,19 @@ class ApplyChecks(AdapterKit):
         with refused(ConfigError, "docs beside docs_1, which reads like a generation of it"):
             bench.session(collections={"docs": {}, "docs_1": {}})
 
-    def test_undeclared_metrics_and_tenants_are_refused(self, bench: Bench) -> None:
+    def test_undeclared_metrics_and_sizes_are_refused(self, bench: Bench) -> None:
         """What the capabilities do not list is refused before anything is sent."""
         can = bench.capabilities
         for metric in set(Metric) - can.metrics:
             with refused(ConfigError, f"metric {metric.value}, which the capabilities do not list"):
                 bench.session({"metric": metric.value})
-        if not can.tenants:
-            with refused(ConfigError, "namespaces on a backend without them"):
-                bench.session({"namespaces": True})
         if can.max_dimensions is not None and can.max_dimensions < 100_000:
             with refused(ConfigError, "more dimensions than the backend stores"):
                 bench.session({"dimensions": can.max_dimensions + 1}, embedder={"dimensions": can.max_dimensions + 1})
 
     def test_reasons_are_of_capabilities(self, bench: Bench) -> None:
-        """`why_not` explains capabilities by their names: any other name is never looked up."""
-        known = {each.name for each in fields(BackendCapabilities)}
+        """`why_not` explains powers and other capabilities by their names: any other name is never looked up."""
+        known = {each.name for each in fields(BackendCapabilities)} | set(Power)
         for can in (bench.capabilities, bench.effective()):
             strange = sorted(set(can.why_not) - known)
             assert not strange, f"why_not explains capabilities by their names, and there is none called {strange}"
@@ -309,5 +317,3 @@ class ApplyChecks(AdapterKit):
         declared, effective = bench.capabilities, bench.effective()
         assert effective.names == declared.names, "names follow the declared rules on every server"
         assert effective.metrics <= declared.metrics, "an opened adapter has no metric that was not declared"
-        rest = replace(effective, names=declared.names)
-        assert isinstance(rest.tenants, bool), "capabilities are plain data"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from nestvec.contract import Event, Remove, Write
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import BackendError, BackendUnavailable, IngestFailed, InvalidInput
 from nestvec.filters import F
 from nestvec.types import Document
@@ -132,7 +132,7 @@ class DocumentChecks(AdapterKit):
         left = {record.document_id for page in docs.scroll() for record in page.records}
         assert not left & {"d0", "d1"}, "a deleted document is gone with all of its chunks"
         assert docs.delete(["d0"]) == 0, "a deleted document is gone"
-        assert docs.get("d0") is None, "a deleted document can not be got"
+        assert docs.get("d0") is None, "a deleted document cannot be got"
         assert docs.delete(where=F.year >= 4) == 2, "delete by filter counts documents"
         assert docs.count() == 2, f"two documents are left, not {docs.count()}"
         left = {each.document_id for page in docs.scroll() for each in page.records}
@@ -286,7 +286,7 @@ class ServiceChecks(AdapterKit):
         session.close()
         adapter = bench.adapter
         for _ in range(2):
-            bench.loop.settle(adapter.close())
+            bench.loop.ask(bench.native, adapter.close)
         bench.reopen()
 
     def test_no_secret_is_shown(self, bench: Bench) -> None:

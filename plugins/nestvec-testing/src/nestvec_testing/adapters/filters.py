@@ -14,7 +14,7 @@ from nestvec.filters import F, Filter, matches, resolve, system
 from nestvec.types import Field, FieldType, Metadata
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.bench import Bench
-from nestvec_testing.data import PARSED, Table, document, record, vectors
+from nestvec_testing.data import PARSED, KitCollection, document, record, vectors
 from nestvec_testing.guard import refused
 from nestvec_testing.strategies import POOLS, filters_for, metadata_for
 
@@ -27,7 +27,7 @@ class FilterChecks(AdapterKit):
 
     def test_every_operator_on_every_value(self, bench: Bench) -> None:
         """Each field type, operator and tricky value, and its negation, over records that have it, miss it, differ."""
-        table = Table(bench)
+        table = KitCollection(bench)
         _fill(table, [{}, *_each_value()])
         for name, field in PARSED.items():
             for where in _conditions(name, field):
@@ -36,7 +36,7 @@ class FilterChecks(AdapterKit):
 
     def test_random_filters(self, bench: Bench) -> None:
         """Random records, random trees of conditions: count, scroll and search agree with the reference."""
-        table = Table(bench)
+        table = KitCollection(bench)
 
         def check(rows: list[Metadata], conditions: list[Filter]) -> None:
             _refill(table, rows)
@@ -49,7 +49,7 @@ class FilterChecks(AdapterKit):
 
     def test_missing_fields(self, bench: Bench) -> None:
         """A comparison on a missing field is false, and its negation therefore true; nothing is neither."""
-        table = Table(bench)
+        table = KitCollection(bench)
         _fill(table, [{}, {"year": 1}, {"year": 5, "tags": []}, {"tags": ["a"]}, {"lang": ""}])
         for condition in (F.year >= 3, F.year == 1, F.lang == "", F.lang != "x", F.tags.contains("a"), F.year.in_([])):
             yes, no = (set(table.scroll(resolve(each, PARSED))) for each in (condition, ~condition))
@@ -62,7 +62,7 @@ class FilterChecks(AdapterKit):
 
     def test_system_fields(self, bench: Bench) -> None:
         """nestvec's own bookkeeping can be filtered on, and is not mixed up with metadata of the same names."""
-        table = Table(bench)
+        table = KitCollection(bench)
         records = [record(f"d{i % 3}", {"chunk": 1 - i % 2, "layout": "theirs"}, chunk=i) for i in range(6)]
         table.write(records, vectors(6, table.size, unit=True))
         for where in (
@@ -76,7 +76,7 @@ class FilterChecks(AdapterKit):
 
     def test_deep_and_wide_filters(self, bench: Bench) -> None:
         """Long lists of values and deep nesting."""
-        table = Table(bench)
+        table = KitCollection(bench)
         _fill(table, [{"year": i, "lang": f"l{i}"} for i in range(20)])
         _agrees(table, F.year.in_(list(range(5, 305))), everywhere=True)
         _agrees(table, F.lang.not_in([f"l{i}" for i in range(10, 200)]), everywhere=True)
@@ -99,7 +99,7 @@ class FilterChecks(AdapterKit):
         for bad in ({"undeclared": 1}, {"year": "x"}, {"tags": "a"}, F.lang > "a"):
             with refused(InvalidFilter, f"the filter {bad!r}"):
                 docs.count(bad)
-        assert len(bench.requests) == sent, "a filter that can not be used is refused before anything is sent"
+        assert len(bench.requests) == sent, "a filter that cannot be used is refused before anything is sent"
 
 
 def _examples(bench: Bench, check: Callable[..., None], *strategies: Any) -> None:
@@ -117,12 +117,12 @@ def _examples(bench: Bench, check: Callable[..., None], *strategies: Any) -> Non
     limited(decorate(first(check)))()
 
 
-def _fill(table: Table, metadata: Sequence[Metadata]) -> None:
+def _fill(table: KitCollection, metadata: Sequence[Metadata]) -> None:
     made = [record(f"r{len(table.records) + i}", each) for i, each in enumerate(metadata)]
     table.write(made, vectors(len(made), table.size, len(table.records), unit=True))
 
 
-def _refill(table: Table, metadata: Sequence[Metadata]) -> None:
+def _refill(table: KitCollection, metadata: Sequence[Metadata]) -> None:
     if table.records:
         table.bench.raw(Remove(table.physical, [each.id for each in table.records]))
     table.records, table.rows = [], table.rows[:0]
@@ -153,7 +153,7 @@ def _conditions(name: str, field: Field) -> list[Filter]:
     return [*found, here.in_(pool[:3]), here.in_([])]
 
 
-def _agrees(table: Table, where: Filter, *, everywhere: bool = False) -> None:
+def _agrees(table: KitCollection, where: Filter, *, everywhere: bool = False) -> None:
     """Count — and, if asked, scroll and search — select what the reference selects."""
     resolved = resolve(where, PARSED)
     wanted = {
@@ -174,7 +174,7 @@ def _agrees(table: Table, where: Filter, *, everywhere: bool = False) -> None:
         _same_ids(table, rule, "search", {each.record.id for each in found}, wanted)
 
 
-def _same_ids(table: Table, rule: str, way: str, found: set[str], wanted: set[str]) -> None:
+def _same_ids(table: KitCollection, rule: str, way: str, found: set[str], wanted: set[str]) -> None:
     metadata = {each.id: each.metadata for each in table.records}
     missing = [metadata[key] for key in wanted - found][:3]
     extra = [metadata.get(key, key) for key in found - wanted][:3]

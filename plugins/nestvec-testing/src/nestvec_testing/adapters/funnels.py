@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.contract import Create, Found, Query, Stage, Write
-from nestvec.encoding.matryoshka import truncate
+from nestvec.capabilities import Power
+from nestvec.contract import Create, Found, QueryStaged, Stage, Write
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import ConfigError
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Metric, Record, prefix_name
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.bench import Bench
-from nestvec_testing.data import PARSED, document, exact, record, vectors
+from nestvec_testing.data import PARSED, creation, document, exact, record, vectors
 from nestvec_testing.guard import refused
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class _Nested:
         self.physical = bench.capabilities.names.physical(f"{bench.name}{metric.value}", 1)
         sizes = {**{prefix_name(size): size for size in self.sizes}, DENSE: _SIZE}
         stamp = {"nestvec": 1, "name": bench.name, "note": "conformance kit"}
-        bench.raw(Create(self.physical, sizes, metric, PARSED, stamp, tenants))
+        bench.raw(creation(Create(self.physical, sizes, metric, PARSED, stamp), tenants=tenants))
 
     def named(self, rows: FloatArray) -> dict[str, FloatArray]:
         """The vectors with their prefixes."""
@@ -40,17 +41,19 @@ class _Nested:
 
     def write(self, records: list[Record], rows: FloatArray, tenant: str | None = None) -> None:
         """Add or replace records."""
-        self.bench.raw(Write(self.physical, records, self.named(rows), tenant=tenant))
+        self.bench.raw(Write(self.physical, records, self.named(rows)), tenant=tenant)
 
     def stages(self, *limits: int) -> tuple[Stage, ...]:
         """A stage for each prefix; the first limits."""
         names = map(prefix_name, self.sizes)
         return tuple(Stage(name, limit) for name, limit in zip(names, limits, strict=False))
 
-    def query(self, row: FloatArray, limit: int, stages: tuple[Stage, ...], **options: Any) -> list[Found]:
+    def query(
+        self, row: FloatArray, limit: int, stages: tuple[Stage, ...], tenant: str | None = None, **options: Any
+    ) -> list[Found]:
         """Search with one question."""
-        request = Query(self.physical, self.named(row[None]), self.metric, limit, stages=stages, **options)
-        (answer,) = self.bench.raw(request)
+        request = QueryStaged(self.physical, self.named(row[None]), self.metric, limit, stages=stages, **options)
+        (answer,) = self.bench.raw(request, tenant=tenant)
         found: list[Found] = answer
         return found
 
@@ -71,9 +74,9 @@ class FunnelChecks(AdapterKit):
     """Candidates by short prefixes, the final order by the full vector."""
 
     def test_funnels_are_offered_or_refused(self, bench: Bench) -> None:
-        """A backend that can not search so is refused when the configuration is read."""
-        if not bench.capabilities.funnels:
-            with refused(ConfigError, "a funnel on a backend that can not search coarse to fine"):
+        """A backend that cannot search so is refused when the configuration is read."""
+        if Power.FUNNELS not in bench.capabilities.powers:
+            with refused(ConfigError, "a funnel on a backend that cannot search coarse to fine"):
                 bench.session({"funnel": [8]})
             return
         session = bench.applied({"funnel": [8]})
@@ -83,7 +86,7 @@ class FunnelChecks(AdapterKit):
         lengths = {
             name: np.linalg.norm(rows, axis=1)
             for request in bench.requests
-            if isinstance(request, Write)
+            if isinstance(request, Write) and request.physical == bench.physical()
             for name, rows in request.vectors.items()
         }
         for name, found_lengths in lengths.items():
@@ -95,7 +98,7 @@ class FunnelChecks(AdapterKit):
 
     def test_wide_funnels_equal_exact_search(self, bench: Bench) -> None:
         """Where every stage takes all records, nothing is lost: with every metric, in pages, above a threshold."""
-        if not bench.capabilities.funnels:
+        if Power.FUNNELS not in bench.capabilities.powers:
             return
         for metric in sorted(bench.capabilities.metrics):
             nested = _Nested(bench, metric)
@@ -119,7 +122,7 @@ class FunnelChecks(AdapterKit):
 
     def test_stages_go_from_coarse_to_fine(self, bench: Bench) -> None:
         """Narrow stages lose what the coarse vectors rank low, and nothing else."""
-        if not bench.capabilities.funnels:
+        if Power.FUNNELS not in bench.capabilities.powers:
             return
         nested = _Nested(bench)
         rows = vectors(40, _SIZE, 5, unit=True)
@@ -138,15 +141,14 @@ class FunnelChecks(AdapterKit):
 
     def test_filters_and_tenants_hold_for_the_candidates(self, bench: Bench) -> None:
         """What is filtered out takes no candidate's place."""
-        if not bench.capabilities.funnels:
+        if Power.FUNNELS not in bench.capabilities.powers:
             return
-        tenant = "acme" if bench.capabilities.tenants else None
-        nested = _Nested(bench, tenants=tenant is not None)
+        tenant = "acme"
+        nested = _Nested(bench, tenants=True)
         row = vectors(1, _SIZE, 1, unit=True)[0]
         near = np.tile(row, (5, 1))
         nested.write([record(f"near{i}", {"year": 1}) for i in range(5)], near, tenant)
-        if tenant is not None:
-            nested.write([record(f"theirs{i}", {"year": 2}) for i in range(5)], near, "other")
+        nested.write([record(f"theirs{i}", {"year": 2}) for i in range(5)], near, "other")
         wanted = record("far", {"year": 2})
         nested.write([wanted], -row[None], tenant)
         where = resolve(F.year == 2, PARSED)
@@ -155,7 +157,7 @@ class FunnelChecks(AdapterKit):
 
     def test_replacing_a_record_replaces_every_vector(self, bench: Bench) -> None:
         """No stale prefix leads a search astray."""
-        if not bench.capabilities.funnels:
+        if Power.FUNNELS not in bench.capabilities.powers:
             return
         nested = _Nested(bench)
         rows = vectors(2, _SIZE, 2, unit=True)

@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from nestvec._metadata import restore_metadata
+from nestvec._documents.layout import restore_metadata
 from nestvec.contract import Batch, Fetch, Remove, Scroll, Write
 from nestvec.errors import BackendRefused
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Document, FieldType, Metadata, Metric
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.bench import Bench
-from nestvec_testing.data import PARSED, Table, document, record, vectors
+from nestvec_testing.data import PARSED, KitCollection, document, record, vectors
 from nestvec_testing.guard import refused
 
 #: More than one page, one request and one block of anything that is usual.
@@ -45,7 +45,7 @@ class RecordChecks(AdapterKit):
 
     def test_records_come_back_as_written(self, bench: Bench) -> None:
         """Ids, texts, metadata, bookkeeping — and only those that were asked for and are there."""
-        table = Table(bench)
+        table = KitCollection(bench)
         table.fill(7, metadata=[{"lang": "de", "year": i, "tags": ["x", str(i)]} for i in range(7)])
         wanted = [each.id for each in table.records[:5]]
         batch: Batch = bench.raw(Fetch(table.physical, [*wanted, record("missing").id]))
@@ -59,7 +59,7 @@ class RecordChecks(AdapterKit):
 
     def test_lean_reading_keeps_the_bookkeeping(self, bench: Bench) -> None:
         """Without content, ids and system fields still come."""
-        table = Table(bench)
+        table = KitCollection(bench)
         table.fill(3)
         wanted = [each.id for each in table.records]
         for request in (Fetch(table.physical, wanted, content=False), Scroll(table.physical, content=False)):
@@ -71,7 +71,7 @@ class RecordChecks(AdapterKit):
 
     def test_writing_replaces_by_id(self, bench: Bench) -> None:
         """The second write of an id wins: text, metadata and vector."""
-        table = Table(bench)
+        table = KitCollection(bench)
         rows = vectors(2, table.size, unit=True)
         table.write([record("a", {"year": 1, "lang": "x"}, text="first")], rows[:1])
         changed = record("a", {"year": 2}, text="second")
@@ -87,7 +87,7 @@ class RecordChecks(AdapterKit):
     def test_vectors_come_back(self, bench: Bench) -> None:
         """In fetch and scroll, for every metric; bit for bit where the capabilities say so."""
         for metric in sorted(bench.capabilities.metrics):
-            table = Table(bench, metric, 33, suffix=f"v{metric.value[0]}")
+            table = KitCollection(bench, metric, 33, suffix=f"v{metric.value[0]}")
             table.fill(9, seed=3)
             rows = {each.id: row for each, row in zip(table.records, table.rows, strict=True)}
             fetched = bench.raw(Fetch(table.physical, list(rows), vectors=True))
@@ -98,7 +98,7 @@ class RecordChecks(AdapterKit):
 
     def test_removing_by_id(self, bench: Bench) -> None:
         """Those records go, others stay; ids that are not there are no error."""
-        table = Table(bench)
+        table = KitCollection(bench)
         table.fill(10)
         doomed = [each.id for each in table.records[2:5]]
         for _ in range(2):
@@ -113,7 +113,7 @@ class RecordChecks(AdapterKit):
         """More records and ids than the backend's limits: an adapter splits, and loses nothing at the edges."""
         can = bench.capabilities
         count = 2 * max(limit or 0 for limit in (can.max_write_records, can.max_fetch_ids, MANY // 2)) + 1
-        table = Table(bench)
+        table = KitCollection(bench)
         table.write([record(f"d{i}", {"year": i}) for i in range(count)], vectors(count, table.size, unit=True))
         ids = [each.id for each in table.records]
         assert table.count() == count, f"a write of {count} records stores each of them, not {table.count()}"
@@ -131,7 +131,7 @@ class RecordChecks(AdapterKit):
         limit = min(can.max_write_bytes or 2**20, 2**26)
         size = min(limit // 6, (can.max_metadata_bytes or 2**24) // 2)
         count = math.ceil(1.3 * limit / size)
-        table = Table(bench)
+        table = KitCollection(bench)
         text = "heavy " * (size // 6)
         table.write([record(f"d{i}", text=text) for i in range(count)], vectors(count, table.size, unit=True))
         assert table.count() == count, f"a write of {count} x {size} bytes stores every record, not {table.count()}"
@@ -140,7 +140,7 @@ class RecordChecks(AdapterKit):
 
     def test_scrolling_covers_each_record_once(self, bench: Bench) -> None:
         """Over several pages of every size, with and without a filter."""
-        table = Table(bench)
+        table = KitCollection(bench)
         table.fill(53)
         everything = sorted(each.id for each in table.records)
         for limit in (1, 7, 26, 53, 200):
@@ -156,7 +156,7 @@ class RecordChecks(AdapterKit):
     def test_only_our_records_are_seen(self, bench: Bench) -> None:
         """Reserved records never appear: a fresh collection is empty, and later holds what was written."""
         bench.applied()
-        table = Table(bench)
+        table = KitCollection(bench)
         for physical in (bench.physical(), table.physical):
             _is_empty(bench, physical, 32 if physical != table.physical else table.size)
         table.fill(3)
@@ -168,7 +168,7 @@ class RecordChecks(AdapterKit):
 
     def test_vectors_of_another_size_are_refused(self, bench: Bench) -> None:
         """In writes and queries, with nestvec's error and nothing stored."""
-        table = Table(bench)
+        table = KitCollection(bench)
         table.fill(2)
         wrong = vectors(1, table.size + 1, unit=True)
         with refused(BackendRefused, "writing a vector of another size"):
@@ -215,7 +215,7 @@ class FidelityChecks(AdapterKit):
 
     def test_raw_metadata_can_be_restored(self, bench: Bench) -> None:
         """The adapter's own answers: declared fields restore to what was written."""
-        table = Table(bench)
+        table = KitCollection(bench)
         table.write(
             [record(f"m{i}", metadata) for i, metadata in enumerate(METADATA)],
             vectors(len(METADATA), table.size, unit=True),

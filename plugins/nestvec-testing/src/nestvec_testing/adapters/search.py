@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from nestvec.contract import Query
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import InvalidInput
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Metric
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.bench import Bench
-from nestvec_testing.data import PARSED, Table, document, exact, record, vectors, words
+from nestvec_testing.data import PARSED, KitCollection, document, exact, record, vectors, words
 from nestvec_testing.guard import refused
 
 _MEANING = {
@@ -27,7 +27,7 @@ class SearchChecks(AdapterKit):
     def test_scores_and_order(self, bench: Bench) -> None:
         """For each metric: best first, higher is better, on nestvec's scale; several questions at once."""
         for metric in sorted(bench.capabilities.metrics):
-            table = Table(bench, metric, 12, suffix=f"s{metric.value[0]}")
+            table = KitCollection(bench, metric, 12, suffix=f"s{metric.value[0]}")
             table.fill(40, seed=7)
             rows = vectors(5, 12, seed=8)
             for row, found in zip(rows, table.query(rows, limit=15), strict=True):
@@ -45,7 +45,7 @@ class SearchChecks(AdapterKit):
         ends = {Metric.COSINE: (1.0, -1.0), Metric.DOT: (4.0, -4.0), Metric.EUCLIDEAN: (0.0, -4.0)}
         axis = np.eye(6, dtype=np.float32)[0]
         for metric in sorted(bench.capabilities.metrics):
-            table = Table(bench, metric, 6, suffix=f"e{metric.value[0]}")
+            table = KitCollection(bench, metric, 6, suffix=f"e{metric.value[0]}")
             scale = np.float32(1 if metric is Metric.COSINE else 2)
             table.write([record("same"), record("opposite")], np.stack([axis, -axis]) * scale)
             (found,) = table.query((axis * scale)[np.newaxis])
@@ -59,7 +59,7 @@ class SearchChecks(AdapterKit):
     def test_threshold(self, bench: Bench) -> None:
         """No hit below it; every hit above it. Also where scores are negative."""
         for metric in sorted(bench.capabilities.metrics):
-            table = Table(bench, metric, 12, suffix=f"h{metric.value[0]}")
+            table = KitCollection(bench, metric, 12, suffix=f"h{metric.value[0]}")
             table.fill(30, seed=9)
             row = vectors(1, 12, seed=10)
             ranked = table.expected(row[0])
@@ -75,7 +75,7 @@ class SearchChecks(AdapterKit):
 
     def test_pages_without_gaps_or_doubles(self, bench: Bench) -> None:
         """Offset and limit: pages laid side by side are the whole ranking; beyond the end there is nothing."""
-        table = Table(bench)
+        table = KitCollection(bench)
         table.fill(25, seed=11)
         row = vectors(1, table.size, seed=12, unit=True)
         wanted = [key for key, _ in table.expected(row[0])]
@@ -92,7 +92,7 @@ class SearchChecks(AdapterKit):
 
     def test_searching_with_a_filter(self, bench: Bench) -> None:
         """The filter comes first: the best of what matches, not what matches among the best."""
-        table = Table(bench)
+        table = KitCollection(bench)
         table.fill(60, seed=13)
         row = vectors(1, table.size, seed=14, unit=True)
         matching = {each.id for each in table.records[::6]}
@@ -106,7 +106,7 @@ class SearchChecks(AdapterKit):
 
     def test_many_questions_and_none(self, bench: Bench) -> None:
         """One list of hits for each question, in order; no questions, no lists; an empty collection, empty lists."""
-        table = Table(bench)
+        table = KitCollection(bench)
         (nothing,) = table.query(vectors(1, table.size, unit=True))
         assert nothing == [], "searching an empty collection finds nothing"
         table.fill(20, seed=15)
@@ -120,7 +120,7 @@ class SearchChecks(AdapterKit):
 
     def test_hits_carry_their_records(self, bench: Bench) -> None:
         """Text, metadata and bookkeeping come with a hit."""
-        table = Table(bench)
+        table = KitCollection(bench)
         wanted = record("a", {"lang": "de", "year": 7, "tags": ["x"]}, text="some text")
         table.write([wanted], vectors(1, table.size, unit=True))
         ((found,),) = table.query(table.rows)
@@ -189,7 +189,7 @@ class SearchChecks(AdapterKit):
     def test_as_many_results_as_declared(self, bench: Bench) -> None:
         """Up to max_limit results at once; beyond it the client refuses before asking."""
         most = bench.capabilities.max_limit
-        table = Table(bench)
+        table = KitCollection(bench)
         table.fill(600)
         limit = min(most or 600, 600)
         (found,) = table.query(vectors(1, table.size, unit=True), limit=limit)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from nestvec._documents.layout import head_id
-from nestvec.contract import Count, Create, Describe, Drop, Fetch, ListCollections, Remove, SetAlias, Update, Write
+from nestvec.contract import Count, Create, Describe, Drop, Fetch, ListCollections, SetAlias, Write
 from nestvec.errors import CollectionConflict, NestvecError, SpaceMismatch, SpaceUnknown
 from nestvec.types import DENSE, Metric
 from nestvec_testing.adapters.base import AdapterKit
-from nestvec_testing.bench import FIELDS, Bench, Session
-from nestvec_testing.data import PARSED, document, record, vectors, words
+from nestvec_testing.bench import FIELDS, Bench, BenchClient
+from nestvec_testing.data import CHANGES, PARSED, creation, document, record, vectors, words
 from nestvec_testing.guard import refused
 
-_CHANGES: Final = (Create, Update, SetAlias, Drop, Write, Remove)
 #: What differs, the collection's settings, the embedder's options.
 _MIX_UPS: Final[tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]] = (
     ("model", {}, {"model": "recording-v2"}),
@@ -50,7 +49,7 @@ class SpaceChecks(AdapterKit):
                 assert change.action == "conflict", f"another {difference} is a conflict, not {change}"
                 with refused(CollectionConflict, f"applying another {difference}"):
                     other.apply()
-                changed = [each for each in bench.requests[before:] if isinstance(each, _CHANGES)]
+                changed = [each for each in bench.requests[before:] if isinstance(each, CHANGES)]
                 assert not changed, f"refusing another {difference} changes nothing, but {changed[0]} was sent"
         assert session.docs.count() == 2, "refusing mix-ups leaves the data alone"
 
@@ -68,17 +67,17 @@ class SpaceChecks(AdapterKit):
             assert bench.raw(Count(physical)) == 1, "a foreign collection keeps its data"
 
     def test_foreign_collection_under_our_name(self, bench: Bench) -> None:
-        """A collection that sits where nestvec's pointer would go is a conflict, and stays as it was."""
-        pointer = bench.capabilities.names.encode(bench.name)
-        bench.raw(Create(pointer, {DENSE: 32}, Metric.COSINE, PARSED, {}))
-        bench.raw(Write(pointer, [record("theirs")], {DENSE: vectors(1, 32, unit=True)}))
+        """A collection that sits where nestvec's alias would go is a conflict, and stays as it was."""
+        alias = bench.capabilities.names.encode(bench.name)
+        bench.raw(Create(alias, {DENSE: 32}, Metric.COSINE, PARSED, {}))
+        bench.raw(Write(alias, [record("theirs")], {DENSE: vectors(1, 32, unit=True)}))
         before = sorted(bench.raw(ListCollections()))
         _refuses_foreign(bench, bench.name, NestvecError)
         assert sorted(bench.raw(ListCollections())) == before, "a conflict with a foreign collection creates nothing"
-        assert bench.raw(Count(pointer)) == 1, "a foreign collection keeps its data"
+        assert bench.raw(Count(alias)) == 1, "a foreign collection keeps its data"
 
     def test_space_survives_reopening(self, bench: Bench) -> None:
-        """Where the store outlives the client: data, record and pointer are there again, and guard the space."""
+        """Where the store outlives the client: data, record and alias are there again, and guard the space."""
         session = bench.applied()
         session.docs.upsert([document("a")])
         before = bench.describe()
@@ -92,7 +91,7 @@ class SpaceChecks(AdapterKit):
 
 
 class SwitchChecks(AdapterKit):
-    """What happens under an open handle when the pointer moves to the next generation."""
+    """What happens under an open handle when the alias moves to the next generation."""
 
     def test_readers_follow_after_the_lease(self, bench: Bench) -> None:
         """Before the lease has passed one generation is read, after it the other; never both."""
@@ -104,9 +103,9 @@ class SwitchChecks(AdapterKit):
         assert seen == ["old"], f"within its lease a handle stays with the generation it resolved, but saw {seen}"
         bench.clock.now += 31
         seen = [hit.document_id for hit in session.docs.search(words(5))]
-        assert seen == ["new"], f"after its lease a handle follows the moved pointer, but saw {seen}"
+        assert seen == ["new"], f"after its lease a handle follows the moved alias, but saw {seen}"
         moved = [event for event in bench.events if event.name == "pointer_moved"]
-        assert len(moved) == 1, f"following a moved pointer emits one event pointer_moved, not {len(moved)}"
+        assert len(moved) == 1, f"following a moved alias emits one event pointer_moved, not {len(moved)}"
 
     def test_readers_follow_when_the_old_generation_is_gone(self, bench: Bench) -> None:
         """A dropped generation is looked up again at once, without waiting for the lease."""
@@ -117,17 +116,18 @@ class SwitchChecks(AdapterKit):
         bench.session().docs.upsert([document("new")])
         bench.raw(Drop(old))
         found = session.docs.count()
-        assert found == 1, f"a handle whose generation was dropped follows the pointer: 1 document, not {found}"
+        assert found == 1, f"a handle whose generation was dropped follows the alias: 1 document, not {found}"
 
     def test_writers_are_fenced(self, bench: Bench) -> None:
-        """The pointer moves in the middle of a batch: all of it goes to the new generation, no head to the old one."""
+        """The alias moves in the middle of a batch: all of it goes to the new generation, no head to the old one."""
         session = bench.applied({"chunking": {"size": 60}})
         old = bench.physical()
+        generations = [bench.capabilities.names.physical(bench.name, number) for number in (1, 2)]
         writes: list[str] = []
 
         def move_after_the_first(request: Any, perform: Any) -> Any:
             answer = perform(request)
-            if isinstance(request, Write):
+            if isinstance(request, Write) and request.physical in generations:
                 writes.append(request.physical)
                 if len(writes) == 1:
                     _next_generation(bench, session)
@@ -138,7 +138,7 @@ class SwitchChecks(AdapterKit):
         report = session.docs.upsert([document("a", 60)])
         bench.intercept = None
         assert report.documents == 1, f"a fenced batch is repeated on the new generation, but the report says {report}"
-        assert set(writes[1:]) == {bench.physical()}, f"after the pointer moved nothing is written to {old!r}: {writes}"
+        assert set(writes[1:]) == {bench.physical()}, f"after the alias moved nothing is written to {old!r}: {writes}"
         assert bench.session({"chunking": {"size": 60}}).docs.get("a") == document("a", 60), (
             "a fenced batch is complete"
         )
@@ -146,7 +146,7 @@ class SwitchChecks(AdapterKit):
         assert not left, "a fenced writer leaves no head in the old generation"
 
 
-def _uses(session: Session) -> list[tuple[str, Any]]:
+def _uses(session: BenchClient) -> list[tuple[str, Any]]:
     docs = session.docs
     return [
         ("opening", docs.count),
@@ -175,9 +175,10 @@ def _refuses_foreign(bench: Bench, name: str, kind: type[NestvecError]) -> None:
             act()
 
 
-def _next_generation(bench: Bench, session: Session) -> None:
-    """Create generation 2 of the bench's collection and let the pointer lead there."""
+def _next_generation(bench: Bench, session: BenchClient) -> None:
+    """Create generation 2 of the bench's collection and let the alias lead there."""
     spec = session.target.config.collections[bench.name]
     physical = bench.capabilities.names.physical(bench.name, 2)
-    bench.raw(Create(physical, spec.vectors, spec.metric, spec.fields, spec.record(2), spec.namespaces, spec.options))
+    plain = Create(physical, spec.vectors, spec.metric, spec.fields, spec.record(2), spec.options)
+    bench.raw(creation(plain, tenants=spec.namespaces))
     bench.raw(SetAlias(bench.capabilities.names.encode(bench.name), physical))

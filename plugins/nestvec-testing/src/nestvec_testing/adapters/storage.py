@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.contract import Create, Describe, Fetch, ListCollections, Query, Update, Write
+from nestvec.contract import Create, Describe, Fetch, ListCollections, Query, QueryStaged, Update, Write
 from nestvec.errors import ConfigError
 from nestvec.types import DENSE, Metric, Record, Storage
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.bench import Bench
-from nestvec_testing.data import PARSED, exact, record, vectors
+from nestvec_testing.data import PARSED, creation, exact, record, vectors
 from nestvec_testing.guard import refused
 
 if TYPE_CHECKING:
@@ -32,11 +32,12 @@ class _Kept:
         self.physical = bench.capabilities.names.physical(f"{bench.name}{storage.value}{number}", 1)
         self.records: list[Record] = [record(f"d{i}") for i in range(amount)]
         self.rows: FloatArray = vectors(amount, _SIZE, 4, unit=True)
-        bench.raw(Create(self.physical, {DENSE: _SIZE}, Metric.COSINE, PARSED, _STAMP, storage=storage))
+        plain = Create(self.physical, {DENSE: _SIZE}, Metric.COSINE, PARSED, _STAMP)
+        bench.raw(creation(plain, storage=storage))
         bench.raw(Write(self.physical, self.records, {DENSE: self.rows}))
 
     def check_described(self, storage: Storage) -> None:
-        """The engine says how it keeps vectors, or that it can not tell."""
+        """The engine says how it keeps vectors, or that it cannot tell."""
         told = self.bench.raw(Describe(self.physical)).storage
         assert told in (None, storage), f"describe tells the storage as created: {storage}, not {told}"
 
@@ -52,9 +53,9 @@ class _Kept:
 
     def check_found(self, storage: Storage, candidates: int, recall: float) -> None:
         """So many of the best are found, with the scores of the stored vectors."""
-        rescore = candidates if storage.quantised else None
         questions = vectors(8, _SIZE, 6, unit=True)
-        answers = self.bench.raw(Query(self.physical, {DENSE: questions}, Metric.COSINE, _LIMIT, rescore=rescore))
+        asked = (self.physical, {DENSE: questions}, Metric.COSINE, _LIMIT)
+        answers = self.bench.raw(QueryStaged(*asked, rescore=candidates) if storage.quantised else Query(*asked))
         places = {each.id: i for i, each in enumerate(self.records)}
         hits = 0
         for row, answer in zip(questions, answers, strict=True):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
+from nestvec._cli.invocation import Invocation, command
 from nestvec._cli.output import print_json, say, warn
-from nestvec._cli.session import Session, command
 from nestvec.errors import SecretError
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ class Emulator(Protocol):
 
 
 def serve(
-    session: Session, name: str, emulator: Emulator, address: tuple[str, int], config: Callable[[str], str]
+    invocation: Invocation, name: str, emulator: Emulator, address: tuple[str, int], config: Callable[[str], str]
 ) -> None:
     """Run an emulator, and say where; `config` makes the block for a configuration file of its URL."""
 
     def announce(url: str) -> None:
-        if session.json:
+        if invocation.json:
             print_json({"emulator": name, "url": url, "config": config(url)})
         else:
             say(f"the {name} emulator listens on {url}; Ctrl-C ends it. For nestvec.toml:\n\n{config(url)}")
@@ -73,7 +73,7 @@ _LIMIT = click.IntRange(1)
 @click.option("--concurrency", type=_LIMIT, help="Most requests in flight; default: any number.")
 @click.option("--embedder", metavar="NAME", help="Vectors of an installed embedder, such as e5, instead of stand-ins.")
 @command
-def jina(session: Session, host: str, port: int, key_env: str | None, **dials: Any) -> None:
+def jina(invocation: Invocation, host: str, port: int, key_env: str | None, **dials: Any) -> None:
     """The Jina embeddings API. Without --key-env it takes any key, and none."""
     from nestvec_testing.emulators.jina.emulator import JinaEmulator
 
@@ -84,4 +84,4 @@ def jina(session: Session, host: str, port: int, key_env: str | None, **dials: A
         return "\n".join(lines if key is None else [*lines, f'api_key = {{ env = "{key_env}" }}'])
 
     emulator = JinaEmulator(keys=None if key is None else (key,), **dials)
-    serve(session, "jina", emulator, (host, port), config)
+    serve(invocation, "jina", emulator, (host, port), config)

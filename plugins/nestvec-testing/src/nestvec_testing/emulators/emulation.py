@@ -15,8 +15,8 @@ from nestvec_testing.emulators.waits import Waits
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from nestvec_testing.emulators.gate import Service
-    from nestvec_testing.emulators.server import Server
+    from nestvec_testing.emulators.middleware import Service
+    from nestvec_testing.emulators.server import EmulatorServer
 
 
 #: Nobody looks at them there, and it may run for days.
@@ -39,7 +39,7 @@ class Emulation(Generic[ExchangeT]):
         self.latency = 0.0
         #: For services that wait: ended early when it stops.
         self.waits = Waits()
-        self._server: Server | None = None
+        self._server: EmulatorServer | None = None
 
     @property
     def url(self) -> str:
@@ -54,7 +54,7 @@ class Emulation(Generic[ExchangeT]):
     def start(self) -> None:
         """Listen on 127.0.0.1, from a thread. Returns when connections are accepted.
 
-        Raises `BackendUnavailable` if it can not, or if starlette or uvicorn is not installed.
+        Raises `BackendUnavailable` if it cannot, or if starlette or uvicorn is not installed.
         """
         if self._server is None:
             self._server = self._prepared()
@@ -86,20 +86,21 @@ class Emulation(Generic[ExchangeT]):
         self.waits.reopen()
         self._server.run(self._gated(), announce)
 
-    def _prepared(self, host: str = "127.0.0.1", port: int = 0) -> Server:
+    def _prepared(self, host: str = "127.0.0.1", port: int = 0) -> EmulatorServer:
         try:
             import_module("starlette")
-            from nestvec_testing.emulators.server import Server
+            from nestvec_testing.emulators.server import EmulatorServer
         except ModuleNotFoundError as error:
             raise BackendUnavailable(
-                f"The {self._name} needs {error.name}, which is not installed; pip install 'nestvec[emulators]'."
+                f"The {self._name} needs {error.name}, which is not installed; "
+                f"pip install 'nestvec-testing[emulators]'."
             ) from error
-        return Server(self._name, host=host, port=port, on_stop=self.waits.end)
+        return EmulatorServer(self._name, host=host, port=port, on_stop=self.waits.end)
 
     def _gated(self) -> ASGIApp:
-        from nestvec_testing.emulators.gate import Gate
+        from nestvec_testing.emulators.middleware import FaultMiddleware
 
-        return Gate(
+        return FaultMiddleware(
             self._service(),
             faults=self.faults,
             journal=self.journal,

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from nestvec_testing.emulators.replies import NOTHING, Reply
+from nestvec_testing.emulators.replies import NOTHING, HttpReply
 from nestvec_testing.emulators.waits import Waits
 
 
@@ -29,10 +29,10 @@ class Course(Protocol):
     def waits(self) -> Waits:
         """For waiting."""
 
-    async def answer(self) -> Reply:
+    async def answer(self) -> HttpReply:
         """Carry the request out, once however often it is asked for."""
 
-    def refuse(self, status: int, message: str, headers: Mapping[str, str]) -> Reply:
+    def refuse(self, status: int, message: str, headers: Mapping[str, str]) -> HttpReply:
         """An error in the service's own shape."""
 
 
@@ -42,14 +42,14 @@ class Fault(ABC):
 
     applied: bool = False
 
-    async def strike(self, course: Course) -> Reply:
+    async def strike(self, course: Course) -> HttpReply:
         """What the client gets (on the server's loop)."""
         if self.applied:
             await course.answer()
         return await self._reply(course)
 
     @abstractmethod
-    async def _reply(self, course: Course) -> Reply: ...
+    async def _reply(self, course: Course) -> HttpReply: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Status(Fault):
     retry_after: float | str | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
-    async def _reply(self, course: Course) -> Reply:
+    async def _reply(self, course: Course) -> HttpReply:
         wait = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
         return course.refuse(self.status, self.message, {**dict(self.headers), **wait})
 
@@ -73,7 +73,7 @@ class Status(Fault):
 class Cut(Fault):
     """The connection is closed without a byte: before the request took effect, or after it (`applied`)."""
 
-    async def _reply(self, course: Course) -> Reply:
+    async def _reply(self, course: Course) -> HttpReply:
         return NOTHING
 
 
@@ -84,7 +84,7 @@ class CutShort(Fault):
     applied: bool = True
     share: float = 0.5
 
-    async def _reply(self, course: Course) -> Reply:
+    async def _reply(self, course: Course) -> HttpReply:
         reply = await course.answer()
         return replace(reply, cut=int(len(reply.body) * self.share))
 
@@ -97,9 +97,9 @@ class Malformed(Fault):
     content: bytes | None = None
     status: int = 200
 
-    async def _reply(self, course: Course) -> Reply:
+    async def _reply(self, course: Course) -> HttpReply:
         if self.content is not None:
-            return Reply(200, ((b"content-type", b"application/json"),)).with_body(self.status, self.content)
+            return HttpReply(200, ((b"content-type", b"application/json"),)).with_body(self.status, self.content)
         reply = await course.answer()
         return reply.with_body(self.status, reply.body[: len(reply.body) // 2] or b"{")
 
@@ -111,7 +111,7 @@ class Delay(Fault):
     applied: bool = True
     seconds: float
 
-    async def _reply(self, course: Course) -> Reply:
+    async def _reply(self, course: Course) -> HttpReply:
         await course.waits.until(seconds=self.seconds)
         return await course.answer()
 
@@ -134,7 +134,7 @@ class Hold(Fault):
             if not self._released.done():
                 self._released.set_result(None)
 
-    async def _reply(self, course: Course) -> Reply:
+    async def _reply(self, course: Course) -> HttpReply:
         self.arrived.set()
         await course.waits.until(asyncio.wrap_future(self._released))
         return await course.answer()
@@ -151,7 +151,7 @@ class Meet(Fault):
     seconds: float = 10.0
     _waiting: list[asyncio.Future[None]] = field(default_factory=list, repr=False)
 
-    async def _reply(self, course: Course) -> Reply:
+    async def _reply(self, course: Course) -> HttpReply:
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(mine)
         if len(self._waiting) >= self.number:

@@ -18,7 +18,7 @@ Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True)
-class Reply:
+class HttpReply:
     """A status, headers and body. With `cut`, the connection is closed after so many bytes of the body.
 
     A status of 0 is no reply at all: the connection is closed without a byte.
@@ -30,7 +30,7 @@ class Reply:
     cut: int | None = None
 
     @classmethod
-    def of(cls, response: Response) -> Reply:
+    def of(cls, response: Response) -> HttpReply:
         """A response with its whole body in it."""
         return cls(response.status_code, tuple(response.raw_headers), bytes(response.body))
 
@@ -39,10 +39,10 @@ class Reply:
         """The part of the body that goes out."""
         return self.body[: self.cut]
 
-    def with_body(self, status: int, body: bytes) -> Reply:
+    def with_body(self, status: int, body: bytes) -> HttpReply:
         """Another body, announced in full."""
         kept = tuple(pair for pair in self.headers if pair[0].lower() != b"content-length")
-        return Reply(status, (*kept, (b"content-length", str(len(body)).encode())), body)
+        return HttpReply(status, (*kept, (b"content-length", str(len(body)).encode())), body)
 
     def _dated(self) -> list[tuple[bytes, bytes]]:
         if any(name.lower() == b"date" for name, _ in self.headers):
@@ -61,10 +61,10 @@ class Reply:
                 pass
 
 
-NOTHING: Final = Reply(0)
+NOTHING: Final = HttpReply(0)
 
 
-async def carry_out(app: ASGIApp, scope: Scope, body: bytes) -> Reply:
+async def carry_out(app: ASGIApp, scope: Scope, body: bytes) -> HttpReply:
     """What `app` replies to a request whose body was read already."""
     started: MutableMapping[str, Any] = {}
     parts: list[bytes] = []
@@ -79,4 +79,4 @@ async def carry_out(app: ASGIApp, scope: Scope, body: bytes) -> Reply:
             parts.append(message.get("body", b""))
 
     await app(scope, receive, send)
-    return Reply(started["status"], tuple(started.get("headers", ())), b"".join(parts))
+    return HttpReply(started["status"], tuple(started.get("headers", ())), b"".join(parts))

@@ -27,7 +27,7 @@ _SECONDS_TO_LOOK = 0.2
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
-class Server:
+class EmulatorServer:
     """Runs an ASGI application; keeps its port over a restart.
 
     All methods may be called from any thread; the object does not survive a fork.
@@ -57,7 +57,7 @@ class Server:
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
     def start(self, app: ASGIApp) -> None:
-        """Run `app` in a thread; returns when it listens. Raises `BackendUnavailable` if it can not."""
+        """Run `app` in a thread; returns when it listens. Raises `BackendUnavailable` if it cannot."""
         listener = self._bind()
         server = _Uvicorn(app, self._on_stop)
         thread = threading.Thread(target=server.run_on, args=(listener,), name=self._name, daemon=True)
@@ -83,7 +83,7 @@ class Server:
     def run(self, app: ASGIApp, announce: Callable[[str], object] = lambda _: None) -> None:
         """Run `app` in the foreground, until SIGINT or SIGTERM; for the main thread.
 
-        `announce` gets the URL once the port is open. Raises `BackendUnavailable` if it can not listen.
+        `announce` gets the URL once the port is open. Raises `BackendUnavailable` if it cannot listen.
         """
         listener = self._bind()
         announce(self.url)
@@ -102,7 +102,7 @@ class Server:
         except (OSError, OverflowError) as error:
             port = f"port {self._port}" if self._port else "any port"
             raise BackendUnavailable(
-                f"The {self._name} can not listen on {self._host}, {port}: {error}. "
+                f"The {self._name} cannot listen on {self._host}, {port}: {error}. "
                 "Choose a free port (0 finds one) and an address of this machine."
             ) from error
         self._port = listener.getsockname()[1]
@@ -110,9 +110,9 @@ class Server:
 
 
 @contextmanager
-def serve(app: ASGIApp, *, name: str = "emulator", host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
-    """`app` in a thread, while the block runs. Raises `BackendUnavailable` if it can not listen."""
-    server = Server(name, host=host, port=port)
+def serve(app: ASGIApp, *, name: str = "emulator", host: str = "127.0.0.1", port: int = 0) -> Iterator[EmulatorServer]:
+    """`app` in a thread, while the block runs. Raises `BackendUnavailable` if it cannot listen."""
+    server = EmulatorServer(name, host=host, port=port)
     server.start(app)
     try:
         yield server
@@ -170,7 +170,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class _Closable(H11Protocol):
-    """Lets the application close its connection, which ASGI itself can not."""
+    """Lets the application close its connection, which ASGI itself cannot."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -184,7 +184,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
-        date_header=False,  # `Reply` has its own, which an emulator may set
+        date_header=False,  # `HttpReply` has its own, which an emulator may set
         log_level="error",  # an exception in an emulator is a mistake in it, and must be seen
         access_log=False,
         timeout_graceful_shutdown=_SECONDS_TO_FINISH_REQUESTS,

@@ -18,11 +18,11 @@ from nestvec.contract import (
     DropAlias,
     Fetch,
     ListCollections,
+    ListTenants,
     Remove,
     ResolveAlias,
     Scroll,
     SetAlias,
-    Tenants,
     Update,
     Write,
     WriteNote,
@@ -96,17 +96,17 @@ class UpdateDropsData(MemoryAdapter):
         self._collections[request.physical].points.clear()
 
 
-@mutant("test_pointers_lead_and_move", "upper and lower case")
-class CaseBlindPointers(MemoryAdapter):
+@mutant("test_aliases_lead_and_move", "upper and lower case")
+class CaseBlindAliases(MemoryAdapter):
     """Takes docs for Docs."""
 
     def resolve_alias(self, request: ResolveAlias) -> str | None:
-        lowered = {name.lower(): physical for name, physical in self._pointers.items()}
+        lowered = {name.lower(): physical for name, physical in self._aliases.items()}
         return lowered.get(request.name.lower())
 
 
-@mutant("test_pointers_lead_and_move", "leads where it was last pointed")
-class CachesPointers(MemoryAdapter):
+@mutant("test_aliases_lead_and_move", "leads where it was last set")
+class CachesAliases(MemoryAdapter):
     """Resolves once and for all."""
 
     def __init__(self, options: Any = None) -> None:
@@ -118,46 +118,46 @@ class CachesPointers(MemoryAdapter):
         return self._cache.setdefault(request.name, found) if found else None
 
 
-@mutant("test_pointing_does_not_hide_a_collection", "hide a collection of that name")
+@mutant("test_aliases_do_not_hide_a_collection", "hide a collection of that name")
 class HidesCollections(MemoryAdapter):
-    """Points over a collection of that name."""
+    """Lets an alias hide a collection of that name."""
 
     def set_alias(self, request: SetAlias) -> None:
-        self._pointers[request.name] = request.physical
+        self._aliases[request.name] = request.physical
 
 
-@mutant("test_pointers_are_deleted", "a deleted pointer leads nowhere")
-class PointersComeBack(MemoryAdapter):
-    """Remembers where a pointer led before, and falls back on it."""
+@mutant("test_aliases_are_deleted", "a deleted alias leads nowhere")
+class AliasesComeBack(MemoryAdapter):
+    """Remembers where an alias led before, and falls back on it."""
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)
         self._before: dict[str, str] = {}
 
     def set_alias(self, request: SetAlias) -> None:
-        if request.name in self._pointers:
-            self._before[request.name] = self._pointers[request.name]
+        if request.name in self._aliases:
+            self._before[request.name] = self._aliases[request.name]
         super().set_alias(request)
 
     def drop_alias(self, request: DropAlias) -> None:
         super().drop_alias(request)
         if request.name in self._before:
-            self._pointers[request.name] = self._before.pop(request.name)
+            self._aliases[request.name] = self._before.pop(request.name)
 
 
-@mutant("test_pointers_are_deleted", "leaves the others alone")
-class UnpointsAllOfACollection(MemoryAdapter):
-    """Deletes every pointer to where this one led."""
+@mutant("test_aliases_are_deleted", "leaves the others alone")
+class DropsAllAliasesOfACollection(MemoryAdapter):
+    """Deletes every alias to where this one led."""
 
     def drop_alias(self, request: DropAlias) -> None:
         led = self.resolve_alias(ResolveAlias(request.name))
-        for name in [name for name, physical in self._pointers.items() if physical == led]:
+        for name in [name for name, physical in self._aliases.items() if physical == led]:
             super().drop_alias(DropAlias(name))
 
 
-@mutant("test_pointers_are_deleted", "leaves collections alone")
-class UnpointDrops(MemoryAdapter):
-    """Takes a collection's own name for a pointer."""
+@mutant("test_aliases_are_deleted", "leaves collections alone")
+class DropAliasDropsData(MemoryAdapter):
+    """Takes a collection's own name for an alias."""
 
     def drop_alias(self, request: DropAlias) -> None:
         super().drop_alias(request)
@@ -227,9 +227,9 @@ class KeepsNotesAmongRecords(MemoryAdapter):
 class NotesAreATenant(MemoryAdapter):
     """Keeps them in a partition like a tenant's."""
 
-    def tenants(self, request: Tenants) -> list[str]:
+    def list_tenants(self, request: ListTenants) -> list[str]:
         notes = self._collection(request.physical).notes
-        return super().tenants(request) + (["__notes__"] if notes else [])
+        return super().list_tenants(request) + (["__notes__"] if notes else [])
 
 
 @mutant("test_notes_are_not_records", "notes are no collections")

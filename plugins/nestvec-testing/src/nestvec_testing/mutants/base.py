@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from nestvec.contract import Adapter
 from nestvec_testing.adapters import AdapterConformance
 from nestvec_testing.bench import BackendUnderTest, Bench
 from nestvec_testing.embedder_bench import EmbedderBench, EmbedderUnderTest
 from nestvec_testing.embedders import EmbedderConformance
 from nestvec_testing.loop import Driver
-from nestvec_testing.memory import MemoryAdapter
+from nestvec_testing.memory import CAPABILITIES
 from nestvec_testing.memory import nestvec_backend as memory
 from nestvec_testing.recording import RecordingEmbedder
 from nestvec_testing.recording import nestvec_embedder as recording
@@ -47,7 +48,10 @@ def run_check(subject: BackendUnderTest | EmbedderUnderTest, check: str, driver:
 
 
 def register(found: list[Mutant], check: str, reason: str, **options: Any) -> Callable[[C], C]:
-    """Class decorator: a subclass of `MemoryAdapter` or `RecordingEmbedder` becomes a mutant of its name."""
+    """Class decorator: a subclass of `MemoryAdapter` or `RecordingEmbedder` becomes a mutant of its name.
+
+    An adapter's attribute `declared` is what its plugin declares; without it that is what `MemoryAdapter` can do.
+    """
 
     def add(broken: C) -> C:
         found.append(Mutant(broken.__name__, _subject(broken, options), check, reason))
@@ -57,7 +61,8 @@ def register(found: list[Mutant], check: str, reason: str, **options: Any) -> Ca
 
 
 def _subject(broken: Any, options: Any) -> BackendUnderTest | EmbedderUnderTest:
-    if issubclass(broken, MemoryAdapter):
-        return BackendUnderTest(replace(memory(), open=broken), options)
+    if issubclass(broken, Adapter):
+        declared = getattr(broken, "declared", CAPABILITIES)
+        return BackendUnderTest(replace(memory(), open=broken, capabilities=lambda _: declared), options)
     assert issubclass(broken, RecordingEmbedder), f"{broken} must break one of the kit's own plugins"
     return EmbedderUnderTest(replace(recording(), open=broken), options)

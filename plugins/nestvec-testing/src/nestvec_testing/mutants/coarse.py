@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from nestvec.capabilities import BackendCapabilities
-from nestvec.contract import Found, Query, Update, Write
+from nestvec.contract import Found, Query, QueryStaged, Update, Write
 from nestvec.types import DENSE
 from nestvec_testing.memory import MemoryAdapter
 from nestvec_testing.mutants.base import Mutant, register
@@ -23,6 +23,8 @@ class SwapsStages(MemoryAdapter):
     """Begins with the finest prefix."""
 
     def query(self, request: Query) -> list[list[Found]]:
+        if not isinstance(request, QueryStaged):
+            return super().query(request)
         limits = [stage.limit for stage in request.stages]
         turned = [replace(stage, limit=limit) for stage, limit in zip(request.stages[::-1], limits, strict=True)]
         return super().query(replace(request, stages=tuple(turned)))
@@ -33,7 +35,7 @@ class StopsAtCoarse(MemoryAdapter):
     """Orders and scores by the first stage's vector."""
 
     def query(self, request: Query) -> list[list[Found]]:
-        if not request.stages:
+        if not isinstance(request, QueryStaged) or not request.stages:
             return super().query(request)
         coarse = request.stages[0].vector
         with self._lock:
@@ -70,7 +72,7 @@ class FiltersLast(MemoryAdapter):
 
     def query(self, request: Query) -> list[list[Found]]:
         allowed = {item.record.id for item in self._matching(request)}
-        answers = super().query(replace(request, where=None, tenant=None))
+        answers = MemoryAdapter.query(self._view(_tenant=None), replace(request, where=None))
         return [[each for each in answer if each.record.id in allowed] for answer in answers]
 
 
@@ -79,7 +81,7 @@ class LeavesRescoringOut(MemoryAdapter):
     """Answers what the quantised index says."""
 
     def query(self, request: Query) -> list[list[Found]]:
-        return super().query(replace(request, rescore=None))
+        return super().query(replace(request, rescore=None) if isinstance(request, QueryStaged) else request)
 
 
 @mutant("test_storage_keeps_and_finds", "finds 60% of the best")
@@ -87,7 +89,7 @@ class ChoosesAtRandom(MemoryAdapter):
     """Rescores some candidates, but not good ones."""
 
     def query(self, request: Query) -> list[list[Found]]:
-        if request.rescore is None:
+        if not isinstance(request, QueryStaged) or request.rescore is None:
             return super().query(request)
         wrong = {DENSE: np.ascontiguousarray(request.vectors[DENSE][:, ::-1])}
         every = super().query(replace(request, limit=10**6))

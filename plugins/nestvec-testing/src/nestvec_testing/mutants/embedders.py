@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -158,6 +159,15 @@ class SkewsTheSpace(RecordingEmbedder):
 @mutant("test_capabilities_hold_together", "a host has a name of at most 200", host="https://host/" + "x" * 200)
 class SaysWhereInFull(RecordingEmbedder):
     """Names its host by all that it was configured with."""
+
+
+@mutant("test_the_blocking_form_never_suspends", "suspends: without an event loop it never comes to its end")
+class SuspendsToEncode(RecordingEmbedder):
+    """Lets others run, in what `open` returns."""
+
+    async def encode(self, request: Encode) -> Encoded:  # type: ignore[override]  # the contract allows it
+        await asyncio.sleep(0)
+        return super().encode(request)
 
 
 @mutant("test_counting_tokens", "a longer text has more tokens")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from nestvec.contract import Batch, Count, Found, Query, Scroll, Tenants, Write
+from nestvec.contract import Batch, Count, Found, ListTenants, Query, Scroll, Write
 from nestvec.filters import And, Exists, Filter, Not, Or, leaves, matches
 from nestvec.types import Metric, Record
 from nestvec_testing.memory import MemoryAdapter
@@ -106,7 +106,7 @@ class LeaksTenants(MemoryAdapter):
     """Searches all tenants."""
 
     def query(self, request: Query) -> list[list[Found]]:
-        return super().query(replace(request, tenant=None))
+        return MemoryAdapter.query(self._view(_tenant=None), request)
 
 
 @mutant("test_tenants_are_kept_apart", "each tenant counts its own")
@@ -114,22 +114,22 @@ class CountsAllTenants(MemoryAdapter):
     """Counts all tenants."""
 
     def count(self, request: Count) -> int:
-        return super().count(replace(request, tenant=None))
+        return MemoryAdapter.count(self._view(_tenant=None), request)
 
 
 @mutant("test_tenants_are_named", "each tenant that has records is named once")
 class FoldsTenants(MemoryAdapter):
     """Names tenants in lower case."""
 
-    def tenants(self, request: Tenants) -> list[str]:
-        return list({name.lower() for name in super().tenants(request)})
+    def list_tenants(self, request: ListTenants) -> list[str]:
+        return list({name.lower() for name in super().list_tenants(request)})
 
 
 @mutant("test_tenants_are_named", "a collection without tenants has none")
 class NamesNobody(MemoryAdapter):
     """Takes records without a tenant for those of one without a name."""
 
-    def tenants(self, request: Tenants) -> list[str]:
+    def list_tenants(self, request: ListTenants) -> list[str]:
         points = self._collection(request.physical).points
         return list({item.tenant or "" for item in points.values()})
 
@@ -144,10 +144,10 @@ class RemembersTenants(MemoryAdapter):
 
     def write(self, request: Write) -> None:
         super().write(request)
-        if request.tenant is not None:
-            self._ever[request.tenant] = None
+        if self._tenant is not None:
+            self._ever[self._tenant] = None
 
-    def tenants(self, request: Tenants) -> list[str]:
+    def list_tenants(self, request: ListTenants) -> list[str]:
         return list(self._ever)
 
 

@@ -18,13 +18,13 @@ from nestvec_testing.emulators.jina.faults import (
     Altered,
     DuplicateIndex,
     Html,
-    NotFinite,
+    NotFiniteVectors,
     OtherDimensions,
     Reordered,
     WrongCount,
 )
-from nestvec_testing.emulators.jina.journal import Counters, Exchange
-from nestvec_testing.emulators.jina.settings import KEY, Settings
+from nestvec_testing.emulators.jina.journal import Counters, JinaExchange
+from nestvec_testing.emulators.jina.settings import KEY, JinaSettings
 from nestvec_testing.emulators.jina.tokens import count_tokens
 from nestvec_testing.emulators.jina.vectors import late_vectors, plain_vectors
 from nestvec_testing.emulators.plan import Storm
@@ -37,17 +37,17 @@ __all__ = [
     "CutShort",
     "Delay",
     "DuplicateIndex",
-    "Exchange",
     "Fault",
     "Hold",
     "Html",
     "JinaEmulator",
+    "JinaExchange",
+    "JinaSettings",
     "Malformed",
     "Meet",
-    "NotFinite",
+    "NotFiniteVectors",
     "OtherDimensions",
     "Reordered",
-    "Settings",
     "Status",
     "Storm",
     "WrongCount",

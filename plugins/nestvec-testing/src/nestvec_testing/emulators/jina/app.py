@@ -17,13 +17,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nestvec_testing.emulators.jina.errors import Refusal, fault_body
-from nestvec_testing.emulators.jina.journal import Counters, Exchange
+from nestvec_testing.emulators.jina.errors import JinaRefusal, fault_body
+from nestvec_testing.emulators.jina.journal import Counters, JinaExchange
 from nestvec_testing.emulators.jina.limits import Rates
 from nestvec_testing.emulators.jina.replies import reply_body
 from nestvec_testing.emulators.jina.request import Ask, read
-from nestvec_testing.emulators.jina.settings import KEY, Settings
-from nestvec_testing.emulators.jina.sources import Source
+from nestvec_testing.emulators.jina.settings import KEY, JinaSettings
+from nestvec_testing.emulators.jina.sources import VectorSource
 from nestvec_testing.emulators.waits import Waits
 
 EMBEDDINGS: Final = "/v1/embeddings"
@@ -31,12 +31,12 @@ HEALTH: Final = "/health"
 
 
 @dataclass(frozen=True)
-class App:
+class JinaApp:
     """One emulated API. `in_flight` says how many requests are, this one included."""
 
-    settings: Callable[[], Settings]
+    settings: Callable[[], JinaSettings]
     rates: Rates
-    source: Callable[[], Source]
+    source: Callable[[], VectorSource]
     counters: Callable[[], Counters]
     waits: Waits
     in_flight: Callable[[], int]
@@ -45,9 +45,9 @@ class App:
         """The ASGI application."""
         return Starlette(routes=[Route("/{rest:path}", self._serve, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])])
 
-    def exchange(self, request: Request, raw: bytes) -> Exchange | None:
+    def exchange(self, request: Request, raw: bytes) -> JinaExchange | None:
         """For journal and faults. Who asks for health is not heard of."""
-        return None if request.url.path == HEALTH else Exchange.of(request, raw)
+        return None if request.url.path == HEALTH else JinaExchange.of(request, raw)
 
     def refusal(self, request: Request, status: int, message: str) -> Response:
         """An error that a fault wants."""
@@ -58,7 +58,7 @@ class App:
     async def _serve(self, request: Request) -> Response:
         try:
             return await self._routed(request)
-        except Refusal as refusal:
+        except JinaRefusal as refusal:
             self.counters().refused[refusal.code or str(refusal.status)] += 1
             body = json.dumps(refusal.body(), allow_nan=False).encode()
             return self._response(refusal.status, body, self._retry_after(refusal))
@@ -70,14 +70,14 @@ class App:
             case "POST", "/v1/embeddings":
                 return await self._embeddings(request)
             case _, "/health" | "/v1/embeddings":
-                raise Refusal(405, "Method Not Allowed")
-        raise Refusal(404, f"Path {request.url.path!r} not found.", "RESOURCE_NOT_FOUND")
+                raise JinaRefusal(405, "Method Not Allowed")
+        raise JinaRefusal(404, f"Path {request.url.path!r} not found.", "RESOURCE_NOT_FOUND")
 
     async def _embeddings(self, request: Request) -> Response:
         started, raw = time.monotonic(), await request.body()
         settings = self.settings()
         if len(raw) > settings.max_body:
-            raise Refusal(413, f"Request body of {len(raw)} bytes exceeds the limit of {settings.max_body} bytes.")
+            raise JinaRefusal(413, f"Request body of {len(raw)} bytes exceeds the limit of {settings.max_body} bytes.")
         key, address = _admitted(request, settings), request.client.host if request.client else ""
         self._check_concurrency(settings)
         self.rates.check_request(key, address)
@@ -90,7 +90,7 @@ class App:
             await self.waits.until(seconds=left)
         return self._response(200, body, headers)
 
-    async def _carried_out(self, ask: Ask, settings: Settings) -> bytes:
+    async def _carried_out(self, ask: Ask, settings: JinaSettings) -> bytes:
         source, counters = self.source(), self.counters()
         counters.requests += 1
         counters.texts += len(ask.texts)
@@ -101,11 +101,11 @@ class App:
             vectors = source.vectors(ask, settings.late_tokens)
         return reply_body(ask, vectors)
 
-    def _check_concurrency(self, settings: Settings) -> None:
+    def _check_concurrency(self, settings: JinaSettings) -> None:
         flying = self.in_flight()
         if settings.concurrency is not None and flying > settings.concurrency:
             detail = f"Concurrency limit exceeded: {flying}/{settings.concurrency} concurrent requests."
-            raise Refusal(429, detail, "RATE_CONCURRENCY_LIMIT_EXCEEDED", wait=settings.latency)
+            raise JinaRefusal(429, detail, "RATE_CONCURRENCY_LIMIT_EXCEEDED", wait=settings.latency)
 
     # ------------------------------------------------------------ replies
 
@@ -113,7 +113,7 @@ class App:
         dated = {"date": formatdate(time.time() + self.settings().clock_skew, usegmt=True), **headers}
         return Response(body, status, dated, media_type="application/json")
 
-    def _retry_after(self, refusal: Refusal) -> dict[str, str]:
+    def _retry_after(self, refusal: JinaRefusal) -> dict[str, str]:
         settings, wait = self.settings(), refusal.wait
         if wait is None or settings.retry_after == "absent":
             return {}
@@ -125,22 +125,24 @@ class App:
         return {"retry-after": str(told[settings.retry_after])}
 
 
-def _admitted(request: Request, settings: Settings) -> str:
-    """The key. Raises `Refusal`."""
+def _admitted(request: Request, settings: JinaSettings) -> str:
+    """The key. Raises `JinaRefusal`."""
     given = request.headers.get("authorization")
     if settings.keys is None:
         return given or ""
     if given is None:
-        raise Refusal(401, "Authentication required. Provide your API key as a Bearer token.", "AUTH_MISSING_API_KEY")
+        raise JinaRefusal(
+            401, "Authentication required. Provide your API key as a Bearer token.", "AUTH_MISSING_API_KEY"
+        )
     scheme, _, key = given.partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
-        raise Refusal(
+        raise JinaRefusal(
             401, "Invalid authorization format. Use 'Authorization: Bearer <api-key>'.", "AUTH_INVALID_FORMAT"
         )
     if not _known(key.strip(), settings.keys):
         raise _unknown(key.strip(), settings.keys)
     if key.strip() in settings.unpaid:
-        raise Refusal(403, "Insufficient account balance. Top up your account.", "AUTHZ_INSUFFICIENT_BALANCE")
+        raise JinaRefusal(403, "Insufficient account balance. Top up your account.", "AUTHZ_INSUFFICIENT_BALANCE")
     return key.strip()
 
 
@@ -148,12 +150,12 @@ def _known(key: str, keys: tuple[str, ...]) -> bool:
     return any(hmac.compare_digest(key.encode(), each.encode()) for each in keys)
 
 
-def _unknown(key: str, keys: tuple[str, ...]) -> Refusal:
+def _unknown(key: str, keys: tuple[str, ...]) -> JinaRefusal:
     """Keys have a form, which is asked for where all keys that are known have it."""
     if all(map(_formed, keys)) and not _formed(key):
         detail = f"Invalid authorization format. Keys have {len(KEY)} characters and start with 'jina_'."
-        return Refusal(401, detail, "AUTH_INVALID_FORMAT")
-    return Refusal(401, "Invalid API key. Verify your API key or generate a new one.", "AUTH_INVALID_API_KEY")
+        return JinaRefusal(401, detail, "AUTH_INVALID_FORMAT")
+    return JinaRefusal(401, "Invalid API key. Verify your API key or generate a new one.", "AUTH_INVALID_API_KEY")
 
 
 def _formed(key: str) -> bool:

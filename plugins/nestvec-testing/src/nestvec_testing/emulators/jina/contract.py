@@ -16,7 +16,7 @@ from typing import Any
 from nestvec_testing.emulators.journal import Exchange
 
 
-class Contract:
+class JinaContract:
     """One OpenAPI description."""
 
     def __init__(self, file: Path) -> None:

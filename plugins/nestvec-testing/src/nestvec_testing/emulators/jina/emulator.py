@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Self
 from nestvec.errors import InvalidInput
 from nestvec_testing.emulators.emulation import Emulation
 from nestvec_testing.emulators.faults import Fault
-from nestvec_testing.emulators.jina.journal import Counters, Exchange
+from nestvec_testing.emulators.jina.journal import Counters, JinaExchange
 from nestvec_testing.emulators.jina.limits import Rates
-from nestvec_testing.emulators.jina.settings import KEY, Settings
+from nestvec_testing.emulators.jina.settings import KEY, JinaSettings
 from nestvec_testing.emulators.journal import Journal
 from nestvec_testing.emulators.plan import FaultPlan, Storm
 
 if TYPE_CHECKING:
-    from nestvec_testing.emulators.jina.app import App
-    from nestvec_testing.emulators.jina.sources import Source
+    from nestvec_testing.emulators.jina.app import JinaApp
+    from nestvec_testing.emulators.jina.sources import VectorSource
 
 _PATH = "/v1/embeddings"
 
@@ -32,16 +32,16 @@ class JinaEmulator:
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, clock: Callable[[], float] = time.monotonic, **dials: Any
+        self, settings: JinaSettings | None = None, *, clock: Callable[[], float] = time.monotonic, **dials: Any
     ) -> None:
-        self._settings = self._initial = replace(settings or Settings(), **dials)
-        self._emulation: Emulation[Exchange] = Emulation("Jina emulator", self._app)
+        self._settings = self._initial = replace(settings or JinaSettings(), **dials)
+        self._emulation: Emulation[JinaExchange] = Emulation("Jina emulator", self._app)
         self._rates = Rates(lambda: self._settings, clock)
         self._lock = threading.Lock()
-        self._source: tuple[tuple[str | None, str], Source] | None = None
+        self._source: tuple[tuple[str | None, str], VectorSource] | None = None
         self.counters = Counters()
         self.plan: FaultPlan = self._emulation.faults
-        self.journal: Journal[Exchange] = self._emulation.journal
+        self.journal: Journal[JinaExchange] = self._emulation.journal
 
     def __enter__(self) -> Self:
         self.start()
@@ -55,7 +55,7 @@ class JinaEmulator:
     def start(self) -> None:
         """Listen, and load the embedder if there is one. Needs starlette and uvicorn.
 
-        Raises `BackendUnavailable` if it can not listen, `PluginError` for an embedder that can not be used.
+        Raises `BackendUnavailable` if it cannot listen, `PluginError` for an embedder that cannot be used.
         """
         self._open_source()
         self._emulation.start()
@@ -108,12 +108,12 @@ class JinaEmulator:
     # ------------------------------------------------------------ dials
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> JinaSettings:
         """As they are now."""
         return self._settings
 
     def dial(self, **settings: Any) -> None:
-        """Change some of the `Settings` from now on."""
+        """Change some of the `JinaSettings` from now on."""
         self._settings = replace(self._settings, **settings)
 
     @property
@@ -137,7 +137,7 @@ class JinaEmulator:
     def poison(self, marker: str, fault: Fault) -> None:
         """Let every request with `marker` in one of its texts meet a fault, until `reset`.
 
-        With `NotFinite(containing=marker)` only the vectors of those texts are spoilt.
+        With `NotFiniteVectors(containing=marker)` only the vectors of those texts are spoilt.
         """
         self.inject(fault, containing=marker, times=None)
 
@@ -153,16 +153,16 @@ class JinaEmulator:
     # ------------------------------------------------------------ looking
 
     @property
-    def exchanges(self) -> tuple[Exchange, ...]:
+    def exchanges(self) -> tuple[JinaExchange, ...]:
         """All requests that were answered, with their answers, without keys."""
         return self.journal.answered
 
     # ------------------------------------------------------------ parts
 
-    def _app(self) -> App:
-        from nestvec_testing.emulators.jina.app import App
+    def _app(self) -> JinaApp:
+        from nestvec_testing.emulators.jina.app import JinaApp
 
-        return App(
+        return JinaApp(
             settings=lambda: self._settings,
             rates=self._rates,
             source=self._open_source,
@@ -171,7 +171,7 @@ class JinaEmulator:
             in_flight=lambda: self.journal.in_flight,
         )
 
-    def _open_source(self) -> Source:
+    def _open_source(self) -> VectorSource:
         from nestvec_testing.emulators.jina.sources import open_source
 
         wanted = self._settings.embedder, self._settings.vectors

@@ -17,7 +17,7 @@ _CODES: Final = {
 }
 
 
-class Refusal(Exception):
+class JinaRefusal(Exception):
     """A request that is answered with an error status. `wait` (seconds) becomes Retry-After."""
 
     def __init__(self, status: int, detail: str, code: str | None = None, *, wait: float | None = None) -> None:
@@ -29,7 +29,7 @@ class Refusal(Exception):
         return error_body(self.status, self.detail, self.code)
 
 
-class Invalid(Refusal):
+class Invalid(JinaRefusal):
     """A request that does not fit the model's form: 422, naming the field (`input.3.text`) and what stood there."""
 
     def __init__(self, field: str, message: str, kind: str, given: Any = None) -> None:

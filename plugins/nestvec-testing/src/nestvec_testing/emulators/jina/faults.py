@@ -13,7 +13,7 @@ import numpy as np
 from nestvec_testing.emulators.faults import Course, Fault
 from nestvec_testing.emulators.jina.journal import texts_of
 from nestvec_testing.emulators.journal import parsed
-from nestvec_testing.emulators.replies import Reply
+from nestvec_testing.emulators.replies import HttpReply
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Altered(Fault):
 
     applied: bool = True
 
-    async def _reply(self, course: Course) -> Reply:
+    async def _reply(self, course: Course) -> HttpReply:
         reply = await course.answer()
         body = parsed(reply.body)
         if reply.status != 200 or not isinstance(body, dict):
@@ -62,7 +62,7 @@ class DuplicateIndex(Altered):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NotFinite(Altered):
+class NotFiniteVectors(Altered):
     """A number that is none in the first vector, or in those of all texts with `containing` in them.
 
     For vectors as float and base64.
@@ -106,8 +106,8 @@ class Html(Fault):
     status: int = 200
     content: str = "<!doctype html><title>Just a moment</title><p>Checking your connection.</p>"
 
-    async def _reply(self, course: Course) -> Reply:
-        return Reply(self.status, ((b"content-type", b"text/html; charset=utf-8"),)).with_body(
+    async def _reply(self, course: Course) -> HttpReply:
+        return HttpReply(self.status, ((b"content-type", b"text/html; charset=utf-8"),)).with_body(
             self.status, self.content.encode()
         )
 

@@ -9,7 +9,7 @@ from nestvec_testing.emulators import journal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exchange(journal.Exchange):
+class JinaExchange(journal.Exchange):
     """One request and its reply."""
 
     @property

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable
 
-from nestvec_testing.emulators.jina.errors import Refusal
-from nestvec_testing.emulators.jina.settings import Settings
+from nestvec_testing.emulators.jina.errors import JinaRefusal
+from nestvec_testing.emulators.jina.settings import JinaSettings
 
 
-class Window:
+class RateWindow:
     """What one client was served within the last minute: (time, tokens) of each request."""
 
     def __init__(self) -> None:
@@ -52,10 +52,10 @@ class Window:
 class Rates:
     """Admits or refuses. Not safe for threads: the server's loop calls it."""
 
-    def __init__(self, settings: Callable[[], Settings], clock: Callable[[], float]) -> None:
+    def __init__(self, settings: Callable[[], JinaSettings], clock: Callable[[], float]) -> None:
         self._settings, self._clock = settings, clock
-        self._keys: dict[str, Window] = defaultdict(Window)
-        self._addresses: dict[str, Window] = defaultdict(Window)
+        self._keys: dict[str, RateWindow] = defaultdict(RateWindow)
+        self._addresses: dict[str, RateWindow] = defaultdict(RateWindow)
 
     def clear(self) -> None:
         """As if nobody had been served."""
@@ -63,7 +63,7 @@ class Rates:
         self._addresses.clear()
 
     def check_request(self, key: str, address: str) -> None:
-        """Whether there is room for another request. Raises `Refusal`."""
+        """Whether there is room for another request. Raises `JinaRefusal`."""
         settings = self._settings()
         limit, window = settings.ip_requests_per_minute, self._current(self._addresses[address])
         if limit is not None and window.requests >= limit:
@@ -75,7 +75,7 @@ class Rates:
             raise self._refusal(detail, "REQUEST", window.room_for_request(limit))
 
     def check_tokens(self, key: str, tokens: int) -> None:
-        """Whether there is room for so many. Raises `Refusal`."""
+        """Whether there is room for so many. Raises `JinaRefusal`."""
         limit, window = self._settings().tokens_per_minute, self._current(self._keys[key])
         if limit is not None and window.tokens + tokens > limit:
             detail = f"Token rate limit exceeded: {window.tokens + tokens:,}/{limit:,} tokens per minute."
@@ -95,11 +95,11 @@ class Rates:
         }
         return {name: str(max(0, limit - used)) for name, (limit, used) in left.items() if limit is not None}
 
-    def _current(self, window: Window) -> Window:
+    def _current(self, window: RateWindow) -> RateWindow:
         window.forget(self._clock() - self._settings().minute)
         return window
 
-    def _refusal(self, detail: str, kind: str, room: float | None) -> Refusal:
+    def _refusal(self, detail: str, kind: str, room: float | None) -> JinaRefusal:
         minute = self._settings().minute
         wait = minute if room is None else room + minute - self._clock()
-        return Refusal(429, detail, f"RATE_{kind}_LIMIT_EXCEEDED", wait=wait)
+        return JinaRefusal(429, detail, f"RATE_{kind}_LIMIT_EXCEEDED", wait=wait)

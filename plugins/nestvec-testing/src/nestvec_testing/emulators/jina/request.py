@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nestvec_testing.emulators.jina.errors import Invalid, Refusal
+from nestvec_testing.emulators.jina.errors import Invalid, JinaRefusal
 from nestvec_testing.emulators.jina.models import MODELS, Model
-from nestvec_testing.emulators.jina.settings import Settings
+from nestvec_testing.emulators.jina.settings import JinaSettings
 from nestvec_testing.emulators.jina.tokens import cut
 from nestvec_testing.emulators.jina.words import LEXICON
 
@@ -31,8 +31,8 @@ class Ask:
     late: bool
 
 
-def read(raw: bytes, settings: Settings) -> Ask:
-    """Raises `Refusal`."""
+def read(raw: bytes, settings: JinaSettings) -> Ask:
+    """Raises `JinaRefusal`."""
     body = _parsed(raw)
     name, model = _model(body)
     known = {key: value for key, value in body.items() if key in model.fields}
@@ -74,7 +74,9 @@ def _model(body: Mapping[str, Any]) -> tuple[str, Model]:
     if not isinstance(name, str):
         raise Invalid("model", "is required, as a string", "missing" if name is None else "string_type", name)
     if name not in MODELS:
-        raise Refusal(400, f"Model {name!r} not found. Available models: {', '.join(MODELS)}", "INPUT_MODEL_NOT_FOUND")
+        raise JinaRefusal(
+            400, f"Model {name!r} not found. Available models: {', '.join(MODELS)}", "INPUT_MODEL_NOT_FOUND"
+        )
     return name, MODELS[name]
 
 
@@ -114,7 +116,7 @@ def _kind(body: Mapping[str, Any]) -> str:
 def _check_multivector(body: Mapping[str, Any]) -> None:
     if body.get("return_multivector"):
         if body.get("dimensions") is not None:
-            raise Invalid("return_multivector", "can not be used with dimensions", "value_error", True)
+            raise Invalid("return_multivector", "cannot be used with dimensions", "value_error", True)
         raise Invalid("return_multivector", "is not emulated", "emulator", True)
     if body.get("return_tokenized_input"):
         raise Invalid("return_tokenized_input", "requires return_multivector", "value_error", True)
@@ -123,7 +125,7 @@ def _check_multivector(body: Mapping[str, Any]) -> None:
 # ---------------------------------------------------------------- input
 
 
-def _texts(body: Mapping[str, Any], settings: Settings) -> dict[str, str]:
+def _texts(body: Mapping[str, Any], settings: JinaSettings) -> dict[str, str]:
     """The texts by their places in the request, such as `input.3`, or `input` alone."""
     if body.get("input") is None:
         raise Invalid("input", "is required", "missing")
@@ -148,7 +150,7 @@ def _text(place: str, item: Any) -> str:
     return str(item["text"])
 
 
-def _fitting(body: Mapping[str, Any], model: Model, settings: Settings, late: bool) -> tuple[tuple[str, ...], int]:
+def _fitting(body: Mapping[str, Any], model: Model, settings: JinaSettings, late: bool) -> tuple[tuple[str, ...], int]:
     """The texts, and the sum of their tokens."""
     placed = _texts(body, settings)
     counts = {place: LEXICON.count(text) for place, text in placed.items()}

@@ -10,7 +10,7 @@ KEY: Final = "jina_" + "0" * 60
 
 
 @dataclass(frozen=True)
-class Settings:
+class JinaSettings:
     """How this API behaves. The keys are kept out of repr. Limits of None do not hold."""
 
     #: Those that it takes; None takes any, and none at all.

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from nestvec_testing.blocking import blocking
 from nestvec_testing.emulators.jina.request import Ask
 from nestvec_testing.emulators.jina.vectors import finished, late_vectors, plain_vectors
 
 if TYPE_CHECKING:
     from nestvec.capabilities import ModelCapabilities
-    from nestvec.contract import Embedder
     from nestvec.types import FloatArray
 
 #: How much of a chunk's vector its neighbours become under late chunking by an embedder.
 _SHARE: Final = 0.25
 
 
-class Source(Protocol):
+class VectorSource(Protocol):
     """Vectors for requests that can be carried out."""
 
     #: Whether it would keep the server's loop from other requests.
@@ -33,7 +33,7 @@ class Source(Protocol):
         """Let go of what it holds."""
 
 
-class Words:
+class WordVectors:
     """Of the words of the texts: see `vectors`."""
 
     slow = False
@@ -77,7 +77,7 @@ class Embedded:
         plugin = default_registry().embedder(name)
         options = plugin.options.model_validate(dict(plugin.embedded or {}))
         self._model: ModelCapabilities = plugin.capabilities(options)
-        self._embedder: Embedder = plugin.open(options)
+        self._embedder = blocking(plugin.open(options))
         self._lock = threading.Lock()  # one request at a time: two would only take turns on the processor
 
     def vectors(self, ask: Ask, late_tokens: int) -> FloatArray:
@@ -95,7 +95,7 @@ class Embedded:
 
     def _full(self, ask: Ask) -> FloatArray:
         from nestvec.contract import Encode, Group
-        from nestvec.encoding.encoder import finish
+        from nestvec.encoding.vectors import finish
 
         groups = tuple(Group(f"input.{n}", text, ((0, len(text)),)) for n, text in enumerate(ask.texts))
         request = Encode(groups, task_of(ask.task, self._model), self._model.dimensions)
@@ -106,11 +106,11 @@ class Embedded:
         return np.concatenate([rows for rows in encoded.vectors if rows is not None])
 
 
-def open_source(embedder: str | None, kind: str) -> Source:
-    """By the settings. Raises `PluginError` for an embedder that can not be used."""
+def open_source(embedder: str | None, kind: str) -> VectorSource:
+    """By the settings. Raises `PluginError` for an embedder that cannot be used."""
     if embedder is not None:
         return Embedded(embedder)
-    return Constant() if kind == "constant" else Words()
+    return Constant() if kind == "constant" else WordVectors()
 
 
 def task_of(task: str | None, model: ModelCapabilities) -> str | None:
