@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from nestvec._hosts.agreement import Agreement
     from nestvec._migration.copy import CopyProgress, CopyReport
-    from nestvec._migration.generations import Standing
+    from nestvec._migration.generations import GenerationRole
     from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
     from nestvec._migration.routes import Way
     from nestvec._migration.tidy import GenerationStatus, Removal
@@ -69,6 +69,7 @@ __all__ = [
     "FailedDocument",
     "FunnelReport",
     "GenerationPlace",
+    "GenerationRole",
     "GenerationStatus",
     "Hit",
     "Interval",
@@ -88,7 +89,6 @@ __all__ = [
     "Removal",
     "Report",
     "SearchTimes",
-    "Standing",
     "Status",
     "TaskPair",
     "Usage",
@@ -123,7 +123,7 @@ _HOME = {
     "Way": "nestvec._migration.routes",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
-    "Standing": "nestvec._migration.generations",
+    "GenerationRole": "nestvec._migration.generations",
     "TaskPair": "nestvec.capabilities",
 }
 

@@ -17,7 +17,7 @@ import pytest
 from nestvec._cli import tidying
 from nestvec._cli.stages import Stages
 from nestvec._client import connect
-from nestvec._collections import write_fence as gate
+from nestvec._collections import write_fence
 from nestvec._migration.report import MigrationProgress, Stage
 from nestvec.contract import SetAlias, WriteNote
 from nestvec.runtime import Runtime
@@ -33,7 +33,7 @@ REPORT = {
     "deleted", "verified", "overlap", "writers_waited", "seconds", "usage", "failed",
 }  # fmt: skip
 GENERATION = {
-    "collection", "backend", "physical", "generation", "standing", "space", "dimensions", "model", "storage", "chunks",
+    "collection", "backend", "physical", "generation", "role", "space", "dimensions", "model", "storage", "chunks",
     "created_from", "since",
 }  # fmt: skip
 
@@ -305,7 +305,7 @@ def test_documents_that_fail_are_named_and_nothing_is_switched(textless: Shell) 
     assert "error: 7 documents can not be brought over, so nothing was switched: docs is as it was" in run.err
     assert run.err.count("its text is not stored") == 5
     assert "… and 2 more" in run.err
-    assert textless.store._pointers == {"docs": "docs_1"}
+    assert textless.store._aliases == {"docs": "docs_1"}
     told = textless("migrate", "docs", *files, "--json")
     assert (told.code, told.json["switched"], len(told.json["failed"])) == (1, False, 7)
     files = ("--from", str(textless.folder / "all.jsonl"), "--id", "key", "--text", "words")
@@ -351,8 +351,8 @@ def test_ctrl_c_just_as_the_fence_is_raised(
     original, noted = SharedMemory.write_note, []
 
     def write_note(store: SharedMemory, request: WriteNote) -> None:
-        first = request.name == gate.NOTE and not noted
-        noted.extend([request.name] if request.name == gate.NOTE else [])
+        first = request.name == write_fence.NOTE and not noted
+        noted.extend([request.name] if request.name == write_fence.NOTE else [])
         if first and not late:
             interrupt()
         original(store, request)
@@ -362,7 +362,7 @@ def test_ctrl_c_just_as_the_fence_is_raised(
     with monkeypatch.context() as patched:
         patched.setattr(SharedMemory, "write_note", write_note)
         assert filled("migrate", "docs").code == 130
-    assert gate.NOTE not in filled.store._collections["docs_1"].notes, "writers would wait for a fence to run out"
+    assert write_fence.NOTE not in filled.store._collections["docs_1"].notes, "writers would wait for a fence to run out"
     assert filled("migrate", "docs").code == 0
 
 
@@ -428,7 +428,7 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert "Traceback" not in rest
     with connect(config, Runtime(pause=lambda seconds: pytest.fail("writers need not wait"))) as nv:
         live, shadow = nv.generations()
-        assert (live.standing, shadow.standing, shadow.chunks) == ("live", "shadow", 12)
+        assert (live.role, shadow.role, shadow.chunks) == ("live", "candidate", 12)
         assert nv["docs"].upsert([Document("d0", "text number 0")]).unchanged == 1
     time = Time()
     with connect(config, Runtime(clock=time, wall=time, pause=time.pass_)) as nv:
@@ -519,9 +519,9 @@ def test_what_was_begun_is_removed_by_its_number(filled: Shell) -> None:
     assert filled("migrate", "docs").code == 130
     kept = filled("cleanup", "docs", "--yes")
     assert kept.code == 0
-    assert "= docs_2 on backend store (shadow, 0 chunks) stays: a migration to it is under way" in kept.out
+    assert "= docs_2 on backend store (candidate, 0 chunks) stays: a migration to it is under way" in kept.out
     gone = filled("cleanup", "docs", "--generation", "2", "--yes")
-    assert "- docs_2 on backend store (shadow, 0 chunks) removed" in gone.out
+    assert "- docs_2 on backend store (candidate, 0 chunks) removed" in gone.out
     assert list(filled.store._collections) == ["docs_1"]
 
 

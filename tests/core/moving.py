@@ -12,12 +12,12 @@ from nestvec._session.sync import PairPorts, run
 
 from nestvec._chunking import Splitter
 from nestvec._client import connect
-from nestvec._collections import write_fence as gate
+from nestvec._collections import write_fence
 from nestvec._collections.apply import apply
 from nestvec._collections.opening import Binding, Flow, Target, Wait
-from nestvec._collections.write_fence import Gate, Place
+from nestvec._collections.write_fence import WriteFence, GenerationPlace
 from nestvec._documents.layout import head_id
-from nestvec._migration.passes import Crossing, Tally, run_pass
+from nestvec._migration.passes import Transfer, TransferStatistics, run_pass
 from nestvec._migration.routes import Transform, Way
 from nestvec._specs import StoredCollection
 from nestvec.contract import Create, Fetch, SetAlias
@@ -71,7 +71,7 @@ class Move:
         self.docs: Any = self.client["docs"]
         self.old: Any = self.client.adapter("old")
         self.new: Any = self.client.adapter(block["backend"])
-        self.to = Place(block["backend"], "docs_1" if apart else "docs_2")
+        self.to = GenerationPlace(block["backend"], "docs_1" if apart else "docs_2")
         run(apply(self.before), self.docs._places[1])
 
     @property
@@ -91,7 +91,7 @@ class Move:
 
     def passing(self) -> Any:
         spec = self.docs.spec
-        job = Crossing(
+        job = Transfer(
             replace(self.before, target=self.source), self.pinned, Way.EMBED, Transform(16), Splitter(spec.chunking)
         )
         return run_pass(job, "changes")
@@ -106,17 +106,17 @@ class Move:
         record = spec.record(2 if self.to.physical == "docs_2" else 1)
         self.new.create(Create(self.to.physical, spec.vectors, spec.metric, spec.fields, record, spec.namespaces))
 
-    def bring(self) -> Tally:
+    def bring(self) -> TransferStatistics:
         wanted, previous = self.docs._places
         return run(self.passing(), PairPorts(previous, wanted))
 
-    def fence(self) -> Gate:
-        return self.on_old(gate.raise_fence(self.time, "docs_1", "m", 90))
+    def fence(self) -> WriteFence:
+        return self.on_old(write_fence.raise_fence(self.time, "docs_1", "m", 90))
 
-    def switch(self, fence: Gate) -> None:
-        assert self.on_old(gate.to_switching(self.time, "docs_1", fence, self.to))
+    def switch(self, fence: WriteFence) -> None:
+        assert self.on_old(write_fence.to_switching(self.time, "docs_1", fence, self.to))
         self.new.set_alias(SetAlias("docs", self.to.physical))
-        self.on_old(gate.mark_moved("docs_1", self.to))
+        self.on_old(write_fence.mark_moved("docs_1", self.to))
 
     def on_old(self, flow: Flow[Any]) -> Any:
         return run(flow, self.docs._places[1])
@@ -130,9 +130,9 @@ class Move:
 
     def back(self) -> None:
         """To what it was: everything is there still."""
-        self.on_old(gate.reopen("docs_1"))
+        self.on_old(write_fence.reopen("docs_1"))
         self.old.set_alias(SetAlias("docs", "docs_1"))
-        run(gate.mark_moved(self.to.physical, Place("old", "docs_1")), self.docs._places[0])
+        run(write_fence.mark_moved(self.to.physical, GenerationPlace("old", "docs_1")), self.docs._places[0])
 
 
 def text(number: int) -> str:

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec._client import connect
-from nestvec._collections import write_fence as gate
+from nestvec._collections import write_fence
 from nestvec._collections.following import follow
 from nestvec._collections.opening import LEASE, Wait
 from nestvec._documents.search import SearchOptions, search
-from nestvec._documents.upsert import Incoming, ingest
+from nestvec._documents.upsert import IncomingDocument, ingest
 from nestvec._migration.copy import At, at
 from nestvec.contract import SetAlias
 from nestvec.types import Document, Hit
@@ -63,7 +63,7 @@ class World:
     def writer(self) -> Iterator[Any]:
         among = self.handle()
         for turn in range(4):
-            batch = [Incoming(Document(f"w{turn}", f"text of turn {turn}"))]
+            batch = [IncomingDocument(Document(f"w{turn}", f"text of turn {turn}"))]
             yield from follow(among, lambda it, batch=batch: ingest(it, batch))
             self.acknowledged.append(f"w{turn}")
 
@@ -72,13 +72,13 @@ class World:
         move.create()
         yield from move.passing()
         while True:
-            fence = yield from at("source", gate.raise_fence(time, "docs_1", "m", 90))
-            yield At("source", Wait(gate.drain(LEASE)))
+            fence = yield from at("source", write_fence.raise_fence(time, "docs_1", "m", 90))
+            yield At("source", Wait(write_fence.drain(LEASE)))
             yield from move.passing()
-            if (yield from at("source", gate.to_switching(time, "docs_1", fence, move.to))):
+            if (yield from at("source", write_fence.to_switching(time, "docs_1", fence, move.to))):
                 break
         yield At("target", SetAlias("docs", move.to.physical))
-        yield from at("source", gate.mark_moved("docs_1", move.to))
+        yield from at("source", write_fence.mark_moved("docs_1", move.to))
         self.switched_at = time.now
 
 

@@ -18,7 +18,7 @@ from nestvec._chunking import Splitter
 from nestvec._client import Nestvec, connect
 from nestvec._collections.opening import Binding, Target
 from nestvec._documents.layout import hash_text
-from nestvec._migration.passes import Crossing, Progress, Tally, run_pass
+from nestvec._migration.passes import Transfer, Progress, TransferStatistics, run_pass
 from nestvec._migration.routes import Route, Transform, Way, route
 from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.contract import Create
@@ -59,14 +59,14 @@ class Bench:
         made = self.docs._binding
         return Binding(spec, made.capabilities, made.clock, made.lease, target=Target(physical, stored, math.inf))
 
-    def crossing(self, **changes: Any) -> Crossing:
+    def crossing(self, **changes: Any) -> Transfer:
         stored = self.docs.spec
         way = route(stored, self.wanted).way
         transform = Transform(self.wanted.space.dimensions)
         source, target = self.binding(stored, "docs_1", 1), self.binding(self.wanted, "docs_2", 2)
-        return replace(Crossing(source, target, way, transform, Splitter(self.wanted.chunking)), **changes)
+        return replace(Transfer(source, target, way, transform, Splitter(self.wanted.chunking)), **changes)
 
-    def run(self, **changes: Any) -> Tally:
+    def run(self, **changes: Any) -> TransferStatistics:
         self.embedder.requests.clear()
         ports = self.docs._ports
         return run(run_pass(self.crossing(**changes), "documents"), PairPorts(ports, ports))

@@ -13,7 +13,7 @@ import pytest
 
 from nestvec import MigrationProgress, MigrationReport, Overlap
 from nestvec._client import aconnect, connect
-from nestvec._collections import write_fence as gate
+from nestvec._collections import write_fence
 from nestvec._hosts.note import NOTE, Canaries
 from nestvec._migration.report import Stage
 from nestvec._migration.routes import Way
@@ -322,7 +322,7 @@ def test_qdrant_shrinks_and_moves_to_another_backend(tmp_path: Path) -> None:
 def _gate(physical: str) -> Any:
     from nestvec.contract import ReadNote
 
-    return ReadNote(physical, gate.NOTE)
+    return ReadNote(physical, write_fence.NOTE)
 
 
 async def test_the_asynchronous_client_does_the_same(tmp_path: Path) -> None:

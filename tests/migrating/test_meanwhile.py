@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nestvec._client.base import make_splitter
 
 from nestvec._client import Nestvec
-from nestvec._collections.opening import Flow, Wait
+from nestvec._collections.describing import make_splitter
+from nestvec._collections.opening import OpenCollection
 from nestvec._documents.deleting import delete
 from nestvec._documents.search import SearchOptions, search
-from nestvec._documents.upsert import Incoming, upsert
+from nestvec._documents.upsert import IncomingDocument, upsert
 from nestvec.contract import Fetch, Query
 from nestvec.errors import CollectionError, MigrationInterrupted, NestvecError, SpaceError
 from nestvec.types import Document
@@ -100,7 +100,7 @@ class Writer(Actor):
         docs = client["docs"]
         if self.deeds[0][0] == "delete":
             return delete(docs._binding, [self.document.id])
-        return upsert(docs._binding, make_splitter(client.config, docs.spec, None), [Incoming(self.document)])
+        return upsert(docs._binding, make_splitter(client.config, docs.spec, None), [IncomingDocument(self.document)])
 
     def finished(self, step: Stepper[Any]) -> None:
         if self.deeds[0][0] == "delete":

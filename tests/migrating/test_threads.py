@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nestvec._client import Collection, connect
-from nestvec._collections import write_fence as gate
+from nestvec._collections import write_fence
 from nestvec.runtime import Runtime
 from nestvec.types import Document
 

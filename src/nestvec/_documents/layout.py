@@ -168,11 +168,8 @@ class DocumentState:
     head: Head | None
     debris: tuple[int, ...]
     torn: bool = False
-
-    @property
-    def sound(self) -> Head | None:
-        """The head, if all is well with its chunks."""
-        return None if self.torn else self.head
+    #: The head, if all is well with its chunks.
+    sound: Head | None = None
 
 
 async def read_states(collection: OpenCollection, target: Target, ids: Sequence[str]) -> dict[str, DocumentState]:
@@ -195,7 +192,7 @@ def _state(key: str, found: Mapping[str, Record], tenant: str | None) -> Documen
     torn = head is not None and head.chunks > 1 and not _of_version(markers[head.revision], head)
     current = head.revision if head is not None and not torn else None
     debris = tuple(revision for revision, marker in markers.items() if marker is not None and revision != current)
-    return DocumentState(head, debris, torn)
+    return DocumentState(head, debris, torn, None if torn else head)
 
 
 def _of_version(marker: Record | None, head: Head) -> bool:

@@ -59,8 +59,9 @@ async def search(collection: OpenCollection, questions: Sequence[str], options: 
 async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
     """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
     check_texts(texts)
-    await open_to_read(collection)  # a mix-up of spaces is refused before an embedding is paid for; so is one of hosts
-    if texts and collection.spec.model.host:
+    # A mix-up of spaces is refused before an embedding is paid for; so is one of hosts.
+    target = await open_to_read(collection)
+    if texts and not collection.state.knows_host(target, writing=False):
         await on_target(collection, partial(admit, collection, writing=False))
     return await embed_queries(collection, texts)
 

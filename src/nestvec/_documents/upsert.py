@@ -121,9 +121,12 @@ async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument
     batch is repeated on the new generation.
     """
     splitter = await collection.session.splitter()
-    check_tenant(collection.spec, collection.tenant)
-    require_own(collection.spec, "store documents in it")
-    prepared, failed = prepare(collection.spec, splitter, incoming)
+    spec = collection.spec
+    if spec.namespaces or collection.tenant is not None:
+        check_tenant(spec, collection.tenant)
+    if spec.foreign is not None:
+        require_own(spec, "store documents in it")
+    prepared, failed = prepare(spec, splitter, incoming)
     report = await on_current(collection, partial(store, collection, prepared))
     for failure in failed:
         collection.session.emit(Event("document_failed", collection.spec.name, {"document_id": failure.document_id}))
@@ -200,7 +203,8 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
     await _keep(collection, target, changed)
     wanted = _wanted(collection.spec, changed)
     # Who may not embed here changes nothing here.
-    measuring = await admit(collection, target, writing=True) if wanted else Usage()
+    known = not wanted or collection.state.knows_host(target, writing=True)
+    measuring = Usage() if known else await admit(collection, target, writing=True)
     swept = await sweep(collection, target, states)
     report = Report(
         documents=len(unchanged),

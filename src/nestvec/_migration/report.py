@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from nestvec._collections.write_fence import Place
+from nestvec._collections.write_fence import GenerationPlace
 from nestvec._migration.routes import Way
 from nestvec.types import FailedDocument, Usage
 
@@ -67,8 +67,8 @@ class MigrationReport:
     collection: str
     way: Way | None
     reason: str
-    source: Place
-    target: Place
+    source: GenerationPlace
+    target: GenerationPlace
     switched: bool
     documents: int = 0
     chunks: int = 0
@@ -100,8 +100,8 @@ class MigrationPlan:
     collection: str
     way: Way | None
     reason: str
-    source: Place
-    target: Place
+    source: GenerationPlace
+    target: GenerationPlace
     documents: int = 0
     chunks: int = 0
     tokens: int | None = 0

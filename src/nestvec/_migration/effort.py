@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec._chunking import Splitter
-from nestvec._collections.opening import Target
-from nestvec._documents.documents import heads_only, text_of, whole
+from nestvec._collections.opening import HEADS
 from nestvec._documents.layout import Head
+from nestvec._documents.reading import text_of, whole
 from nestvec._migration.passes import BLOCK, PAGE
-from nestvec.contract import Group, Scroll
+from nestvec.contract import Group, ListTenants, Scroll
 from nestvec.encoding.estimate import SPECIALS, TokenEstimate
 from nestvec.encoding.packing import items_of, windows
 from nestvec.errors import EmbedderRefused
 
 if TYPE_CHECKING:
+    from nestvec._collections.opening import OpenCollection, Target
     from nestvec._specs import CollectionSpec
     from nestvec.types import Record
 
@@ -64,7 +65,7 @@ class Effort:
         )
 
 
-class Measure:
+class EffortMeter:
     """Counts what embedding a text takes, split and packed as for a collection."""
 
     def __init__(self, spec: CollectionSpec, count: Callable[[str], int] | None, folder: Path | None) -> None:
@@ -95,37 +96,38 @@ class Measure:
 
 
 async def sample(
-    target: Target, texts: Mapping[str, str], measure: Measure, *, namespaces: bool, share: float
+    collection: OpenCollection, target: Target, texts: Mapping[str, str], meter: EffortMeter, share: float
 ) -> Effort:
     """What the documents of a sample take. `share`: how many documents there are for each record.
 
     `texts` are those of documents whose texts are not stored, by document hash.
     """
-    chosen = await _choose(target, max(1, math.ceil(SAMPLE * share)), namespaces=namespaces)
+    chosen = await _choose(collection, target, max(1, math.ceil(SAMPLE * share)))
     effort = Effort()
     for tenant, keys in chosen.items():
+        view = collection.of_tenant(tenant)
         for start in range(0, len(keys), BLOCK):
-            found = await whole(target, keys[start : start + BLOCK], tenant)
+            found = await whole(view, target, keys[start : start + BLOCK])
             for key, parts in found.items():
-                effort += _one(key, [record for record, _ in parts], texts, measure)
+                effort += _one(key, [record for record, _ in parts], texts, meter)
     return effort
 
 
-def _one(key: str, records: Sequence[Record], texts: Mapping[str, str], measure: Measure) -> Effort:
+def _one(key: str, records: Sequence[Record], texts: Mapping[str, str], meter: EffortMeter) -> Effort:
     stored = all(record.text is not None for record in records)
     text = text_of(records) if stored else texts.get(Head.of(records[0]).document_hash)
-    return Effort(textless=1) if text is None else measure.document(key, text, len(records))
+    return Effort(textless=1) if text is None else meter.document(key, text, len(records))
 
 
-async def _choose(target: Target, size: int, *, namespaces: bool) -> dict[str | None, list[str]]:
+async def _choose(collection: OpenCollection, target: Target, size: int) -> dict[str | None, list[str]]:
     """Documents by namespace: those with the smallest hashes among the first ones."""
     tenants: Sequence[str | None] = [None]
-    if namespaces:
+    if target.stored.namespaces:
         every = await collection.backend.list_tenants(ListTenants(target.physical))
         tenants = sorted(every, key=_digest)[:NAMESPACES]
     seen: list[tuple[str, str | None, str]] = []
     for tenant in tenants:
-        keys = await _first(target, tenant, max(_PAGE, CANDIDATES // len(tenants)))
+        keys = await _first(collection.of_tenant(tenant), target, max(_PAGE, CANDIDATES // len(tenants)))
         seen += [(_digest(key), tenant, key) for key in keys]
     chosen: dict[str | None, list[str]] = {}
     for _, tenant, key in sorted(seen, key=lambda each: each[0])[:size]:
@@ -133,11 +135,11 @@ async def _choose(target: Target, size: int, *, namespaces: bool) -> dict[str | 
     return chosen
 
 
-async def _first(target: Target, tenant: str | None, most: int) -> list[str]:
+async def _first(collection: OpenCollection, target: Target, most: int) -> list[str]:
     keys: list[str] = []
     cursor: str | int | None = None
     while len(keys) < most:
-        batch = await collection.records.scroll(Scroll(target.physical, heads_only(None), _PAGE, cursor, content=False))
+        batch = await collection.records.scroll(Scroll(target.physical, HEADS, _PAGE, cursor, content=False))
         keys += [record.document_id for record in batch.records]
         cursor = batch.cursor
         if cursor is None:
@@ -150,7 +152,7 @@ def _digest(key: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class EmbeddingCost:
     """What embedding all documents takes, so far as it can be known."""
 
     tokens: int | None = 0
@@ -159,18 +161,22 @@ class Bill:
     seconds: float | None = None
 
 
-def bill(effort: Effort, spec: CollectionSpec, documents: int, chunks: int, price: float | None) -> Bill:
+def embedding_cost(
+    effort: Effort, spec: CollectionSpec, documents: int, chunks: int, price: float | None
+) -> EmbeddingCost:
     """From a sample to all: tokens and chunks grow with the stored chunks, windows with the documents.
 
     `documents` and `chunks` are those that have yet to be embedded. All unknown where a text is missing.
     """
     if documents == 0:
-        return Bill(seconds=_least(spec, 0, 0))
+        return EmbeddingCost(seconds=_least(spec, 0, 0))
     if effort.textless or not effort.stored:
-        return Bill(None, None, None, None)
+        return EmbeddingCost(None, None, None, None)
     tokens = math.ceil(effort.tokens * chunks / effort.stored)
     requests = _requests(effort, spec, documents, chunks)
-    return Bill(tokens, requests, None if price is None else tokens * price / 1e6, _least(spec, tokens, requests))
+    return EmbeddingCost(
+        tokens, requests, None if price is None else tokens * price / 1e6, _least(spec, tokens, requests)
+    )
 
 
 def _requests(effort: Effort, spec: CollectionSpec, documents: int, chunks: int) -> int:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec._client import Nestvec, connect
-from nestvec._collections import write_fence as gate
+from nestvec._collections import write_fence
 from nestvec._collections.opening import Binding, Flow, Wait, bind, bind_to_write, send_fenced
-from nestvec._collections.write_fence import Gate, Place, State
+from nestvec._collections.write_fence import WriteFence, GenerationPlace, FenceState
 from nestvec._documents.layout import on_current
 from nestvec.contract import Create, Fetch, ReadNote, ResolveAlias, Scroll, SetAlias, Write, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved, MigrationInterrupted
@@ -23,8 +23,8 @@ from nestvec_testing.data import record, vectors
 from nestvec_testing.registry import test_registry
 from nestvec_testing.stepping import Stepper
 
-TO = Place("store", "docs_2")
-FENCE = Gate(State.FENCED, "m", 2000.0)
+TO = GenerationPlace("store", "docs_2")
+FENCE = WriteFence(FenceState.FENCED, "m", 2000.0)
 
 
 class Time:
@@ -61,8 +61,8 @@ def client(time: Time) -> Any:
         yield opened
 
 
-def note(client: Nestvec, held: Gate | None, physical: str = "docs_1") -> None:
-    client.adapter("store").write_note(WriteNote(physical, gate.NOTE, held.to_text() if held else None))
+def note(client: Nestvec, held: WriteFence | None, physical: str = "docs_1") -> None:
+    client.adapter("store").write_note(WriteNote(physical, write_fence.NOTE, held.to_text() if held else None))
 
 
 def second_generation(adapter: Any, spec: Any) -> None:
@@ -77,36 +77,36 @@ def perform(adapter: Any, flow: Flow[Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    "each", [FENCE, Gate(State.SWITCHING, "m", to=TO), Gate(State.MOVED, to=TO)], ids=lambda each: each.state
+    "each", [FENCE, WriteFence(FenceState.SWITCHING, "m", to=TO), WriteFence(FenceState.MOVED, to=TO)], ids=lambda each: each.state
 )
-def test_a_gate_comes_back_as_it_was_written(each: Gate) -> None:
-    assert Gate.from_text(each.to_text(), "docs_1") == each
+def test_a_gate_comes_back_as_it_was_written(each: WriteFence) -> None:
+    assert WriteFence.from_text(each.to_text(), "docs_1") == each
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": "ajar"}', '{"state": "moved", "to": {"x": 1}}'])
 def test_a_note_that_is_no_gate_is_named(text: str) -> None:
     with pytest.raises(CollectionError, match="'gate' of collection 'docs_1'"):
-        Gate.from_text(text, "docs_1")
+        WriteFence.from_text(text, "docs_1")
 
 
 def test_writers_wait_at_a_fence_until_it_has_run_out_and_readers_do_not(client: Nestvec, time: Time) -> None:
-    note(client, Gate(State.FENCED, "m", time.wall() + 100))
+    note(client, WriteFence(FenceState.FENCED, "m", time.wall() + 100))
     started = time.now
     assert client["docs"].count() == 0
     assert time.now == started
     assert client["docs"].upsert([Document("a", "one")]).documents == 1
-    assert 100 + gate.SKEW < time.now - started <= 100 + gate.SKEW + 2 * gate.POLL
+    assert 100 + write_fence.SKEW < time.now - started <= 100 + write_fence.SKEW + 2 * write_fence.POLL
 
 
 def test_writers_go_on_as_soon_as_the_fence_is_lifted(client: Nestvec, time: Time) -> None:
-    note(client, Gate(State.FENCED, "m", time.wall() + 100))
+    note(client, WriteFence(FenceState.FENCED, "m", time.wall() + 100))
     step = Stepper(bind_to_write(client["docs"]._binding))
     adapter: Any = client.adapter("store")
     while not isinstance(step.request, Wait):
         step.answer(getattr(adapter, step.request.method)(step.request))  # type: ignore[union-attr]
-    perform(adapter, gate.lift("docs_1", "somebody else"))
-    assert adapter.read_note(ReadNote("docs_1", gate.NOTE)) is not None
-    perform(adapter, gate.lift("docs_1", "m"))
+    perform(adapter, write_fence.lift("docs_1", "somebody else"))
+    assert adapter.read_note(ReadNote("docs_1", write_fence.NOTE)) is not None
+    perform(adapter, write_fence.lift("docs_1", "m"))
     step.answer()
     while step.request is not None:
         assert not isinstance(step.request, Wait)
@@ -116,7 +116,7 @@ def test_writers_go_on_as_soon_as_the_fence_is_lifted(client: Nestvec, time: Tim
 
 def test_an_expired_fence_is_judged_by_the_time_before_it_was_read(client: Nestvec, time: Time) -> None:
     """It ran out while it was read: what was read may be of before the switch."""
-    held = Gate(State.FENCED, "m", time.wall())
+    held = WriteFence(FenceState.FENCED, "m", time.wall())
     step = Stepper(bind_to_write(client["docs"]._binding))
     adapter: Any = client.adapter("store")
     while not isinstance(step.request, ReadNote):
@@ -128,7 +128,7 @@ def test_an_expired_fence_is_judged_by_the_time_before_it_was_read(client: Nestv
 def test_writers_follow_a_pointer_that_moves_while_they_wait(client: Nestvec, time: Time) -> None:
     adapter: Any = client.adapter("store")
     second_generation(adapter, client["docs"].spec)
-    note(client, Gate(State.SWITCHING, "m", to=TO))
+    note(client, WriteFence(FenceState.SWITCHING, "m", to=TO))
     step = Stepper(bind_to_write(client["docs"]._binding))
     while not isinstance(step.request, Wait):
         step.answer(getattr(adapter, step.request.method)(step.request))  # type: ignore[union-attr]
@@ -141,17 +141,17 @@ def test_writers_follow_a_pointer_that_moves_while_they_wait(client: Nestvec, ti
 
 
 def test_a_switch_that_does_not_end_is_a_retryable_error(client: Nestvec, time: Time) -> None:
-    note(client, Gate(State.SWITCHING, "m", to=TO))
+    note(client, WriteFence(FenceState.SWITCHING, "m", to=TO))
     started = time.now
     with pytest.raises(MigrationInterrupted, match=r"'docs'.*'docs_2' on backend .*migrate docs") as caught:
         client["docs"].delete(["a"])
     assert caught.value.retryable
-    assert gate.PATIENCE <= time.now - started <= gate.PATIENCE + gate.POLL
+    assert write_fence.PATIENCE <= time.now - started <= write_fence.PATIENCE + write_fence.POLL
     assert client["docs"].count() == 0
 
 
 def test_a_collection_that_moved_is_neither_read_nor_written(client: Nestvec, time: Time) -> None:
-    note(client, Gate(State.MOVED, to=Place("other", "docs_1")))
+    note(client, WriteFence(FenceState.MOVED, to=GenerationPlace("other", "docs_1")))
     for use in (client["docs"].count, lambda: client["docs"].upsert([Document("a", "one")])):
         with pytest.raises(CollectionMoved, match="'docs_1' on backend 'other'"):
             use()
@@ -164,7 +164,7 @@ def test_a_pointer_read_just_before_it_moved_is_read_again(client: Nestvec) -> N
     step = Stepper(bind(client["docs"]._binding))
     assert step.request == ResolveAlias("docs")
     adapter.set_alias(SetAlias("docs", "docs_2"))
-    perform(adapter, gate.mark_moved("docs_1", TO))
+    perform(adapter, write_fence.mark_moved("docs_1", TO))
     step.answer("docs_1")
     while step.request is not None:
         step.answer(getattr(adapter, step.request.method)(step.request))
@@ -173,20 +173,20 @@ def test_a_pointer_read_just_before_it_moved_is_read_again(client: Nestvec) -> N
 
 def test_a_fence_of_another_migration_is_respected_until_it_runs_out(client: Nestvec, time: Time) -> None:
     adapter: Any = client.adapter("store")
-    perform(adapter, gate.raise_fence(time.wall, "docs_1", "first", 60))
+    perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "first", 60))
     with pytest.raises(CollectionConflict, match="'first'"):
-        perform(adapter, gate.raise_fence(time.wall, "docs_1", "second", 60))
-    assert perform(adapter, gate.raise_fence(time.wall, "docs_1", "first", 60)).by == "first"
-    time.pass_(60 + gate.SKEW + 1)
-    assert perform(adapter, gate.raise_fence(time.wall, "docs_1", "second", 60)).by == "second"
+        perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "second", 60))
+    assert perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "first", 60)).by == "first"
+    time.pass_(60 + write_fence.SKEW + 1)
+    assert perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "second", 60)).by == "second"
 
 
 @pytest.mark.parametrize("late", ["before", "during", None])
 def test_a_switch_must_be_confirmed_in_time(client: Nestvec, time: Time, late: str | None) -> None:
     adapter: Any = client.adapter("store")
-    fence = perform(adapter, gate.raise_fence(time.wall, "docs_1", "m", 60))
+    fence = perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "m", 60))
     time.pass_(60 if late == "before" else 10)
-    step = Stepper(gate.to_switching(time.wall, "docs_1", fence, TO))
+    step = Stepper(write_fence.to_switching(time.wall, "docs_1", fence, TO))
     while step.request is not None:
         answer = getattr(adapter, step.request.method)(step.request)
         time.pass_(60 if late == "during" and isinstance(step.request, WriteNote) else 0)
@@ -196,10 +196,10 @@ def test_a_switch_must_be_confirmed_in_time(client: Nestvec, time: Time, late: s
 
 def test_a_switch_needs_the_fence_that_was_raised(client: Nestvec, time: Time) -> None:
     adapter: Any = client.adapter("store")
-    fence = perform(adapter, gate.raise_fence(time.wall, "docs_1", "m", 60))
+    fence = perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "m", 60))
     note(client, replace(fence, by="other"))
     with pytest.raises(CollectionConflict, match="'other'"):
-        perform(adapter, gate.to_switching(time.wall, "docs_1", fence, TO))
+        perform(adapter, write_fence.to_switching(time.wall, "docs_1", fence, TO))
 
 
 # ---------------------------------------------------------------- all interleavings
@@ -249,16 +249,16 @@ class World:
     def migration(self) -> Flow[None]:
         yield from self.copy()
         while True:
-            fence = yield from gate.raise_fence(self.time.wall, "docs_1", "m", 90)
-            yield Wait(gate.drain(30))
+            fence = yield from write_fence.raise_fence(self.time.wall, "docs_1", "m", 90)
+            yield Wait(write_fence.drain(30))
             self.last_pass = True
             yield from self.copy()
-            if (yield from gate.to_switching(self.time.wall, "docs_1", fence, TO)):
+            if (yield from write_fence.to_switching(self.time.wall, "docs_1", fence, TO)):
                 break
             self.last_pass = False  # it took longer than the fence held: there will be another one
             self.late.clear()
         yield SetAlias("docs", "docs_2")
-        yield from gate.mark_moved("docs_1", TO)
+        yield from write_fence.mark_moved("docs_1", TO)
 
     def copy(self) -> Flow[None]:
         batch = yield Scroll("docs_1", None, 1000, vectors=True)

@@ -1,57 +1,76 @@
-"""In what a stored collection differs from the wanted one, and what could be done about it instead. No I/O."""
+"""What a migration changes, told, and what could be done about it instead. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nestvec._chunking import Chunking
+from nestvec._collections.differences import Aspect
 from nestvec._migration.routes import Way
 from nestvec.encoding.models import MODELS
 
 if TYPE_CHECKING:
-    from nestvec._chunking import Chunking
+    from nestvec._collections.differences import Difference
     from nestvec._migration.routes import Route
     from nestvec._specs import CollectionSpec
     from nestvec.capabilities import ModelCapabilities
 
+#: What a migration changes, beside fields, in the order and the words in which it is told.
+_LABELS: Mapping[str, str] = {
+    "backend": "backend",
+    "model": "model",
+    "index_task": "task of stored texts",
+    "query_task": "task of questions",
+    "dimensions": "dimensions",
+    "late_chunking": "late chunking",
+    "normalized": "vectors of length 1",
+    "prompts": "prompts",
+    "rotation": "rotation",
+    "metric": "metric",
+    "storage": "storage",
+    "funnel": "funnel",
+}
+#: The same, of what changes only where documents are embedded anew.
+_OF_EMBEDDING: Mapping[str, str] = {"chunking": "chunking", "store_text": "texts are stored"}
 
-def changes(was: CollectionSpec, now: CollectionSpec, way: Way) -> tuple[str, ...]:
-    """Everything that a migration changes: `dimensions: 1024 → 256`."""
-    one, two = was.space, now.space
-    pairs: list[tuple[str, Any, Any]] = [
-        ("backend", was.backend, now.backend),
-        ("model", one.model, two.model),
-        ("task of stored texts", one.index_task or "none", two.index_task or "none"),
-        ("task of questions", one.query_task or "none", two.query_task or "none"),
-        ("dimensions", one.dimensions, two.dimensions),
-        ("late chunking", _yes(one.late_chunking), _yes(two.late_chunking)),
-        ("vectors of length 1", _yes(one.normalized), _yes(two.normalized)),
-        ("prompts", one.prompts or "none", two.prompts or "none"),
-        ("rotation", one.rotation or "none", two.rotation or "none"),
-        ("metric", was.metric, now.metric),
-        ("storage", was.storage, now.storage),
-        ("funnel", _sizes(was.funnel), _sizes(now.funnel)),
-    ]
-    if way is Way.EMBED:
-        pairs.append(("chunking", _split(was.chunking), _split(now.chunking)))
-        pairs.append(("texts are stored", _yes(was.store_text), _yes(now.store_text)))
-    pairs += [(f"field {name!r}", was.fields.get(name, kind), kind) for name, kind in now.fields.items()]
-    return tuple(f"{what}: {before} → {after}" for what, before, after in pairs if before != after)
+
+def changes(found: Sequence[Difference], way: Way) -> tuple[str, ...]:
+    """Everything of what differs that a migration changes: `dimensions: 1024 → 256`."""
+    labels = {**_LABELS, **_OF_EMBEDDING} if way is Way.EMBED else _LABELS
+    by_name = {each.what: each for each in found if each.what in labels}
+    told = [f"{labels[what]}: {_change(by_name[what])}" for what in labels if what in by_name]
+    fields = [each for each in found if each.aspect is Aspect.FIELD and not each.in_place]
+    return (*told, *(f"{each.what}: {_change(each)}" for each in fields))
+
+
+def _change(difference: Difference) -> str:
+    return f"{_shown(difference.stored)} → {_shown(difference.wanted)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Chunking):
+        return _split(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def advice(
-    was: CollectionSpec, now: CollectionSpec, found: Route, models: Iterable[ModelCapabilities]
+    was: CollectionSpec, now: CollectionSpec, route: Route, told: Sequence[str], models: Iterable[ModelCapabilities]
 ) -> Iterator[str]:
-    """What would do instead, or comes on top."""
+    """What would do instead, or comes on top. `told` is what the migration changes."""
     differing = was.space.differences(now.space)
-    if set(differing) == {"dimensions"} and found.way is Way.DERIVE and len(changes(was, now, found.way)) == 1:
+    if set(differing) == {"dimensions"} and route.way is Way.DERIVE and len(told) == 1:
         yield (
             f"only the dimensions shrink, so nothing is embedded; `nestvec shrink {now.name} --dimensions "
             f"{now.space.dimensions}` does the same without any change of the configuration first"
         )
     if "model" in differing and now.space.dimensions < was.space.dimensions:
         yield from _for_size_alone(was, now, models)
-    if found.way is not Way.EMBED and was.chunking != now.chunking:
+    if route.way is not Way.EMBED and was.chunking != now.chunking:
         yield "chunks stay as they are: the new chunking holds for what is ingested next"
 
 
@@ -81,14 +100,6 @@ def _model(was: CollectionSpec, models: Iterable[ModelCapabilities]) -> ModelCap
             return model
     known = MODELS.get(space.model) if space.rotation is None else None
     return known.capabilities(space.model) if known is not None else None
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
-
-
-def _sizes(sizes: Sequence[int]) -> str:
-    return ", ".join(map(str, sizes)) or "none"
 
 
 def _split(chunking: Chunking) -> str:
