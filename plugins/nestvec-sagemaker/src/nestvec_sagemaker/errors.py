@@ -88,7 +88,7 @@ class EndpointRefused(EmbedderRefused):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class SageMakerEndpoint:
     """Whom errors speak of. `region` is the one really used."""
 
     options: SageMakerOptions
@@ -120,7 +120,7 @@ def discreet(text: str, secrets: Iterable[str | None]) -> str:
     return _SIGNED.sub(r"\1\2***", text)
 
 
-def refusal(error: boto.ClientError, place: Endpoint, secrets: Iterable[str | None]) -> EmbedderError:
+def refusal(error: boto.ClientError, place: SageMakerEndpoint, secrets: Iterable[str | None]) -> EmbedderError:
     """What an error reply means. The error itself is made discreet, so that it can be chained."""
     secrets = tuple(secrets)
     error.args = (discreet(str(error), secrets),)
@@ -148,7 +148,7 @@ def refusal(error: boto.ClientError, place: Endpoint, secrets: Iterable[str | No
     return _final(code, status, place, said)
 
 
-def _unknown(place: Endpoint, said: str) -> EmbedderError:
+def _unknown(place: SageMakerEndpoint, said: str) -> EmbedderError:
     if _SCOPE.search(said):
         return EmbedderDenied(f"{place.host} belongs to another region than {place.region}{said}; set region")
     return EmbedderDenied(
@@ -156,7 +156,7 @@ def _unknown(place: Endpoint, said: str) -> EmbedderError:
     )
 
 
-def _final(code: str, status: int, place: Endpoint, said: str) -> EmbedderError:
+def _final(code: str, status: int, place: SageMakerEndpoint, said: str) -> EmbedderError:
     if "AccessDenied" in code or code in ("NotAuthorized", "OptInRequired") or status == 403:
         return EmbedderDenied(f"{place}: {place.who} may not use it{said}; allow sagemaker:InvokeEndpoint")
     if code.startswith("Validation") and _MISSING.search(said):
@@ -169,7 +169,7 @@ def _final(code: str, status: int, place: Endpoint, said: str) -> EmbedderError:
     return EmbedderDenied(f"{place} refused with {code or 'no code'} (status {status}){said}; check the options")
 
 
-def _of_the_model(response: Any, place: Endpoint, said: str, secrets: Iterable[str | None]) -> EmbedderError:
+def _of_the_model(response: Any, place: SageMakerEndpoint, said: str, secrets: Iterable[str | None]) -> EmbedderError:
     """The container's own answer. One without a status is a container that did not answer in time, or is gone."""
     original = _number(response, "OriginalStatusCode")
     words = _said(discreet(str(response.get("OriginalMessage") or ""), secrets)) or said
@@ -187,7 +187,7 @@ def _of_the_model(response: Any, place: Endpoint, said: str, secrets: Iterable[s
     return EndpointRefused(f"the model at {place} refused the text with status {original}{words}")
 
 
-def failure(error: Exception, place: Endpoint) -> EmbedderError:
+def failure(error: Exception, place: SageMakerEndpoint) -> EmbedderError:
     """What a failure without an error reply means. `error` is botocore's."""
     reason = str(error)
     if isinstance(error, CREDENTIALS):
