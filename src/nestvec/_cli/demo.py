@@ -13,7 +13,7 @@ from nestvec._cli.output import amount, fit, print_json, say, table, terminal_wi
 from nestvec._cli.progress import progress
 
 if TYPE_CHECKING:
-    from nestvec._cli.comparison import Answer, Question, Row, Summary
+    from nestvec._cli.comparison import Answer, ComparedQuestion, Row, Summary
     from nestvec._client.sync import Nestvec
     from nestvec.types import Document, Report
 
@@ -93,7 +93,7 @@ def comparison_table(rows: Sequence[Row], width: int) -> str:
     )
 
 
-def _asked(question: Question, width: int) -> str:
+def _asked(question: ComparedQuestion, width: int) -> str:
     return f"{wrap(question.text, width, 3)}\n{fit(f'→ {question.expected}', width)}"
 
 
