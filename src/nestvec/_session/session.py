@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass, field, replace
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -250,6 +251,12 @@ class Session:
         assert self.make_splitter is not None  # noqa: S101 - whoever runs such a rule gives one
         with self.turn:
             return await self.make_splitter()
+
+    def notifying(self, notify: Callable[[Event], None]) -> Session:
+        """The same, with another listener."""
+        other = copy(self)
+        other.notify, other.backend = notify, Backend(other)
+        return other
 
     def emit(self, event: Event) -> None:
         """Tell listeners."""
