@@ -139,8 +139,8 @@ def save(folder: Path, rotation: FloatArray, about: About) -> Artifact:
     """
     import numpy as np
 
-    from nestvec.errors import InvalidInput
     from nestvec.encoding.rotation import fault, fingerprint
+    from nestvec.errors import InvalidInput
 
     wrong = fault(rotation, about.dimensions)
     if wrong is not None:

@@ -43,16 +43,16 @@ class CollectionSpec:
     funnel: tuple[int, ...] = ()
     #: How many times as many candidates as it needs a search takes, of a quantised index or in each stage.
     oversampling: float = 1.0
+    #: What the layout of a freshly ingested document is called.
+    layout: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layout", self.chunking.layout(store_text=self.store_text))
 
     @property
     def vectors(self) -> dict[str, int]:
         """Vector names and their dimensions."""
         return {**{prefix_name(size): size for size in self.funnel}, DENSE: self.space.dimensions}
-
-    @property
-    def layout(self) -> str:
-        """What the layout of a freshly ingested document is called."""
-        return self.chunking.layout(store_text=self.store_text)
 
     def creation(self, physical: str, record: Mapping[str, Any]) -> Create:
         """The request that creates a physical collection for it, with this record."""

@@ -16,7 +16,7 @@ from nestvec._caching.answer import answer
 from nestvec._caching.values import pack, unpack
 from nestvec._session.session import complete
 from nestvec.contract import Encode, Encoded, EncodeFailure
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import EmbedderInvalidReply, EmbedderUnavailable
 from nestvec.types import Usage
 from nestvec_testing.recording import RecordingOptions, capabilities

@@ -362,7 +362,9 @@ def test_ctrl_c_just_as_the_fence_is_raised(
     with monkeypatch.context() as patched:
         patched.setattr(SharedMemory, "write_note", write_note)
         assert filled("migrate", "docs").code == 130
-    assert write_fence.NOTE not in filled.store._collections["docs_1"].notes, "writers would wait for a fence to run out"
+    assert write_fence.NOTE not in filled.store._collections["docs_1"].notes, (
+        "writers would wait for a fence to run out"
+    )
     assert filled("migrate", "docs").code == 0
 
 

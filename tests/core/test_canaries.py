@@ -17,7 +17,7 @@ from nestvec._hosts.agreement import LEAST, MEDIAN, STRETCH, Agreement, agreemen
 from nestvec._hosts.canaries import SHORT, TEXTS, VERSION, Leg, canary_request, canary_rows, legs_of, version_for
 from nestvec._hosts.note import QUANTIZATION, Canaries, pack, texts_for, unpack
 from nestvec.contract import MAX_NOTE, Encoded, EncodeFailure
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import EmbedderRefused, SpaceUnknown, Unsupported
 from nestvec.spaces import EmbeddingSpace
 

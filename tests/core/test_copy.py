@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nestvec._session.sync import PairPorts, run
 
 from nestvec._client import Nestvec, aconnect, connect
 from nestvec._migration.copy import CopyReport, copy
+from nestvec._session.session import complete
 from nestvec.errors import (
     BackendUnavailable,
     CollectionConflict,
@@ -285,11 +285,11 @@ def test_a_copy_of_all_namespaces_is_one_event(runtime: Runtime, tmp_path: Path)
     settings = shared(tmp_path)
     with connect(settings, runtime) as client:
         fill(client)
-        source, target = client["a"]._binding, client["b"]._binding
         client.apply("b")
-        flow, told = copy(source, target), list[Any]()
-        ports = PairPorts(client["a"]._ports, replace(client["b"]._ports, notify=told.append))
-        report = run(flow, ports)
+        told = list[Any]()
+        source, target = (complete(client[name]._located()) for name in "ab")
+        target = replace(target, session=target.session.notifying(told.append))
+        report = complete(copy(source, target))
         copied = [event for event in told if event.name == "collection_copied"]
         assert [event.data for event in copied] == [{"records": report.records}]
 

@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as arrays
 from nestvec._documents.funnel import candidates
 from nestvec._specs import StoredCollection
 from nestvec.contract import Create, Query, Stage, Update
-from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.quantised import as_binary, as_int8
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import CollectionConflict, ConfigError
 from nestvec.types import DENSE, Document, Storage, prefix_name
 from nestvec_testing import BackendUnderTest

@@ -14,8 +14,8 @@ import pytest
 from nestvec._artifacts import About, Artifact, save
 from nestvec._client import aconnect, connect
 from nestvec.contract import Embedder, EmbedderPlugin, Encode, Encoded
-from nestvec.encoding.matryoshka import nest, truncate
 from nestvec.encoding.rotation import fit_rotation
+from nestvec.encoding.vectors import nest, truncate
 from nestvec.errors import ConfigError, SpaceMismatch
 from nestvec.hookspecs import hookimpl
 from nestvec.nesting.embedder import NestedEmbedder

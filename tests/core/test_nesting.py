@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec._artifacts import About, Artifact, is_fingerprint, save
-from nestvec.encoding.matryoshka import nest, normalize
 from nestvec.encoding.rotation import directions, fault, fingerprint, fit_rotation, unnest
+from nestvec.encoding.vectors import nest, normalize
 from nestvec.errors import ConfigError, InvalidInput
 
 MODEL = "some/model"

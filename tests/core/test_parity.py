@@ -12,7 +12,7 @@ from nestvec._documents.search import SearchOptions, search
 from nestvec._hosts.canaries import SHORT, TEXTS, VERSION, legs_of
 from nestvec._hosts.note import NOTE, Canaries
 from nestvec.contract import Encode, Encoded, Query, ReadNote, Remove, Write, WriteNote
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import (
     BackendDenied,
     CollectionConflict,

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nestvec._documents.deleting import delete, delete_where, get
 from nestvec._session.sync import Ports, run
 
 from nestvec._chunking import Chunking, Splitter
 from nestvec._collections.apply import apply
 from nestvec._collections.opening import Binding
+from nestvec._documents.deleting import delete, delete_where, get
 from nestvec._documents.layout import Head, head_id
 from nestvec._documents.upsert import Incoming, upsert
 from nestvec._specs import CollectionSpec

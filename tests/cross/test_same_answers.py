@@ -21,9 +21,8 @@ import pytest
 
 from nestvec._client import Collection, Nestvec, connect
 from nestvec.contract import Embedder, Encode, Encoded, Group
-from nestvec.encoding.encoder import finish
-from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.tasks import PASSAGE, QUERY
+from nestvec.encoding.vectors import finish, truncate
 from nestvec.filters import F, matches, resolve
 from nestvec.registry import default_registry
 from nestvec.runtime import Runtime

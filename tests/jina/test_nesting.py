@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nestvec._client import connect
-from nestvec.encoding.matryoshka import nest, truncate
+from nestvec.encoding.vectors import nest, truncate
 from nestvec.errors import ConfigError
 from nestvec.runtime import Runtime
 from nestvec.types import Document

@@ -9,7 +9,7 @@ import pytest
 from nestvec._collections import opening as base
 from nestvec._documents import funnel, search, upsert
 from nestvec._session import asynchronous, sync
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 from nestvec_testing import BackendUnderTest, EmbedderUnderTest
 from nestvec_testing.mutants import ADAPTERS, EMBEDDERS, MUTANTS, run_check
 

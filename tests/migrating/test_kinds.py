@@ -18,7 +18,7 @@ from nestvec._hosts.note import NOTE, Canaries
 from nestvec._migration.report import Stage
 from nestvec._migration.routes import Way
 from nestvec._session.session import finished
-from nestvec.encoding.matryoshka import normalize, truncate
+from nestvec.encoding.vectors import normalize, truncate
 from nestvec.errors import HostMismatch
 from nestvec.runtime import Runtime
 from nestvec.types import Document

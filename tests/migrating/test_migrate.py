@@ -16,8 +16,8 @@ from nestvec._collections.write_fence import GenerationPlace
 from nestvec._migration.report import MigrationProgress, Stage
 from nestvec._migration.routes import Route, Way, transform
 from nestvec.contract import Drop, WriteNote
-from nestvec.encoding.matryoshka import nest, normalize, truncate
 from nestvec.encoding.rotation import fit_rotation
+from nestvec.encoding.vectors import nest, normalize, truncate
 from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
 
 from .world import (

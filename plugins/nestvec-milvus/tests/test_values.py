@@ -1,4 +1,4 @@
-"""Values that can not be stored: each is one failure that names document and field, and stops no other document."""
+"""Values that cannot be stored: each is one failure that names document and field, and stops no other document."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
 
-#: Metadata that can not be stored → what the failure says.
+#: Metadata that cannot be stored → what the failure says.
 VALUES = {
     "nested": ({"year": {"deep": 1}}, "year"),
     "a list of lists": ({"tags": [["a"]]}, "tags"),
@@ -50,7 +50,7 @@ def documents(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_that_can_not_be_stored(documents, name):
+def test_a_value_that_cannot_be_stored(documents, name):
     metadata, told = VALUES[name]
     with pytest.raises(IngestFailed) as caught:
         documents.upsert([Document("sound", "a text", {"year": 1}), Document("broken", "a text", metadata)])
@@ -75,7 +75,7 @@ def test_the_largest_values_that_can_be_stored(documents):
     documents.delete("large")
 
 
-def test_values_that_can_not_be_stored_on_the_command_line(shell, tmp_path):
+def test_values_that_cannot_be_stored_on_the_command_line(shell, tmp_path):
     options = {"path": f'"{tmp_path / "store.db"}"'}
     assert shell(options, "apply").code == 0
     rows = {"nested": {"a": {"b": 1}}, "nan": {"a": float("nan")}, "big": {"year": 2**63}, "long": {"a": "x" * 100_000}}

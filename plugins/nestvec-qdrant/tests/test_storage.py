@@ -10,7 +10,7 @@ import pytest
 from qdrant_client import models
 
 from nestvec.contract import CreateExtended, Describe, ListCollections, QueryStaged, Stage, Update
-from nestvec.encoding.matryoshka import normalize, truncate
+from nestvec.encoding.vectors import normalize, truncate
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Metric, Storage
 from nestvec_qdrant import schema

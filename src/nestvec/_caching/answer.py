@@ -16,8 +16,7 @@ from nestvec._caching.keys import keys_of
 from nestvec._caching.values import pack, unpack
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Encode, Encoded, EncodeFailure, Group
-from nestvec.encoding.encoder import checked
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import checked, truncate
 from nestvec.types import Usage
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from nestvec._hosts.agreement import MEDIAN, STRETCH, Agreement, agreement_of, c
 from nestvec._hosts.canaries import TEXTS, Leg, version_for
 from nestvec._session.session import complete
 from nestvec.capabilities import ModelCapabilities, TaskPair
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import NestvecError
 
 if TYPE_CHECKING:

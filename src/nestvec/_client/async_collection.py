@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
 from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all_async, window
-from nestvec._collections.following import follow
+from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
 from nestvec._documents import deleting, reading
 from nestvec._documents import scroll as scrolling
@@ -70,7 +70,7 @@ class AsyncCollection(Handle):
         check_on_failure(on_failure)
         reports: list[Report] = []
         if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
-            await self._splitter()
+            await self._sessions[WANTED].splitter()
 
         async def store(batch: list[IncomingDocument]) -> Report:
             async with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)):

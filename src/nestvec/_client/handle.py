@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from nestvec._collections.describing import alternatives, counts_tokens, make_splitter
-from nestvec._collections.following import WANTED, located
+from nestvec._collections.following import located
 from nestvec._collections.opening import OpenCollection
 
 if TYPE_CHECKING:
@@ -31,12 +31,11 @@ class Handle:
         self.tenant: str | None = None
         self._connections = connections
         self._among = alternatives(connections.config, spec, connections.runtime)
-        self._splitters: dict[int, Splitter] = {}
         previous = self._among.previous
         #: What it is in each alternative, as the configuration says; and a session for each.
         self._specs = (spec,) if previous is None else (spec, previous.spec)
         self._sessions: tuple[Session, ...] = tuple(
-            connections.session(each.backend, each.embedder, make_splitter=partial(self._splitter, number))
+            connections.session(each.backend, each.embedder, make_splitter=partial(self._make_splitter, number))
             for number, each in enumerate(self._specs)
         )
 
@@ -61,10 +60,8 @@ class Handle:
         live = await located(self._among, self._sessions)
         return OpenCollection(live.state, self._sessions[live.number], self.tenant)
 
-    async def _splitter(self, number: int = WANTED) -> Splitter:
-        """What splits documents for an alternative; made once."""
-        if number not in self._splitters:
-            spec, connections = self._specs[number], self._connections
-            count = (await connections.embedder(spec.embedder)).count_tokens() if counts_tokens(spec) else None
-            self._splitters[number] = make_splitter(connections.config, spec, count)
-        return self._splitters[number]
+    async def _make_splitter(self, number: int) -> Splitter:
+        """What splits documents for an alternative."""
+        spec, connections = self._specs[number], self._connections
+        count = (await connections.embedder(spec.embedder)).count_tokens() if counts_tokens(spec) else None
+        return make_splitter(connections.config, spec, count)

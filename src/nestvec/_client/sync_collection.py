@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
 from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all, window
-from nestvec._collections.following import follow
+from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
 from nestvec._documents import deleting, reading
 from nestvec._documents import scroll as scrolling
@@ -71,11 +71,11 @@ class Collection(Handle):
         intake = Intake(self.spec)
         check_on_failure(on_failure)
         reports: list[Report] = []
+        if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
+            complete(self._sessions[WANTED].splitter())
         cancelled = threading.Event()
         turn = Turn(cancelled)
         sessions = [for_ingestion(each, cancelled, turn) for each in self._sessions]
-        if len(sessions) == 1:  # a mistake in how documents are split is told before any is read
-            complete(self._splitter())
 
         def store(batch: list[IncomingDocument]) -> Report:
             with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)), turn.taken():

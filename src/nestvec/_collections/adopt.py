@@ -8,7 +8,7 @@ import numpy as np
 
 from nestvec._collections.opening import OpenCollection
 from nestvec.contract import Adopt, Batch, CollectionInfo, Count, Encode, Event, Group, ListCollections, Scroll
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import CollectionConflict
 from nestvec.filters import F, resolve, to_foreign
 from nestvec.types import DENSE, FieldType

@@ -8,9 +8,8 @@ from functools import partial
 
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, on_current, write_within_lease
-from nestvec._documents.layout import chunk_ids, head_id
+from nestvec._documents.layout import chunk_ids, head_id, read_states, sweep
 from nestvec._documents.reading import BLOCK, blocks, check_ids
-from nestvec._documents.stored import read_states, sweep
 from nestvec.contract import Count, Event, Remove, Scroll
 from nestvec.errors import CollectionError, InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nestvec._collections.opening import OpenCollection, Target
 from nestvec.contract import Query, QueryStaged, Stage
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 from nestvec.types import DENSE, prefix_name
 
 if TYPE_CHECKING:

@@ -12,12 +12,11 @@ import numpy as np
 
 from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
 from nestvec._documents.funnel import aimed, named
-from nestvec._documents.layout import span_of
+from nestvec._documents.layout import restore_metadata, span_of
 from nestvec._hosts.admission import admit
-from nestvec._metadata import restore_metadata
 from nestvec.contract import Encode, Event, Found, Group, Query
-from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import check_task
+from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike
 from nestvec.types import DENSE, Hit, Storage
@@ -60,8 +59,9 @@ async def search(collection: OpenCollection, questions: Sequence[str], options: 
 async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
     """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
     check_texts(texts)
-    await open_to_read(collection)  # a mix-up of spaces is refused before an embedding is paid for; so is one of hosts
-    if texts and collection.spec.model.host:
+    # A mix-up of spaces is refused before an embedding is paid for; so is one of hosts.
+    target = await open_to_read(collection)
+    if texts and not collection.state.knows_host(target, writing=False):
         await on_target(collection, partial(admit, collection, writing=False))
     return await embed_queries(collection, texts)
 

@@ -13,11 +13,18 @@ import numpy as np
 from nestvec._chunking import Splitter
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, on_current
-from nestvec._documents.layout import Head, chunk_ids, hash_text, make_record
+from nestvec._documents.layout import (
+    Head,
+    check_metadata,
+    chunk_ids,
+    hash_metadata,
+    hash_text,
+    make_record,
+    read_states,
+    sweep,
+)
 from nestvec._documents.replacing import Replacement, replace_documents
-from nestvec._documents.stored import read_states, sweep
 from nestvec._hosts.admission import admit
-from nestvec._metadata import check_metadata, hash_metadata
 from nestvec.contract import Encode, Event, Fetch, Group
 from nestvec.errors import InvalidDocument
 from nestvec.types import DENSE, Document, FailedDocument, Field, Metadata, Record, Report, Span, Usage
@@ -114,9 +121,12 @@ async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument
     batch is repeated on the new generation.
     """
     splitter = await collection.session.splitter()
-    check_tenant(collection.spec, collection.tenant)
-    require_own(collection.spec, "store documents in it")
-    prepared, failed = prepare(collection.spec, splitter, incoming)
+    spec = collection.spec
+    if spec.namespaces or collection.tenant is not None:
+        check_tenant(spec, collection.tenant)
+    if spec.foreign is not None:
+        require_own(spec, "store documents in it")
+    prepared, failed = prepare(spec, splitter, incoming)
     report = await on_current(collection, partial(store, collection, prepared))
     for failure in failed:
         collection.session.emit(Event("document_failed", collection.spec.name, {"document_id": failure.document_id}))
@@ -193,7 +203,8 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
     await _keep(collection, target, changed)
     wanted = _wanted(collection.spec, changed)
     # Who may not embed here changes nothing here.
-    measuring = await admit(collection, target, writing=True) if wanted else Usage()
+    known = not wanted or collection.state.knows_host(target, writing=True)
+    measuring = Usage() if known else await admit(collection, target, writing=True)
     swept = await sweep(collection, target, states)
     report = Report(
         documents=len(unchanged),

@@ -11,8 +11,8 @@ import numpy as np
 
 from nestvec._evaluation.labels import Labels
 from nestvec._evaluation.scoring import Neighbours, aligned, nearest, rescored
-from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.quantised import approximated
+from nestvec.encoding.vectors import truncate
 from nestvec.types import Metric, Storage
 
 if TYPE_CHECKING:

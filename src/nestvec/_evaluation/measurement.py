@@ -14,7 +14,7 @@ from nestvec.capabilities import BackendCapabilities
 from nestvec.config import Config
 from nestvec.config.blocks import FUNNEL_OVERSAMPLING
 from nestvec.config.nesting import least_prefix
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 
 if TYPE_CHECKING:
     from nestvec._evaluation.request import DimensionsRequest

@@ -28,9 +28,9 @@ from nestvec.capabilities import ModelCapabilities, TaskPair
 from nestvec.config import Config, Connection
 from nestvec.config.blocks import NestingBlock
 from nestvec.config.nesting import find_nesting
-from nestvec.encoding.matryoshka import nest
 from nestvec.encoding.rotation import fingerprint, fit_rotation, unnest
 from nestvec.encoding.tasks import pair_for
+from nestvec.encoding.vectors import nest
 from nestvec.errors import ConfigError, InvalidInput
 from nestvec.nesting.fitting import check_nestable, shortfall
 from nestvec.spaces import space_of

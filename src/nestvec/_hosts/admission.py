@@ -35,7 +35,7 @@ async def admit(collection: OpenCollection, target: Target, *, writing: bool) ->
     The first writer stores canaries; a reader leaves a collection without any as it is. Raises `HostMismatch`, and
     `SpaceUnknown` where the canaries cannot be read. What is known holds for a lease, as the pointer does.
     """
-    if not collection.spec.model.host or _known(collection, target, writing=writing):
+    if collection.state.knows_host(target, writing=writing):
         return Usage()
     async with collection.session.alone():
         return await _admit(collection, target, writing=writing)
@@ -87,18 +87,8 @@ async def forget_canaries(collection: OpenCollection) -> None:
     collection.state.admission = None
 
 
-def _known(collection: OpenCollection, target: Target, *, writing: bool) -> bool:
-    """Whether nothing needs to be looked up. Raises `HostMismatch` again where the host was refused."""
-    known = collection.state.admission
-    if known is None or known.physical != target.physical or collection.clock() >= known.until:
-        return False
-    if known.refusal is not None:
-        raise known.refusal()
-    return known.admitted or not writing
-
-
 async def _admit(collection: OpenCollection, target: Target, *, writing: bool) -> Usage:
-    if _known(collection, target, writing=writing):
+    if collection.state.knows_host(target, writing=writing):
         return Usage()  # another call found out meanwhile
     until = collection.clock() + collection.state.lease
     admission, usage = await _find_out(collection, target, until, writing=writing)

@@ -13,7 +13,7 @@ import numpy as np
 from nestvec._hosts.agreement import Agreement
 from nestvec._hosts.canaries import TEXTS, VERSION, Leg, legs_of
 from nestvec.contract import MAX_NOTE
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import SpaceUnknown, Unsupported
 
 if TYPE_CHECKING:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec._collections.opening import on_current, open_to_read
-from nestvec._documents.layout import Head, chunk_ids, restored
+from nestvec._documents.layout import Head, check_metadata, chunk_ids, read_states, restore_metadata, restored, sweep
 from nestvec._documents.reading import text_of, whole
 from nestvec._documents.replacing import Replacement, replace_documents
-from nestvec._documents.stored import read_states, sweep
 from nestvec._documents.upsert import IncomingDocument, prepare, store
-from nestvec._metadata import check_metadata, restore_metadata
 from nestvec._migration.routes import Way
 from nestvec._migration.transfer import Transfer, TransferStatistics, quiet
 from nestvec.errors import CollectionError, InvalidDocument

@@ -11,15 +11,14 @@ import numpy as np
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, open_to_read
 from nestvec._documents.funnel import named
-from nestvec._documents.layout import Head, hash_text, make_record, restored
+from nestvec._documents.layout import Head, hash_metadata, hash_text, make_record, restored
 from nestvec._documents.reading import tenants as tenants_of
 from nestvec._documents.replacing import write_records
 from nestvec._hosts.admission import canaries_to_keep, mismatch, read_canaries
 from nestvec._hosts.agreement import Comparison, compare
 from nestvec._hosts.note import NOTE, Canaries
-from nestvec._metadata import hash_metadata
 from nestvec.contract import Batch, Count, Event, Fetch, Scroll, WriteNote
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput, Unsupported
 from nestvec.spaces import require_same
 from nestvec.types import DENSE, Metric, Record, Storage

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from nestvec._collections.opening import open_to_read
 from nestvec._documents.deleting import delete
-from nestvec._documents.layout import Head, head_id
-from nestvec._documents.stored import read_states, sweep
+from nestvec._documents.layout import Head, head_id, read_states, sweep
 from nestvec._migration.bringing import bring
 from nestvec._migration.routes import Way
 from nestvec._migration.transfer import (
@@ -30,7 +29,7 @@ from nestvec.contract import Count, Fetch, ListTenants, Scroll
 from nestvec.types import FailedDocument
 
 if TYPE_CHECKING:
-    from nestvec._documents.stored import DocumentState
+    from nestvec._documents.layout import DocumentState
 
 #: Records read at once; documents removed, and at least embedded, at once.
 PAGE, BLOCK = 1000, 64

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.encoding.matryoshka import nest, truncate
+from nestvec.encoding.vectors import nest, truncate
 from nestvec.types import Metric
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.contract import Event
-from nestvec.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from nestvec.contract import BackendRequest, Encode, Encoded
@@ -34,17 +33,6 @@ class RetryPolicy:
         jitter = random.uniform(0, self.first_wait)  # noqa: S311 - no secret
         pause = min(self.first_wait * 2 ** (attempt - 1) + jitter, self.longest_wait)
         return pause if passed + pause < self.deadline else None
-
-
-def require_in_time(request: BackendRequest, until: float, now: float) -> None:
-    """Raise `BackendUnavailable` for a write whose lease ended before it is sent. Whoever asked looks anew.
-
-    A process may stand still for long; what it was about to write to may be in use by others then.
-    """
-    if now >= until:
-        raise BackendUnavailable(
-            f"{request.method}: the lease ended before it was sent, for the process stood still; nothing was written"
-        )
 
 
 def repetition(request: BackendRequest, attempt: int, error: NestvecError) -> Event:

@@ -1,7 +1,8 @@
 """Where rules ask: a backend and an embedder, with retries, leases, turns and waiting around them.
 
 Rules are coroutines over these objects, and one code serves both clients. The asynchronous client awaits a rule; the
-synchronous one gives it blocking parts, which never suspend, and `complete` runs it to its end. All waiting is done here.
+synchronous one gives it blocking parts, which never suspend, and `complete` runs it to its end. All waiting is done
+here.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from nestvec._session.retry import RetryPolicy, repetition, require_in_time, retried
-from nestvec.contract import Embedder, Encode, Encoded, Event, FullAdapter
-from nestvec.encoding.encoder import finish, widen
-from nestvec.errors import NestvecError
+from nestvec._session.retry import RetryPolicy, repetition, retried
+from nestvec.contract import BackendRequest, Embedder, Encode, Encoded, Event, FullAdapter
+from nestvec.encoding.vectors import finish, widen
+from nestvec.errors import BackendUnavailable, NestvecError
 
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
@@ -191,8 +192,9 @@ class Session:
     waiting: Blocking | Suspending
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], float] = time.monotonic
-    #: What splits documents, for rules that ask for it.
+    #: What splits documents, for rules that ask for it; and what it gave.
     make_splitter: Callable[[], Awaitable[Splitter]] | None = None
+    known_splitter: Splitter | None = None
     #: Around whatever may take long.
     turn: AbstractContextManager[object] = field(default_factory=nullcontext)
     #: Held by rules that run `alone`. One for each handle.
@@ -248,9 +250,11 @@ class Session:
 
     async def splitter(self) -> Splitter:
         """What splits the documents of the collection."""
-        assert self.make_splitter is not None  # noqa: S101 - whoever runs such a rule gives one
-        with self.turn:
-            return await self.make_splitter()
+        if self.known_splitter is None:
+            assert self.make_splitter is not None  # noqa: S101 - whoever runs such a rule gives one
+            with self.turn:
+                self.known_splitter = await self.make_splitter()
+        return self.known_splitter
 
     def notifying(self, notify: Callable[[Event], None]) -> Session:
         """The same, with another listener."""
@@ -365,6 +369,17 @@ class Backend:
     def adopt(self, request: Adopt) -> Coroutine[Any, Any, None]:
         """Keep nestvec's record of somebody else's collection."""
         return self._session.send(self._view, request)
+
+
+def require_in_time(request: BackendRequest, until: float, now: float) -> None:
+    """Raise `BackendUnavailable` for a write whose lease ended before it is sent. Whoever asked looks anew.
+
+    A process may stand still for long; what it was about to write to may be in use by others then.
+    """
+    if now >= until:
+        raise BackendUnavailable(
+            f"{request.method}: the lease ended before it was sent, for the process stood still; nothing was written"
+        )
 
 
 def for_ingestion(session: Session, cancelled: threading.Event, turn: Turn) -> Session:

@@ -29,8 +29,8 @@ from nestvec.config.blocks import (
 from nestvec.config.nesting import Nesting, find_nesting
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
-from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import explicit_pair, pair_for
+from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import ConfigError, NestvecError
 from nestvec.names import check_logical, check_unambiguous
 from nestvec.options import Options

@@ -13,8 +13,9 @@ from nestvec.types import Field, FieldType, Metric, Storage
 if TYPE_CHECKING:
     from nestvec.options import Options
 
-#: nestvec's own filterable bookkeeping fields; adapters index them like declared ones. An adapter without `Tenancy` also
-#: meets `tenant`, a keyword, in the records of a collection that several tenants share, and in every filter on them.
+#: nestvec's own filterable bookkeeping fields; adapters index them like declared ones. An adapter without `Tenancy`
+#: also meets `tenant`, a keyword, in the records of a collection that several tenants share, and in every filter on
+#: them.
 SYSTEM_FIELDS: Mapping[str, Field] = {
     "document_id": Field(FieldType.KEYWORD),
     "chunk": Field(FieldType.INTEGER),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from typing import Any, Generic, TypeVar, cast
 from nestvec.errors import BackendRefused, NestvecError
 
 C = TypeVar("C")
+#: What users asked for, where the contract has a word of its own.
+_IN_MESSAGES = {"create_extended": "create", "query_staged": "query"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,17 @@ class VendorClient(Generic[C]):
             except self._errors as error:
                 raise self._translate(error, self.context(request)) from error
 
+    async def sleep(self, seconds: float) -> None:
+        """Let seconds pass before the next call: blocking or suspending, as the client does."""
+        if self.blocking:
+            time.sleep(seconds)  # noqa: ASYNC251 - no event loop here
+        else:
+            await asyncio.sleep(seconds)
+
     def context(self, request: object | None) -> ErrorContext:
         """What errors say of a request; None stands for asking what the backend can do."""
         method = getattr(request, "method", "capabilities")
+        method = _IN_MESSAGES.get(method, method)
         collection = getattr(request, "physical", None) or getattr(request, "name", None)
         return ErrorContext(self.place, self.embedded, method, collection)
 

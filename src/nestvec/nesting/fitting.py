@@ -14,8 +14,8 @@ from nestvec._artifacts import DEFAULT_SAMPLE
 from nestvec._collections.opening import OpenCollection
 from nestvec._documents.sampling import SampleProgress, check_sample, require_full, stored_sample
 from nestvec.capabilities import ModelCapabilities
-from nestvec.encoding.matryoshka import nest, normalize, truncate
 from nestvec.encoding.rotation import directions, fit_rotation
+from nestvec.encoding.vectors import nest, normalize, truncate
 from nestvec.errors import InvalidInput, Unsupported
 
 if TYPE_CHECKING:

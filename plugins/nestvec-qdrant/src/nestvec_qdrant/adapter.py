@@ -281,13 +281,11 @@ class QdrantAdapter(FullAdapter):
     async def fetch(self, request: Fetch) -> Batch:
         """Read by id. The tenant is compared here: reading by id takes no filter."""
         vector = await self._vector(request)
+        payload, vectors = self._payload(request.content), self._vectors(request.vectors, vector)
         points: list[models.Record] = []
         for ids in _parts(request.ids if self.layout is None else native_ids(request.ids), _IDS):
             points += await self._calls(request).retrieve(
-                collection_name=request.physical,
-                ids=list(ids),
-                with_payload=self._payload(request.content),
-                with_vectors=self._vectors(request.vectors, vector),
+                collection_name=request.physical, ids=list(ids), with_payload=payload, with_vectors=vectors
             )
         return batch_of(of_tenant(points, self.tenant), vectors=request.vectors, layout=self.layout, vector=vector)
 

@@ -57,7 +57,8 @@ def compile_filter(where: Filter | None, tenant: str | None = None) -> models.Fi
 
     Raises `Unsupported` where Qdrant cannot keep the exact meaning.
     """
-    compiled = None if where is None else _filter(push_negations(where))
+    # A single comparison, as in every count of documents, has no negations to push.
+    compiled = None if where is None else _filter(where if isinstance(where, Compare) else push_negations(where))
     if tenant is None:
         return compiled
     own = models.FieldCondition(key=TENANT, match=models.MatchValue(value=tenant))

@@ -113,7 +113,6 @@ def client_of(driver: Driver, values: Mapping[str, Any], registry: Registry, **s
     from nestvec._client import aconnect, connect
     from nestvec.runtime import Runtime
 
-
     return (aconnect if driver == "async" else connect)(values, Runtime(registry, **settings))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from nestvec._metadata import check_metadata
+from nestvec._documents.layout import check_metadata
 from nestvec.contract import (
     Adopt,
     Batch,
@@ -27,7 +27,7 @@ from nestvec.contract import (
     Write,
     WriteNote,
 )
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.filters import Filter
 from nestvec.types import DENSE, Document, Field, Metadata, Metric, Record, Storage
 from nestvec_testing.bench import FIELDS, Bench

@@ -10,7 +10,7 @@ import numpy as np
 
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import EmbedderPlugin, Encode, Encoded, Group
-from nestvec.encoding.encoder import finish, widen
+from nestvec.encoding.vectors import finish, widen
 from nestvec.registry import EMBEDDERS, Registry
 from nestvec_testing.bench import client_of, load_module, open_plugin
 from nestvec_testing.loop import Driver, Loop

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from nestvec.contract import Encode
-from nestvec.encoding.encoder import widen
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize, widen
 from nestvec.errors import ConfigError, NestvecError, Unsupported
 from nestvec.types import Purpose
 from nestvec_testing.embedder_bench import EmbedderBench, EmbedderUnderTest, single, whole

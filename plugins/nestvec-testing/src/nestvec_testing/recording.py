@@ -17,8 +17,8 @@ import numpy as np
 
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Embedder, EmbedderPlugin, Encode, Encoded, EncodeFailure, Group
-from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.tasks import JINA_V3, JINA_V3_TASKS
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import EmbedderRefused
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Options

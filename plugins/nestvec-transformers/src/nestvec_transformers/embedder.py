@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.contract import Embedder, Encode, Encoded, Group
-from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.packing import Item, Progress, named
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused, NestvecError
 from nestvec_transformers.batching import Batcher
 from nestvec_transformers.model import PROMPTS, JinaV3

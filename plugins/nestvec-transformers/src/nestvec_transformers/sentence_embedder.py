@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.contract import Embedder, Encode, Encoded
-from nestvec.encoding.matryoshka import check_dimensions, truncate
 from nestvec.encoding.packing import Item, Progress, named
+from nestvec.encoding.vectors import check_dimensions, truncate
 from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused, NestvecError, Unsupported
 from nestvec.types import Purpose
 from nestvec_transformers.batching import Batcher

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from nestvec.contract import Event, Remove, Write
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import BackendError, BackendUnavailable, IngestFailed, InvalidInput
 from nestvec.filters import F
 from nestvec.types import Document

@@ -8,7 +8,7 @@ import numpy as np
 
 from nestvec.capabilities import Power
 from nestvec.contract import Create, Found, QueryStaged, Stage, Write
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import ConfigError
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Metric, Record, prefix_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nestvec.contract import Query
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import InvalidInput
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Metric

@@ -95,7 +95,7 @@ class Embedded:
 
     def _full(self, ask: Ask) -> FloatArray:
         from nestvec.contract import Encode, Group
-        from nestvec.encoding.encoder import finish
+        from nestvec.encoding.vectors import finish
 
         groups = tuple(Group(f"input.{n}", text, ((0, len(text)),)) for n, text in enumerate(ask.texts))
         request = Encode(groups, task_of(ask.task, self._model), self._model.dimensions)

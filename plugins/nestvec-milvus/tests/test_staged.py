@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec.contract import Create, Query, Remove, Stage, Write
-from nestvec.encoding.matryoshka import truncate
+from nestvec.contract import Create, QueryStaged, Remove, Stage, Write
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import BackendRefused, Unsupported
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Field, FieldType, Metric
-from nestvec_milvus import searching
-from nestvec_milvus.searching import parts, scored, steps
-from nestvec_milvus.wire import placeholders
+from nestvec_milvus.adapter import _parts, _stages
+from nestvec_milvus.records import placeholders
+from nestvec_milvus.staged import scored
 from nestvec_testing.data import exact, vectors
 
 SIZES = {"dense_4": 4, "dense_8": 8, DENSE: 16}
@@ -31,8 +31,8 @@ def funnel(lite, kit):
     rows = vectors(MANY, SIZES[DENSE], 1, unit=True)
     lite.create(Create("docs_1", SIZES, Metric.COSINE, YEAR, kit.RECORD))
     lite.write(Write("docs_1", [kit.record(f"r{n}", year=n % 3) for n in range(MANY)], named(rows)))
-    sent, send = [], lite._client.send
-    lite._client.send = lambda method, request: sent.append((method, request)) or send(method, request)
+    sent, send = [], lite.client.raw.send
+    lite.client.raw.send = lambda method, message: sent.append((method, message)) or send(method, message)
     return lite, rows, sent
 
 
@@ -41,7 +41,7 @@ def searched(sent):
 
 
 def ask(questions, limit=5, **more):
-    return Query("docs_1", named(questions), Metric.COSINE, limit, **{"stages": STAGES, **more})
+    return QueryStaged("docs_1", named(questions), Metric.COSINE, limit, **{"stages": STAGES, **more})
 
 
 def expected(rows, question, limit, among=None):
@@ -59,7 +59,7 @@ def test_many_questions_take_as_many_calls_as_one(funnel):
     for count in (1, 40):
         questions = vectors(count, SIZES[DENSE], 7, unit=True)
         sent.clear()
-        answers = adapter.query(ask(questions))
+        answers = adapter.query_staged(ask(questions))
         assert [[hit.record.id for hit in each] for each in answers] == [expected(rows, row, 5) for row in questions]
         (first, *fetched) = searched(sent)
         assert (first[0], [method for method, _ in fetched]) == ("Search", ["Query", "Query"])
@@ -79,7 +79,7 @@ def test_many_questions_take_as_many_calls_as_one(funnel):
 def test_the_filter_is_the_engines_and_holds_for_the_first_stage(funnel):
     adapter, rows, sent = funnel
     (question,) = vectors(1, SIZES[DENSE], 9, unit=True)
-    (answer,) = adapter.query(ask(question[None], where=resolve(F.year == 2, YEAR)))
+    (answer,) = adapter.query_staged(ask(question[None], where=resolve(F.year == 2, YEAR)))
     among = np.arange(2, MANY, 3)
     assert [hit.record.id for hit in answer] == expected(rows, question, 5, among)
     assert {hit.record.metadata["year"] for hit in answer} == {2}
@@ -88,11 +88,11 @@ def test_the_filter_is_the_engines_and_holds_for_the_first_stage(funnel):
 
 def test_candidates_are_fetched_in_portions(funnel, monkeypatch):
     adapter, rows, sent = funnel
-    monkeypatch.setattr("nestvec_milvus.operations._IDS", 7)
-    monkeypatch.setattr("nestvec_milvus.operations._ANSWER_BYTES", 6 * 16 * 4)
-    monkeypatch.setattr(searching, "_CANDIDATES", 120)
+    monkeypatch.setattr("nestvec_milvus.adapter._IDS", 7)
+    monkeypatch.setattr("nestvec_milvus.adapter._ANSWER_BYTES", 6 * 16 * 4)
+    monkeypatch.setattr("nestvec_milvus.adapter._CANDIDATES", 120)
     questions = vectors(5, SIZES[DENSE], 3, unit=True)
-    answers = adapter.query(ask(questions))
+    answers = adapter.query_staged(ask(questions))
     assert [[hit.record.id for hit in each] for each in answers] == [expected(rows, row, 5) for row in questions]
     calls = searched(sent)
     assert [request.nq for method, request in calls if method == "Search"] == [2, 2, 1]
@@ -105,17 +105,17 @@ def test_what_was_deleted_meanwhile_is_left_out(funnel):
     adapter, rows, _ = funnel
     (question,) = vectors(1, SIZES[DENSE], 5, unit=True)
     wanted = expected(rows, question, 6)
-    send = adapter._client.send
+    send = adapter.client.raw.send
 
-    def deleting(method, request):
-        reply = send(method, request)
+    def deleting(method, message):
+        reply = send(method, message)
         if method == "Search":
-            adapter._client.send = send
+            adapter.client.raw.send = send
             adapter.remove(Remove("docs_1", [wanted[0]]))
         return reply
 
-    adapter._client.send = deleting
-    (answer,) = adapter.query(ask(question[None], limit=5))
+    adapter.client.raw.send = deleting
+    (answer,) = adapter.query_staged(ask(question[None], limit=5))
     found = [hit.record.id for hit in answer]
     assert (found[:2], len(found)) == (wanted[1:3], 5)
     assert wanted[0] not in found
@@ -123,47 +123,47 @@ def test_what_was_deleted_meanwhile_is_left_out(funnel):
 
 def test_every_candidate_was_deleted_meanwhile(funnel):
     adapter, _, _ = funnel
-    send = adapter._client.send
+    send = adapter.client.raw.send
 
-    def deleting(method, request):
-        reply = send(method, request)
+    def deleting(method, message):
+        reply = send(method, message)
         if method == "Search":
-            adapter._client.send = send
+            adapter.client.raw.send = send
             adapter.remove(Remove("docs_1", [f"r{n}" for n in range(MANY)]))
         return reply
 
-    adapter._client.send = deleting
-    assert adapter.query(ask(vectors(2, SIZES[DENSE], 5))) == [[], []]
+    adapter.client.raw.send = deleting
+    assert adapter.query_staged(ask(vectors(2, SIZES[DENSE], 5))) == [[], []]
 
 
 def test_a_threshold_and_an_offset_count_in_the_final_order(funnel):
     adapter, _, _ = funnel
     (question,) = vectors(1, SIZES[DENSE], 11, unit=True)
-    (first,) = adapter.query(ask(question[None], limit=8))
-    (paged,) = adapter.query(ask(question[None], limit=3, offset=4))
+    (first,) = adapter.query_staged(ask(question[None], limit=8))
+    (paged,) = adapter.query_staged(ask(question[None], limit=3, offset=4))
     assert paged == first[4:7]
-    (above,) = adapter.query(ask(question[None], limit=8, threshold=first[2].score))
+    (above,) = adapter.query_staged(ask(question[None], limit=8, threshold=first[2].score))
     assert above == first[:3]
-    assert adapter.query(ask(question[None], limit=0)) == [[]]
-    (none,) = adapter.query(ask(question[None], threshold=2.0))
+    assert adapter.query_staged(ask(question[None], limit=0)) == [[]]
+    (none,) = adapter.query_staged(ask(question[None], threshold=2.0))
     assert none == []
 
 
 def test_a_collection_without_records(lite, kit):
     lite.create(Create("docs_1", SIZES, Metric.COSINE, {}, kit.RECORD))
-    assert lite.query(ask(vectors(3, SIZES[DENSE], 1))) == [[], [], []]
+    assert lite.query_staged(ask(vectors(3, SIZES[DENSE], 1))) == [[], [], []]
 
 
 def test_mistakes_are_named(funnel):
     adapter, _, sent = funnel
     questions = vectors(1, SIZES[DENSE], 1)
     with pytest.raises(Unsupported, match="at most 16384 results, and 16385 candidates are more"):
-        adapter.query(ask(questions, stages=(Stage("dense_4", 16_385), STAGES[1])))
+        adapter.query_staged(ask(questions, stages=(Stage("dense_4", 16_385), STAGES[1])))
     with pytest.raises(Unsupported, match=r"20000 candidates are more; .* set a lower oversampling"):
-        adapter.query(ask(questions, stages=(), rescore=20_000))
+        adapter.query_staged(ask(questions, stages=(), rescore=20_000))
     wrong = {"dense_3": questions[:, :3], DENSE: questions}
     with pytest.raises(BackendRefused, match=r"takes vectors of dimensions .*'dense_4': 4.* not .*'dense_3': 3"):
-        adapter.query(Query("docs_1", wrong, Metric.COSINE, 5, stages=(Stage("dense_3", 9),)))
+        adapter.query_staged(QueryStaged("docs_1", wrong, Metric.COSINE, 5, stages=(Stage("dense_3", 9),)))
     assert searched(sent) == []
 
 
@@ -181,10 +181,10 @@ def test_scores_are_those_of_the_oracle(metric):
 
 def test_how_many_questions_are_searched_at_once():
     questions = vectors(300, SIZES[DENSE], 1)
-    assert steps(ask(questions)) == STAGES
-    assert steps(ask(questions, stages=(), rescore=40)) == (Stage(DENSE, 40),)
-    assert steps(ask(questions, stages=())) == ()
+    assert _stages(ask(questions)) == STAGES
+    assert _stages(ask(questions, stages=(), rescore=40)) == (Stage(DENSE, 40),)
+    assert _stages(ask(questions, stages=())) == ()
     for stages, size in (((), 64), ((Stage("dense_4", 160),), 62), ((Stage("dense_4", 16_384),), 1)):
-        found = parts(ask(questions, stages=stages))
+        found = _parts(ask(questions), stages)
         assert found[0] == slice(0, size)
         assert [each for part in found for each in range(*part.indices(300))] == list(range(300))

@@ -1,7 +1,7 @@
-"""How vectors are kept: the number format of their columns, the indexes over them, and how storage shows in those.
+"""How vectors are stored: the number format of their columns, the indexes over them, and how storage shows in those.
 
 Only what a search begins with is quantised. No index refines its candidates by itself: an index that does keeps the
-vectors in memory once more. `nestvec_milvus.searching` compares the candidates by the stored vectors instead, which
+vectors in memory once more. `nestvec_milvus.staged` compares the candidates by the stored vectors instead, which
 servers of every version read from storage.
 """
 
@@ -11,12 +11,12 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from nestvec.contract import Create
+from nestvec.contract import CreateExtended
 from nestvec.errors import Unsupported
 from nestvec.types import Storage
+from nestvec_milvus.client import Type, unpaired
 from nestvec_milvus.options import MilvusCollectionOptions
-from nestvec_milvus.server import FEATURES, Server
-from nestvec_milvus.wire import Type, unpaired
+from nestvec_milvus.server import FEATURES, ServerVersion
 
 #: How an index keeps vectors. What is not here is none of nestvec's.
 _KEPT: Final[Mapping[str, Storage]] = {
@@ -41,14 +41,14 @@ def first_of(vectors: Mapping[str, int]) -> str:
 
 
 def indexes_of(
-    vectors: Mapping[str, int], storage: Storage, options: MilvusCollectionOptions, server: Server
+    vectors: Mapping[str, int], storage: Storage, options: MilvusCollectionOptions, server: ServerVersion
 ) -> dict[str, str]:
     """The index of each vector. An option that names one holds for the vectors that it keeps as wanted."""
     first = first_of(vectors)
     return {name: _index(options, storage if name == first else Storage.FLOAT32, server) for name in vectors}
 
 
-def _index(options: MilvusCollectionOptions, storage: Storage, server: Server) -> str:
+def _index(options: MilvusCollectionOptions, storage: Storage, server: ServerVersion) -> str:
     wanted = storage if storage.quantised else Storage.FLOAT32
     if options.index is not None and _KEPT[options.index] is wanted:
         return options.index
@@ -59,7 +59,20 @@ def _index(options: MilvusCollectionOptions, storage: Storage, server: Server) -
     return "FLAT" if server.lite else "AUTOINDEX" if server.cloud else "HNSW"
 
 
-def check_keeping(request: Create, options: MilvusCollectionOptions, server: Server) -> None:
+def vector_index(index: str, metric: str, options: MilvusCollectionOptions) -> dict[str, Any]:
+    """Parameters for creating the index of a vector. `metric` is Milvus's word."""
+    return {"index_type": index, "metric_type": metric, "params": options.build_parameters(index)}
+
+
+def search_parameters(
+    vectors: Mapping[str, int], storage: Storage, options: MilvusCollectionOptions, server: ServerVersion
+) -> dict[str, dict[str, int]]:
+    """Parameters for searching by each vector."""
+    chosen = indexes_of(vectors, storage, options, server)
+    return {name: options.search_parameters(index) for name, index in chosen.items()}
+
+
+def check_storage(request: CreateExtended, options: MilvusCollectionOptions, server: ServerVersion) -> None:
     """Raise `Unsupported` for a storage that this server lacks, and for options that it could only ignore."""
     begin = f"collection {request.physical!r}"
     if request.storage not in server.storage:
@@ -85,12 +98,12 @@ def check_keeping(request: Create, options: MilvusCollectionOptions, server: Ser
         )
 
 
-def check_change(physical: str, half: Collection[str], storage: Storage, server: Server) -> None:
+def check_change(physical: str, half: Collection[str], storage: Storage, server: ServerVersion) -> None:
     """Raise `Unsupported` for a storage that no other index brings about."""
     possible = server.storage - {Storage.FLOAT16}
     if half or len(possible) < 2 or storage not in possible:
         raise Unsupported(
-            f"collection {physical!r}: this Milvus ({server.name}) can not change how it keeps vectors to {storage} in "
+            f"collection {physical!r}: this Milvus ({server.name}) cannot change how it keeps vectors to {storage} in "
             f"place; it has to be built anew"
         )
 
@@ -112,7 +125,7 @@ def storage_of(vectors: Mapping[str, int], half: Collection[str], descriptions: 
     return Storage.FLOAT16 if kept is Storage.FLOAT32 else None
 
 
-def check_readable(physical: str, vector: str, descriptions: Iterable[Any], server: Server) -> None:
+def check_readable(physical: str, vector: str, descriptions: Iterable[Any], server: ServerVersion) -> None:
     """Raise `Unsupported` where this server could delete vectors by reading them."""
     if server.has("reads beside indexes"):
         return

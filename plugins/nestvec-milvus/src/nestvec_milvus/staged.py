@@ -1,6 +1,6 @@
 """Searches whose candidates are compared once more: coarse to fine, and on quantised indexes.
 
-Milvus can not search within the results of a search. The candidates' vectors are fetched by id and compared here, once
+Milvus cannot search within the results of a search. The candidates' vectors are fetched by id and compared here, once
 for all questions. The other way, a search whose filter lists the candidates, takes one call for each question: it was
 measured to take as long for one question on a server, five times as long for 32, and on Milvus Lite, which looks at
 every record for a filter, twenty to eighty times as long.
@@ -13,37 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.contract import Found, Query, Stage
-from nestvec.types import DENSE, Metric, Record
-from nestvec_milvus.records import Table
+from nestvec.contract import Found, Query
+from nestvec.types import Metric, Record
+from nestvec_milvus.records import ResultTable
 
 if TYPE_CHECKING:
     from nestvec.types import FloatArray
-
-#: Questions that are searched with at once, and the candidates that all of them may have together.
-_QUESTIONS = 64
-_CANDIDATES = 10_000
-
-
-def steps(request: Query) -> tuple[Stage, ...]:
-    """The searches and comparisons that come before the final order; none for a plain search."""
-    if request.stages or request.rescore is None:
-        return request.stages
-    return (Stage(DENSE, request.rescore),)
-
-
-def parts(request: Query) -> list[slice]:
-    """The questions, some at a time."""
-    most = max((stage.limit for stage in steps(request)), default=1)
-    size = max(1, min(_QUESTIONS, _CANDIDATES // most))
-    amount = len(next(iter(request.vectors.values())))
-    return [slice(start, start + size) for start in range(0, amount, size)]
 
 
 class Candidates:
     """What was fetched of the candidates: their vectors of one name, and their records if those were fetched, too."""
 
-    def __init__(self, name: str, dimensions: int, tables: Sequence[Table], *, content: bool = False) -> None:
+    def __init__(self, name: str, dimensions: int, tables: Sequence[ResultTable], *, content: bool = False) -> None:
         ids = [identity for table in tables for identity in table.ids]
         self._rows = np.concatenate([np.zeros((0, dimensions), np.float32), *(table.rows(name) for table in tables)])
         self._places: Mapping[str, int] = {identity: place for place, identity in enumerate(ids)}

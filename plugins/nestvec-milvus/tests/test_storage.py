@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import GeneratorType
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,72 +12,74 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
-from nestvec.capabilities import BackendCapabilities
-from nestvec.contract import Create, Describe, Fetch, ForeignLayout, Query, Scroll, Update, Write
-from nestvec.errors import BackendRefused, BackendUnavailable, CollectionConflict, Unsupported
+from nestvec.contract import CreateExtended, Describe, Fetch, ForeignLayout, Query, QueryStaged, Scroll, Update, Write
+from nestvec.errors import BackendRefused, BackendUnavailable, CollectionConflict, CollectionNotFound, Unsupported
 from nestvec.types import DENSE, Metric, Storage
-from nestvec_milvus.columns import batches
+from nestvec_milvus.adapter import MilvusAdapter
+from nestvec_milvus.catalog import DescriptionCache
+from nestvec_milvus.client import MilvusConnection, Type, message, pairs, schemas, unpaired
 from nestvec_milvus.errors import NotLoaded
-from nestvec_milvus.keeping import storage_of
-from nestvec_milvus.operations import Operations
-from nestvec_milvus.options import MilvusCollectionOptions
+from nestvec_milvus.options import MilvusCollectionOptions, MilvusOptions
+from nestvec_milvus.records import batches, placeholders, rows_of, vector_column
 from nestvec_milvus.schema import Columns
-from nestvec_milvus.server import Server
-from nestvec_milvus.wire import Call, Pause, Type, call, pairs, placeholders, rows_of, schemas, unpaired, vector_column
+from nestvec_milvus.server import ServerVersion
+from nestvec_milvus.storage import storage_of
+from nestvec_testing.blocking import blocking
 from nestvec_testing.data import vectors
 
 V23, V24, V25, V26 = (
-    Server(f"v{major}.{minor}.5", (major, minor)) for major, minor in ((2, 3), (2, 4), (2, 5), (2, 6))
+    ServerVersion(f"v{major}.{minor}.5", (major, minor)) for major, minor in ((2, 3), (2, 4), (2, 5), (2, 6))
 )
-CLOUD = Server("Zilliz Cloud (Compatible with Milvus 2.6)", (2, 6), cloud=True)
-LITE = Server("milvus_lite-3.2.2", (3, 2), lite=True)
+CLOUD = ServerVersion("Zilliz Cloud (Compatible with Milvus 2.6)", (2, 6), cloud=True)
+LITE = ServerVersion("milvus_lite-3.2.2", (3, 2), lite=True)
 FUNNEL = {"dense_4": 4, "dense_16": 16, DENSE: 32}
 GRAPH = {"M": 16, "efConstruction": 200}
 
 
 def create(storage=Storage.FLOAT32, sizes=None, **options):
     chosen = MilvusCollectionOptions.model_validate(options) if options else None
-    return Create("docs_1", sizes or {DENSE: 32}, Metric.COSINE, {}, {"nestvec": 1}, options=chosen, storage=storage)
+    return CreateExtended(
+        "docs_1", sizes or {DENSE: 32}, Metric.COSINE, {}, {"nestvec": 1}, options=chosen, storage=storage
+    )
+
+
+class Sent(NamedTuple):
+    """What the server was sent."""
+
+    method: str
+    request: Any
 
 
 class Played:
-    """A server that is played: `state` is what it knows of the collection, `calls` what it was asked for."""
+    """A server that is played: `reply` is what it knows of the collection, `calls` what it was sent."""
 
     def __init__(self, server, request=None):
-        self.operations = Operations("Milvus", BackendCapabilities())
-        self.operations._server = self.server = server
         self.calls, self.indexes, self.loaded = [], {}, False
         self.reply = None
         self.intrude = {}
+        options = MilvusOptions(uri="http://milvus")
+        client = MilvusConnection(options, self, blocking=True)
+        self.adapter = blocking(MilvusAdapter(client, options, cache=DescriptionCache(server)))
+        self.server = server
         if request is not None:
-            self.run(self.operations.create(request))
+            self.ask(request)
             self.calls.clear()
 
-    def run(self, operation):
-        """Drive an operation. What `intrude` has for a method is done, or raised, before that is answered, once."""
-        assert isinstance(operation, GeneratorType)
-        reply, error = None, None
-        try:
-            while True:
-                step = operation.send(reply) if error is None else operation.throw(error)
-                reply, error = None, None
-                if isinstance(step, Pause):
-                    continue
-                self.calls.append(step)
-                try:
-                    self._intruded(step)
-                    reply = getattr(self, f"on_{step.method}")(step.request)
-                except (BackendRefused, BackendUnavailable) as raised:
-                    error = raised
-        except StopIteration as stop:
-            return stop.value
+    def ask(self, request, layout=None):
+        """Send the adapter a request; with a layout, one about somebody else's collection."""
+        adapter = self.adapter if layout is None else self.adapter.reading(layout)
+        return getattr(adapter, request.method)(request)
 
-    def _intruded(self, step: Call):
-        act = self.intrude.pop(step.method, None)
+    def send(self, method, message):
+        """What `intrude` has for a method is done, or raised, before that is answered, once."""
+        self.calls.append(Sent(method, message))
+        act = self.intrude.pop(method, None)
         if isinstance(act, BaseException):
             raise act
         if act is not None:
             act()
+        reply = getattr(self, f"on_{method}")(message)
+        return common_pb2.Status() if reply is None else reply
 
     def methods(self):
         return [each.method for each in self.calls]
@@ -88,7 +90,7 @@ class Played:
 
     def on_DescribeCollection(self, request):
         if self.reply is None:
-            return milvus_pb2.DescribeCollectionResponse()
+            raise CollectionNotFound("collection not found")
         return self.reply
 
     def on_AlterCollection(self, request):
@@ -133,7 +135,7 @@ class Played:
         return [each.name for each in self.reply.schema.fields if each.data_type in kinds]
 
     def describe(self):
-        return self.run(self.operations.describe(Describe("docs_1")))
+        return self.ask(Describe("docs_1"))
 
     def parameters(self, name=DENSE):
         found = {pair.key: pair.value for pair in self.indexes[name]}
@@ -145,14 +147,12 @@ class Played:
 
 @pytest.fixture
 def played(monkeypatch):
-    """Makes a played server that has a collection, described as missing until it is created."""
-    described = Operations._described
+    """Makes a played server that has a collection, described as missing until it is created. Nothing is waited for."""
 
-    def quiet(self, name):
-        found = yield from described(self, name)
-        return found if found is not None and found.physical else None
+    async def sleep(*_):
+        pass
 
-    monkeypatch.setattr(Operations, "_described", quiet)
+    monkeypatch.setattr(MilvusConnection, "sleep", sleep)
     return Played
 
 
@@ -200,17 +200,17 @@ def test_only_what_a_search_begins_with_is_quantised(played, server, request_, i
     assert {each.data_type for each in engine.reply.schema.fields if each.name in request_.vectors} == {kind}
     info = engine.describe()
     assert (info.storage, dict(info.vectors)) == (request_.storage, dict(request_.vectors))
-    engine.run(engine.operations.create(request_))
+    engine.ask(request_)
     other = Storage.INT8 if request_.storage is Storage.FLOAT32 else Storage.FLOAT32
     if other in server.storage:
         with pytest.raises(CollectionConflict, match="is another one"):
-            engine.run(engine.operations.create(replace(request_, storage=other, options=None)))
+            engine.ask(replace(request_, storage=other, options=None))
 
 
 def test_each_vector_is_searched_with_its_own_index_parameters(played):
     engine = played(V26, create(Storage.BINARY, FUNNEL, index="IVF_RABITQ", nprobe=7))
     for name, wanted in (("dense_4", {"nprobe": 7}), (DENSE, {"ef": 64})):
-        engine.run(engine.operations.query(Query("docs_1", {name: vectors(1, FUNNEL[name], 1)}, Metric.COSINE, 3)))
+        engine.ask(Query("docs_1", {name: vectors(1, FUNNEL[name], 1)}, Metric.COSINE, 3))
         given = unpaired(engine.calls[-1].request.search_params)
         assert (given["anns_field"], json.loads(given["params"])) == (name, wanted)
 
@@ -234,9 +234,9 @@ def test_quantised_clusters_are_searched_by_half_unless_told(index, given, nprob
 def test_parameters_of_searches_that_earlier_versions_kept(played):
     engine = played(V24, create(sizes={DENSE: 32, "title": 8}))
     engine.on_AlterCollection(
-        call("AlterCollection", properties=pairs({"nestvec_search": {"ef": 99}, "nestvec_options": ""})).request
+        message("AlterCollection", properties=pairs({"nestvec_search": {"ef": 99}, "nestvec_options": ""}))
     )
-    engine.run(engine.operations.query(Query("docs_1", {"title": vectors(1, 8, 1)}, Metric.COSINE, 3)))
+    engine.ask(Query("docs_1", {"title": vectors(1, 8, 1)}, Metric.COSINE, 3))
     assert json.loads(unpaired(engine.calls[-1].request.search_params)["params"]) == {"ef": 99}
 
 
@@ -260,7 +260,7 @@ def test_parameters_of_searches_that_earlier_versions_kept(played):
 def test_what_a_server_would_lack_or_ignore_is_refused_before_anything_is_created(played, server, request_, told):
     engine = played(server)
     with pytest.raises(Unsupported, match=f"collection 'docs_1': .*{told}"):
-        engine.run(engine.operations.create(request_))
+        engine.ask(request_)
     assert engine.reply is None
 
 
@@ -322,15 +322,15 @@ def test_halves_travel_as_numpy_rounds_them(count, size, seed):
 
 def test_a_collection_in_float16_is_written_and_searched_so(played):
     engine = played(V26, create(Storage.FLOAT16, FUNNEL))
-    columns = engine.run(engine.operations._look("docs_1", None))
+    columns = engine.adapter._columns(None, "docs_1")
     assert columns.half == set(FUNNEL)
     request = Query("docs_1", {"dense_4": vectors(2, 4, 1)}, Metric.COSINE, 3)
-    engine.run(engine.operations.query(request))
+    engine.ask(request)
     asked = common_pb2.PlaceholderGroup.FromString(engine.calls[-1].request.placeholder_group).placeholders[0]
     assert asked.type == common_pb2.PlaceholderType.Float16Vector
 
 
-def test_a_number_that_float16_can_not_hold_is_refused(kit):
+def test_a_number_that_float16_cannot_hold_is_refused(kit):
     columns = Columns("docs_1", {DENSE: 3}, half=frozenset({DENSE}))
     rows = np.array([[65504, 0, 0], [0, -65530, 0]], np.float32)
     records = [kit.record("a"), kit.record("b", document="report")]
@@ -360,7 +360,7 @@ def test_storage_changes_by_another_index(played, sizes, was, now, index, search
     engine = played(V26, create(Storage(was), sizes))
     first = min(sizes, key=sizes.__getitem__)
     others = {name: each for name, each in engine.indexes.items() if name != first}
-    engine.run(engine.operations.update(update(Storage(now))))
+    engine.ask(update(Storage(now)))
     info = engine.describe()
     assert (info.storage, info.record, engine.loaded) == (Storage(now), {"nestvec": 1, "new": True}, True)
     assert engine.parameters(first)[0] == index
@@ -375,34 +375,34 @@ def test_storage_changes_by_another_index(played, sizes, was, now, index, search
 
 def test_the_options_of_a_collection_hold_after_a_change(played):
     engine = played(V26, create(index="HNSW", hnsw_m=5, replicas=2))
-    engine.run(engine.operations.update(update(Storage.INT8)))
+    engine.ask(update(Storage.INT8))
     assert engine.parameters() == ("HNSW_SQ", {"M": 5, "efConstruction": 200, "sq_type": "SQ8"})
-    engine.run(engine.operations.update(update(Storage.FLOAT32)))
+    engine.ask(update(Storage.FLOAT32))
     assert engine.parameters() == ("HNSW", {"M": 5, "efConstruction": 200})
     assert [each.request.replica_number for each in engine.calls if each.method == "LoadCollection"] == [2, 2]
 
 
 def test_options_of_another_version_are_not_guessed(played):
     engine = played(V26, create())
-    kept = call("AlterCollection", properties=pairs({"nestvec_options": {"index": "HNSW_X"}}))
-    engine.on_AlterCollection(kept.request)
+    kept = message("AlterCollection", properties=pairs({"nestvec_options": {"index": "HNSW_X"}}))
+    engine.on_AlterCollection(kept)
     with pytest.raises(
         BackendRefused, match=r"'docs_1': its property nestvec_options has options .* 'HNSW_X'.*; use the"
     ):
-        engine.run(engine.operations.update(update(Storage.INT8)))
+        engine.ask(update(Storage.INT8))
     assert engine.describe().storage is Storage.FLOAT32
 
 
 def test_a_reader_that_loads_the_collection_again_is_waited_for(played):
     engine = played(V26, create())
     engine.intrude["DropIndex"] = lambda: engine.on_LoadCollection(None)
-    engine.run(engine.operations.update(update(Storage.INT8)))
+    engine.ask(update(Storage.INT8))
     assert engine.methods().count("ReleaseCollection") == 2
     assert engine.describe().storage is Storage.INT8
     always = played(V26, create())
     always.on_ReleaseCollection = lambda request: None
     with pytest.raises(BackendRefused, match="is loaded"):
-        always.run(always.operations.update(update(Storage.INT8)))
+        always.ask(update(Storage.INT8))
     assert always.describe().record == {"nestvec": 1}
 
 
@@ -413,10 +413,10 @@ def test_an_interrupted_change_goes_on(played, method):
     engine = played(V26, create())
     engine.intrude[method] = BackendUnavailable("the line is cut")
     with pytest.raises(BackendUnavailable, match="the line is cut"):
-        engine.run(engine.operations.update(update(Storage.INT8)))
+        engine.ask(update(Storage.INT8))
     seen = engine.describe()
     assert (seen.record, seen.storage) != ({"nestvec": 1, "new": True}, Storage.INT8), "it shows as not made yet"
-    engine.run(engine.operations.update(update(Storage.INT8)))
+    engine.ask(update(Storage.INT8))
     info = engine.describe()
     assert (info.storage, info.record, engine.loaded) == (Storage.INT8, {"nestvec": 1, "new": True}, True)
 
@@ -426,12 +426,12 @@ def test_a_reader_during_a_change_is_told_to_try_again(played):
     ask = Query("docs_1", {DENSE: vectors(1, 32, 1)}, Metric.COSINE, 3)
     engine.intrude["CreateIndex"] = BackendUnavailable("the line is cut")
     with pytest.raises(BackendUnavailable):
-        engine.run(engine.operations.update(update(Storage.BINARY)))
+        engine.ask(update(Storage.BINARY))
     with pytest.raises(BackendUnavailable, match=r"its storage becomes binary; try again\. If that was interrupted"):
-        engine.run(engine.operations.query(ask))
-    engine.run(engine.operations.update(update(Storage.BINARY)))
+        engine.ask(ask)
+    engine.ask(update(Storage.BINARY))
     engine.loaded = False
-    engine.run(engine.operations.query(ask))
+    engine.ask(ask)
     assert json.loads(unpaired(engine.calls[-1].request.search_params)["params"]) == {"nprobe": 64}
 
 
@@ -439,16 +439,17 @@ def test_a_reader_during_a_change_is_told_to_try_again(played):
 def test_another_process_notices_a_change(played, notices):
     engine = played(V26, create())
     ask = Query("docs_1", {DENSE: vectors(1, 32, 1)}, Metric.COSINE, 3)
-    engine.run(engine.operations.query(ask))
-    there = engine.operations._columns["docs_1"]
+    engine.ask(ask)
+    there = engine.adapter.cache.columns["docs_1"]
     engine.describe()
-    assert engine.operations._columns["docs_1"] is there
-    engine.run(replace(engine.operations, _columns={}).update(update(Storage.BINARY)))
+    assert engine.adapter.cache.columns["docs_1"] is there
+    elsewhere = replace(engine.adapter.component, cache=DescriptionCache(engine.server))
+    blocking(elsewhere).update(update(Storage.BINARY))
     if notices == "by looking at the collection":
         engine.describe()
     else:
         engine.loaded = False
-    engine.run(engine.operations.query(ask))
+    engine.ask(ask)
     assert json.loads(unpaired(engine.calls[-1].request.search_params)["params"]) == {"nprobe": 64}
 
 
@@ -467,7 +468,7 @@ def test_another_process_notices_a_change(played, notices):
 def test_what_no_index_can_change_has_to_be_built_anew(played, server, was, now):
     engine = played(server, create(was))
     with pytest.raises(Unsupported, match=f"to {now} in place; it has to be built anew"):
-        engine.run(engine.operations.update(update(now)))
+        engine.ask(update(now))
     assert engine.describe().record == {"nestvec": 1}
 
 
@@ -479,9 +480,9 @@ def test_what_no_index_can_change_has_to_be_built_anew(played, server, was, now)
 def test_vectors_that_reading_could_delete_are_left_alone(played, index, how):
     """Why: see `test_the_engine_searches_quantised_vectors_and_their_change_in_place`."""
     asked = [
-        Fetch("docs_1", ["a"], vectors=True, foreign=how),
-        Scroll("docs_1", vectors=True, foreign=how),
-        Query("docs_1", {DENSE: vectors(1, 32, 1)}, Metric.COSINE, 3, rescore=9, foreign=how),
+        Fetch("docs_1", ["a"], vectors=True),
+        Scroll("docs_1", vectors=True),
+        QueryStaged("docs_1", {DENSE: vectors(1, 32, 1)}, Metric.COSINE, 3, rescore=9),
     ]
     for server in (V23, V24):
         engine = played(server, create())
@@ -489,13 +490,13 @@ def test_vectors_that_reading_could_delete_are_left_alone(played, index, how):
         engine.indexes[DENSE] = pairs({"index_type": index, "metric_type": "COSINE"})
         for request in asked:
             if server.version >= (2, 4):
-                engine.run(getattr(engine.operations, request.method)(request))
+                engine.ask(request, how)
                 continue
             with pytest.raises(Unsupported, match=rf"'docs_1': Milvus before 2.4 .* of an index {index} when they"):
-                engine.run(getattr(engine.operations, request.method)(request))
+                engine.ask(request, how)
             assert not {"Query", "Search"} & set(engine.methods())
             bare = {"rescore": None} if isinstance(request, Query) else {"vectors": False}
-            engine.run(getattr(engine.operations, request.method)(replace(request, **bare)))
+            engine.ask(replace(request, **bare), how)
             engine.calls.clear()
         engine.indexes[DENSE] = pairs({"index_type": "HNSW", "metric_type": "COSINE"})
-        engine.run(engine.operations.fetch(asked[0]))
+        engine.ask(asked[0], how)

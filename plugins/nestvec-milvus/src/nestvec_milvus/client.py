@@ -1,18 +1,27 @@
-"""Opening connections to a server, and the engine in this process."""
+"""Milvus's gRPC: its messages, connections to a server, and the engine in this process.
+
+The messages come from pymilvus. Its client classes are left out: they repeat failed calls until the timeout,
+keep a cache of schemas, log what fails, and turn arrays into lists of Python floats and back.
+"""
 
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc  # type: ignore[import-untyped]  # ships no types
-from pymilvus.grpc_gen import milvus_pb2_grpc
+import grpc.aio  # type: ignore[import-untyped]
+from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
 
+from nestvec.contract import ErrorContext, VendorClient
 from nestvec.errors import (
     BackendLocked,
     BackendRefused,
@@ -20,11 +29,16 @@ from nestvec.errors import (
     PluginBroken,
     SecretError,
 )
-from nestvec_milvus.errors import VENDOR_ERRORS, Scene, translate
+from nestvec_milvus.errors import VENDOR_ERRORS, refused, translate
 from nestvec_milvus.options import MEMORY, MilvusOptions
 
 if TYPE_CHECKING:
     from nestvec.options import Secret
+
+# Protobuf generates these classes when it is imported, so there is nothing to check them against.
+schemas: Any = schema_pb2
+common: Any = common_pb2
+Type: Any = schemas.DataType
 
 _CHANNEL: tuple[tuple[str, int | str], ...] = (
     ("grpc.enable_retries", 0),  # retrying is nestvec's
@@ -37,7 +51,63 @@ _CHANNEL: tuple[tuple[str, int | str], ...] = (
 )
 
 
-class Connection:
+def pairs(values: Mapping[str, Any]) -> list[Any]:
+    """Key-value pairs. What is no string becomes JSON."""
+    return [
+        common.KeyValuePair(key=key, value=value if isinstance(value, str) else json.dumps(value))
+        for key, value in values.items()
+    ]
+
+
+def unpaired(found: Iterable[Any]) -> dict[str, str]:
+    """Key-value pairs as a dictionary."""
+    return {pair.key: pair.value for pair in found}
+
+
+def values_of(data: Any) -> Sequence[Any]:
+    """The values of a scalar column: strings, integers or JSON as bytes."""
+    kind = data.scalars.WhichOneof("data")
+    return getattr(data.scalars, kind).data if kind is not None else ()
+
+
+def message(method: str, /, **fields: Any) -> Any:
+    """What a method of Milvus's service is sent."""
+    return getattr(milvus_pb2, f"{method}Request")(**fields)
+
+
+class MilvusConnection(VendorClient[Any]):
+    """A server or the engine in this process, whose methods are awaited.
+
+    That engine is not safe for threads: `lock` is held during each of its calls, and by operations of several calls
+    that nothing may come between. On a server it locks nothing.
+    """
+
+    def __init__(self, options: MilvusOptions, raw: Any, *, blocking: bool) -> None:
+        self.lock: AbstractContextManager[Any] = threading.RLock() if options.embedded else nullcontext()
+        super().__init__(
+            raw,
+            blocking=blocking,
+            place=options.place,
+            embedded=options.embedded,
+            errors=VENDOR_ERRORS,
+            translate=translate,
+            lock=self.lock,
+        )
+
+    async def call(self, request: object | None, method: str, /, **fields: Any) -> Any:
+        """Call a method of Milvus's service with the fields of its message, and give the reply.
+
+        Raises nestvec's errors, also for what the status in the reply says.
+        """
+        reply = await super().call(request, "send", method=method, message=message(method, **fields))
+        status = reply if hasattr(reply, "error_code") else reply.status
+        if status.code or status.error_code:
+            error = refused(status, self.context(request))
+            raise error from error.__cause__
+        return reply
+
+
+class _Channel:
     """A channel to a server, and the headers of every call. The channel is made at the first one.
 
     An asynchronous channel belongs to the event loop that it is made in: that of the first call.
@@ -56,11 +126,11 @@ class Connection:
         self._channel: Any = None
         self._stub: Any = None
 
-    def send(self, method: str, request: Any) -> Any:
+    def send(self, method: str, message: Any) -> Any:
         """The reply, or on an asynchronous channel something that can be awaited for it."""
         if self._stub is None:
             self._open()
-        return getattr(self._stub, method)(request, timeout=self._timeout, metadata=self._metadata)
+        return getattr(self._stub, method)(message, timeout=self._timeout, metadata=self._metadata)
 
     def close(self) -> Any:
         """Close the channel. On an asynchronous one, what this returns must be awaited, unless it is None."""
@@ -77,19 +147,17 @@ class Connection:
             self._stub = milvus_pb2_grpc.MilvusServiceStub(self._channel)
 
 
-def open_server(options: MilvusOptions) -> Connection:
-    """A connection that is made at the first call. Raises `SecretError`, `ConfigError`."""
-    return Connection(options, grpc)
+def open_client(options: MilvusOptions, *, blocking: bool) -> MilvusConnection:
+    """A connection that is made at the first call, or the engine, opened here. Only blocking ones have an engine.
+
+    Raises `SecretError`, `ConfigError`, and for the engine `BackendLocked`, `BackendFull`, `BackendRefused` for a
+    folder whose contents cannot be read, and `PluginBroken` where Milvus Lite is not installed.
+    """
+    raw = _open_engine(options) if options.embedded else _Channel(options, grpc if blocking else grpc.aio)
+    return MilvusConnection(options, raw, blocking=blocking)
 
 
-def open_server_async(options: MilvusOptions) -> Connection:
-    """Its asynchronous form, for one event loop."""
-    import grpc.aio  # type: ignore[import-untyped]
-
-    return Connection(options, grpc.aio)
-
-
-class Engine:
+class _Engine:
     """Milvus Lite, called without a network: its `service` is an object in this process."""
 
     def __init__(self, database: Any, service: Any, scratch: Path | None) -> None:
@@ -97,9 +165,9 @@ class Engine:
         self.service = service
         self._scratch = scratch
 
-    def send(self, method: str, request: Any) -> Any:
+    def send(self, method: str, message: Any) -> Any:
         """The reply."""
-        return getattr(self.service, method)(request, _Context())
+        return getattr(self.service, method)(message, _Context())
 
     def close(self) -> None:
         """Write everything to disk, and unlock the folder."""
@@ -123,19 +191,15 @@ class _Context:
         """Nothing to do."""
 
 
-def open_lite(options: MilvusOptions) -> Engine:
-    """The engine in this process.
-
-    Raises `BackendLocked`, `BackendFull`, `PluginBroken` where Milvus Lite is not installed, `ConfigError` for a
-    path that can not be used, and `BackendRefused` for a folder whose contents can not be read.
-    """
+def _open_engine(options: MilvusOptions) -> _Engine:
+    """The engine in this process."""
     try:
         from milvus_lite.adapter.grpc.servicer import MilvusServicer
         from milvus_lite.db import MilvusLite
         from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
     except ImportError as error:
         raise PluginBroken(
-            f"Milvus Lite can not be loaded ({error}); install it with: pip install 'nestvec-milvus[lite]'"
+            f"Milvus Lite cannot be loaded ({error}); install it with: pip install 'nestvec-milvus[lite]'"
         ) from error
     # Failures come as replies. The engine's log of them must not go to stderr when nobody set logging up.
     logging.getLogger("milvus_lite").addHandler(logging.NullHandler())
@@ -155,8 +219,8 @@ def open_lite(options: MilvusOptions) -> Engine:
             f"{place} is damaged, or not Milvus Lite's ({error}); restore it from a copy, or choose another path"
         ) from error
     except VENDOR_ERRORS as error:
-        raise translate(error, Scene(place, embedded=True, method="open")) from error
-    return Engine(database, MilvusServicer(database), scratch)
+        raise translate(error, ErrorContext(place, embedded=True, method="open")) from error
+    return _Engine(database, MilvusServicer(database), scratch)
 
 
 def _check_folder(folder: Path, place: str) -> None:
@@ -166,7 +230,7 @@ def _check_folder(folder: Path, place: str) -> None:
             f"before 3); choose another path"
         )
     if not folder.parent.is_dir():
-        raise ConfigError(f"{place} can not be made: there is no folder {folder.parent}; create it first")
+        raise ConfigError(f"{place} cannot be made: there is no folder {folder.parent}; create it first")
 
 
 def _headers(options: MilvusOptions) -> tuple[tuple[str, str], ...]:
@@ -207,4 +271,4 @@ def _read(path: Path | None, name: str) -> bytes | None:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{name}: {path} can not be read: {error}") from error
+        raise ConfigError(f"{name}: {path} cannot be read: {error}") from error

@@ -12,14 +12,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nestvec.contract import Create, Describe, Drop, Fetch, Query, Update, Write
+from nestvec.contract import CreateExtended, Describe, Drop, Fetch, QueryStaged, Update, Write
 from nestvec.types import DENSE, Metric, Storage
-from nestvec_milvus.adapter import MilvusAdapter
+from nestvec_milvus.adapter import open_adapter
+from nestvec_milvus.client import message
 from nestvec_milvus.options import MilvusCollectionOptions
 from nestvec_milvus.server import FEATURES
-from nestvec_milvus.wire import call
 from nestvec_testing import BackendUnderTest
 from nestvec_testing.adapters.storage import StorageChecks
+from nestvec_testing.blocking import blocking
 from nestvec_testing.data import vectors
 
 
@@ -42,8 +43,8 @@ MANY, SIZE = 2000, 32
 
 def fill(adapter, kit, storage, name, **options):
     """A collection whose records are sealed and indexed. Questions, and the exact scores."""
-    request = Create(name, {DENSE: SIZE}, Metric.COSINE, {}, kit.RECORD, storage=storage)
-    adapter.create(replace(request, options=MilvusCollectionOptions.model_validate(options)))
+    request = CreateExtended(name, {DENSE: SIZE}, Metric.COSINE, {}, kit.RECORD, storage=storage)
+    adapter.create_extended(replace(request, options=MilvusCollectionOptions.model_validate(options)))
     rows, asked = vectors(MANY, SIZE, 1, unit=True), vectors(4, SIZE, 2, unit=True)
     adapter.write(Write(name, [kit.record(f"r{n}") for n in range(MANY)], {DENSE: rows}))
     seal(adapter, name)
@@ -54,7 +55,7 @@ def seal(adapter, name):
     """Make the server flush, index and load again what was written. Answers the numbers of the segments."""
 
     def send(method, **fields):
-        return adapter._client.send(method, call(method, **fields).request)
+        return adapter.client.raw.send(method, message(method, **fields))
 
     flushed = send("Flush", collection_names=[name])
     segments, moment = list(flushed.coll_segIDs[name].data), flushed.coll_flush_ts[name]
@@ -66,8 +67,8 @@ def seal(adapter, name):
 
 def files(adapter, name, folder):
     """Where the server keeps the vectors, the second of its columns."""
-    asked = call("GetPersistentSegmentInfo", collectionName=name).request
-    segments = adapter._client.send("GetPersistentSegmentInfo", asked).infos
+    asked = message("GetPersistentSegmentInfo", collectionName=name)
+    segments = adapter.client.raw.send("GetPersistentSegmentInfo", asked).infos
     logs = folder / "data" / "data" / "insert_log"
     return [path for each in segments for path in logs.glob(f"*/*/{each.segmentID}/101/*")]
 
@@ -82,13 +83,13 @@ def until(condition):
 
 
 def test_the_engine_searches_quantised_vectors_and_their_change_in_place(milvus_server, as_if_newer, kit):
-    with closing(MilvusAdapter(kit.options(uri=milvus_server.uri))) as adapter:
+    with closing(blocking(open_adapter(kit.options(uri=milvus_server.uri), blocking=True))) as adapter:
         name = "quantised_1"
         options = {"index": "IVF_SQ8", "nlist": 16, "nprobe": 16}
         asked, exact = fill(adapter, kit, Storage.INT8, name, **options)
 
         def off(rescore=None):
-            answers = adapter.query(Query(name, {DENSE: asked}, Metric.COSINE, 10, rescore=rescore))
+            answers = adapter.query_staged(QueryStaged(name, {DENSE: asked}, Metric.COSINE, 10, rescore=rescore))
             found = [[(int(hit.record.id[1:]), hit.score) for hit in answer] for answer in answers]
             best = [set(np.argsort(-exact[:, each])[:10].tolist()) for each in range(len(asked))]
             hits = sum(len({key for key, _ in each} & wanted) for each, wanted in zip(found, best, strict=True))
