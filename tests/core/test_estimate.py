@@ -96,7 +96,7 @@ def vars_of(store: str) -> Any:
         return {}, {}, {}, {}
     notes = {name: each.notes for name, each in found.collections.items()}
     points = {name: sorted(each.points) for name, each in found.collections.items()}
-    return notes, points, dict(found.pointers), {name: each.info.record for name, each in found.collections.items()}
+    return notes, points, dict(found.aliases), {name: each.info.record for name, each in found.collections.items()}
 
 
 @pytest.fixture

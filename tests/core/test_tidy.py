@@ -62,7 +62,7 @@ class World:
         backend: str = "here",
         live: bool = False,
         candidate: bool = False,
-        source: Place | None = None,
+        source: GenerationPlace | None = None,
         stage: Stage = Stage.DONE,
         left: float | None = NOW - 1000,
         fence: WriteFence | None = None,
@@ -164,7 +164,7 @@ def test_a_number_that_there_is_not(world: World) -> None:
 def test_a_note_that_cannot_be_read_stops_it(world: World, name: str) -> None:
     world.migrated()
     world.adapter().write_note(WriteNote("docs_2", NOTE, "?"))
-    with pytest.raises(CollectionError, match="can not be read"):
+    with pytest.raises(CollectionError, match="cannot be read"):
         getattr(world.client, name)("docs")
 
 
@@ -317,14 +317,14 @@ def test_what_somebody_else_made_is_never_touched(world: World) -> None:
     assert world.there() == ["docs_2", "docs_7", "docs_8"]
 
 
-def test_a_record_that_can_not_be_read_is_no_licence(world: World) -> None:
+def test_a_record_that_cannot_be_read_is_no_licence(world: World) -> None:
     world.migrated()
     info = world.adapter()._collections["docs_1"].info
     world.adapter()._collections["docs_1"].info = replace(info, record={"nestvec": 99})
     for number in (None, 1):
         (kept,) = world.client.cleanup("docs", generation=number)
         assert not kept.removed
-        assert "can not be read" in kept.reason
+        assert "cannot be read" in kept.reason
     assert world.client.generations()[0].model is None
 
 

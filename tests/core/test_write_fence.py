@@ -1,4 +1,4 @@
-"""The write fence: who waits for a migration and how long, and that no interleaving loses a write or mixes generations."""
+"""The write fence: who waits for a migration and how long; no interleaving loses a write or mixes generations."""
 
 from __future__ import annotations
 
@@ -190,7 +190,6 @@ def test_an_alias_read_just_before_it_moved_is_read_again(client: Nestvec) -> No
 
 
 def test_a_fence_of_another_migration_is_respected_until_it_runs_out(client: Nestvec, time: Time) -> None:
-    adapter: Any = client.adapter("store")
     complete(write_fence.raise_fence(backend(client), time.wall, "docs_1", "first", 60))
     with pytest.raises(CollectionConflict, match="'first'"):
         complete(write_fence.raise_fence(backend(client), time.wall, "docs_1", "second", 60))
@@ -213,7 +212,6 @@ def test_a_switch_must_be_confirmed_in_time(client: Nestvec, time: Time, late: s
 
 
 def test_a_switch_needs_the_fence_that_was_raised(client: Nestvec, time: Time) -> None:
-    adapter: Any = client.adapter("store")
     fence = complete(write_fence.raise_fence(backend(client), time.wall, "docs_1", "m", 60))
     note(client, replace(fence, by="other"))
     with pytest.raises(CollectionConflict, match="'other'"):
