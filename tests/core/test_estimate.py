@@ -20,7 +20,7 @@ from nestvec._collections.write_fence import NOTE as FENCE
 from nestvec._collections.write_fence import POLL, SKEW, FenceState, GenerationPlace, WriteFence
 from nestvec._migration.effort import SAMPLE, Effort, embedding_cost
 from nestvec._migration.generations import NOTE, MigrationNote
-from nestvec._migration.report import MigrationPlan, Stage
+from nestvec._migration.report import MigrationPlan, MigrationStage
 from nestvec._migration.resources import at_hand
 from nestvec._migration.routes import Way
 from nestvec.config import Connection
@@ -85,7 +85,7 @@ class Bench:
         record = spec.record(number, {}) | {"shadow": True}
         adapter = client.adapter(spec.backend)
         adapter.create(Create(physical, spec.vectors, spec.metric, spec.fields, record, spec.namespaces))
-        progress = MigrationNote("m", GenerationPlace("here", source), Stage.COPYING, 100.0)
+        progress = MigrationNote("m", GenerationPlace("here", source), MigrationStage.COPYING, 100.0)
         adapter.write_note(WriteNote(physical, NOTE, progress.to_text()))
         return client
 

@@ -14,7 +14,7 @@ from nestvec._client import Nestvec, aconnect, connect
 from nestvec._collections import write_fence
 from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence
 from nestvec._migration.generations import NOTE, GenerationRole, MigrationNote
-from nestvec._migration.report import Stage
+from nestvec._migration.report import MigrationStage
 from nestvec.contract import Create, Drop, SetAlias, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionNotFound, InvalidInput, InvalidName
 from nestvec.runtime import RetryPolicy, Runtime
@@ -63,7 +63,7 @@ class World:
         live: bool = False,
         candidate: bool = False,
         source: GenerationPlace | None = None,
-        stage: Stage = Stage.DONE,
+        stage: MigrationStage = MigrationStage.DONE,
         left: float | None = NOW - 1000,
         fence: WriteFence | None = None,
         dimensions: int = 32,
@@ -102,7 +102,12 @@ def world() -> Iterator[World]:
 def test_what_there_is(world: World) -> None:
     world.migrated()
     world.make(
-        3, candidate=True, source=GenerationPlace("here", "docs_2"), stage=Stage.COPYING, left=None, dimensions=8
+        3,
+        candidate=True,
+        source=GenerationPlace("here", "docs_2"),
+        stage=MigrationStage.COPYING,
+        left=None,
+        dimensions=8,
     )
     world.client["docs"].upsert([Document("a", "text")])
     one, two, three = world.client.generations("docs")
@@ -188,7 +193,7 @@ def test_without_a_live_one_nothing_goes(world: World) -> None:
 def test_nothing_goes_while_a_migration_holds_a_fence(world: World, fence: WriteFence) -> None:
     world.make(1)
     world.make(2, live=True, source=GenerationPlace("here", "docs_1"), fence=fence)
-    world.make(3, candidate=True, source=GenerationPlace("here", "docs_2"), stage=Stage.DRAINING, left=None)
+    world.make(3, candidate=True, source=GenerationPlace("here", "docs_2"), stage=MigrationStage.DRAINING, left=None)
     for number in (None, 1, 3):
         with pytest.raises(CollectionConflict, match="holds the write fence of 'docs_2'"):
             world.client.cleanup("docs", generation=number)
@@ -211,7 +216,12 @@ def test_a_migration_that_has_begun_is_left_alone_unless_it_is_named(world: Worl
     world.make(2, live=True)
     moved = None if candidate else WriteFence(FenceState.MOVED, to=GenerationPlace("here", "docs_2"))
     world.make(
-        3, candidate=candidate, source=GenerationPlace("here", "docs_2"), stage=Stage.COPYING, left=None, fence=moved
+        3,
+        candidate=candidate,
+        source=GenerationPlace("here", "docs_2"),
+        stage=MigrationStage.COPYING,
+        left=None,
+        fence=moved,
     )
     (kept,) = world.client.cleanup("docs")
     assert not kept.removed
@@ -235,7 +245,7 @@ def test_what_was_gone_back_from_goes(world: World) -> None:
 
 def test_a_candidate_of_a_generation_that_is_no_longer_live_goes(world: World) -> None:
     world.migrated()
-    world.make(3, candidate=True, source=GenerationPlace("here", "docs_1"), stage=Stage.COPYING, left=None)
+    world.make(3, candidate=True, source=GenerationPlace("here", "docs_1"), stage=MigrationStage.COPYING, left=None)
     world.make(4, candidate=True)
     assert all(each.removed for each in world.client.cleanup("docs"))
     assert world.there() == ["docs_2"]

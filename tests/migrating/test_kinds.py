@@ -15,7 +15,7 @@ from nestvec import MigrationProgress, MigrationReport, Overlap
 from nestvec._client import aconnect, connect
 from nestvec._collections import write_fence
 from nestvec._hosts.note import NOTE, Canaries
-from nestvec._migration.report import Stage
+from nestvec._migration.report import MigrationStage
 from nestvec._migration.routes import Way
 from nestvec._session.session import finished
 from nestvec.encoding.vectors import normalize, truncate
@@ -232,11 +232,11 @@ def test_progress_and_event(world: Any) -> None:
     report = client.migrate("docs", progress=heard.append)
     stages = list(dict.fromkeys(each.stage for each in heard))
     assert stages == [
-        *(Stage.COPYING, Stage.CATCHING_UP, Stage.VERIFYING, Stage.DRAINING),
-        *(Stage.SWITCHING, Stage.DONE),
+        *(MigrationStage.COPYING, MigrationStage.CATCHING_UP, MigrationStage.VERIFYING, MigrationStage.DRAINING),
+        *(MigrationStage.SWITCHING, MigrationStage.DONE),
     ]
-    assert [each for each in heard if each.stage is Stage.COPYING][-1].brought == 12
-    (wait,) = [each.note for each in heard if each.stage is Stage.DRAINING]
+    assert [each for each in heard if each.stage is MigrationStage.COPYING][-1].brought == 12
+    (wait,) = [each.note for each in heard if each.stage is MigrationStage.DRAINING]
     assert "36 s" in wait
     (event,) = [each for each in told if each.name == "collection_migrated"]
     assert event.collection == "docs"

@@ -15,7 +15,7 @@ from nestvec._client import AsyncNestvec, Collection, Nestvec, connect
 from nestvec._collections import write_fence
 from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence
 from nestvec._migration.generations import NOTE, MigrationNote
-from nestvec._migration.report import Stage
+from nestvec._migration.report import MigrationStage
 from nestvec._migration.routes import Way
 from nestvec.contract import ReadNote
 from nestvec.errors import (
@@ -215,7 +215,7 @@ def settled(world: World, documents: list[Document], wanted: dict[str, Any], *, 
     assert 2 <= len(made) <= most, "there is another candidate"
     assert "shadow" not in client.adapter(backend)._collections[physical].info.record  # type: ignore[attr-defined]
     left = MigrationNote.from_text(client.adapter(backend).read_note(ReadNote(physical, NOTE)), physical)  # type: ignore[arg-type]
-    assert left.stage is Stage.DONE
+    assert left.stage is MigrationStage.DONE
     assert left.left is not None
     held = client.adapter(left.source.backend).read_note(ReadNote(left.source.physical, write_fence.NOTE))
     assert WriteFence.from_text(held or "", "docs_1") == WriteFence(
