@@ -1,4 +1,4 @@
-"""Ingestions of a client as its session drives them: what fails, breaks off or is interrupted leaves nothing dangling."""
+"""Ingestions of a client: what fails, breaks off or is interrupted leaves nothing dangling."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from nestvec._client import Nestvec, aconnect, connect
-from nestvec._client.base import Runtime
-from nestvec._session.retry import RetryPolicy
 from nestvec.contract import Encode, Write
 from nestvec.errors import BackendRefused, EmbedderInvalidReply, EmbedderUnavailable, IngestFailed
 from nestvec.registry import Registry
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
 from nestvec_testing.memory import MemoryAdapter
 from nestvec_testing.memory import nestvec_backend as memory

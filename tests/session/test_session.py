@@ -113,11 +113,10 @@ async def counting(asked: Session) -> int:
 # ---------------------------------------------------------------- retries and leases
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", [Flaky, Awaited, Native])
+@pytest.mark.parametrize(
+    ("form", "kind"), [*((form, kind) for form in FORMS for kind in (Flaky, Awaited)), ("native", Native)]
+)
 def test_what_may_succeed_later_is_tried_again_and_reported(form: str, kind: Any) -> None:
-    if kind is Native and form != "native":
-        pytest.skip("what suspends is for the native form")
     events: list[Event] = []
     adapter = kind(BackendUnavailable("overloaded"), BackendUnavailable("overloaded"))
     assert run(counting(session(adapter, form, events=events)), form) == 7
@@ -148,10 +147,8 @@ def test_between_attempts_it_waits_longer_and_longer_and_not_beyond_the_deadline
     asked.retry, asked.clock = policy, lambda: sum(passed)
     with pytest.raises(BackendUnavailable):
         complete(counting(asked))
-    assert [round(each, 1) >= floor for each, floor in zip(passed, (1, 2, 4, 8, 8), strict=False)] == [True] * len(
-        passed
-    )
     assert len(passed) in (4, 5)
+    assert all(each >= least for each, least in zip(passed, (1, 2, 4, 8, 8), strict=False))
     assert sum(passed) < 30
 
 
