@@ -18,7 +18,7 @@ from nestvec._cli import tidying
 from nestvec._cli.stages import Stages
 from nestvec._client import connect
 from nestvec._collections import write_fence
-from nestvec._migration.report import MigrationProgress, Stage
+from nestvec._migration.report import MigrationProgress, MigrationStage
 from nestvec.contract import SetAlias, WriteNote
 from nestvec.runtime import Runtime
 
@@ -362,7 +362,9 @@ def test_ctrl_c_just_as_the_fence_is_raised(
     with monkeypatch.context() as patched:
         patched.setattr(SharedMemory, "write_note", write_note)
         assert filled("migrate", "docs").code == 130
-    assert write_fence.NOTE not in filled.store._collections["docs_1"].notes, "writers would wait for a fence to run out"
+    assert write_fence.NOTE not in filled.store._collections["docs_1"].notes, (
+        "writers would wait for a fence to run out"
+    )
     assert filled("migrate", "docs").code == 0
 
 
@@ -535,8 +537,8 @@ def steps(stages: Stages, *states: MigrationProgress) -> None:
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], time: Time) -> None:
-    copying = [MigrationProgress(Stage.COPYING, done, 1000, done) for done in range(0, 1001, 10)]
-    waiting = MigrationProgress(Stage.DRAINING, note="writers wait 36 s")
+    copying = [MigrationProgress(MigrationStage.COPYING, done, 1000, done) for done in range(0, 1001, 10)]
+    waiting = MigrationProgress(MigrationStage.DRAINING, note="writers wait 36 s")
     steps(Stages(terminal=False, clock=time), *copying, waiting, waiting)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "copying"
@@ -547,23 +549,23 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], ti
 
 def test_a_line_is_due_after_some_seconds(capsys: pytest.CaptureFixture[str], time: Time) -> None:
     stages = Stages(terminal=False, clock=time)
-    stages(MigrationProgress(Stage.COPYING, 0, 100_000))
+    stages(MigrationProgress(MigrationStage.COPYING, 0, 100_000))
     time.now += 6
-    stages(MigrationProgress(Stage.COPYING, 10, 100_000, 1))
+    stages(MigrationProgress(MigrationStage.COPYING, 10, 100_000, 1))
     assert capsys.readouterr().err.splitlines() == ["copying", "copying: 0 %, 1 document brought over"]
 
 
 def test_a_bar_for_each_stage_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     stages = Stages(terminal=True)
-    states = [MigrationProgress(Stage.COPYING, done, 100, done) for done in (0, 50, 100)]
-    again = [MigrationProgress(Stage.CATCHING_UP, done, 100) for done in (100, 40)]
-    waiting = MigrationProgress(Stage.DRAINING, note="writers wait 36 s")
+    states = [MigrationProgress(MigrationStage.COPYING, done, 100, done) for done in (0, 50, 100)]
+    again = [MigrationProgress(MigrationStage.CATCHING_UP, done, 100) for done in (100, 40)]
+    waiting = MigrationProgress(MigrationStage.DRAINING, note="writers wait 36 s")
     steps(stages, *states, *again, waiting)
     said = capsys.readouterr().err
     assert "copying:" in said
     assert "catching up:" in said
     assert "writers wait 36 s\n" in said
-    assert stages.stage is Stage.DRAINING
+    assert stages.stage is MigrationStage.DRAINING
 
 
 def test_json_stays_json_while_it_tells_how_far_it_is(filled: Shell) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nestvec import Document, F, Nestvec, GenerationRole, Way, aconnect, connect
+from nestvec import Document, F, GenerationRole, Nestvec, Way, aconnect, connect
 from nestvec._cli import main
 from nestvec.runtime import Runtime
 

@@ -1,9 +1,10 @@
-"""The gate: who waits for a migration and how long, and that no interleaving loses a write or mixes generations."""
+"""The write fence: who waits for a migration and how long; no interleaving loses a write or mixes generations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,16 +13,25 @@ from hypothesis import strategies as st
 
 from nestvec._client import Nestvec, connect
 from nestvec._collections import write_fence
-from nestvec._collections.opening import Binding, Flow, Wait, bind, bind_to_write, send_fenced
-from nestvec._collections.write_fence import WriteFence, GenerationPlace, FenceState
-from nestvec._documents.layout import on_current
+from nestvec._collections.opening import (
+    CollectionState,
+    OpenCollection,
+    Target,
+    on_current,
+    open_to_read,
+    open_to_write,
+    write_within_lease,
+)
+from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence
+from nestvec._session.session import Backend, complete
 from nestvec.contract import Create, Fetch, ReadNote, ResolveAlias, Scroll, SetAlias, Write, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved, MigrationInterrupted
 from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Document
 from nestvec_testing.data import record, vectors
 from nestvec_testing.registry import test_registry
-from nestvec_testing.stepping import Stepper
+from nestvec_testing.requests import Wait
+from nestvec_testing.stepping import Asking, Stepper, perform
 
 TO = GenerationPlace("store", "docs_2")
 FENCE = WriteFence(FenceState.FENCED, "m", 2000.0)
@@ -69,22 +79,33 @@ def second_generation(adapter: Any, spec: Any) -> None:
     adapter.create(Create("docs_2", spec.vectors, spec.metric, spec.fields, spec.record(2)))
 
 
-def perform(adapter: Any, flow: Flow[Any]) -> Any:
-    step = Stepper(flow)
-    while step.request is not None:
-        step.answer(getattr(adapter, step.request.method)(step.request))
-    return step.result
+def opened(client: Nestvec) -> OpenCollection:
+    """The client's collection, for rules that are stepped."""
+    state = client["docs"]._among.wanted
+    return OpenCollection(state, Asking(clock=state.clock))
+
+
+def backend(client: Nestvec) -> Backend:
+    return client["docs"]._sessions[0].backend
+
+
+def until(step: Stepper[Any], adapter: Any, kind: type) -> None:
+    """Answer requests until the next one is of this kind."""
+    while not isinstance(step.request, kind):
+        step.answer(perform(adapter, step.request))
 
 
 @pytest.mark.parametrize(
-    "each", [FENCE, WriteFence(FenceState.SWITCHING, "m", to=TO), WriteFence(FenceState.MOVED, to=TO)], ids=lambda each: each.state
+    "each",
+    [FENCE, WriteFence(FenceState.SWITCHING, "m", to=TO), WriteFence(FenceState.MOVED, to=TO)],
+    ids=lambda each: each.state,
 )
-def test_a_gate_comes_back_as_it_was_written(each: WriteFence) -> None:
+def test_a_fence_comes_back_as_it_was_written(each: WriteFence) -> None:
     assert WriteFence.from_text(each.to_text(), "docs_1") == each
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": "ajar"}', '{"state": "moved", "to": {"x": 1}}'])
-def test_a_note_that_is_no_gate_is_named(text: str) -> None:
+def test_a_note_that_is_no_fence_is_named(text: str) -> None:
     with pytest.raises(CollectionError, match="'gate' of collection 'docs_1'"):
         WriteFence.from_text(text, "docs_1")
 
@@ -100,42 +121,39 @@ def test_writers_wait_at_a_fence_until_it_has_run_out_and_readers_do_not(client:
 
 def test_writers_go_on_as_soon_as_the_fence_is_lifted(client: Nestvec, time: Time) -> None:
     note(client, WriteFence(FenceState.FENCED, "m", time.wall() + 100))
-    step = Stepper(bind_to_write(client["docs"]._binding))
+    step = Stepper(open_to_write(opened(client)))
     adapter: Any = client.adapter("store")
-    while not isinstance(step.request, Wait):
-        step.answer(getattr(adapter, step.request.method)(step.request))  # type: ignore[union-attr]
-    perform(adapter, write_fence.lift("docs_1", "somebody else"))
+    until(step, adapter, Wait)
+    complete(write_fence.lift(backend(client), "docs_1", "somebody else"))
     assert adapter.read_note(ReadNote("docs_1", write_fence.NOTE)) is not None
-    perform(adapter, write_fence.lift("docs_1", "m"))
+    complete(write_fence.lift(backend(client), "docs_1", "m"))
     step.answer()
     while step.request is not None:
         assert not isinstance(step.request, Wait)
-        step.answer(getattr(adapter, step.request.method)(step.request))
+        step.answer(perform(adapter, step.request))
     assert step.result.physical == "docs_1"
 
 
 def test_an_expired_fence_is_judged_by_the_time_before_it_was_read(client: Nestvec, time: Time) -> None:
     """It ran out while it was read: what was read may be of before the switch."""
     held = WriteFence(FenceState.FENCED, "m", time.wall())
-    step = Stepper(bind_to_write(client["docs"]._binding))
+    step = Stepper(open_to_write(opened(client)))
     adapter: Any = client.adapter("store")
-    while not isinstance(step.request, ReadNote):
-        step.answer(getattr(adapter, step.request.method)(step.request))  # type: ignore[union-attr]
+    until(step, adapter, ReadNote)
     time.pass_(10)
     assert isinstance(step.answer(held.to_text()), Wait)
 
 
-def test_writers_follow_a_pointer_that_moves_while_they_wait(client: Nestvec, time: Time) -> None:
+def test_writers_follow_an_alias_that_moves_while_they_wait(client: Nestvec, time: Time) -> None:
     adapter: Any = client.adapter("store")
     second_generation(adapter, client["docs"].spec)
     note(client, WriteFence(FenceState.SWITCHING, "m", to=TO))
-    step = Stepper(bind_to_write(client["docs"]._binding))
-    while not isinstance(step.request, Wait):
-        step.answer(getattr(adapter, step.request.method)(step.request))  # type: ignore[union-attr]
+    step = Stepper(open_to_write(opened(client)))
+    until(step, adapter, Wait)
     adapter.set_alias(SetAlias("docs", "docs_2"))
     step.answer()
     while step.request is not None:
-        step.answer(getattr(adapter, step.request.method)(step.request))
+        step.answer(perform(adapter, step.request))
     assert step.result.physical == "docs_2"
     assert [event.name for event in step.events] == ["pointer_moved"]
 
@@ -158,48 +176,46 @@ def test_a_collection_that_moved_is_neither_read_nor_written(client: Nestvec, ti
     assert time.now == 1000, "there is nowhere else to look"
 
 
-def test_a_pointer_read_just_before_it_moved_is_read_again(client: Nestvec) -> None:
+def test_an_alias_read_just_before_it_moved_is_read_again(client: Nestvec) -> None:
     adapter: Any = client.adapter("store")
     second_generation(adapter, client["docs"].spec)
-    step = Stepper(bind(client["docs"]._binding))
+    step = Stepper(open_to_read(opened(client)))
     assert step.request == ResolveAlias("docs")
     adapter.set_alias(SetAlias("docs", "docs_2"))
-    perform(adapter, write_fence.mark_moved("docs_1", TO))
+    complete(write_fence.mark_moved(backend(client), "docs_1", TO))
     step.answer("docs_1")
     while step.request is not None:
-        step.answer(getattr(adapter, step.request.method)(step.request))
+        step.answer(perform(adapter, step.request))
     assert step.result.physical == "docs_2"
 
 
 def test_a_fence_of_another_migration_is_respected_until_it_runs_out(client: Nestvec, time: Time) -> None:
-    adapter: Any = client.adapter("store")
-    perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "first", 60))
+    complete(write_fence.raise_fence(backend(client), time.wall, "docs_1", "first", 60))
     with pytest.raises(CollectionConflict, match="'first'"):
-        perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "second", 60))
-    assert perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "first", 60)).by == "first"
+        complete(write_fence.raise_fence(backend(client), time.wall, "docs_1", "second", 60))
+    assert complete(write_fence.raise_fence(backend(client), time.wall, "docs_1", "first", 60)).by == "first"
     time.pass_(60 + write_fence.SKEW + 1)
-    assert perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "second", 60)).by == "second"
+    assert complete(write_fence.raise_fence(backend(client), time.wall, "docs_1", "second", 60)).by == "second"
 
 
 @pytest.mark.parametrize("late", ["before", "during", None])
 def test_a_switch_must_be_confirmed_in_time(client: Nestvec, time: Time, late: str | None) -> None:
     adapter: Any = client.adapter("store")
-    fence = perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "m", 60))
+    fence = complete(write_fence.raise_fence(backend(client), time.wall, "docs_1", "m", 60))
     time.pass_(60 if late == "before" else 10)
-    step = Stepper(write_fence.to_switching(time.wall, "docs_1", fence, TO))
+    step = Stepper(write_fence.to_switching(opened(client).backend, time.wall, "docs_1", fence, TO))
     while step.request is not None:
-        answer = getattr(adapter, step.request.method)(step.request)
+        answer = perform(adapter, step.request)
         time.pass_(60 if late == "during" and isinstance(step.request, WriteNote) else 0)
         step.answer(answer)
     assert step.result is (late is None)
 
 
 def test_a_switch_needs_the_fence_that_was_raised(client: Nestvec, time: Time) -> None:
-    adapter: Any = client.adapter("store")
-    fence = perform(adapter, write_fence.raise_fence(time.wall, "docs_1", "m", 60))
+    fence = complete(write_fence.raise_fence(backend(client), time.wall, "docs_1", "m", 60))
     note(client, replace(fence, by="other"))
     with pytest.raises(CollectionConflict, match="'other'"):
-        perform(adapter, write_fence.to_switching(time.wall, "docs_1", fence, TO))
+        complete(write_fence.to_switching(backend(client), time.wall, "docs_1", fence, TO))
 
 
 # ---------------------------------------------------------------- all interleavings
@@ -226,51 +242,56 @@ class World:
         self.late: list[str] = []
         self.actors: list[Actor] = []
 
-    def binding(self) -> Binding:
-        return replace(self.client["docs"]._binding, target=None)
+    def opened(self) -> OpenCollection:
+        return opened(self.client).knowing(self.state())
 
-    def start(self, make: Callable[[], Flow[Any]]) -> None:
+    def state(self) -> CollectionState:
+        return replace(self.client["docs"]._among.wanted, target=None)
+
+    def start(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self.actors.append(Actor(self, make()))
 
-    def writer(self, number: int) -> Flow[None]:
-        binding = self.binding()
+    async def writer(self, number: int) -> None:
+        collection = self.opened()
         for turn in range(4):
             name = f"w{number}-{turn}"
-            physical = yield from on_current(binding, lambda target, name=name: self.write(binding, target, name))
+            physical = await on_current(collection, partial(self.write, collection, name))
             self.acknowledged[name] = physical
             if self.last_pass and physical == "docs_1":
                 self.late.append(name)
 
-    def write(self, binding: Binding, target: Any, name: str) -> Flow[str]:
+    async def write(self, collection: OpenCollection, name: str, target: Target) -> str:
         rows = {DENSE: vectors(1, 8, unit=True)}
-        yield from send_fenced(binding, target, Write(target.physical, [record(name)], rows))
-        return str(target.physical)
+        await write_within_lease(collection, target, Write(target.physical, [record(name)], rows))
+        return target.physical
 
-    def migration(self) -> Flow[None]:
-        yield from self.copy()
+    async def migration(self) -> None:
+        collection = self.opened()
+        backend = collection.backend
+        await self.copy(backend)
         while True:
-            fence = yield from write_fence.raise_fence(self.time.wall, "docs_1", "m", 90)
-            yield Wait(write_fence.drain(30))
+            fence = await write_fence.raise_fence(backend, self.time.wall, "docs_1", "m", 90)
+            await collection.session.wait(write_fence.drain(30))
             self.last_pass = True
-            yield from self.copy()
-            if (yield from write_fence.to_switching(self.time.wall, "docs_1", fence, TO)):
+            await self.copy(backend)
+            if await write_fence.to_switching(backend, self.time.wall, "docs_1", fence, TO):
                 break
             self.last_pass = False  # it took longer than the fence held: there will be another one
             self.late.clear()
-        yield SetAlias("docs", "docs_2")
-        yield from write_fence.mark_moved("docs_1", TO)
+        await backend.set_alias(SetAlias("docs", "docs_2"))
+        await write_fence.mark_moved(backend, "docs_1", TO)
 
-    def copy(self) -> Flow[None]:
-        batch = yield Scroll("docs_1", None, 1000, vectors=True)
+    async def copy(self, backend: Backend) -> None:
+        batch = await backend.scroll(Scroll("docs_1", None, 1000, vectors=True))
         if batch.records:
-            yield Write("docs_2", batch.records, batch.vectors)
+            await backend.write(Write("docs_2", batch.records, batch.vectors or {}))
 
 
 class Actor:
-    """A flow; what waits goes on when its time has come."""
+    """A rule; what waits goes on when its time has come."""
 
-    def __init__(self, world: World, flow: Flow[Any]) -> None:
-        self.world, self.step, self.until = world, Stepper(flow), 0.0
+    def __init__(self, world: World, rule: Coroutine[Any, Any, Any]) -> None:
+        self.world, self.step, self.until = world, Stepper(rule), 0.0
         self._arm()
 
     def advance(self) -> bool:
@@ -281,7 +302,7 @@ class Actor:
         if isinstance(request, Wait):
             self.step.answer()
         else:
-            self.step.answer(getattr(self.world.adapter, request.method)(request))  # type: ignore[union-attr]
+            self.step.answer(perform(self.world.adapter, request))
         self._arm()
         return True
 

@@ -70,7 +70,11 @@ def test_from_the_first_generation_to_another_backend(engine: Engine) -> None:
         assert (report.switched, report.target) == (True, plan.target)
         old, new = nv.generations()
         assert (old.physical, old.role, old.dimensions, old.chunks) == (first, GenerationRole.RETIRED, 32, 30)
-        assert (new.role, new.model, new.created_from) == (GenerationRole.LIVE, "recording-v4", GenerationPlace("engine", first))
+        assert (new.role, new.model, new.created_from) == (
+            GenerationRole.LIVE,
+            "recording-v4",
+            GenerationPlace("engine", first),
+        )
         assert [each.removed for each in nv.cleanup("docs")] == [False]
         time.now += 60
         assert [each.removed for each in nv.cleanup("docs")] == [True]

@@ -13,7 +13,7 @@ import pytest
 from nestvec._artifacts import About, save
 from nestvec._collections import write_fence
 from nestvec._collections.write_fence import GenerationPlace
-from nestvec._migration.report import MigrationProgress, Stage
+from nestvec._migration.report import MigrationProgress, MigrationStage
 from nestvec._migration.routes import Route, Way, transform
 from nestvec.contract import Drop, WriteNote
 from nestvec.encoding.rotation import fit_rotation
@@ -331,7 +331,7 @@ def test_as_much_is_embedded_at_once_as_the_embedder_takes(world: Any, batch: in
     heard: list[MigrationProgress] = []
     client.migrate("docs", progress=heard.append)
     assert max(sum(len(group.spans) for group in request.groups) for request in recorded.requests) == most
-    brought = [each.brought for each in heard if each.stage is Stage.COPYING]
+    brought = [each.brought for each in heard if each.stage is MigrationStage.COPYING]
     assert brought == sorted(brought)
     assert brought[0] == most
     assert (heard[0].done, heard[0].total) == (most, 100)

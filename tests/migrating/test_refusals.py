@@ -10,7 +10,7 @@ import pytest
 
 from nestvec._client import Nestvec, aconnect, connect
 from nestvec._collections import write_fence
-from nestvec._collections.write_fence import WriteFence, FenceState
+from nestvec._collections.write_fence import FenceState, WriteFence
 from nestvec.contract import Create, WriteNote
 from nestvec.errors import (
     BackendRefused,
@@ -40,6 +40,7 @@ from .world import (
     document,
     filled,
     note,
+    pausing,
     settled,
     whole,
 )
@@ -130,11 +131,11 @@ def test_a_document_that_fails_under_the_fence_lets_writers_in_again(world: Any)
         there.time.pass_(seconds)
         if seconds > 30:  # the last pass is next
             other = there.open()
-            other["docs"]._binding.target = replace(client_target(other), gate=None)
+            other["docs"]._among.wanted.target = replace(client_target(other), fence=None)
             other["docs"].upsert([document("d7", 3, "late")])
             adapter.write = lambda request: (_ for _ in ()).throw(BackendRefused("too fat"))
 
-    client._runtime = replace(client._runtime, pause=late)
+    pausing(client, late)
     report = client.migrate("docs")
     assert (report.switched, [each.document_id for each in report.failed]) == (False, ["d7"])
     assert note(client, write_fence.NOTE, "docs_1") is None
@@ -143,7 +144,7 @@ def test_a_document_that_fails_under_the_fence_lets_writers_in_again(world: Any)
 
 def client_target(client: Nestvec) -> Any:
     client["docs"].count()
-    return client["docs"]._binding.target
+    return client["docs"]._among.wanted.target
 
 
 def test_a_name_that_is_taken_is_told_before_anything_is_made(world: Any) -> None:
@@ -183,11 +184,11 @@ def test_a_fence_is_lifted_when_the_migration_breaks_off(world: Any, error: Base
         assert note(client, write_fence.NOTE, "docs_1") is not None
         raise error
 
-    client._runtime = replace(client._runtime, pause=interrupted)
+    pausing(client, interrupted)
     with pytest.raises(type(error)):
         client.migrate("docs")
     assert note(client, write_fence.NOTE, "docs_1") is None
-    client._runtime = replace(client._runtime, pause=there.time.pass_)
+    pausing(client, there.time.pass_)
     assert client.migrate("docs").switched
     settled(there, corpus(), SHORTER)
 
@@ -204,8 +205,8 @@ def test_a_fence_of_another_run_is_left_alone(world: Any) -> None:
         taken.append(replace(held, until=(held.until or 0) + 10))
         client.adapter("store").write_note(WriteNote("docs_1", write_fence.NOTE, taken[0].to_text()))
 
-    client._runtime = replace(client._runtime, pause=overtaken)
-    with pytest.raises(CollectionConflict, match="can not run at once"):
+    pausing(client, overtaken)
+    with pytest.raises(CollectionConflict, match="cannot run at once"):
         client.migrate("docs")
     assert WriteFence.from_text(note(client, write_fence.NOTE, "docs_1") or "", "docs_1") == taken[0]
 
@@ -254,7 +255,7 @@ def test_a_last_pass_that_takes_longer_than_its_fence_is_repeated_and_then_given
     settled(there, corpus(), SHORTER)
 
 
-def test_what_changed_in_the_configuration_meanwhile_makes_another_shadow(world: Any) -> None:
+def test_what_changed_in_the_configuration_meanwhile_makes_another_candidate(world: Any) -> None:
     there = world()
     filled(there)
     client = there.open(SHORTER)
@@ -268,7 +269,7 @@ def test_what_changed_in_the_configuration_meanwhile_makes_another_shadow(world:
     whole(client, corpus())
 
 
-def test_a_shadow_of_an_earlier_generation_is_not_gone_on_with(world: Any) -> None:
+def test_a_candidate_of_an_earlier_generation_is_not_gone_on_with(world: Any) -> None:
     there = world()
     filled(there)
     client = there.open(SHORTER)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from nestvec._client import Collection, Nestvec, connect
+from nestvec._client import AsyncNestvec, Collection, Nestvec, connect
 from nestvec._collections import write_fence
-from nestvec._collections.write_fence import WriteFence, GenerationPlace, FenceState
+from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence
 from nestvec._migration.generations import NOTE, MigrationNote
-from nestvec._migration.report import Stage
+from nestvec._migration.report import MigrationStage
 from nestvec._migration.routes import Way
 from nestvec.contract import ReadNote
 from nestvec.errors import (
@@ -96,6 +97,12 @@ class World:
     def close(self) -> None:
         for client in self.opened:
             client.close()
+
+
+def pausing(client: Nestvec | AsyncNestvec, pause: Callable[[float], object]) -> None:
+    """Let something happen where rules wait, instead of letting time pass."""
+    connections: Any = client._connections
+    connections.waiting = replace(connections.waiting, pause=pause)
 
 
 def document(key: str, words: int = 8, word: str = "word", year: int = 2000) -> Document:
@@ -208,10 +215,12 @@ def settled(world: World, documents: list[Document], wanted: dict[str, Any], *, 
     assert 2 <= len(made) <= most, "there is another candidate"
     assert "shadow" not in client.adapter(backend)._collections[physical].info.record  # type: ignore[attr-defined]
     left = MigrationNote.from_text(client.adapter(backend).read_note(ReadNote(physical, NOTE)), physical)  # type: ignore[arg-type]
-    assert left.stage is Stage.DONE
+    assert left.stage is MigrationStage.DONE
     assert left.left is not None
     held = client.adapter(left.source.backend).read_note(ReadNote(left.source.physical, write_fence.NOTE))
-    assert WriteFence.from_text(held or "", "docs_1") == WriteFence(FenceState.MOVED, to=GenerationPlace(backend, physical))
+    assert WriteFence.from_text(held or "", "docs_1") == WriteFence(
+        FenceState.MOVED, to=GenerationPlace(backend, physical)
+    )
     assert client.adapter(backend).read_note(ReadNote(physical, write_fence.NOTE)) is None
 
 

@@ -24,7 +24,7 @@ from nestvec.contract import Describe, ResolveAlias, WriteNote
 from nestvec.errors import CollectionConflict
 
 if TYPE_CHECKING:
-    from nestvec._migration.report import Stage
+    from nestvec._migration.report import MigrationStage
     from nestvec._specs import CollectionSpec
 
 
@@ -43,7 +43,7 @@ class CandidateGeneration:
         """Its name on its backend."""
         return self.place.physical
 
-    async def reach(self, stage: Stage) -> None:
+    async def reach(self, stage: MigrationStage) -> None:
         """Note how far the migration is."""
         await write_note(self.collection.backend, self.physical, self.note, stage=stage)
 

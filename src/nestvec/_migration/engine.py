@@ -19,7 +19,7 @@ from nestvec._migration.candidate import guarded, prepare_candidate
 from nestvec._migration.copy import carry_canaries
 from nestvec._migration.generations import GenerationRole
 from nestvec._migration.passes import BLOCK, run_pass
-from nestvec._migration.report import MigrationProgress, MigrationReport, Stage
+from nestvec._migration.report import MigrationProgress, MigrationReport, MigrationStage
 from nestvec._migration.routes import Route, Transform, Way
 from nestvec._migration.switch import HeldFence, switch
 from nestvec._migration.transfer import Transfer, TransferStatistics
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 #: Passes over what changed meanwhile, before writers have to wait; and how little is left to the last one.
 CATCH_UPS, FEW = 3, BLOCK
-_STAGES: Mapping[Phase, Stage] = {
-    "documents": Stage.COPYING,
-    "changes": Stage.CATCHING_UP,
-    "last changes": Stage.SWITCHING,
+_STAGES: Mapping[Phase, MigrationStage] = {
+    "documents": MigrationStage.COPYING,
+    "changes": MigrationStage.CATCHING_UP,
+    "last changes": MigrationStage.SWITCHING,
 }
 
 
@@ -71,7 +71,7 @@ class MigrationJob:
     back: bool = False
     progress: ProgressCallback | None = None
 
-    def tell(self, stage: Stage, note: str = "") -> None:
+    def tell(self, stage: MigrationStage, note: str = "") -> None:
         """Let the user hear how far it is."""
         if self.progress is not None:
             self.progress(MigrationProgress(stage, note=note))
@@ -166,7 +166,7 @@ async def _take_over(job: MigrationJob) -> None:
         return
     wait = drain(source.state.lease)
     job.tell(
-        Stage.COPYING,
+        MigrationStage.COPYING,
         f"an earlier run broke off while writers waited: going on in {wait:.0f} s, in case it is still at work",
     )
     await raise_fence(source.backend, source.state.wall, physical, note.id, 0.0)
@@ -209,10 +209,10 @@ def _no_embedder(job: MigrationJob, count: int) -> Unsupported:
 async def _bring(job: MigrationJob, transfer: Transfer, candidate: CandidateGeneration) -> _Done:
     """Passes, until little is left to the last one; then look at what is there."""
     await _carry_canaries(job, candidate)
-    await candidate.reach(Stage.COPYING)
+    await candidate.reach(MigrationStage.COPYING)
     first = await run_pass(transfer, "documents")
     done = _Done(first, first, deleted=first.deleted)
-    await candidate.reach(Stage.CATCHING_UP)
+    await candidate.reach(MigrationStage.CATCHING_UP)
     for _ in range(CATCH_UPS):
         begun = job.source.clock()
         statistics = await run_pass(transfer, "changes")
@@ -221,9 +221,12 @@ async def _bring(job: MigrationJob, transfer: Transfer, candidate: CandidateGene
             break
     if statistics.failed:
         return done
-    await candidate.reach(Stage.VERIFYING)
+    await candidate.reach(MigrationStage.VERIFYING)
     asked = not job.questions or job.asks
-    job.tell(Stage.VERIFYING, "" if asked else "no embedder gives the stored space: documents ask instead of questions")
+    job.tell(
+        MigrationStage.VERIFYING,
+        "" if asked else "no embedder gives the stored space: documents ask instead of questions",
+    )
     pairs = await paired(transfer, statistics.sample)
     seen = await overlap(transfer, pairs, job.questions, ask=job.asks)
     return replace(done, verified=compare(transfer, pairs), overlap=seen)
@@ -251,10 +254,10 @@ async def _switch(
     done: _Done,
     begun: float,
 ) -> MigrationReport:
-    await candidate.reach(Stage.SWITCHING)
+    await candidate.reach(MigrationStage.SWITCHING)
     wait = drain(job.source.state.lease) + POLL
     note = f"writers wait {wait:.0f} s at most, and for the last pass (the one before took {done.seconds:.1f} s)"
-    job.tell(Stage.DRAINING, note)
+    job.tell(MigrationStage.DRAINING, note)
     switched = await switch(candidate, hold, partial(_last_pass, job, transfer, candidate), done.seconds)
     done = done.then(switched.statistics, done.seconds)
     if not switched.switched:
@@ -262,7 +265,7 @@ async def _switch(
     report = replace(_report(job, candidate, done, begun, switched.waited), switched=True)
     if job.leaves:
         report = await counted(report, candidate.collection)
-    job.tell(Stage.DONE)
+    job.tell(MigrationStage.DONE)
     moved = {"from": str(job.origin), "to": str(candidate.place), "way": job.route.way.value, "chunks": report.chunks}
     job.target.session.emit(Event("collection_migrated", job.target.spec.name, moved))
     return report

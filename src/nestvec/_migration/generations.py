@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec._collections.checks import require_origin
 from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence, read_fence
-from nestvec._migration.report import Stage
+from nestvec._migration.report import MigrationStage
 from nestvec._specs import StoredCollection
 from nestvec.contract import CollectionInfo, Describe, ListCollections, ReadNote, ResolveAlias, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved, CollectionNotFound, SpaceError
@@ -48,7 +48,7 @@ class MigrationNote:
 
     id: str
     source: GenerationPlace
-    stage: Stage = Stage.COPYING
+    stage: MigrationStage = MigrationStage.COPYING
     started: float = 0.0
     left: float | None = None
     back: bool = False
@@ -56,7 +56,7 @@ class MigrationNote:
     @property
     def done(self) -> bool:
         """Whether the migration came to its end."""
-        return self.stage is Stage.DONE
+        return self.stage is MigrationStage.DONE
 
     def to_text(self) -> str:
         """JSON."""
@@ -68,7 +68,9 @@ class MigrationNote:
         try:
             value: dict[str, Any] = json.loads(text)
             known = {item.name: value[item.name] for item in fields(cls)} if value["version"] == 1 else {}
-            return cls(**known | {"source": GenerationPlace(**known["source"]), "stage": Stage(known["stage"])})
+            return cls(
+                **known | {"source": GenerationPlace(**known["source"]), "stage": MigrationStage(known["stage"])}
+            )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CollectionError(
                 f"the note {NOTE!r} of collection {physical!r} cannot be read ({error!r}): another version of nestvec "

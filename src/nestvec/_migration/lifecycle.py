@@ -23,7 +23,7 @@ from nestvec._migration.generations import (
     find_generations,
     generations_on,
 )
-from nestvec._migration.report import MigrationPlan, MigrationReport, Stage
+from nestvec._migration.report import MigrationPlan, MigrationReport, MigrationStage
 from nestvec._migration.resources import MigrationResources, texts_of
 from nestvec._migration.routes import Route, Way, route
 from nestvec._migration.switch import finish
@@ -286,11 +286,16 @@ def _tell_of_others(job: MigrationJob, found: Generations) -> None:
     """Say which migration is gone on with, and which were begun and are not, because something else is wanted now."""
     if job.chosen is not None and job.chosen.role is GenerationRole.CANDIDATE:
         begun = job.chosen.place.physical
-        job.tell(Stage.COPYING, f"going on with {begun!r}, which an earlier run began: what it brought over stays")
+        job.tell(
+            MigrationStage.COPYING, f"going on with {begun!r}, which an earlier run began: what it brought over stays"
+        )
     others = [each for each in found.others if each.role is GenerationRole.CANDIDATE and each != job.chosen]
     if others:
         listed = ", ".join(str(each.place) for each in others)
-        job.tell(Stage.COPYING, f"left alone, of migrations to something else: {listed}; `nestvec cleanup` drops them")
+        job.tell(
+            MigrationStage.COPYING,
+            f"left alone, of migrations to something else: {listed}; `nestvec cleanup` drops them",
+        )
 
 
 def _to_write(configured: CollectionSpec, size: int) -> str:

@@ -12,7 +12,7 @@ from nestvec._migration.routes import Way
 from nestvec.types import FailedDocument, Usage
 
 
-class Stage(StrEnum):
+class MigrationStage(StrEnum):
     """Where a migration is; in this order."""
 
     COPYING = "copying"
@@ -27,7 +27,7 @@ class Stage(StrEnum):
 class MigrationProgress:
     """How far a migration is: `done` of `total` records of the source in this stage, `brought` documents so far."""
 
-    stage: Stage
+    stage: MigrationStage
     done: int = 0
     total: int = 0
     brought: int = 0

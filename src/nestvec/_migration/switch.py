@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from nestvec._collections import write_fence
 from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence
 from nestvec._migration.generations import CANDIDATE_MARK, MigrationNote, write_note
-from nestvec._migration.report import Stage
+from nestvec._migration.report import MigrationStage
 from nestvec._specs import StoredCollection
 from nestvec.contract import Describe, SetAlias, Update
 from nestvec.errors import (
@@ -162,7 +162,7 @@ async def finish(
     with suppress(CollectionNotFound):  # somebody dropped it by the backend's own means
         await write_fence.mark_moved(left, origin.physical, place)
     await _unmark(target.backend, place.physical)
-    await write_note(target.backend, place.physical, note, stage=Stage.DONE, left=target.state.wall())
+    await write_note(target.backend, place.physical, note, stage=MigrationStage.DONE, left=target.state.wall())
 
 
 async def _unmark(backend: Backend, physical: str) -> None:

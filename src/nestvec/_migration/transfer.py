@@ -104,4 +104,4 @@ def quiet(collection: OpenCollection) -> OpenCollection:
         if not event.name.startswith(("document_", "search_")):
             notify(event)
 
-    return replace(collection, session=replace(collection.session, notify=tell))
+    return replace(collection, session=collection.session.notifying(tell))

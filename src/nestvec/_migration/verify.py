@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec._collections import write_fence
 from nestvec._collections.opening import open_to_read
-from nestvec._collections.write_fence import POLL
 from nestvec._documents.layout import Head, restored
 from nestvec._documents.reading import text_of, whole
 from nestvec._documents.search import SearchOptions, embed_queries, search_vectors
@@ -54,7 +54,7 @@ async def require_count(collection: OpenCollection, wanted: int) -> None:
         found = await collection.backend.count(Count(place.physical))
         if found == wanted:
             return
-        await collection.session.wait(POLL)
+        await collection.session.wait(write_fence.POLL)
     raise CollectionError(
         f"the new generation {place.physical!r} of collection {collection.spec.name!r} has {found} records where its "
         f"documents have {wanted}: somebody else writes to it, or the backend lost some. Nothing was switched; run "

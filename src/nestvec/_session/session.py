@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass, field, replace
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -254,6 +255,12 @@ class Session:
             with self.turn:
                 self.known_splitter = await self.make_splitter()
         return self.known_splitter
+
+    def notifying(self, notify: Callable[[Event], None]) -> Session:
+        """The same, with another listener."""
+        other = copy(self)
+        other.notify, other.backend = notify, Backend(other)
+        return other
 
     def emit(self, event: Event) -> None:
         """Tell listeners."""
