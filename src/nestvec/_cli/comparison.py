@@ -55,7 +55,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One question, asked in both ways."""
 
     question: ComparedQuestion
@@ -76,7 +76,7 @@ class Summary:
         return {"rank_1": self.first, "questions": self.questions, "mean_reciprocal_rank": self.reciprocal}
 
 
-def compare(nv: Nestvec, name: str, questions: Sequence[ComparedQuestion]) -> list[Row]:
+def compare(nv: Nestvec, name: str, questions: Sequence[ComparedQuestion]) -> list[ComparisonRow]:
     """Ask a collection each question twice: embedded with its query task, and with its index task.
 
     Both are live searches among all documents of the collection.
@@ -89,7 +89,7 @@ def compare(nv: Nestvec, name: str, questions: Sequence[ComparedQuestion]) -> li
     right = target.search_many(texts, limit=depth)
     wrong = [target.search_vector(vector, limit=depth) for vector in as_passages]
     return [
-        Row(question, _answer(hits, question), _answer(others, question))
+        ComparisonRow(question, _answer(hits, question), _answer(others, question))
         for question, hits, others in zip(questions, right, wrong, strict=True)
     ]
 

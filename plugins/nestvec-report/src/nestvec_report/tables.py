@@ -21,7 +21,7 @@ class Cell(NamedTuple):
     is_name: bool = False
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A row with its name."""
 
     name: str
@@ -37,7 +37,7 @@ class Table:
     title: str
     note: str
     columns: Sequence[str]
-    groups: Sequence[tuple[str, Sequence[Row]]]
+    groups: Sequence[tuple[str, Sequence[TableRow]]]
     spans: Sequence[str] = ()
 
 
@@ -82,8 +82,8 @@ def _measures(report: DimensionsReport, name: str, title: str, columns: Sequence
     return Table(name, title, note, ["Dimensions", *(title for title, _ in shown)], groups)
 
 
-def _row(report: DimensionsReport, curve: DimensionsCurve, point: DimensionsPoint, columns: Sequence[Column]) -> Row:
-    return Row(f"{point.dimensions:,}", [show(point) for _, show in columns], is_chosen(report, curve, point))
+def _row(report: DimensionsReport, curve: DimensionsCurve, point: DimensionsPoint, columns: Sequence[Column]) -> TableRow:
+    return TableRow(f"{point.dimensions:,}", [show(point) for _, show in columns], is_chosen(report, curve, point))
 
 
 def storage(report: DimensionsReport) -> Table:
@@ -91,7 +91,7 @@ def storage(report: DimensionsReport) -> Table:
     points = [point for size in sizes(report) if (point := anywhere(report, size)) is not None]
     kinds = [kind for kind in STORED if any(kind in point.bytes for point in points)]
     rows = [
-        Row(
+        TableRow(
             f"{point.dimensions:,}",
             [Cell(readable.size(known[kind])) for known in (point.bytes, point.total) for kind in kinds],
             point.dimensions == report.recommendation.dimensions,
@@ -113,7 +113,7 @@ def funnels(report: DimensionsReport) -> Table:
     return Table("funnels", title, note, columns, [("", rows)])
 
 
-def _funnel(funnel: FunnelReport) -> Row:
+def _funnel(funnel: FunnelReport) -> TableRow:
     cells = [
         Cell(f"{funnel.oversampling:g}×"),
         Cell(funnel.backend, is_name=True),
@@ -123,7 +123,7 @@ def _funnel(funnel: FunnelReport) -> Row:
         _share(funnel.recall),
         _gain(funnel),
     ]
-    return Row(" → ".join(f"{stage:,}" for stage in funnel.stages), cells)
+    return TableRow(" → ".join(f"{stage:,}" for stage in funnel.stages), cells)
 
 
 def _gain(funnel: FunnelReport) -> Cell:
