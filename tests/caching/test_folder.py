@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from nestvec._caching import disk
-from nestvec._caching.disk import State, clear, inspect
+from nestvec._caching.disk import CacheState, clear, inspect
 from nestvec._caching.keys import keys_of
 from nestvec.contract import Encode
 from nestvec.errors import ConfigError
@@ -310,7 +310,7 @@ def test_any_damage_gives_the_right_vectors(folder: Folder) -> None:
 
 
 def test_looking_at_a_folder_that_is_not_there_does_not_make_it(folder: Folder) -> None:
-    assert inspect(folder.path, 1_000_000) == State()
+    assert inspect(folder.path, 1_000_000) == CacheState()
     assert clear(folder.path, 1_000_000) == 0
     assert not folder.path.exists()
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec import DimensionsOptions, Document, Question
+from nestvec import DimensionsOptions, DimensionsReport, Document, Question
 from nestvec._artifacts import About, save
 from nestvec._cli.docstrings import docstrings
 from nestvec._client import aconnect, connect
@@ -148,8 +148,10 @@ def test_a_model_that_was_trained_for_prefixes_has_one_curve(filled: dict[str, A
 
 def test_the_json_form_is_the_documented_one(filled: dict[str, Any], runtime: Runtime) -> None:
     with connect(filled, runtime) as nv:
-        report = nv.dimensions("docs", options=replace(OPTIONS, funnels=[(8, 32)], time=True)).to_dict()
+        measured = nv.dimensions("docs", options=replace(OPTIONS, funnels=[(8, 32)], time=True))
+    report = measured.to_dict()
     assert json.loads(json.dumps(report)) == report
+    assert DimensionsReport.from_dict(json.loads(json.dumps(report))) == measured
     interval = {"value", "low", "high"}
     assert set(report) == {
         "version", "collection", "embedder", "model", "tasks", "metric", "full", "sample", "k", "keep", "confidence",

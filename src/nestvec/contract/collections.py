@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from nestvec.options import Options
 
 #: nestvec's own filterable bookkeeping fields; adapters index them like declared ones. An adapter without `Tenancy`
-#: also meets `tenant`, a keyword, in the records of a collection that several tenants share, and in every filter on
-#: them.
+#: also meets `tenant`, a keyword, in the records of a collection that several tenants share, and in filters on them.
 SYSTEM_FIELDS: Mapping[str, Field] = {
     "document_id": Field(FieldType.KEYWORD),
     "chunk": Field(FieldType.INTEGER),
@@ -38,6 +37,17 @@ class CollectionInfo:
     record: Mapping[str, Any] | None
     fields: Mapping[str, Field] | None = None
     storage: Storage | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for databases that have no better place for them. `physical` and `storage` are left out."""
+        fields = {name: str(field) for name, field in (self.fields or {}).items()}
+        return {"vectors": dict(self.vectors), "metric": self.metric.value, "fields": fields, "record": self.record}
+
+    @classmethod
+    def from_dict(cls, physical: str, value: Mapping[str, Any]) -> CollectionInfo:
+        """Read what `to_dict` wrote."""
+        fields = {name: Field.parse(kind) for name, kind in value["fields"].items()}
+        return cls(physical, value["vectors"], Metric(value["metric"]), value["record"], fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,20 @@
-"""Made-up dimensions reports, from the least that one may hold to the most."""
+"""Made-up dimensions reports, as their JSON, from the least that one may hold to the most."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
+
+from nestvec import DimensionsReport
+from nestvec_report import render
 
 SIZES = (16, 32, 64, 96, 128, 192, 256, 384)
 HOSTILE = "<script>alert('x')</script><img src=https://evil.example/x onerror=alert(1)>\"&\u202e\x00\ud800"
+
+
+def page_of(values: dict[str, Any]) -> str:
+    """The page of a report in its JSON form."""
+    return render(DimensionsReport.from_dict(values))
 
 
 def interval(value: float, width: float = 0.01) -> dict[str, float]:
@@ -25,7 +34,7 @@ def point(dimensions: int, full: int, expected: int, *, nested: bool = False, **
     sizes = {"float32": 4 * dimensions, "float16": 2 * dimensions, "int8": dimensions, "binary": (dimensions + 7) // 8}
     at = recall(dimensions, full, nested=nested)
     return {
-        "dimensions": dimensions, "recall": at, "ndcg": None, "kept": at, "int8": None, "binary": None,
+        "dimensions": dimensions, "recall": at, "ndcg": None, "kept": at, "int8": at, "binary": at,
         "unrescored": {}, "bytes": sizes, "total": {name: size * expected for name, size in sizes.items()},
         "search_ms": None, **more,
     }  # fmt: skip
@@ -95,6 +104,7 @@ def _funnel(stages: list[int], oversampling: float, found: float, plain: float, 
         "stages": stages, "oversampling": oversampling, "backend": "qdrant",
         "recall": interval(found, 0.005), "plain_recall": interval(0.993, 0.003),
         "plain_ms": {"median": plain, "p95": plain * 1.6}, "funnel_ms": {"median": funnel, "p95": funnel * 1.5},
+        "questions": 200,
     }  # fmt: skip
 
 
@@ -157,3 +167,9 @@ REPORTS = {
     "hostile": hostile,
     "warned": lambda: report(warnings=[f"Warning {i}: there were only {i} questions." for i in range(30)]),
 }
+
+
+@cache
+def drawn(name: str) -> str:
+    """The page of one of them; drawn once a process."""
+    return page_of(REPORTS[name]())

@@ -18,11 +18,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.wait import WebDriverWait
 
-from nestvec._evaluation.page import render
+from .reports import REPORTS, drawn
 
-from .reports import REPORTS, full_report
-
-PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
+PICTURES = Path(__file__).parents[3] / "build" / "screenshots"
 LOOKS = (Path(__file__).parent / "looks.js").read_text(encoding="utf-8")
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -129,7 +127,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def test_looks_well_on_screens_and_loads_nothing(browser: Browser, name: str) -> None:
     browser.requests()
     browser.complaints()
-    address = browser.open(name, render(REPORTS[name]()))
+    address = browser.open(name, drawn(name))
     problems = []
     for width in WIDTHS if name in PICTURED else WIDTHS[::2]:
         for scheme in ("light", "dark"):
@@ -143,7 +141,7 @@ def test_looks_well_on_screens_and_loads_nothing(browser: Browser, name: str) ->
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_looks_well_on_paper(browser: Browser, name: str) -> None:
-    browser.open(name, render(REPORTS[name]()))
+    browser.open(name, drawn(name))
     assert browser.look(PAPER, "dark", "print") == []
     style = "return getComputedStyle(document.documentElement)"
     assert browser.driver.execute_script(f"{style}.backgroundColor") == "rgb(255, 255, 255)"
@@ -156,7 +154,7 @@ def test_looks_well_on_paper(browser: Browser, name: str) -> None:
 
 
 def test_is_read_aloud_in_order(browser: Browser) -> None:
-    browser.open("aloud", render(full_report()))
+    browser.open("aloud", drawn("full"))
     browser.look(1200, "light")
     tree = browser.command("Accessibility.getFullAXTree")["nodes"]
     read = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node.get("ignored")]
@@ -177,13 +175,13 @@ def test_is_read_aloud_in_order(browser: Browser) -> None:
 
 FAULTS = {
     "a contrast of": ("</style>", ".reason { color: #999 !important }</style>"),
-    "px high": ("</style>", "text.tick { font-size: 9px !important }</style>"),
+    "px high": ("</style>", "svg text { font-size: 9px !important }</style>"),
     "the page is": (
         "</style>",
         ".reason { white-space: nowrap; max-width: none !important; min-width: 2000px }</style>",
     ),
     "leaves the page": ("</style>", "h1 { text-indent: -99px }</style>"),
-    "lies on": ("</style>", "text.tick { font-size: 30px !important }</style>"),
+    "lies on": ("</style>", "svg text { font-size: 30px !important }</style>"),
     "shows 2 drawings": ("</style>", "svg { display: block !important }</style>"),
     "shows 0 drawings": ("</style>", "svg { display: none !important }</style>"),
     "a drawing of": ("</style>", "svg { max-width: 100px !important }</style>"),
@@ -194,14 +192,14 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_the_look_is_noticed(browser: Browser, fault: str) -> None:
     """The checks above, on pages that are broken in one way each."""
-    page = render(full_report())
+    page = drawn("full")
     assert FAULTS[fault][0] in page
     browser.open("broken", page.replace(*FAULTS[fault]))
     assert any(fault in problem for problem in browser.look(360, "light"))
 
 
 def test_a_request_and_a_complaint_are_noticed(browser: Browser) -> None:
-    page = render(full_report())
+    page = drawn("full")
     asks = page.replace("</main>", '<img src="asked-for.png"></main>')
     browser.complaints()
     browser.open("asks", asks)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 
 #: A space that does not break the line.
 NBSP = "\u00a0"
+# Control characters, lone surrogates, and what reorders the text beside it.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -45,13 +48,6 @@ def milliseconds(value: float) -> str:
     return f"{_three(value / 1000)}{NBSP}s" if value >= 999.5 else f"{_three(value)}{NBSP}ms"
 
 
-def rounded_milliseconds(value: float) -> str:
-    """`0`, `2 ms`, `1.5 s`: for an axis."""
-    if value == 0:
-        return "0"
-    return f"{value / 1000:g}{NBSP}s" if value >= 1000 else f"{value:g}{NBSP}ms"
-
-
 def _three(value: float) -> str:
     return f"{value:,.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"
 
@@ -59,3 +55,8 @@ def _three(value: float) -> str:
 def amount(number: int, noun: str) -> str:
     """`1 text`, `5,000 texts`."""
     return f"{number:,}{NBSP}{noun}{'' if number == 1 else 's'}"
+
+
+def clean(text: str) -> str:
+    """The text, with replacement characters for what cannot be printed."""
+    return _UNPRINTABLE.sub("\ufffd", text)
