@@ -188,7 +188,7 @@ def test_what_was_cut_off_is_not_had_by_shrinking_again(filled: Shell) -> None:
     assert filled("shrink", "docs", "--dimensions", "8").code == 0
     run = filled("shrink", "docs", "--dimensions", "16")
     assert run.code == 1
-    assert "can not be shrunk to 16 dimensions: it has 8, and what was cut off is gone" in run.err
+    assert "cannot be shrunk to 16 dimensions: it has 8, and what was cut off is gone" in run.err
     assert "`nestvec rollback docs` goes back to them" in run.err
     assert "Matryoshka" not in run.err
 
