@@ -1,18 +1,17 @@
-"""The two drivers: one layer retries, threads serve synchronous plugins, interruption leaves nothing dangling."""
+"""Sessions of both clients: one layer retries, threads serve blocking plugins, interruption leaves nothing dangling."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from nestvec._client import Nestvec, aconnect
-from nestvec._collections.opening import Wait
-from nestvec._session import asynchronous, sync
+from nestvec._session.session import Blocking, Cancelled, Component, Session, Suspending, complete
 from nestvec.contract import Count, Remove, ResolveAlias
 from nestvec.errors import (
     BackendRefused,
@@ -30,6 +29,7 @@ from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capab
 
 MODEL = capabilities(RecordingOptions())
 AT_ONCE = RetryPolicy(attempts=3, first_wait=0, longest_wait=0)
+Rule = Callable[[Session], Coroutine[Any, Any, Any]]
 
 
 class Flaky(MemoryAdapter):
@@ -47,71 +47,72 @@ class Flaky(MemoryAdapter):
         return 7
 
 
-def counting() -> Any:
-    return (yield Count("docs_1"))
+async def counting(session: Session) -> int:
+    return await session.backend.count(Count("docs_1"))
 
 
-def drive(adapter: MemoryAdapter, flow: Any, events: list[Any], *, native: bool, pause: Any = None) -> Any:
-    if native:
-        ports = sync.Ports(RecordingEmbedder, lambda: adapter, MODEL, events.append, AT_ONCE, pause=pause)
-        return sync.run(flow, ports)
+def drive(adapter: MemoryAdapter, rule: Rule, events: list[Any], *, blocking: bool, pause: Any = None) -> Any:
+    if blocking:
+        return complete(rule(session_over(adapter, Blocking(pause), events)))
+    return asyncio.run(rule(session_over(adapter, Suspending(pause), events)))
 
-    async def embedder() -> RecordingEmbedder:
+
+def session_over(adapter: MemoryAdapter, waiting: Blocking | Suspending, events: list[Any]) -> Session:
+    async def embedder() -> Any:
         return RecordingEmbedder()
 
-    async def opened() -> MemoryAdapter:
+    async def opened() -> Any:
         return adapter
 
-    places = asynchronous.AsyncPorts(embedder, opened, MODEL, events.append, AT_ONCE, pause=pause)
-    return asyncio.run(asynchronous.run(flow, places))
+    return Session(Component(opened), Component(embedder), MODEL, events.append, waiting, AT_ONCE)
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_what_may_succeed_later_is_tried_again_and_reported(native: bool) -> None:
+@pytest.mark.parametrize("blocking", [True, False])
+def test_what_may_succeed_later_is_tried_again_and_reported(blocking: bool) -> None:
     events: list[Any] = []
     adapter = Flaky(BackendUnavailable("overloaded"), BackendUnavailable("overloaded"))
-    assert drive(adapter, counting(), events, native=native) == 7
+    assert drive(adapter, counting, events, blocking=blocking) == 7
     assert adapter.calls == 3
     assert [(event.name, event.data["attempt"]) for event in events] == [("request_retried", 1), ("request_retried", 2)]
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_attempts_are_bounded_and_the_last_error_is_raised(native: bool) -> None:
+@pytest.mark.parametrize("blocking", [True, False])
+def test_attempts_are_bounded_and_the_last_error_is_raised(blocking: bool) -> None:
     adapter = Flaky(*[BackendUnavailable(f"try {i}") for i in range(9)])
     with pytest.raises(BackendUnavailable, match="try 2"):
-        drive(adapter, counting(), [], native=native)
+        drive(adapter, counting, [], blocking=blocking)
     assert adapter.calls == 3
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_what_can_not_succeed_is_not_tried_again(native: bool) -> None:
+@pytest.mark.parametrize("blocking", [True, False])
+def test_what_cannot_succeed_is_not_tried_again(blocking: bool) -> None:
     adapter = Flaky(BackendRefused("no"))
     with pytest.raises(BackendRefused):
-        drive(adapter, counting(), [], native=native)
+        drive(adapter, counting, [], blocking=blocking)
     assert adapter.calls == 1
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_nothing_is_written_after_the_lease_however_long_the_process_stood_still(native: bool) -> None:
-    def writing(until: float) -> Any:
-        yield Remove("docs_1", ["record"], until=until)
+@pytest.mark.parametrize("blocking", [True, False])
+def test_nothing_is_written_after_the_lease_however_long_the_process_stood_still(blocking: bool) -> None:
+    def writing(until: float) -> Rule:
+        return lambda session: session.backend.remove(Remove("docs_1", ["record"], until=until))
 
     adapter = MemoryAdapter()  # has no docs_1, and would say so
     with pytest.raises(BackendUnavailable, match="remove: the lease ended before it was sent"):
-        drive(adapter, writing(time.monotonic() - 1), [], native=native)
+        drive(adapter, writing(time.monotonic() - 1), [], blocking=blocking)
     with pytest.raises(CollectionNotFound):
-        drive(adapter, writing(time.monotonic() + 60), [], native=native)
+        drive(adapter, writing(time.monotonic() + 60), [], blocking=blocking)
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_a_flow_may_handle_an_error(native: bool) -> None:
-    def flow() -> Any:
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_rule_may_handle_an_error(blocking: bool) -> None:
+    async def rule(session: Session) -> Any:
         try:
-            yield Count("docs_1")
+            await session.backend.count(Count("docs_1"))
         except BackendRefused:
-            return (yield ResolveAlias("nothing"))
+            return await session.backend.resolve_alias(ResolveAlias("nothing"))
 
-    assert drive(Flaky(BackendRefused("no")), flow(), [], native=native) is None
+    assert drive(Flaky(BackendRefused("no")), rule, [], blocking=blocking) is None
 
 
 def test_the_embedder_is_not_opened_before_it_is_needed(open_docs: Callable[..., Nestvec]) -> None:
@@ -267,25 +268,21 @@ async def test_documents_may_arrive_asynchronously(runtime: Runtime) -> None:
         assert [len(page.records) async for page in client["docs"].scroll(page=4)] == [4, 4, 2]
 
 
-def waiting() -> Any:
-    yield Wait(7.5)
+async def waiting(session: Session) -> str:
+    await session.wait(7.5)
     return "went on"
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_seconds_pass_as_the_runtime_says(native: bool) -> None:
+@pytest.mark.parametrize("blocking", [True, False])
+def test_seconds_pass_as_the_runtime_says(blocking: bool) -> None:
     passed: list[float] = []
-    assert drive(Flaky(), waiting(), [], native=native, pause=passed.append) == "went on"
+    assert drive(Flaky(), waiting, [], blocking=blocking, pause=passed.append) == "went on"
     assert passed == [7.5]
 
 
 def test_an_ingestion_that_is_broken_off_does_not_wait_on() -> None:
     cancelled = threading.Event()
-    ports = sync.Ports(RecordingEmbedder, Flaky, MODEL, lambda _: None, cancelled=cancelled)
+    session = session_over(Flaky(), Blocking(cancelled=cancelled), [])
     threading.Timer(0.05, cancelled.set).start()
-    with pytest.raises(sync.Cancelled):
-        sync.run(iter_wait(600), ports)
-
-
-def iter_wait(seconds: float) -> Any:
-    yield Wait(seconds)
+    with pytest.raises(Cancelled):
+        complete(session.wait(600))

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from nestvec._collections import opening as base
+from nestvec._collections import checks, opening
 from nestvec._documents import funnel, search, upsert
-from nestvec._session import asynchronous, sync
+from nestvec._session import session
 from nestvec.encoding.vectors import truncate
 from nestvec_testing import BackendUnderTest, EmbedderUnderTest
 from nestvec_testing.mutants import ADAPTERS, EMBEDDERS, MUTANTS, run_check
@@ -35,16 +35,21 @@ def test_originals_pass(kind, check):
     run_check(kind("memory" if kind is BackendUnderTest else "recording"), check)
 
 
-def misrouted(spec, questions):
-    return embed_queries(replace(spec, space=replace(spec.space, query_task=spec.space.index_task)), questions)
+async def misrouted(collection, questions):
+    spec = collection.spec
+    wrong = replace(spec, space=replace(spec.space, query_task=spec.space.index_task))
+    return await embed_queries(collection.knowing(replace(collection.state, spec=wrong)), questions)
 
 
 embed_queries = search.embed_queries
 
 
-def trusting(binding, target):
-    yield from ()
+async def trusting(collection, target):
     return target
+
+
+async def nothing(*_):
+    return 0
 
 
 CORE = {
@@ -54,12 +59,12 @@ CORE = {
         "questions are embedded as",
     ),
     "spaces not compared": (
-        [(base, "require_same", lambda *_, **__: None)],
+        [(checks, "require_same", lambda *_, **__: None)],
         "test_mixed_up_spaces_are_refused",
         "with another model",
     ),
     "writers not fenced": (
-        [(base, "fence", trusting), *((driver, "require_in_time", lambda *_: None) for driver in (sync, asynchronous))],
+        [(opening, "require_unmoved", trusting), (session, "require_in_time", lambda *_: None)],
         "test_writers_are_fenced",
         "after the pointer moved",
     ),
@@ -69,16 +74,11 @@ CORE = {
         "a prefix is renormalised",
     ),
     "leftovers not swept": (
-        [(upsert, "sweep", lambda *_: iter_nothing())],
+        [(upsert, "sweep", nothing)],
         "test_interrupted_writes_are_mended",
         "no chunk of another version is left",
     ),
 }
-
-
-def iter_nothing():
-    yield from ()
-    return 0
 
 
 @pytest.mark.parametrize("case", CORE, ids=str)

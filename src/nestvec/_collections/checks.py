@@ -55,7 +55,7 @@ def require_origin(spec: CollectionSpec, stored: StoredCollection) -> None:
 def disagreements(
     spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
 ) -> list[tuple[str, Any, Any]]:
-    """What can not be changed in place and differs, as (what, stored, wanted). The space is compared elsewhere."""
+    """What cannot be changed in place and differs, as (what, stored, wanted). The space is compared elsewhere."""
     vectors: tuple[str, Any, Any] = ("vectors", dict(info.vectors), spec.vectors)
     if stored.funnel != spec.funnel:
         vectors = ("funnel", list(stored.funnel), list(spec.funnel))
@@ -88,7 +88,7 @@ def require_own(spec: CollectionSpec, action: str) -> None:
     """Raise `Unsupported` for what is done only to collections that nestvec made."""
     if spec.foreign is not None:
         raise Unsupported(
-            f"collection {spec.name!r} was adopted: nestvec only reads {spec.foreign.collection!r} and can not "
+            f"collection {spec.name!r} was adopted: nestvec only reads {spec.foreign.collection!r} and cannot "
             f"{action}; copy it into a collection of nestvec's own: nestvec copy {spec.name} NEW"
         )
 

@@ -155,8 +155,8 @@ async def open_to_read(collection: OpenCollection) -> Target:
 async def open_to_write(collection: OpenCollection) -> Target:
     """The current target, within its lease and unfenced: waits where a migration holds writers up.
 
-    Raises as `open_to_read` does; `MigrationInterrupted` where a switch does not come to an end; and `BackendUnavailable`
-    where the backend takes longer than a lease to say where the collection is.
+    Raises as `open_to_read` does; `MigrationInterrupted` where a switch does not come to an end; and
+    `BackendUnavailable` where the backend takes longer than a lease to say where the collection is.
     """
     late, switching = 0, None
     while True:
@@ -187,7 +187,10 @@ def _too_slow(state: CollectionState) -> BackendUnavailable:
 
 
 async def renew(collection: OpenCollection) -> Target:
-    """Look the target up, whatever is known of it. Raises as `open_to_read` does, and marks what it raises (`unbound`)."""
+    """Look the target up, whatever is known of it.
+
+    Raises as `open_to_read` does, and marks what it raises (`unbound`).
+    """
     if collection.look is not None:
         collection.state.target = await collection.look()
         return collection.state.target
@@ -247,7 +250,10 @@ HEADS: Filter = system("chunk", FieldType.INTEGER) == 0
 
 
 def checked_filter(collection: OpenCollection, where: FilterLike | None) -> Filter | None:
-    """The filter against the declared fields. Raises `InvalidFilter`, and `InvalidName` for a call without its tenant."""
+    """The filter against the declared fields.
+
+    Raises `InvalidFilter`, and `InvalidName` for a call without its tenant.
+    """
     spec, tenant = collection.spec, collection.tenant
     if spec.namespaces or tenant is not None:
         check_tenant(spec, tenant)

@@ -50,8 +50,8 @@ async def tenants(collection: OpenCollection) -> list[str]:
         )
     if collection.tenant is not None:
         raise InvalidName(
-            f"collection {collection.spec.name!r}: namespace {collection.tenant!r:.80} does not know the others; ask the collection "
-            f'itself, as in nv["{collection.spec.name}"].tenants()'
+            f"collection {collection.spec.name!r}: namespace {collection.tenant!r:.80} does not know the others; ask "
+            f'the collection itself, as in nv["{collection.spec.name}"].tenants()'
         )
 
     async def use(target: Target) -> list[str]:
@@ -84,8 +84,8 @@ async def _get_foreign(collection: OpenCollection, target: Target, ids: Sequence
     """Records of an adopted collection, by their own ids."""
     if target.foreign is not None and target.foreign.id is not None:
         raise Unsupported(
-            f"collection {collection.spec.name!r} was adopted with document ids from {target.foreign.id!r}, which cannot "
-            f"be looked up; scroll or search with a filter, or leave foreign.id out"
+            f"collection {collection.spec.name!r} was adopted with document ids from {target.foreign.id!r}, which "
+            f"cannot be looked up; scroll or search with a filter, or leave foreign.id out"
         )
     found: dict[str, Document] = {}
     for block in blocks(ids):

@@ -138,8 +138,8 @@ def _of_documents(collection: OpenCollection) -> bool:
     foreign = collection.spec.foreign
     if foreign is not None and foreign.id is not None:
         raise Unsupported(
-            f"collection {collection.spec.name!r} was adopted with document ids from {foreign.id!r}: records that share "
-            f"one have no known order; leave group_by_document out, and each record comes for itself"
+            f"collection {collection.spec.name!r} was adopted with document ids from {foreign.id!r}: records that "
+            f"share one have no known order; leave group_by_document out, and each record comes for itself"
         )
     return foreign is not None
 

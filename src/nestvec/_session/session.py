@@ -1,7 +1,7 @@
 """Where rules ask: a backend and an embedder, with retries, leases, turns and waiting around them.
 
 Rules are coroutines over these objects, and one code serves both clients. The asynchronous client awaits a rule; the
-synchronous one gives it blocking parts, which never suspend, and `complete` runs it to its end. All waiting is done here.
+synchronous one gives it blocking parts, which never suspend, and `complete` runs it to its end. Nothing else waits.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The contract between the core and its plugins.
 
 The core's rules ask, a plugin answers: an `Embedder` answers `Encode`, an `Adapter` all other requests. Each request
-names the method that answers it. Ten methods are obligatory (`nestvec.contract.adapters`); what else a database can do is
-an optional power (`nestvec.contract.powers`). Adapters see vectors, never texts to embed and never tasks.
+names the method that answers it. Ten methods are obligatory (`nestvec.contract.adapters`); what else a database can do
+is an optional power (`nestvec.contract.powers`). Adapters see vectors, never texts to embed and never tasks.
 
 All vectors are `numpy.float32` arrays, one row for each record or query.
 """

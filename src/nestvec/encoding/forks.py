@@ -21,7 +21,7 @@ class ForkGuard:
             os.register_at_fork(after_in_child=self._forked)
 
     def check(self) -> bool:
-        """Note that the engine is used from now on. Raises `EmbedderError` in a forked child of a process that used it."""
+        """Note that the engine is used from now on. Raises `EmbedderError` in a child forked after that."""
         if self._used_before:
             raise EmbedderError(
                 "this process was forked from one that had embedded already, and the engine's threads do not survive "

@@ -1,8 +1,8 @@
 """Vectors, on whole matrices of float32: prefixes, nesting, renormalising; and what happens around every `Encode`.
 
 A Matryoshka prefix is a vector of its own only after it is renormalised (Kusupati et al., arXiv 2205.13147).
-*Nesting* gives such prefixes to a model that was not trained for them: an orthogonal rotation onto the principal axes of
-a sample changes no cosine at full length and puts most of the information in front.
+*Nesting* gives such prefixes to a model that was not trained for them: an orthogonal rotation onto the principal axes
+of a sample changes no cosine at full length and puts most of the information in front.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def check_dimensions(model: ModelCapabilities, dimensions: int) -> int:
     if model.min_dimensions <= dimensions <= model.dimensions:
         return dimensions
     offered = f"{model.min_dimensions} to {model.dimensions}" if model.matryoshka else _whole(model, dimensions)
-    raise Unsupported(f"{model.model} can not give {dimensions} dimensions; it offers {offered}")
+    raise Unsupported(f"{model.model} cannot give {dimensions} dimensions; it offers {offered}")
 
 
 def _whole(model: ModelCapabilities, wanted: int) -> str:

@@ -120,7 +120,7 @@ class MemoryAdapter(FullAdapter):
     def _view(self, **changes: Any) -> Self:
         """The same store and state. What a test has put in place of a method is about the whole, and stays there."""
         view = copy.copy(self)
-        view.__dict__ = {name: value for name, value in vars(self).items() if not callable(value)} | changes
+        view.__dict__ = {name: value for name, value in vars(self).items() if not hasattr(type(self), name)} | changes
         return view
 
     def capabilities(self) -> BackendCapabilities:
