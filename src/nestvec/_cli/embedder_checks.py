@@ -33,7 +33,7 @@ class EmbedderProbe:
         #: Of every request: its task, texts and seconds.
         self.log: list[tuple[str | None, int, float]] = []
         self._known: dict[str | None, FloatArray] = {}
-        self._session = nv._connections.embedding(name)
+        self._session = nv._connections.embedding(name)  # noqa: SLF001 - no public method embeds past a cache
 
     @property
     def tasks(self) -> tuple[str | None, ...]:
@@ -143,7 +143,7 @@ def _prefixes(probe: EmbedderProbe) -> Finding:
     }
     figure = "; ".join(f"{size:,} of {model.dimensions:,}: {agreement}" for size, agreement in found.items())
     wrong = not all(agreement.alike for agreement in found.values())
-    fault = "a shorter vector is not the renormalised beginning of the full one: copies and other hosts can not cut it"
+    fault = "a shorter vector is not the renormalised beginning of the full one: copies and other hosts cannot cut it"
     return Finding(figure, fault if wrong else None)
 
 
