@@ -109,7 +109,7 @@ def _today() -> int:
 
 @dataclass(frozen=True, slots=True)
 class CacheState:
-    """What is in a folder: vectors, and bytes on disk. `problem`: why it can not be used, and what to do."""
+    """What is in a folder: vectors, and bytes on disk. `problem`: why it cannot be used, and what to do."""
 
     vectors: int = 0
     used: int = 0

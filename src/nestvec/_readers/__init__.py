@@ -27,7 +27,7 @@ from nestvec._readers.coercion import coerce, coerce_datetimes
 from nestvec._readers.discovery import FORMATS, Inputs, discover
 from nestvec._readers.items import Item, Mapping, ReadDocument, ReadFailure
 from nestvec._readers.rows import Rows
-from nestvec._readers.sources import SourceReader, Source
+from nestvec._readers.sources import Source, SourceReader
 from nestvec.errors import InvalidDocument, InvalidInput
 
 if TYPE_CHECKING:

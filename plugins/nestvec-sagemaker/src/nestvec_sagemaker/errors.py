@@ -200,11 +200,11 @@ def failure(error: Exception, place: SageMakerEndpoint) -> EmbedderError:
         )
     if isinstance(error, boto.ConnectionError):
         return EndpointUnreachable(
-            f"{place.host} can not be reached ({reason}); check region, endpoint_url, the network and the proxy"
+            f"{place.host} cannot be reached ({reason}); check region, endpoint_url, the network and the proxy"
         )
     if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError):
         return EndpointFailed(f"the connection to {place.host} broke ({reason}); check the network and the proxy")
-    return EmbedderError(f"{place} can not be asked: {reason}; check the options and the AWS configuration")
+    return EmbedderError(f"{place} cannot be asked: {reason}; check the options and the AWS configuration")
 
 
 def misconfigured(error: Exception, options: SageMakerOptions) -> ConfigError:
