@@ -155,7 +155,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an embedder consumed. Counters add up with `+`; an embedder leaves at 0 what it can not know.
+    """What an embedder consumed. Counters add up with `+`; an embedder leaves at 0 what it cannot know.
 
     `cached` counts the texts whose vectors came from a cache; for them nothing else was consumed.
     """

@@ -49,7 +49,7 @@ def test_impossible_headers_are_refused_when_the_configuration_is_read(headers):
         JinaOptions.model_validate({"headers": headers, "api_key": {"env": KEY}})
 
 
-def test_a_proxy_of_the_environment_that_can_not_be_used_is_named(open_jina, monkeypatch):
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_named(open_jina, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "foo://127.0.0.1:1")
     with pytest.raises(EmbedderError, match="proxy"):
         open_jina().encode(ask(group("a", "text")))

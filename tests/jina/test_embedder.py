@@ -195,7 +195,7 @@ def test_a_server_that_repeats_the_key_does_not_give_it_away(open_jina, emulator
 
 def test_nobody_there(open_jina):
     with pytest.raises(
-        EmbedderUnavailable, match=r"can not be reached.*check base_url, the network and proxy"
+        EmbedderUnavailable, match=r"cannot be reached.*check base_url, the network and proxy"
     ) as caught:
         open_jina(base_url="http://127.0.0.1:9/v1").encode(ask(group("innocent", "text")))
     assert "innocent" not in str(caught.value), "no document is at fault"

@@ -133,7 +133,7 @@ CASES = {
         None,
     ),
     "cut off": (always(Cut()), r"the connection to http://127.0.0.1:\d+ .*check", 2),
-    "nobody there": (unreachable, r"http://127.0.0.1:9 can not be reached.*check region, endpoint_url, the network", 0),
+    "nobody there": (unreachable, r"http://127.0.0.1:9 cannot be reached.*check region, endpoint_url, the network", 0),
     "malformed": (always(Malformed()), rf"{HERE} answered something that is not whole JSON.*is it a container of", 2),
     "another form": (
         always(Malformed(content=b'{"embeddings": []}')),

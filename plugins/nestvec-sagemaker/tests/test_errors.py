@@ -206,9 +206,9 @@ def test_half_of_the_credentials(open_embedder, monkeypatch):
         open_embedder()
 
 
-def test_credentials_that_can_not_be_got(open_embedder, aws):
+def test_credentials_that_cannot_be_got(open_embedder, aws):
     (aws / "config").write_text(f"[profile broken]\ncredential_process = {aws}/no-such-program\n")
-    with pytest.raises(SecretError, match=r"credentials can not be used.*no-such-program"):
+    with pytest.raises(SecretError, match=r"credentials cannot be used.*no-such-program"):
         open_embedder(profile="broken")
 
 
@@ -226,18 +226,18 @@ def test_nobody_there(open_embedder, kit):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(EmbedderUnavailable, match=r"can not be reached.*check region, endpoint_url"):
+        with pytest.raises(EmbedderUnavailable, match=r"cannot be reached.*check region, endpoint_url"):
             open_embedder(endpoint_url=url).encode(kit.ask(*kit.documents()))
 
 
-def test_credentials_that_can_not_be_renewed(open_embedder, aws, kit, tmp_path):
+def test_credentials_that_cannot_be_renewed(open_embedder, aws, kit, tmp_path):
     program = tmp_path / "credentials-program"
     expires = "2001-01-01T00:00:00Z"
     made = {"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c", "Expiration": expires}
     program.write_text(f"#!/bin/sh\necho '{json.dumps(made)}'\n")
     program.chmod(0o700)
     (aws / "config").write_text(f"[profile passing]\ncredential_process = {program}\n")
-    with pytest.raises((EmbedderDenied, SecretError), match=r"profile 'passing' can not be renewed.*log in again"):
+    with pytest.raises((EmbedderDenied, SecretError), match=r"profile 'passing' cannot be renewed.*log in again"):
         open_embedder(profile="passing").encode(kit.ask(*kit.documents()))
 
 
