@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GROUP = "nestvec.emulators"
 #: The emulator of the API whose client comes with the core, and what to install for it.
 OWN = ("jina", "nestvec-testing[emulators]")
+_VENDORS = ("a vendor's", "nestvec-VENDOR[testing]")
 
 
 def found() -> dict[str, list[EntryPoint]]:
@@ -57,8 +58,9 @@ class _Emulators(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)
-        formatter.write_paragraph()
-        formatter.write_text(_where(self.list_commands(ctx)))
+        own = [OWN] if OWN[0] not in self.list_commands(ctx) else []
+        with formatter.section("To install"):
+            formatter.write_dl([(name, f"pip install '{package}'") for name, package in (*own, _VENDORS)])
 
 
 @click.group(cls=_Emulators, subcommand_metavar="NAME [OPTIONS]")
@@ -69,11 +71,6 @@ def emulate() -> None:
 def package_of(name: str) -> str:
     """What to install for an emulator of this name: a vendor's comes with the vendor's plugin."""
     return OWN[1] if name == OWN[0] else f"nestvec-{name}[testing]"
-
-
-def _where(installed: Sequence[str]) -> str:
-    own = f"that of {OWN[0]} with pip install '{OWN[1]}', " if OWN[0] not in installed else ""
-    return f"Others are to be installed: {own}a vendor's with its plugin, pip install '{package_of('VENDOR')}'."
 
 
 def _unknown(name: str, installed: Sequence[str]) -> str:
