@@ -66,7 +66,7 @@ CORE = {
     "writers not fenced": (
         [(opening, "require_unmoved", trusting), (session, "require_in_time", lambda *_: None)],
         "test_writers_are_fenced",
-        "after the pointer moved",
+        "after the alias moved",
     ),
     "prefixes not renormalised": (
         [(funnel, "truncate", lambda rows, size, **_: truncate(rows, size, normalized=False))],

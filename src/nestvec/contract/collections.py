@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nestvec.options import Options
 
 #: nestvec's own filterable bookkeeping fields; adapters index them like declared ones. An adapter without `Tenancy`
-#: also meets `tenant`, a keyword, in the records of a collection that several tenants share, and in all filters on them.
+#: also meets `tenant`, a keyword, in the records of a collection that several tenants share, and in filters on them.
 SYSTEM_FIELDS: Mapping[str, Field] = {
     "document_id": Field(FieldType.KEYWORD),
     "chunk": Field(FieldType.INTEGER),
