@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from nestvec import results
+
 if TYPE_CHECKING:
     from nestvec._client import (
         AsyncCollection,
@@ -20,111 +22,50 @@ if TYPE_CHECKING:
         collection,
         connect,
     )
-    from nestvec._collections.apply import Change, Status
-    from nestvec._collections.write_fence import GenerationPlace
-    from nestvec._documents.scroll import Cursor, Matrix, Page
-    from nestvec._evaluation.bootstrap import Interval
     from nestvec._evaluation.options import DimensionsOptions
-    from nestvec._evaluation.recommend import Recommendation
-    from nestvec._evaluation.report import (
-        DimensionsCurve,
-        DimensionsPoint,
-        DimensionsReport,
-        DimensionsSample,
-        FunnelReport,
-        SearchTimes,
-    )
-    from nestvec._hosts.agreement import Agreement
-    from nestvec._migration.copy import CopyProgress, CopyReport
-    from nestvec._migration.generations import Standing
-    from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
-    from nestvec._migration.routes import Way
-    from nestvec._migration.tidy import GenerationStatus, Removal
     from nestvec._questions import Question
     from nestvec.capabilities import TaskPair
     from nestvec.errors import NestvecError
     from nestvec.filters import F
-    from nestvec.nesting.fitting import NestReport, PrefixRecall
+    from nestvec.results import *  # noqa: F403 - listed there, and only there
+    from nestvec.runtime import RetryPolicy, Runtime
     from nestvec.spaces import EmbeddingSpace
-    from nestvec.types import Document, FailedDocument, Hit, Record, Report, Usage
+    from nestvec.types import Document
 
 __version__ = "0.1.0"
 __all__ = [
-    "Agreement",
     "AsyncCollection",
     "AsyncNestvec",
-    "Change",
     "Collection",
-    "CopyProgress",
-    "CopyReport",
-    "Cursor",
-    "DimensionsCurve",
     "DimensionsOptions",
-    "DimensionsPoint",
-    "DimensionsReport",
-    "DimensionsSample",
     "Document",
     "EmbeddingSpace",
     "F",
-    "FailedDocument",
-    "FunnelReport",
-    "GenerationPlace",
-    "GenerationStatus",
-    "Hit",
-    "Interval",
-    "Matrix",
-    "MigrationPlan",
-    "MigrationProgress",
-    "MigrationReport",
-    "NestReport",
     "Nestvec",
     "NestvecError",
-    "Overlap",
-    "Page",
-    "PrefixRecall",
     "Question",
-    "Recommendation",
-    "Record",
-    "Removal",
-    "Report",
-    "SearchTimes",
-    "Standing",
-    "Status",
+    "RetryPolicy",
+    "Runtime",
     "TaskPair",
-    "Usage",
-    "Way",
     "acollection",
     "aconnect",
     "collection",
     "connect",
 ]
+__all__ += results.__all__
 
 _HOME = {
     **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec._client"),
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec._client"),
-    **dict.fromkeys(("Document", "FailedDocument", "Hit", "Record", "Report", "Usage"), "nestvec.types"),
-    **dict.fromkeys(("Change", "Status"), "nestvec._collections.apply"),
-    **dict.fromkeys(("CopyProgress", "CopyReport"), "nestvec._migration.copy"),
-    **dict.fromkeys(("MigrationPlan", "MigrationProgress", "MigrationReport", "Overlap"), "nestvec._migration.report"),
-    **dict.fromkeys(("GenerationStatus", "Removal"), "nestvec._migration.tidy"),
-    **dict.fromkeys(("NestReport", "PrefixRecall"), "nestvec.nesting.fitting"),
-    **dict.fromkeys(("Cursor", "Matrix", "Page"), "nestvec._documents.scroll"),
-    "Agreement": "nestvec._hosts.agreement",
+    **dict.fromkeys(("RetryPolicy", "Runtime"), "nestvec.runtime"),
     "DimensionsOptions": "nestvec._evaluation.options",
-    "Question": "nestvec._questions",
-    **dict.fromkeys(
-        ("DimensionsCurve", "DimensionsPoint", "DimensionsReport", "DimensionsSample", "FunnelReport", "SearchTimes"),
-        "nestvec._evaluation.report",
-    ),
-    "Interval": "nestvec._evaluation.bootstrap",
-    "Recommendation": "nestvec._evaluation.recommend",
+    "Document": "nestvec.types",
     "EmbeddingSpace": "nestvec.spaces",
-    "GenerationPlace": "nestvec._collections.write_fence",
-    "Way": "nestvec._migration.routes",
     "F": "nestvec.filters",
     "NestvecError": "nestvec.errors",
-    "Standing": "nestvec._migration.generations",
+    "Question": "nestvec._questions",
     "TaskPair": "nestvec.capabilities",
+    **dict.fromkeys(results.__all__, "nestvec.results"),
 }
 
 

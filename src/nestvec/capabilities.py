@@ -56,7 +56,8 @@ class BackendCapabilities:
     max_fetch_ids: int | None = None
     max_limit: int | None = None
     max_metadata_bytes: int | None = None
-    #: Why it lacks something, by power or limit: words for people, such as "an embedded store has no quantisation".
+    #: Why it lacks something, by power or limit: a sentence for people, such as "an embedded store has no
+    #: quantisation".
     why_not: Mapping[str, str] = field(default_factory=dict)
 
     @property

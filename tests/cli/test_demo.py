@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from nestvec._cli.comparison import QUESTIONS, Question, compare, summary
+from nestvec._cli.comparison import QUESTIONS, ComparedQuestion, compare, summary
 from nestvec._cli.demo import comparison_table, index
 from nestvec._cli.docstrings import LONGEST, docstrings
 from nestvec._client import connect
@@ -18,9 +18,9 @@ from nestvec_testing.recording import RecordingEmbedder
 from nestvec_testing.registry import test_registry as registry_with
 
 ASKED = (
-    Question("English", "return true if the file exists", "posixpath.lexists"),
-    Question("English", "serialize obj to a json formatted str", "json.dumps"),
-    Question("English", "no such words anywhere", "not.there"),
+    ComparedQuestion("English", "return true if the file exists", "posixpath.lexists"),
+    ComparedQuestion("English", "serialize obj to a json formatted str", "json.dumps"),
+    ComparedQuestion("English", "no such words anywhere", "not.there"),
 )
 STACK = {
     "backends": {"m": {"use": "memory"}},

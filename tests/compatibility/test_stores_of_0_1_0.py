@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nestvec import Document, F, Nestvec, Standing, Way, aconnect, connect
+from nestvec import Document, F, GenerationRole, Nestvec, Way, aconnect, connect
 from nestvec._cli import main
 from nestvec.runtime import Runtime
 
@@ -129,7 +129,7 @@ def check_documents(nv: Nestvec, name: str, documents: list[Document]) -> None:
     """These are stored, whole, and no others; each has vectors of length 1 in the generation that is live."""
     assert nv[name].count() == len(documents)
     assert nv[name].get_many([each.id for each in documents]) == documents
-    (live,) = [each for each in nv.generations(name) if each.standing is Standing.LIVE]
+    (live,) = [each for each in nv.generations(name) if each.role is GenerationRole.LIVE]
     matrix = nv[name].matrix()
     assert matrix.vectors.shape == (live.chunks, live.dimensions)
     np.testing.assert_allclose(np.linalg.norm(matrix.vectors, axis=1), 1, atol=ROUNDING)
@@ -301,9 +301,9 @@ def test_what_0_1_0_had_shrunk_is_rolled_back(stores: Stores) -> None:
 
 def test_what_0_1_0_had_left_is_cleaned_up(stores: Stores) -> None:
     with stores.open() as nv:
-        assert [each.standing for each in nv.generations("shrunk_q")] == [Standing.RETIRED, Standing.LIVE]
+        assert [each.role for each in nv.generations("shrunk_q")] == [GenerationRole.RETIRED, GenerationRole.LIVE]
         assert [each.removed for each in nv.cleanup("shrunk_q")] == [True]
-        assert [each.standing for each in nv.generations("shrunk_q")] == [Standing.LIVE]
+        assert [each.role for each in nv.generations("shrunk_q")] == [GenerationRole.LIVE]
         assert nv.plan("shrunk_q")[0].action == "none"
         check_documents(nv, "shrunk_q", SHRUNK)
 
@@ -353,7 +353,7 @@ def test_to_another_model_and_back(stores: Stores) -> None:
         assert nv.plan_migration("shrunk_q").way is Way.EMBED
         assert nv.migrate("shrunk_q").switched
         check_documents(nv, "shrunk_q", SHRUNK)
-        (live,) = [each for each in nv.generations("shrunk_q") if each.standing is Standing.LIVE]
+        (live,) = [each for each in nv.generations("shrunk_q") if each.role is GenerationRole.LIVE]
         assert (live.generation, live.dimensions) == (3, 384)
         assert nv["shrunk_q"].search(SHRUNK[6].text, limit=1)[0].document_id == SHRUNK[6].id
         assert nv.rollback("shrunk_q").switched

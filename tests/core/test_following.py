@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from nestvec._client import aconnect, connect
-from nestvec._collections.following import Via, follow
+from nestvec._collections.following import follow
 from nestvec._collections.opening import LEASE
 from nestvec._documents.reading import count
 from nestvec.contract import Count, Drop, Encode, Event, Query, Remove, ResolveAlias, Write
@@ -27,6 +26,8 @@ from nestvec.errors import (
 )
 from nestvec.filters import F
 from nestvec.types import Document
+from nestvec_testing.requests import SideRequest
+from nestvec_testing.stepping import Asking, answered
 
 from .moving import PREVIOUS, Actor, Move, corpus, spy, stored, text
 
@@ -221,16 +222,18 @@ def test_views_of_namespaces_follow_together() -> None:
 
 def test_a_switch_between_two_looks_is_noticed(move: Move) -> None:
     """It was not there yet where it is wanted, and is no longer where it was."""
-    places, looked = move.docs._places, []
+    sessions, looked = move.docs._sessions, []
 
-    def answer(via: Via) -> Any:
-        if via.place == 1 and 1 not in looked:
+    def answer(request: SideRequest) -> Any:
+        place = int(request.side)
+        if place == 1 and 1 not in looked:
             move.migrate()
-        looked.append(via.place)
-        return places[via.place].answer(via.request)
+        looked.append(place)
+        return answered(sessions[place], request)
 
     among = connect(move.values, move.runtime)["docs"]._among
-    actor = Actor(move, follow(among, count), answer)
+    asking = [Asking(place, clock=move.time) for place in "01"]
+    actor = Actor(move, follow(among, asking, count), answer)
     while not actor.done:
         actor.advance()
     assert actor.result == 6
@@ -256,7 +259,7 @@ def test_a_pointer_that_is_seen_late_is_waited_for_but_not_for_long(move: Move, 
 
 def test_listeners_hear_once_that_it_moved(move: Move) -> None:
     heard: list[Event] = []
-    move.docs._places = tuple(replace(each, notify=heard.append) for each in move.docs._places)
+    move.docs._sessions = tuple(each.notifying(heard.append) for each in move.docs._sessions)
     move.docs.count()
     move.migrate()
     move.time.pass_(LEASE)

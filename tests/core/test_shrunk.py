@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nestvec._session.sync import run
 
 from nestvec._client import aconnect, connect
-from nestvec._collections import write_fence as gate
+from nestvec._collections import write_fence
 from nestvec._collections.opening import LEASE
 from nestvec._collections.superseded import NOTE, Supersedes, derived
-from nestvec._collections.write_fence import Place
+from nestvec._collections.write_fence import GenerationPlace
+from nestvec._session.session import complete
 from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.contract import Create, ReadNote, ResolveAlias, SetAlias, WriteNote
 from nestvec.errors import CollectionError, SpaceMismatch
@@ -57,8 +57,8 @@ class Shrinking:
 
     def set_alias(self, to: str, was: str) -> None:
         self.adapter.set_alias(SetAlias("docs", to))
-        self.adapter.write_note(WriteNote(to, gate.NOTE, None))
-        run(gate.mark_moved(was, Place("store", to)), self.docs._ports)
+        self.adapter.write_note(WriteNote(to, write_fence.NOTE, None))
+        complete(write_fence.mark_moved(self.docs._sessions[0].backend, was, GenerationPlace("store", to)))
 
 
 @pytest.fixture
@@ -114,7 +114,8 @@ def test_one_note_is_read_once_and_only_where_the_sizes_differ(shrinking: Shrink
 def test_a_writer_that_waited_does_not_write_by_what_it_knew_of_the_old_one(shrinking: Shrinking) -> None:
     """While it waits it looks again and again; what it finds may be the new one while its lease still holds."""
     shrinking.docs.count()
-    run(gate.raise_fence(shrinking.time, "docs_1", "m", 90), shrinking.docs._ports)
+    backend = shrinking.docs._sessions[0].backend
+    complete(write_fence.raise_fence(backend, shrinking.time, "docs_1", "m", 90))
     shrinking.time.pass_(LEASE)
     shrinking.time.during = shrinking.shrink
     assert shrinking.docs.upsert([Document("b", text(2))]).documents == 1

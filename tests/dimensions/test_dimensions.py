@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec import DimensionsOptions, Document, Question
+from nestvec import DimensionsOptions, DimensionsReport, Document, Question
 from nestvec._artifacts import About, save
 from nestvec._cli.docstrings import docstrings
 from nestvec._client import aconnect, connect
 from nestvec._documents.sampling import StoredSample
 from nestvec._evaluation.gathering import GatheredVectors, _split
 from nestvec._evaluation.request import DimensionsRequest
-from nestvec.contract import BackendPlugin, Create, Drop, EmbedderPlugin, ListCollections, Query, Write
+from nestvec._session.session import finished
+from nestvec.capabilities import Power
+from nestvec.contract import BackendPlugin, Create, Drop, EmbedderPlugin, ListCollections, Query, QueryStaged, Write
 from nestvec.encoding.rotation import fingerprint, fit_rotation
 from nestvec.errors import BackendRefused, BackendUnavailable, ConfigError, InvalidInput, InvalidName, Unsupported
 from nestvec.hookspecs import hookimpl
@@ -47,11 +49,12 @@ DOCUMENTS = [Document(f"d{number}", sentence(number)) for number in range(320)]
 class Store(MemoryAdapter):
     """Stays open, and lets a test act just before a request."""
 
+    before: Callable[[Any], None] = staticmethod(lambda request: None)
+
     def __init__(self) -> None:
         super().__init__()
         self.made: list[Create] = []
         self.asked: list[Query] = []
-        self.before = lambda request: None
 
     def create(self, request: Create) -> None:
         self.made.append(request)
@@ -146,8 +149,10 @@ def test_a_model_that_was_trained_for_prefixes_has_one_curve(filled: dict[str, A
 
 def test_the_json_form_is_the_documented_one(filled: dict[str, Any], runtime: Runtime) -> None:
     with connect(filled, runtime) as nv:
-        report = nv.dimensions("docs", options=replace(OPTIONS, funnels=[(8, 32)], time=True)).to_dict()
+        measured = nv.dimensions("docs", options=replace(OPTIONS, funnels=[(8, 32)], time=True))
+    report = measured.to_dict()
     assert json.loads(json.dumps(report)) == report
+    assert DimensionsReport.from_dict(json.loads(json.dumps(report))) == measured
     interval = {"value", "low", "high"}
     assert set(report) == {
         "version", "collection", "embedder", "model", "tasks", "metric", "full", "sample", "k", "keep", "confidence",
@@ -405,7 +410,7 @@ def test_all_namespaces_are_sampled(tmp_path: Path, runtime: Runtime) -> None:
         report = nv.dimensions("docs", options=OPTIONS)
         assert (report.sample.texts + report.sample.questions, report.expected) == (120, 120)
         assert "all namespaces were searched together" in "\n".join(report.warnings)
-        with pytest.raises(Unsupported, match="labels can not be used"):
+        with pytest.raises(Unsupported, match="labels cannot be used"):
             nv.dimensions("docs", queries=[Question("a", ["d1"])], options=OPTIONS)
 
 
@@ -437,7 +442,8 @@ def test_time_and_funnels_are_measured_in_a_collection_of_their_own(
     assert all(made.physical.startswith("nestvec-measure-") for made in store.made)
     assert len({made.physical for made in store.made}) == 3
     assert all(point.search_ms is not None for point in report.curves[0].points)
-    staged = [[(stage.vector, stage.limit) for stage in query.stages] for query in store.asked if query.stages]
+    staged_queries = [query for query in store.asked if isinstance(query, QueryStaged)]
+    staged = [[(stage.vector, stage.limit) for stage in query.stages] for query in staged_queries]
     assert staged[0] == [("dense_8", 80), ("dense_32", 20)]
     assert len(staged) == 30 + 3, "three searches to warm up"
     (funnel,) = report.funnels
@@ -512,13 +518,14 @@ def test_an_interruption_leaves_no_temporary_collection(
     assert store.names == before
 
 
-def test_a_backend_without_funnels_says_so(tmp_path: Path, runtime: Runtime) -> None:
-    config = values(tmp_path) | {"backends": {"store": {"use": "discarding"}}}
-    with connect(config, runtime) as nv:
+def test_a_backend_without_funnels_says_so(tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = replace(CAPABILITIES, powers=CAPABILITIES.powers - {Power.FUNNELS})
+    monkeypatch.setattr(sys.modules[__name__], "CAPABILITIES", without)
+    with connect(values(tmp_path), runtime) as nv:
         texts = [document.text for document in DOCUMENTS[:60]]
         report = nv.dimensions(texts=texts, embedder="trained", options=replace(OPTIONS, funnels=[(8,)]))
     assert report.funnels == ()
-    assert "the funnel 8 was not measured: backend 'store' can not search coarse to fine" in "\n".join(report.warnings)
+    assert "the funnel 8 was not measured: backend 'store' cannot search coarse to fine" in "\n".join(report.warnings)
 
 
 # ---------------------------------------------------------------- asynchronously
@@ -570,7 +577,7 @@ def test_on_the_embedded_stack_with_and_without_the_rotation(tmp_path: Path) -> 
         nv.apply()
         nv["docs"].upsert(documents[80:])
         report = nv.dimensions("docs", queries=[each.text for each in documents[:80]], options=options)
-        assert nv.adapter("store").list_collections(ListCollections()) == ["docs_1"]
+        assert finished(nv.adapter("store").list_collections, ListCollections()) == ["docs_1"]
         shipped = nv.embedder("small").rotation()
     assert shipped is not None
     plain, nested = report.curves

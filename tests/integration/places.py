@@ -15,7 +15,8 @@ import yaml
 from nestvec.contract import BackendPlugin, Batch, CollectionInfo, Create, Query, Write
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.testing import PineconeEmulator, PineconeSettings
-from nestvec_testing.tap import async_tap, tap
+from nestvec_testing.requests import Within, bare
+from nestvec_testing.tap import tap
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -103,17 +104,19 @@ def in_one_index(plugin: BackendPlugin) -> BackendPlugin:
         return replace(reply, vectors={DENSE: size}) if isinstance(reply, CollectionInfo) else reply
 
     def intercept(request: Any, perform: Callable[[Any], Any]) -> Any:
-        return cut(perform(filled(request)), sizes.get(getattr(request, "physical", ""), most))
+        asked = filled(bare(request))
+        within = replace(request, request=asked) if isinstance(request, Within) else asked
+        return cut(perform(within), sizes.get(getattr(asked, "physical", ""), most))
 
-    def opened(options: Any, form: str, front: Any) -> Any:
+    def opened(options: Any, form: str, *, native: bool) -> Any:
         inner = getattr(plugin, form)(options)
-        made = front(inner, intercept)
+        made = tap(inner, intercept, native=native)
         made.close = inner.close
         return made
 
     return replace(
         plugin,
         capabilities=lambda options: replace(plugin.capabilities(options), metrics=frozenset({metric})),
-        open=lambda options: opened(options, "open", tap),
-        open_async=lambda options: opened(options, "open_async", async_tap),
+        open=lambda options: opened(options, "open", native=False),
+        open_async=lambda options: opened(options, "open_async", native=True),
     )

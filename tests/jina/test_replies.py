@@ -43,7 +43,7 @@ def test_a_remaining_quota_that_is_no_number():
 
 
 async def test_a_server_that_does_not_count_tokens_leaves_us_the_estimate():
-    one = governor.Governor(governor.State.of(OPTIONS))
+    one = governor.Governor(governor.KeyState.of(OPTIONS))
 
     async def send():
         return wire.Reply(np.ones((1, 4), np.float32), 0)

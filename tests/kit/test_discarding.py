@@ -26,7 +26,7 @@ def nv():
 def test_counts_what_it_is_given_and_keeps_nothing(nv):
     documents = [Document(f"d{i}", "river stone winter engine paper garden") for i in range(5)]
     report = nv["docs"].upsert(documents)
-    adapter = nv.adapter("none")._adapter
+    adapter = nv.adapter("none")
     assert isinstance(adapter, DiscardingAdapter)
     assert adapter.written == report.chunks == 10
     assert adapter.bytes == 10 * 16 * 4

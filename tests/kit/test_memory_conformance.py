@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nestvec.contract import ForeignLayout, FullAdapter
+from nestvec.contract import Adapter, ForeignLayout, FullAdapter
 from nestvec_testing import AdapterConformance, BackendUnderTest
-from nestvec_testing.memory import MemoryAdapter, make_foreign, nestvec_backend
+from nestvec_testing.memory import CAPABILITIES, MemoryAdapter, make_foreign, nestvec_backend
 from nestvec_testing.requests import METHODS
 
 FIELDS = ("lang", "year", "price", "open", "tags")
@@ -72,6 +72,58 @@ class TestMemoryWithAsyncMethods(AdapterConformance):
     @pytest.fixture
     def backend(self):
         return BackendUnderTest(replace(nestvec_backend(), open=AwaitedMemory), foreign=theirs)
+
+
+class MinimalMemory(Adapter):
+    """Ten methods, and no power: aliases, notes and tenants are kept by the core."""
+
+    def __init__(self, options):
+        self.inner = MemoryAdapter(options)
+
+    def capabilities(self):
+        return NO_POWERS
+
+    def describe(self, request):
+        return self.inner.describe(request)
+
+    def create(self, request):
+        self.inner.create(request)
+
+    def drop(self, request):
+        self.inner.drop(request)
+
+    def list_collections(self, request):
+        return self.inner.list_collections(request)
+
+    def write(self, request):
+        self.inner.write(request)
+
+    def remove(self, request):
+        self.inner.remove(request)
+
+    def fetch(self, request):
+        return self.inner.fetch(request)
+
+    def scroll(self, request):
+        return self.inner.scroll(request)
+
+    def count(self, request):
+        return self.inner.count(request)
+
+    def query(self, request):
+        return self.inner.query(request)
+
+
+NO_POWERS = replace(
+    CAPABILITIES, powers=frozenset(), storage=frozenset({"float32"}), storage_updates=frozenset(), max_vectors=1
+)
+
+
+class TestMinimalMemory(AdapterConformance):
+    @pytest.fixture
+    def backend(self):
+        minimal = replace(nestvec_backend(), open=MinimalMemory, capabilities=lambda _: NO_POWERS)
+        return BackendUnderTest(minimal, {"store": "minimal"}, reopens=True)
 
 
 class TestNativeAsyncMemory(AdapterConformance):

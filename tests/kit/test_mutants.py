@@ -9,7 +9,6 @@ import pytest
 from nestvec._collections import checks, opening
 from nestvec._documents import funnel, search, upsert
 from nestvec._session import session
-from nestvec.encoding.vectors import truncate
 from nestvec_testing import BackendUnderTest, EmbedderUnderTest
 from nestvec_testing.mutants import ADAPTERS, EMBEDDERS, MUTANTS, run_check
 
@@ -36,19 +35,19 @@ def test_originals_pass(kind, check):
 
 
 async def misrouted(collection, questions):
-    spec = collection.spec
-    wrong = replace(spec, space=replace(spec.space, query_task=spec.space.index_task))
-    return await embed_queries(collection.knowing(replace(collection.state, spec=wrong)), questions)
+    space = collection.spec.space
+    spec = replace(collection.spec, space=replace(space, query_task=space.index_task))
+    return await embed_queries(collection.knowing(replace(collection.state, spec=spec)), questions)
 
 
-embed_queries = search.embed_queries
+embed_queries, truncate = search.embed_queries, funnel.truncate
 
 
 async def trusting(collection, target):
     return target
 
 
-async def nothing(*_):
+async def sweeping_nothing(*_):
     return 0
 
 
@@ -74,7 +73,7 @@ CORE = {
         "a prefix is renormalised",
     ),
     "leftovers not swept": (
-        [(upsert, "sweep", nothing)],
+        [(upsert, "sweep", sweeping_nothing)],
         "test_interrupted_writes_are_mended",
         "no chunk of another version is left",
     ),

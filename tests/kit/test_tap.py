@@ -120,6 +120,16 @@ def test_in_place() -> None:
     ]
 
 
+def test_in_place_twice() -> None:
+    one, two, adapter = Journal(), Journal(), MemoryAdapter()
+    tap_in_place(adapter, one)
+    tap_in_place(adapter, two)
+    adapter.create(CREATE)
+    adapter.of_tenant("acme").write(WRITE)
+    assert one.seen == two.seen == [CREATE, Within(WRITE, tenant="acme")]
+    assert adapter.of_tenant("acme").count(Count("docs_1")) == 1
+
+
 def test_a_facade_calls_either_kind() -> None:
     for kind in (MemoryAdapter, Awaited):
         adapter = blocking(kind())

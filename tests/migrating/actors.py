@@ -64,7 +64,7 @@ def read(client: Nestvec, stopped: Callable[[], bool]) -> dict[str, Any]:
 
 def model_of(client: Nestvec) -> str:
     """Of which model the vectors are that answer now."""
-    (live,) = (each for each in client.generations("docs") if each.standing == "live")
+    (live,) = (each for each in client.generations("docs") if each.role == "live")
     return str(live.model)
 
 

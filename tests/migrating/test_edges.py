@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nestvec._hosts.note import NOTE as CANARIES
-from nestvec._migration.report import MigrationProgress, Stage
+from nestvec._migration.report import MigrationProgress, MigrationStage
 from nestvec.errors import (
     BackendUnavailable,
     CollectionConflict,
@@ -23,7 +23,7 @@ from nestvec.types import Document
 from .world import ELSEWHERE, MATCHING, METRIC, Killed, corpus, document, filled, note, settled, whole
 
 
-def during(stage: Stage, work: Callable[[], object]) -> Callable[[MigrationProgress], None]:
+def during(stage: MigrationStage, work: Callable[[], object]) -> Callable[[MigrationProgress], None]:
     """Progress that does something, once, when a stage begins."""
     left = [work]
 
@@ -34,8 +34,8 @@ def during(stage: Stage, work: Callable[[], object]) -> Callable[[MigrationProgr
     return hear
 
 
-@pytest.mark.parametrize("stage", [Stage.VERIFYING, Stage.DRAINING])
-def test_canaries_that_a_first_writer_left_meanwhile_arrive(world: Any, stage: Stage) -> None:
+@pytest.mark.parametrize("stage", [MigrationStage.VERIFYING, MigrationStage.DRAINING])
+def test_canaries_that_a_first_writer_left_meanwhile_arrive(world: Any, stage: MigrationStage) -> None:
     there = world()
     there.embedders["model"] = {"use": "recording", "host": "api"}
     there.open().apply()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nestvec.capabilities import Power
-from nestvec.contract import Create, Drop, Fetch, Query, Write
+from nestvec.contract import Create, CreateExtended, Drop, Fetch, Query, Write
 from nestvec.errors import BackendRefused, Unsupported
 from nestvec.registry import Registry
 from nestvec.types import DENSE, FieldType, Metric, Storage
@@ -157,15 +157,15 @@ def test_effective_is_declared_or_more(shared):
 def test_several_vectors_where_they_are_promised_and_only_there(shared, kit):
     """The engine is asked past the adapter's own check: the table must not promise too little, either."""
     sizes = {DENSE: 3, "coarse": 2, "title": 5, "late": 4}
-    request = Create("four_1", sizes, Metric.DOT, {}, kit.RECORD)
+    request = CreateExtended("four_1", sizes, Metric.DOT, {}, kit.RECORD)
     if not server_has(shared, "several vectors"):
         server = ServerVersion("v2.6.4", (2, 6))
         reply = shared.client.raw.send("CreateCollection", message("CreateCollection", **creation(request, server)))
         assert "multiple vector fields is not supported" in reply.reason
         with pytest.raises(Unsupported, match=r"2\.4"):
-            shared.create(request)
+            shared.create_extended(request)
         return
-    shared.create(request)
+    shared.create_extended(request)
     rows = {name: np.eye(2, size, dtype=np.float32) for name, size in sizes.items()}
     shared.write(Write("four_1", [kit.record("a"), kit.record("b")], rows))
     batch = shared.fetch(Fetch("four_1", ["b"], vectors=True))

@@ -11,6 +11,7 @@ from nestvec.contract import Drop
 from nestvec.errors import IngestFailed
 from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
+from nestvec_testing.blocking import blocking
 from nestvec_testing.registry import test_registry
 
 #: Metadata that cannot be stored → what the failure says.
@@ -46,7 +47,7 @@ def documents(request, tmp_path_factory):
     with nestvec.connect(values, Runtime(test_registry(), retry=RetryPolicy(attempts=1))) as client:
         client.apply()
         yield client["values"]
-        client.adapter("store").drop(Drop("values_1"))
+        blocking(client.adapter("store")).drop(Drop("values_1"))
 
 
 @pytest.mark.parametrize("name", VALUES)

@@ -19,7 +19,7 @@ from nestvec.errors import (
     SecretError,
 )
 from nestvec_sagemaker.testing import AwsError, ModelFails
-from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Fault, Malformed, Status
+from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Fault, HttpStatus, Malformed
 from nestvec_testing.emulators.jina import (
     DuplicateIndex,
     Html,
@@ -33,10 +33,10 @@ from nestvec_testing.emulators.jina import (
 PASSING = [
     AwsError(code="ThrottlingException"),
     AwsError(code="ModelNotReadyException", status=429),
-    Status(status=429),
-    Status(status=500),
-    Status(status=503),
-    Status(status=530),
+    HttpStatus(status=429),
+    HttpStatus(status=500),
+    HttpStatus(status=503),
+    HttpStatus(status=530),
     ModelFails(original=500),
     ModelFails(original=503),
     ModelFails(original=424),
@@ -102,14 +102,14 @@ def test_botocore_repeats_nothing_whatever_its_own_settings_are(
 
 
 def test_the_deadline_is_a_limit_too(open_embedder, emulator, kit):
-    emulator.inject(Status(status=503), times=None)
+    emulator.inject(HttpStatus(status=503), times=None)
     with pytest.raises(EmbedderUnavailable):
         open_embedder(deadline=1e-9).encode(kit.ask(*kit.documents()))
     assert len(emulator.exchanges) == 1
 
 
 def test_no_pause_leads_beyond_the_deadline(open_embedder, emulator, kit):
-    emulator.inject(Status(status=503), times=None)
+    emulator.inject(HttpStatus(status=503), times=None)
     started = time.monotonic()
     with pytest.raises(EmbedderUnavailable):
         open_embedder(deadline=20.0, backoff=1000.0).encode(kit.ask(*kit.documents()))
@@ -118,7 +118,7 @@ def test_no_pause_leads_beyond_the_deadline(open_embedder, emulator, kit):
 
 
 def test_one_batch_may_fail_alone(open_embedder, emulator, kit):
-    emulator.inject(Status(status=503), containing="River", times=None)
+    emulator.inject(HttpStatus(status=503), containing="River", times=None)
     reply = open_embedder(batch=1, attempts=2).encode(kit.ask(*kit.documents("River", "Lake")))
     assert [failure.group for failure in reply.failures] == [0]
     assert isinstance(reply.failures[0].error, EmbedderUnavailable)

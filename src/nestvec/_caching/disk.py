@@ -108,7 +108,7 @@ def _today() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class CacheState:
     """What is in a folder: vectors, and bytes on disk. `problem`: why it cannot be used, and what to do."""
 
     vectors: int = 0
@@ -116,15 +116,15 @@ class State:
     problem: str | None = None
 
 
-def inspect(path: Path, size: int) -> State:
+def inspect(path: Path, size: int) -> CacheState:
     """Look into a folder; one that is not there is empty, and is not made."""
     try:
         if not path.exists():
-            return State()
+            return CacheState()
         with closing(Disk(path, size)) as disk:
-            return State(len(disk), disk.used)
+            return CacheState(len(disk), disk.used)
     except FAILURES as error:
-        return State(problem=reason(error))
+        return CacheState(problem=reason(error))
 
 
 def clear(path: Path, size: int) -> int | None:

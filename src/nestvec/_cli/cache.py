@@ -14,7 +14,7 @@ from nestvec._cli.output import amount, megabytes, print_json, say, table
 from nestvec.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nestvec._caching.disk import State
+    from nestvec._caching.disk import CacheState
 
 _NONE = "No embedder of the configuration has a cache."
 
@@ -27,7 +27,7 @@ class Folder:
     size: int
     embedders: list[str] = field(default_factory=list)
 
-    def inspect(self) -> State:
+    def inspect(self) -> CacheState:
         """What it holds."""
         from nestvec._caching.disk import inspect
 
@@ -71,7 +71,7 @@ def status(invocation: Invocation) -> None:
             say(f"{folder.path} cannot be used: {state.problem}")
 
 
-def _state_json(state: State) -> dict[str, Any]:
+def _state_json(state: CacheState) -> dict[str, Any]:
     return {"vectors": state.vectors, "bytes": state.used, "problem": state.problem}
 
 

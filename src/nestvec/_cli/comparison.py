@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ComparedQuestion:
     """A question, its language, and the id of the document that answers it."""
 
     language: str
@@ -21,22 +21,22 @@ class Question:
 
 
 QUESTIONS = (
-    Question("English", "How do I pick a random token that is safe in a URL?", "secrets.token_urlsafe"),
-    Question("German", "Wie entpacke ich ein Archiv?", "shutil.unpack_archive"),
-    Question("French", "Quelle version de Python est utilisée ?", "platform.python_version"),
-    Question("French", "Comment calculer la médiane d'une liste de nombres ?", "statistics.median"),
-    Question("Spanish", "¿Cómo convierto un objeto de Python a una cadena JSON?", "json.dumps"),
-    Question("Spanish", "¿Cómo elimino un directorio con todo su contenido?", "shutil.rmtree"),
-    Question("Portuguese", "Como saber em qual sistema operacional estou?", "platform.system"),
-    Question("Italian", "Come calcolo la deviazione standard di un campione?", "statistics.stdev"),
-    Question("Chinese", "如何删除整个目录树?", "shutil.rmtree"),
-    Question("Chinese", "如何找出最大的几个元素?", "heapq.nlargest"),
-    Question("Japanese", "データの中央値を求めるには?", "statistics.median"),
-    Question("Korean", "가장 작은 요소 몇 개를 찾으려면?", "heapq.nsmallest"),
-    Question("Russian", "Как сравнить два файла?", "filecmp.cmp"),
-    Question("Russian", "Как экранировать специальные символы HTML?", "html.escape"),
-    Question("Arabic", "ما اسم نظام التشغيل؟", "platform.system"),
-    Question("Hindi", "मैं दो फ़ाइलों की तुलना कैसे करूँ?", "filecmp.cmp"),
+    ComparedQuestion("English", "How do I pick a random token that is safe in a URL?", "secrets.token_urlsafe"),
+    ComparedQuestion("German", "Wie entpacke ich ein Archiv?", "shutil.unpack_archive"),
+    ComparedQuestion("French", "Quelle version de Python est utilisée ?", "platform.python_version"),
+    ComparedQuestion("French", "Comment calculer la médiane d'une liste de nombres ?", "statistics.median"),
+    ComparedQuestion("Spanish", "¿Cómo convierto un objeto de Python a una cadena JSON?", "json.dumps"),
+    ComparedQuestion("Spanish", "¿Cómo elimino un directorio con todo su contenido?", "shutil.rmtree"),
+    ComparedQuestion("Portuguese", "Como saber em qual sistema operacional estou?", "platform.system"),
+    ComparedQuestion("Italian", "Come calcolo la deviazione standard di un campione?", "statistics.stdev"),
+    ComparedQuestion("Chinese", "如何删除整个目录树?", "shutil.rmtree"),
+    ComparedQuestion("Chinese", "如何找出最大的几个元素?", "heapq.nlargest"),
+    ComparedQuestion("Japanese", "データの中央値を求めるには?", "statistics.median"),
+    ComparedQuestion("Korean", "가장 작은 요소 몇 개를 찾으려면?", "heapq.nsmallest"),
+    ComparedQuestion("Russian", "Как сравнить два файла?", "filecmp.cmp"),
+    ComparedQuestion("Russian", "Как экранировать специальные символы HTML?", "html.escape"),
+    ComparedQuestion("Arabic", "ما اسم نظام التشغيل؟", "platform.system"),
+    ComparedQuestion("Hindi", "मैं दो फ़ाइलों की तुलना कैसे करूँ?", "filecmp.cmp"),
 )
 
 
@@ -55,10 +55,10 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One question, asked in both ways."""
 
-    question: Question
+    question: ComparedQuestion
     right: Answer
     wrong: Answer
 
@@ -76,7 +76,7 @@ class Summary:
         return {"rank_1": self.first, "questions": self.questions, "mean_reciprocal_rank": self.reciprocal}
 
 
-def compare(nv: Nestvec, name: str, questions: Sequence[Question]) -> list[Row]:
+def compare(nv: Nestvec, name: str, questions: Sequence[ComparedQuestion]) -> list[ComparisonRow]:
     """Ask a collection each question twice: embedded with its query task, and with its index task.
 
     Both are live searches among all documents of the collection.
@@ -89,12 +89,12 @@ def compare(nv: Nestvec, name: str, questions: Sequence[Question]) -> list[Row]:
     right = target.search_many(texts, limit=depth)
     wrong = [target.search_vector(vector, limit=depth) for vector in as_passages]
     return [
-        Row(question, _answer(hits, question), _answer(others, question))
+        ComparisonRow(question, _answer(hits, question), _answer(others, question))
         for question, hits, others in zip(questions, right, wrong, strict=True)
     ]
 
 
-def _answer(hits: Sequence[Hit], question: Question) -> Answer:
+def _answer(hits: Sequence[Hit], question: ComparedQuestion) -> Answer:
     ids = list(dict.fromkeys(hit.document_id for hit in hits))
     rank = ids.index(question.expected) + 1 if question.expected in ids else None
     best = hits[0] if hits else None

@@ -13,7 +13,7 @@ from nestvec._cli.output import amount, fit, print_json, say, table, terminal_wi
 from nestvec._cli.progress import progress
 
 if TYPE_CHECKING:
-    from nestvec._cli.comparison import Answer, Question, Row, Summary
+    from nestvec._cli.comparison import Answer, ComparedQuestion, ComparisonRow, Summary
     from nestvec._client.sync import Nestvec
     from nestvec.types import Document, Report
 
@@ -68,7 +68,7 @@ def index(nv: Nestvec, texts: Sequence[Document]) -> Report:
         return nv[NAME].upsert(texts, progress=advance)
 
 
-def show(invocation: Invocation, rows: Sequence[Row], report: Report, seconds: float) -> None:
+def show(invocation: Invocation, rows: Sequence[ComparisonRow], report: Report, seconds: float) -> None:
     """Print the comparison."""
     from nestvec._cli.comparison import summary
 
@@ -82,7 +82,7 @@ def show(invocation: Invocation, rows: Sequence[Row], report: Report, seconds: f
     say(f"Embedded as passages:   {_told(wrong)}")
 
 
-def comparison_table(rows: Sequence[Row], width: int) -> str:
+def comparison_table(rows: Sequence[ComparisonRow], width: int) -> str:
     """Question, and what each way of embedding it found first."""
     room = width - 2 * 2
     side = room * 3 // 10
@@ -93,7 +93,7 @@ def comparison_table(rows: Sequence[Row], width: int) -> str:
     )
 
 
-def _asked(question: Question, width: int) -> str:
+def _asked(question: ComparedQuestion, width: int) -> str:
     return f"{wrap(question.text, width, 3)}\n{fit(f'→ {question.expected}', width)}"
 
 
@@ -112,7 +112,9 @@ def _told(result: Summary) -> str:
     )
 
 
-def _json(rows: Sequence[Row], report: Report, seconds: float, right: Summary, wrong: Summary) -> dict[str, Any]:
+def _json(
+    rows: Sequence[ComparisonRow], report: Report, seconds: float, right: Summary, wrong: Summary
+) -> dict[str, Any]:
     return {
         "documents": report.documents,
         "seconds": round(seconds, 3),

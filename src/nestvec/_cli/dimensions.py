@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ def dimensions(
         raise click.UsageError("--backend goes with --embedder: a collection is measured on its own backend.")
     if embedder is None:
         refuse_file(invocation, sources[0])
-    _check_place(html)
+    render = _renderer(html) if html is not None else None
     asked = read_questions(queries) if queries is not None else None
     with invocation.connect() as nv, progress(None, unit=" vectors", noun="vector", verb="ready") as shown:
         collection, texts = (sources[0], None) if embedder is None else (None, _texts(sources))
@@ -97,16 +97,28 @@ def dimensions(
             progress=lambda done, _: shown.advance(done, done),
         )
     _tell(invocation, report, options["rotation"])
-    if html is not None:
-        _write(report, html)
+    if html is not None and render is not None:
+        _write(render(report), html)
 
 
-def _check_place(html: Path | None) -> None:
-    """Say that a page cannot be written before an hour of measuring, not afterwards."""
+def _renderer(html: Path) -> Callable[[DimensionsReport], str]:
+    """What makes the page. That it cannot be made or written is said before an hour of measuring, not afterwards."""
+    from nestvec.errors import Unsupported
+
+    _check_place(html)
+    try:
+        from nestvec_report import render
+    except ImportError as error:
+        raise Unsupported(
+            f"--html: the page is made by nestvec-report, which cannot be imported ({error}): "
+            "pip install 'nestvec[report]', or leave --html out"
+        ) from error
+    return render
+
+
+def _check_place(html: Path) -> None:
     from nestvec.errors import InvalidInput
 
-    if html is None:
-        return
     folder = html.absolute().parent
     if not folder.is_dir():
         raise InvalidInput(f"--html {html}: there is no folder {folder}; make it first")
@@ -116,12 +128,11 @@ def _check_place(html: Path | None) -> None:
         )
 
 
-def _write(report: DimensionsReport, html: Path) -> None:
-    from nestvec._evaluation.page import render
+def _write(page: str, html: Path) -> None:
     from nestvec.errors import InvalidInput
 
     try:
-        html.write_text(render(report.to_dict()), encoding="utf-8")
+        html.write_text(page, encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"--html {html}: the page cannot be written: {error.strerror or error}") from error
     warn(f"page: {html}")

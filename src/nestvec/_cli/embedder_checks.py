@@ -33,7 +33,7 @@ class EmbedderProbe:
         #: Of every request: its task, texts and seconds.
         self.log: list[tuple[str | None, int, float]] = []
         self._known: dict[str | None, FloatArray] = {}
-        self._session = nv._connections.embedding(name)  # noqa: SLF001 - no public method embeds past a cache
+        self._session = nv._connections.embedding(name)
 
     @property
     def tasks(self) -> tuple[str | None, ...]:

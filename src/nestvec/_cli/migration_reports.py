@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nestvec._cli.output import amount, clean, say, warn
-from nestvec._migration.report import Stage
+from nestvec._migration.report import MigrationStage
 from nestvec._migration.routes import Way
 
 if TYPE_CHECKING:
@@ -137,16 +137,16 @@ def _show_failed(report: MigrationReport) -> None:
     warn("mend or delete them, then run the same command again: it goes on with the others done")
 
 
-def interruption(collection: str, stage: Stage | None) -> str:
+def interruption(collection: str, stage: MigrationStage | None) -> str:
     """What Ctrl-C left, and what helps."""
-    if stage is Stage.DONE:
+    if stage is MigrationStage.DONE:
         return f"interrupted after {clean(collection)} was switched; run the same command again to complete it"
     again = "run the same command again to go on, nothing is done twice"
-    if stage is Stage.SWITCHING:
+    if stage is MigrationStage.SWITCHING:
         return (
             f"interrupted while it switched: the name may lead to the new generation already (`nestvec generations "
             f"{clean(collection)}` tells); run the same command again to bring it to its end"
         )
-    if stage is Stage.DRAINING:
+    if stage is MigrationStage.DRAINING:
         return f"interrupted: nothing was switched, and writers go on after a moment; {again}"
     return f"interrupted: nothing was switched; {again}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from nestvec._cli.output import amount, warn
 
 if TYPE_CHECKING:
-    from nestvec._migration.report import MigrationProgress, Stage
+    from nestvec._migration.report import MigrationProgress, MigrationStage
 
 #: Elsewhere than on a terminal a line is due after so many seconds, or so many percent.
 _SECONDS, _PERCENT = 5.0, 10.0
@@ -20,7 +20,7 @@ class Stages:
     """Hears the progress of a migration. `stage` is the last one heard, for whoever has to say where it was stopped."""
 
     def __init__(self, *, terminal: bool | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self.stage: Stage | None = None
+        self.stage: MigrationStage | None = None
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._clock = clock
         self._bar: Any = None

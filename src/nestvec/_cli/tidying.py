@@ -41,7 +41,7 @@ def _row(each: GenerationStatus) -> list[str]:
         each.backend,
         str(each.generation),
         each.physical,
-        each.standing.value,
+        each.role.value,
         each.model or "?",
         str(each.dimensions or "?"),
         each.storage or "?",
@@ -100,6 +100,6 @@ def _show(removals: Sequence[Removal], word: str) -> None:
     for each in removals:
         what = each.generation
         size = amount(what.chunks, "chunk")
-        why = "" if each.reason == what.standing.value else f": {each.reason}"
+        why = "" if each.reason == what.role.value else f": {each.reason}"
         mark, done = ("-", word) if each.removed else ("=", "stays")
-        say(f"{mark} {what.physical} on backend {what.backend} ({what.standing.value}, {size}) {done}{why}")
+        say(f"{mark} {what.physical} on backend {what.backend} ({what.role.value}, {size}) {done}{why}")

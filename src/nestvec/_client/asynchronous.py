@@ -112,7 +112,7 @@ class AsyncNestvec:
         await self.apply(target)
         origin = await self[source]._located()
         place = await self[target]._located()
-        return await copy(origin, place, namespace, page=page, progress=progress)
+        return await copy(origin.of_tenant(namespace), place, page=page, progress=progress)
 
     async def embed(
         self,

@@ -115,7 +115,7 @@ class Nestvec:
         self.apply(target)
         origin = complete(self[source]._located())
         place = complete(self[target]._located())
-        return complete(copy(origin, place, namespace, page=page, progress=progress))
+        return complete(copy(origin.of_tenant(namespace), place, page=page, progress=progress))
 
     def embed(
         self,

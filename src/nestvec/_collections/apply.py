@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from nestvec._collections import adopt as adoption
-from nestvec._collections.checks import disagreements, require_origin, storage_change, way_out
+from nestvec._collections.checks import require_origin
+from nestvec._collections.differences import Difference, differences, storage_change
 from nestvec._collections.opening import HEADS, OpenCollection, locate
 from nestvec._collections.superseded import advice, shrunk_spec
 from nestvec._collections.write_fence import FenceState, WriteFence, moved, read_fence
 from nestvec._specs import CollectionSpec, StoredCollection
-from nestvec.capabilities import BackendCapabilities, TaskPair
+from nestvec.capabilities import TaskPair
 from nestvec.contract import (
     Adopt,
     CollectionInfo,
@@ -167,10 +168,11 @@ async def _compare_own(
     if shrunk is not None:
         collection = collection.knowing(replace(collection.state, spec=shrunk, target=None, admission=None))
     spec = collection.spec
-    conflicts = _conflicts(spec, info, stored, collection.capabilities)
+    found = differences(spec, info, stored, collection.capabilities)
+    conflicts = _conflicts(spec, found)
     if conflicts:
         return Compared(collection, Change(spec.name, "conflict", (*told, *conflicts)), info, fence)
-    updates = _updates(spec, info, stored)
+    updates = tuple(each.sentence for each in found)
     return Compared(collection, Change(spec.name, "update" if updates else "none", (*updates, *told)), info, fence)
 
 
@@ -187,7 +189,7 @@ async def _compare_foreign(collection: OpenCollection) -> tuple[Change, Collecti
         require_origin(spec, stored)
     except (SpaceError, CollectionConflict) as error:
         return Change(spec.name, "conflict", (str(error),)), None
-    conflicts = _conflicts(spec, info, stored, collection.capabilities)
+    conflicts = _conflicts(spec, differences(spec, info, stored, collection.capabilities))
     if conflicts:
         return Change(spec.name, "conflict", conflicts), info
     changed = info.record != spec.record(1)
@@ -245,57 +247,14 @@ def _foreign(spec: CollectionSpec, pointer: str) -> str:
     )
 
 
-def _conflicts(
-    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
-) -> tuple[str, ...]:
-    vectors, fields = differences(spec, info, stored, can)
-    found = [*vectors, *fields]
-    if not found:
+def _conflicts(spec: CollectionSpec, found: Sequence[Difference]) -> tuple[str, ...]:
+    """What cannot be changed in place, in sentences, and the ways out."""
+    told = [each.sentence for each in found if not each.in_place]
+    if not told:
         return ()
-    stays = spec.foreign is not None or stored.namespaces != spec.namespaces  # not even a migration changes that
-    migrate = "" if stays else f"migrate it (nestvec migrate {spec.name}), "
-    return (*found, f"set the configuration back, {migrate}or give the new settings a collection name of their own")
-
-
-def differences(
-    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
-) -> tuple[list[str], list[str]]:
-    """What cannot be changed in place, in sentences: of vectors and how they are kept, and of fields."""
-    space = [
-        f"{name}: stored {was!r}, configured {now!r}"
-        for name, (was, now) in stored.space.differences(spec.space).items()
-    ]
-    other = [
-        f"{what}: stored {was}, configured {now}{way_out(spec, what)}"
-        for what, was, now in disagreements(spec, info, stored, can)
-        if what != "vectors" or not space
-    ]
-    fields = [
-        f"field {name!r}: stored as {stored.known_fields[name]}, configured as {kind}"
-        for name, kind in spec.fields.items()
-        if stored.known_fields.get(name, kind) != kind
-    ]
-    return [*space, *other], fields
-
-
-def _updates(spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection) -> tuple[str, ...]:
-    indexed = info.fields if info.fields is not None else stored.fields
-    new = [f"add field {name!r} ({kind})" for name, kind in spec.fields.items() if name not in stored.fields]
-    index = [
-        f"complete the index of field {name!r}" for name in spec.fields if name in stored.fields and name not in indexed
-    ]
-    gone = [f"no longer declare field {name!r} (its values stay)" for name in stored.fields if name not in spec.fields]
-    settings = []
-    change = storage_change(spec, info, stored)
-    if change is not None:
-        settings.append(f"storage: {change[0]} becomes {change[1]}, in place: no record is written again")
-    elif spec.storage is not stored.storage:
-        settings.append(f"storage: note that it is {spec.storage} now")
-    if spec.chunking != stored.chunking:
-        settings.append("chunking changed: it holds for what is ingested next")
-    if spec.store_text != stored.store_text:
-        settings.append(f"store_text = {str(spec.store_text).lower()}: it holds for what is ingested next")
-    return (*new, *index, *gone, *settings)
+    stays = spec.foreign is not None or any(each.what == "namespaces" for each in found)
+    migrate = "" if stays else f"migrate it (nestvec migrate {spec.name}), "  # not even a migration changes namespaces
+    return (*told, f"set the configuration back, {migrate}or give the new settings a collection name of their own")
 
 
 async def _create(collection: OpenCollection) -> None:

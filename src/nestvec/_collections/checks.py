@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nestvec._collections.differences import Aspect, differences, way_out
 from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.errors import CollectionConflict, InvalidName, SpaceUnknown, Unsupported
 from nestvec.spaces import require_same
 from nestvec.values import is_unicode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nestvec._collections.differences import Difference
     from nestvec.capabilities import BackendCapabilities
     from nestvec.contract import CollectionInfo
-    from nestvec.types import Storage
 
 
 def vouch(spec: CollectionSpec, info: CollectionInfo, can: BackendCapabilities) -> StoredCollection:
@@ -25,23 +28,25 @@ def vouch(spec: CollectionSpec, info: CollectionInfo, can: BackendCapabilities) 
     stored = StoredCollection.read(info.record, info.physical)
     require_origin(spec, stored)
     require_same(stored.space, spec.space, spec.name, migrates=spec.foreign is None)
-    for what, was, now in disagreements(spec, info, stored, can):
-        raise CollectionConflict(
-            f"collection {spec.name!r} has {what} {was}, but {now} is wanted; nothing was changed{way_out(spec, what)}"
-        )
-    if spec.foreign is None:
-        _require_types(spec, stored)
+    _require_alike(spec, differences(spec, info, stored, can))
     return stored
 
 
-def _require_types(spec: CollectionSpec, stored: StoredCollection) -> None:
-    """Raise `CollectionConflict` where a field is kept as another type: filters would find nothing."""
-    for name, kind in spec.fields.items():
-        was = stored.known_fields.get(name, kind)
-        if was != kind:
+def _require_alike(spec: CollectionSpec, found: Sequence[Difference]) -> None:
+    """Raise `CollectionConflict` for what cannot be changed in place.
+
+    Where a field is kept as another type, filters would find nothing.
+    """
+    for each in found:
+        if each.aspect is Aspect.STRUCTURE and not each.in_place:
             raise CollectionConflict(
-                f"collection {spec.name!r} keeps field {name!r} as {was}, but {kind} is wanted; nothing was changed; "
-                f"set it back, or migrate: nestvec migrate {spec.name}"
+                f"collection {spec.name!r} has {each.what} {each.stored}, but {each.wanted} is wanted; nothing was "
+                f"changed{way_out(spec, each.what)}"
+            )
+        if each.aspect is Aspect.FIELD and not each.in_place and spec.foreign is None:
+            raise CollectionConflict(
+                f"collection {spec.name!r} keeps {each.what} as {each.stored}, but {each.wanted} is wanted; nothing "
+                f"was changed; set it back, or migrate: nestvec migrate {spec.name}"
             )
 
 
@@ -50,38 +55,6 @@ def require_origin(spec: CollectionSpec, stored: StoredCollection) -> None:
     if (spec.foreign is None) != (stored.foreign is None):
         made = "nestvec's own: leave adopt and foreign out" if stored.foreign is None else "adopted: set adopt = true"
         raise CollectionConflict(f"collection {spec.name!r} is {made}; nothing was changed")
-
-
-def disagreements(
-    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection, can: BackendCapabilities
-) -> list[tuple[str, Any, Any]]:
-    """What cannot be changed in place and differs, as (what, stored, wanted). The space is compared elsewhere."""
-    vectors: tuple[str, Any, Any] = ("vectors", dict(info.vectors), spec.vectors)
-    if stored.funnel != spec.funnel:
-        vectors = ("funnel", list(stored.funnel), list(spec.funnel))
-    pairs = [
-        vectors,
-        ("metric", str(info.metric), str(spec.metric)),
-        ("namespaces", stored.namespaces, spec.namespaces),
-    ]
-    change = storage_change(spec, info, stored)
-    if change is not None and change not in can.storage_updates:
-        pairs.append(("storage", str(change[0]), str(change[1])))
-    return [(what, was, now) for what, was, now in pairs if was != now]
-
-
-def storage_change(
-    spec: CollectionSpec, info: CollectionInfo, stored: StoredCollection
-) -> tuple[Storage, Storage] | None:
-    """From what to what the vectors' storage has to change, if at all: what the engine says counts, else the record."""
-    was = stored.storage if info.storage is None else info.storage
-    return None if spec.foreign is not None or was is spec.storage else (was, spec.storage)
-
-
-def way_out(spec: CollectionSpec, what: str) -> str:
-    """What helps where vectors have to be stored anew, as the end of a sentence."""
-    rebuilds = what in ("storage", "funnel", "metric") and spec.foreign is None
-    return f"; needs a rebuild: nestvec migrate {spec.name}" if rebuilds else ""
 
 
 def require_own(spec: CollectionSpec, action: str) -> None:

@@ -187,10 +187,7 @@ def _too_slow(state: CollectionState) -> BackendUnavailable:
 
 
 async def renew(collection: OpenCollection) -> Target:
-    """Look the target up, whatever is known of it.
-
-    Raises as `open_to_read` does, and marks what it raises (`unbound`).
-    """
+    """Look the target up, whatever is known. Raises as `open_to_read` does, and marks what it raises (`unbound`)."""
     if collection.look is not None:
         collection.state.target = await collection.look()
         return collection.state.target
@@ -250,10 +247,7 @@ HEADS: Filter = system("chunk", FieldType.INTEGER) == 0
 
 
 def checked_filter(collection: OpenCollection, where: FilterLike | None) -> Filter | None:
-    """The filter against the declared fields.
-
-    Raises `InvalidFilter`, and `InvalidName` for a call without its tenant.
-    """
+    """The filter, resolved. Raises `InvalidFilter`, and `InvalidName` for a call without its tenant."""
     spec, tenant = collection.spec, collection.tenant
     if spec.namespaces or tenant is not None:
         check_tenant(spec, tenant)

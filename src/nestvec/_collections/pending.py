@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nestvec._collections.apply import Change, Compared, Status, carry_out, compare, differences, measure
+from nestvec._collections.apply import Change, Compared, Status, carry_out, compare, measure
+from nestvec._collections.differences import differences
 from nestvec._collections.following import PREVIOUS, WANTED, Alternatives
 from nestvec._collections.opening import OpenCollection
 from nestvec._session.session import Session
@@ -122,11 +123,9 @@ def _pending(wanted: Compared, previous: Compared) -> tuple[str, ...]:
     was, now, info = previous.collection.spec, wanted.collection.spec, previous.info
     assert info is not None  # noqa: S101 - it is usable
     stored = StoredCollection.read(info.record, info.physical)
-    vectors, fields = differences(now, info, stored, wanted.collection.capabilities)
-    backend = [f"backend: stored on {was.backend!r}, configured {now.backend!r}"] if was.backend != now.backend else []
+    can = wanted.collection.capabilities
+    found = differences(now, info, stored, can, backend=was.backend)
     return (
-        *backend,
-        *vectors,
-        *fields,
+        *(each.sentence for each in found if not each.in_place),
         f"until you run `nestvec migrate {now.name}`, it is served as [collections.{now.name}.previous] says",
     )

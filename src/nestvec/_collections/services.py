@@ -12,6 +12,7 @@ from nestvec._collections.opening import OpenCollection
 if TYPE_CHECKING:
     from nestvec._session.session import Session
     from nestvec.config import Config, Connection
+    from nestvec.contract import Embedder
     from nestvec.runtime import Runtime
     from nestvec.types import FloatArray
 
@@ -29,6 +30,9 @@ class ClientServices(Protocol):
 
     def embedding(self, embedder: str) -> Session:
         """A session for embedding alone."""
+
+    async def embedder(self, name: str) -> Embedder:
+        """The opened embedder of an embedder block."""
 
     async def rotation(self, connection: Connection[Any]) -> FloatArray | None:
         """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""

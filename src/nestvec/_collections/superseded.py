@@ -91,7 +91,8 @@ async def shrunk_spec(collection: OpenCollection, stored: StoredCollection, phys
 async def superseding(
     collection: OpenCollection, size: int, stored: StoredCollection, physical: str
 ) -> Supersedes | None:
-    """The note of what a stored collection is shrunk to, of this size; the spec is what the configuration says.
+    """The note of what a stored collection is shrunk to, of this size; the collection's spec is what the configuration
+    says.
 
     Whoever follows what is stored, because it says or supersedes his size, is to follow what comes of it.
     """

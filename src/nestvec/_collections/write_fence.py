@@ -213,8 +213,8 @@ async def _require(backend: Backend, physical: str, wanted: WriteFence) -> None:
 def _taken(physical: str, held: WriteFence | None) -> CollectionConflict:
     by = "nobody" if held is None else f"migration {held.by!r} ({held.state})"
     return CollectionConflict(
-        f"the write fence of collection {physical!r} is held by {by}: two migrations of one collection cannot run at "
-        f"once; wait for the other one to end, then run `nestvec migrate` again. Nothing was switched"
+        f"the write fence of collection {physical!r} is held by {by}: two migrations of one collection cannot run "
+        f"at once; wait for the other one to end, then run `nestvec migrate` again. Nothing was switched"
     )
 
 

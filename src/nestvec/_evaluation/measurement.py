@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nestvec._evaluation.gathering import GatheredVectors
 from nestvec._evaluation.probe import BackendProbe, ProbeOutcome, ProbeReport
 from nestvec._evaluation.report import DimensionsReport, DimensionsSample, FunnelReport, SearchTimes
-from nestvec._evaluation.study import Basing, Study, times
+from nestvec._evaluation.study import CurveChoice, Study, times
 from nestvec.capabilities import BackendCapabilities
 from nestvec.config import Config
 from nestvec.config.blocks import FUNNEL_OVERSAMPLING
@@ -38,15 +38,15 @@ class DimensionsMeasurement:
     remarks: tuple[str, ...]
 
     @property
-    def _basing(self) -> Basing:
+    def _chosen_curve(self) -> CurveChoice:
         """Which curve is to be had, and from which size on."""
         request, model = self.request, self.request.model
         if NESTED not in self.study.trials:
-            return Basing(PLAIN, model.min_dimensions)
+            return CurveChoice(PLAIN, model.min_dimensions)
         if request.chosen is None and model.rotation is not None:
-            return Basing(NESTED, model.min_dimensions)
+            return CurveChoice(NESTED, model.min_dimensions)
         how = f"nesting = {request.options.rotation!r}" if request.chosen is not None else "a rotation: nestvec nest"
-        return Basing(NESTED, least_prefix(model.dimensions), f"; to be used with {how}")
+        return CurveChoice(NESTED, least_prefix(model.dimensions), f"; to be used with {how}")
 
     def probes(self, config: Config, clock: Callable[[], float]) -> tuple[list[BackendProbe], list[str]]:
         """What is to be measured on the backend: each size, then each funnel; and why some of it cannot be."""
@@ -67,7 +67,7 @@ class DimensionsMeasurement:
     def _probe(
         self, size: int, stages: tuple[int, ...], capabilities: BackendCapabilities, clock: Callable[[], float]
     ) -> BackendProbe:
-        spec, trial = self.request.spec, self.study.trials[self._basing.curve]
+        spec, trial = self.request.spec, self.study.trials[self._chosen_curve.curve]
         rows, questions = (
             truncate(part, size, normalized=trial.normalized) for part in (trial.rows, trial.questions[:_SEARCHED])
         )
@@ -81,7 +81,7 @@ class DimensionsMeasurement:
     def report(self, probed: ProbeReport, refused: Iterable[str] = ()) -> DimensionsReport:
         """Everything, with what was measured on the backend, and why some of it was not."""
         request, options, study = self.request, self.request.options, self.study
-        basing, gathered, spec = self._basing, self.gathered, self.request.spec
+        choice, gathered, spec = self._chosen_curve, self.gathered, self.request.spec
         expected = options.expect if options.expect is not None else gathered.there
         trial = next(iter(study.trials.values()))
         sample = DimensionsSample(
@@ -105,9 +105,9 @@ class DimensionsMeasurement:
             confidence=options.confidence,
             resamples=options.resamples,
             expected=expected,
-            curves=study.curves(expected, _times(basing.curve, probed.outcomes)),
+            curves=study.curves(expected, _times(choice.curve, probed.outcomes)),
             funnels=tuple(self._funnel(*each) for each in probed.outcomes if each[1].funnel is not None),
-            recommendation=study.recommendation(basing),
+            recommendation=study.recommendation(choice),
             warnings=(*self._warnings(sample, expected, timed=bool(probed.outcomes)), *refused, *probed.warnings),
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from nestvec._evaluation.bootstrap import Interval
 from nestvec._evaluation.recommend import Recommendation
+from nestvec.errors import InvalidInput
 
 #: Of the JSON form; it grows without a new version, and nothing in it changes its meaning without one.
 VERSION = 1
@@ -93,6 +95,20 @@ class DimensionsReport:
     recommendation: Recommendation
     warnings: tuple[str, ...]
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DimensionsReport:
+        """The report of which `to_dict` gave these values, which may have been kept as JSON.
+
+        Raises `InvalidInput` for those of another version, and for what is no report.
+        """
+        version = values.get("version")
+        if version != VERSION:
+            raise InvalidInput(
+                f"a dimensions report of version {version!r} cannot be read: this nestvec reads version {VERSION}; "
+                "measure again, or use the nestvec that wrote it"
+            )
+        return _read(values)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         values = {"version": VERSION, **asdict(self)}
@@ -103,3 +119,13 @@ class DimensionsReport:
         for funnel in values["funnels"]:
             funnel["stages"] = list(funnel["stages"])
         return values
+
+
+def _read(values: Mapping[str, Any]) -> DimensionsReport:
+    from pydantic import TypeAdapter
+
+    try:
+        json.dumps(values, allow_nan=False)  # a figure that is no number was not measured
+        return TypeAdapter(DimensionsReport).validate_python(values)
+    except (TypeError, ValueError) as error:  # pydantic's own is a ValueError
+        raise InvalidInput(f"this is no dimensions report: {error}") from error

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Basing:
+class CurveChoice:
     """The curve that a size is recommended on, and its shortest prefix that can be used. `note`: what that takes."""
 
     curve: str
@@ -92,13 +92,13 @@ class Study:
             for name, measured in self.measured.items()
         )
 
-    def recommendation(self, basing: Basing) -> Recommendation:
+    def recommendation(self, choice: CurveChoice) -> Recommendation:
         """The size to take."""
         options, first = self.options, self._first
         asked = len(first.labelled) if self.by_labels else len(first.questions)
-        basis = Basis(self.decides, options.keep, options.confidence, asked, len(first.rows), basing.note)
-        shares = [(each.dimensions, self._kept(each)) for each in self.measured[basing.curve]]
-        return recommend(basing.curve, shares, basing.least, basis)
+        basis = Basis(self.decides, options.keep, options.confidence, asked, len(first.rows), choice.note)
+        shares = [(each.dimensions, self._kept(each)) for each in self.measured[choice.curve]]
+        return recommend(choice.curve, shares, choice.least, basis)
 
     def _kept(self, measured: Measured) -> Interval:
         whole = self._whole

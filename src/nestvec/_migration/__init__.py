@@ -1,4 +1,5 @@
 """From one generation of a collection to another: how each vector is had, and passes that bring documents over.
 
-`routes` decides, without I/O; `passes` brings documents over; `places` knows the generations that there are.
+`lifecycle` is where the clients come in. `generations` says what there is and which one is live, `planning` decides,
+without I/O, from which to which, `engine` migrates.
 """

@@ -1,36 +1,23 @@
-"""Copying a collection, vectors and all, to another place: no embedding, resumable, verified.
-
-Requests go to two places, so they are yielded as `At` a side; see `nestvec._session`.
-"""
+"""Copying a collection, vectors and all, to another place: no embedding, resumable, verified."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import (
-    Flow,
-    OpenCollection,
-    Request,
-    T,
-    Target,
-    check_tenant,
-    open_to_read,
-    relayed,
-    require_own,
-    write_within_lease,
-)
-from nestvec._documents.documents import tenants as tenants_of
+from nestvec._collections.checks import check_tenant, require_own
+from nestvec._collections.opening import OpenCollection, Target, open_to_read
 from nestvec._documents.funnel import named
 from nestvec._documents.layout import Head, hash_metadata, hash_text, make_record, restored
+from nestvec._documents.reading import tenants as tenants_of
+from nestvec._documents.replacing import write_records
 from nestvec._hosts.admission import canaries_to_keep, mismatch, read_canaries
 from nestvec._hosts.agreement import Comparison, compare
 from nestvec._hosts.note import NOTE, Canaries
-from nestvec.contract import Batch, Count, Event, Fetch, Scroll, Write, WriteNote
+from nestvec.contract import Batch, Count, Event, Fetch, Scroll, WriteNote
 from nestvec.encoding.vectors import normalize
 from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput, Unsupported
 from nestvec.spaces import require_same
@@ -40,22 +27,10 @@ if TYPE_CHECKING:
     from nestvec._specs import CollectionSpec
     from nestvec.types import FloatArray
 
-Side: TypeAlias = Literal["source", "target"]
 #: Vectors of one space may differ this much after a journey through engines that renormalise.
 TOLERANCE = 1e-6
 #: Where the target keeps float16: 11 bits of each number, and what renormalising makes of them.
 FLOAT16_TOLERANCE = 2.0**-10
-
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """A request to one of two places."""
-
-    side: Side
-    request: Request
-
-
-PairFlow: TypeAlias = Generator[At, Any, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,88 +52,81 @@ class CopyProgress:
     total: int
 
 
-async def at(side: Side, flow: Flow[T]) -> T:
-    """Let all requests of a flow go to one side, but for those that say themselves where they go."""
-    return relayed(flow, partial(_to, side))
+@dataclass(frozen=True, slots=True)
+class CopyJob:
+    """From where to where: one namespace, or the whole collection. `page` is how many records are read at once."""
 
+    source: OpenCollection
+    target: OpenCollection
+    page: int = 256
+    progress: Callable[[CopyProgress], object] | None = None
 
-def _to(side: Side, request: Request | At) -> At:
-    return request if isinstance(request, At) else At(side, request)
+    def of_tenant(self, tenant: str | None) -> CopyJob:
+        """The same, of one namespace."""
+        return replace(self, source=self.source.of_tenant(tenant), target=self.target.of_tenant(tenant))
 
 
 async def copy(
     source: OpenCollection,
     target: OpenCollection,
-    tenant: str | None = None,
     *,
     page: int = 256,
     progress: Callable[[CopyProgress], object] | None = None,
 ) -> CopyReport:
     """Copy everything, page by page, and verify it. What the target has already is left alone.
 
-    Of a collection with namespaces, one namespace is copied; or without `tenant` all of them, one after the other.
+    Of a collection with namespaces, the source's tenant is copied; without one all of them, one after the other.
     """
-    total = await _open(source, target, tenant)
+    job = CopyJob(source, target, page, progress).of_tenant(source.tenant)
+    total = await _open(job)
     await carry_canaries(source, target)
-    tenants: Sequence[str | None] = [tenant]
-    every = source.spec.namespaces and tenant is None
-    if every:
-        tenants = await tenants_of(source)
+    every = source.spec.namespaces and source.tenant is None
+    tenants: Sequence[str | None] = await tenants_of(source) if every else [source.tenant]
     report = CopyReport()
-    for each in tenants:
-        report = await _copy_tenant(source, target, each, report, page=page, total=total, progress=progress)
+    for tenant in tenants:
+        report = await _copy_tenant(job.of_tenant(tenant), report, total)
     if every:  # the target may have namespaces that the source has not
-        await _compare_counts(source, target, None)
+        await _compare_counts(job)
     target.session.emit(Event("collection_copied", target.spec.name, {"records": report.records}))
     return report
 
 
-async def _copy_tenant(
-    source: OpenCollection,
-    target: OpenCollection,
-    tenant: str | None,
-    before: CopyReport,
-    *,
-    page: int,
-    total: int,
-    progress: Callable[[CopyProgress], object] | None,
-) -> CopyReport:
+async def _copy_tenant(job: CopyJob, before: CopyReport, total: int) -> CopyReport:
     """Copy and verify one tenant's records (or those of nobody in particular); returns `before` with them added."""
     written, unchanged = before.written, before.unchanged
     cursor: str | int | None = None
     while True:
-        done, seen, cursor = await _copy_page(source, target, tenant, cursor=cursor, limit=page)
+        done, seen, cursor = await _copy_page(job, cursor)
         written, unchanged = written + done, unchanged + seen - done
-        if progress is not None:
-            progress(CopyProgress(written, unchanged, total))
+        if job.progress is not None:
+            job.progress(CopyProgress(written, unchanged, total))
         if cursor is None:
             break
-    records, verified = await _verify(source, target, tenant, sample=page)
+    records, verified = await _verify(job)
     return CopyReport(before.records + records, written, unchanged, before.verified + verified)
 
 
-async def _open(source: OpenCollection, target: OpenCollection, tenant: str | None) -> int:
+async def _open(job: CopyJob) -> int:
     """Check that the two can be copied; returns how many records the source has."""
-    _check_namespaces(source, target, tenant)
-    same = (source.spec.backend, source.spec.name) == (target.spec.backend, target.spec.name)
-    if same:
-        raise InvalidInput(f"collection {source.spec.name!r} cannot be copied onto itself; name another target")
-    require_own(target.spec, "be copied into")
-    if source.spec.foreign is not None and source.spec.foreign.id is not None:
+    _check_namespaces(job)
+    one, two = job.source.spec, job.target.spec
+    if (one.backend, one.name) == (two.backend, two.name):
+        raise InvalidInput(f"collection {one.name!r} cannot be copied onto itself; name another target")
+    require_own(two, "be copied into")
+    if one.foreign is not None and one.foreign.id is not None:
         raise Unsupported(
-            f"collection {source.spec.name!r} was adopted with document ids from {source.spec.foreign.id!r}: records "
-            f"that share one have no known order; leave foreign.id out, and each is copied as a document of its own"
+            f"collection {one.name!r} was adopted with document ids from {one.foreign.id!r}: records that share one "
+            f"have no known order; leave foreign.id out, and each is copied as a document of its own"
         )
-    require_same(source.spec.space, target.spec.space, source.spec.name)
-    if source.spec.metric is not target.spec.metric:
+    require_same(one.space, two.space, one.name)
+    if one.metric is not two.metric:
         raise CollectionConflict(
-            f"collection {source.spec.name!r} has metric {source.spec.metric.value!r} and {target.spec.name!r} has "
-            f"{target.spec.metric.value!r}; give the target the source's metric"
+            f"collection {one.name!r} has metric {one.metric.value!r} and {two.name!r} has {two.metric.value!r}; give "
+            f"the target the source's metric"
         )
-    origin = await open_to_read(source)
-    await open_to_read(target)
-    total = await source.records.count(Count(origin.physical))
-    return total
+    origin = await open_to_read(job.source)
+    await open_to_read(job.target)
+    return await job.source.records.count(Count(origin.physical))
 
 
 async def carry_canaries(
@@ -168,14 +136,13 @@ async def carry_canaries(
 
     `convert` makes of the source's canaries what was made of its vectors.
     """
-    origin = await open_to_read(source)
-    place = await open_to_read(target)
-    carried = await read_canaries(source.spec, origin)
+    origin, place = await open_to_read(source), await open_to_read(target)
+    carried = await read_canaries(source, origin)
     if carried is None:
         return
     if convert is not None:
         carried = convert(carried)
-    there = await canaries_to_keep(target.spec, place)
+    there = await canaries_to_keep(target, place)
     if there is not None and there.vouches_for(carried.host):
         return
     joined = carried
@@ -183,7 +150,7 @@ async def carry_canaries(
         comparison = _compare_canaries(source.spec, carried, target.spec, there)
         if comparison.agreement.alike:
             joined = there.accepting(carried.host, comparison.agreement)
-        elif await target.records.count(Count(place.physical)):
+        elif await target.backend.count(Count(place.physical)):
             raise _other_host(source.spec, carried, target.spec, there, comparison)
     await target.backend.write_note(WriteNote(place.physical, NOTE, joined.to_text()))
     target.state.admission = None
@@ -213,39 +180,35 @@ def _other_host(
     )
 
 
-def _check_namespaces(source: OpenCollection, target: OpenCollection, tenant: str | None) -> None:
-    if source.spec.namespaces and target.spec.namespaces and tenant is None:
+def _check_namespaces(job: CopyJob) -> None:
+    source, target, tenant = job.source.spec, job.target.spec, job.source.tenant
+    if source.namespaces and target.namespaces and tenant is None:
         return  # all of them
-    if tenant is None and source.spec.namespaces != target.spec.namespaces:
-        has, lacks = (source, target) if source.spec.namespaces else (target, source)
+    if tenant is None and source.namespaces != target.namespaces:
+        has, lacks = (source, target) if source.namespaces else (target, source)
         raise CollectionConflict(
-            f"collection {has.spec.name!r} is declared with namespaces and {lacks.spec.name!r} without; declare both "
-            f"alike to copy one into the other"
+            f"collection {has.name!r} is declared with namespaces and {lacks.name!r} without; declare both alike to "
+            f"copy one into the other"
         )
-    for collection in (source, target):
-        check_tenant(collection.spec, tenant)
+    for spec in (source, target):
+        check_tenant(spec, tenant)
 
 
-async def _copy_page(
-    source: OpenCollection, target: OpenCollection, tenant: str | None, *, cursor: str | int | None, limit: int
-) -> tuple[int, int, str | int | None]:
+async def _copy_page(job: CopyJob, cursor: str | int | None) -> tuple[int, int, str | int | None]:
     """Copy one page; returns how many records were written and seen, and the next page's cursor."""
-    origin = await open_to_read(source)
-    batch = await _read(source, origin, tenant, limit=limit, cursor=cursor)
-    place = await open_to_read(target)
-    missing = await _missing(place, batch.records, tenant)
+    origin = await open_to_read(job.source)
+    batch = await _read(job.source, origin, job.page, cursor)
+    place = await open_to_read(job.target)
+    missing = await _missing(job.target, place, batch.records)
     if missing:
-        await _write(target, place, batch, missing, tenant)
+        await _write(job.target, place, batch, missing)
     return len(missing), len(batch.records), batch.cursor
 
 
-async def _read(
-    source: OpenCollection, origin: Target, tenant: str | None, *, limit: int, cursor: str | int | None = None
-) -> Batch:
+async def _read(source: OpenCollection, origin: Target, limit: int, cursor: str | int | None = None) -> Batch:
     """A page of the source, as nestvec's own records: each record of an adopted collection becomes a document."""
-    foreign = origin.foreign
     batch = await source.records.scroll(Scroll(origin.physical, None, limit, cursor, vectors=True))
-    if foreign is None:
+    if origin.foreign is None:
         return batch
     return replace(batch, records=[_as_document(record, source.spec) for record in batch.records])
 
@@ -266,7 +229,7 @@ def _as_document(record: Record, spec: CollectionSpec) -> Record:
     )
 
 
-async def _missing(place: Target, records: Sequence[Record], tenant: str | None) -> list[int]:
+async def _missing(target: OpenCollection, place: Target, records: Sequence[Record]) -> list[int]:
     """Numbers of the records that the target lacks, or has of another version; a document's head comes last."""
     if not records:
         return []
@@ -277,25 +240,20 @@ async def _missing(place: Target, records: Sequence[Record], tenant: str | None)
     return sorted(missing, key=lambda i: records[i].system.get("chunk") == 0)
 
 
-async def _write(
-    target: OpenCollection, place: Target, batch: Batch, missing: Sequence[int], tenant: str | None
-) -> None:
+async def _write(target: OpenCollection, place: Target, batch: Batch, missing: Sequence[int]) -> None:
     assert batch.vectors is not None  # noqa: S101 - asked for
     # Engines keep some types in forms of their own; the other engine gets the declared ones.
     records = [restored(batch.records[i], target.spec.fields) for i in missing]
     # Prefixes are made of the full vectors: the source may have others, or none.
-    rows = named(target.spec, batch.vectors[DENSE][list(missing)])
-    await write_within_lease(target, place, Write(place.physical, records, rows))
+    await write_records(target, place, records, batch.vectors[DENSE][list(missing)])
 
 
-async def _verify(
-    source: OpenCollection, target: OpenCollection, tenant: str | None, *, sample: int
-) -> tuple[int, int]:
+async def _verify(job: CopyJob) -> tuple[int, int]:
     """Compare counts, and a sample record by record. Raises `CollectionError` saying what differs."""
-    found = await _compare_counts(source, target, tenant)
-    origin = await open_to_read(source)
-    place = await open_to_read(target)
-    page = await _read(source, origin, tenant, limit=sample)
+    source, target = job.source, job.target
+    found = await _compare_counts(job)
+    origin, place = await open_to_read(source), await open_to_read(target)
+    page = await _read(source, origin, job.page)
     if page.records:
         ids = [record.id for record in page.records]
         copied = await target.records.fetch(Fetch(place.physical, ids, vectors=True))
@@ -303,14 +261,14 @@ async def _verify(
     return found, len(page.records)
 
 
-async def _compare_counts(source: OpenCollection, target: OpenCollection, tenant: str | None) -> int:
+async def _compare_counts(job: CopyJob) -> int:
     """How many records both have: of a tenant, or of all. Raises `CollectionError` if they differ."""
-    origin = await open_to_read(source)
-    place = await open_to_read(target)
+    source, target = job.source, job.target
+    origin, place = await open_to_read(source), await open_to_read(target)
     wanted = await source.records.count(Count(origin.physical))
     found = await target.records.count(Count(place.physical))
     if wanted != found:
-        where = f" in namespace {tenant!r:.80}" if tenant is not None else ""
+        where = f" in namespace {source.tenant!r:.80}" if source.tenant is not None else ""
         raise CollectionError(
             f"{source.spec.name!r} has {wanted} records{where} and its copy {target.spec.name!r} has {found}: the "
             f"target held others before, or the source changed meanwhile; copy again, or into an empty collection"

@@ -1,49 +1,52 @@
 """Migrating: from the live generation of a collection to another one, which takes its place. See docs/decisions.
 
 Whatever differs is brought over by passes; then writers wait while the last pass runs and the name switches. It may die
-anywhere: run again, it finds what it made by the record and journal there, and goes on.
+anywhere: run again, it finds what it made by the record and note there, and goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from nestvec._collections.opening import OpenCollection, open_to_read
+from nestvec._collections.opening import HEADS, open_to_read
 from nestvec._collections.write_fence import POLL, drain, raise_fence, read_fence
-from nestvec._documents.documents import heads_only
 from nestvec._hosts.note import Canaries
-from nestvec._migration import switch as switching
-from nestvec._migration.candidate import Shadow, guarded, prepare
+from nestvec._migration.candidate import guarded, prepare_candidate
 from nestvec._migration.copy import carry_canaries
-from nestvec._migration.generations import Standing, write_journal
-from nestvec._migration.passes import BLOCK, Crossing, Progress, Tally, run_pass
-from nestvec._migration.report import MigrationProgress, MigrationReport, Stage
+from nestvec._migration.generations import GenerationRole
+from nestvec._migration.passes import BLOCK, run_pass
+from nestvec._migration.report import MigrationProgress, MigrationReport, MigrationStage
 from nestvec._migration.routes import Route, Transform, Way
-from nestvec._migration.switch import Hold
-from nestvec._migration.verify import compare, overlap, require_count, twins
+from nestvec._migration.switch import HeldFence, switch
+from nestvec._migration.transfer import Transfer, TransferStatistics
+from nestvec._migration.verify import compare, overlap, paired, require_count
 from nestvec.contract import Count, Event, Scroll
-from nestvec.errors import Unsupported
+from nestvec.errors import NestvecError, Unsupported
 
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
-    from nestvec._collections.write_fence import Place
+    from nestvec._collections.opening import OpenCollection
+    from nestvec._collections.write_fence import GenerationPlace
+    from nestvec._migration.candidate import CandidateGeneration
     from nestvec._migration.generations import Generation
-    from nestvec._migration.passes import Phase
     from nestvec._migration.report import Overlap, ProgressCallback
+    from nestvec._migration.transfer import PassProgress, Phase
 
 #: Passes over what changed meanwhile, before writers have to wait; and how little is left to the last one.
 CATCH_UPS, FEW = 3, BLOCK
-_STAGES: Mapping[Phase, Stage] = {
-    "documents": Stage.COPYING,
-    "changes": Stage.CATCHING_UP,
-    "last changes": Stage.SWITCHING,
+_STAGES: Mapping[Phase, MigrationStage] = {
+    "documents": MigrationStage.COPYING,
+    "changes": MigrationStage.CATCHING_UP,
+    "last changes": MigrationStage.SWITCHING,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class MigrationJob:
     """What a migration, a shrinking or a rollback needs to know. `source` is pinned to `origin`; `target` is not.
 
     `chosen` is the generation on the target's backend to go on with, None: a new one. `texts` are of documents whose
@@ -53,7 +56,7 @@ class Job:
     """
 
     source: OpenCollection
-    origin: Place
+    origin: GenerationPlace
     target: OpenCollection
     route: Route
     transform: Transform
@@ -67,14 +70,13 @@ class Job:
     leaves: bool = False
     back: bool = False
     progress: ProgressCallback | None = None
-    hold: Hold = field(default_factory=Hold)
 
-    def tell(self, stage: Stage, note: str = "") -> None:
+    def tell(self, stage: MigrationStage, note: str = "") -> None:
         """Let the user hear how far it is."""
         if self.progress is not None:
             self.progress(MigrationProgress(stage, note=note))
 
-    def hear(self, state: Progress) -> None:
+    def hear(self, state: PassProgress) -> None:
         """The progress of a pass."""
         if self.progress is not None:
             self.progress(MigrationProgress(_STAGES[state.phase], state.seen, state.total, state.brought))
@@ -84,56 +86,68 @@ class Job:
 class _Done:
     """What the passes did so far, how long the latest took, and what was verified."""
 
-    first: Tally
-    latest: Tally
+    first: TransferStatistics
+    latest: TransferStatistics
     changed: int = 0
     deleted: int = 0
     seconds: float = 0.0
     verified: int = 0
     overlap: Overlap | None = None
 
-    def then(self, tally: Tally, seconds: float) -> _Done:
+    def then(self, statistics: TransferStatistics, seconds: float) -> _Done:
         """After one more pass."""
-        latest = replace(tally, usage=self.latest.usage + tally.usage)
+        latest = replace(statistics, usage=self.latest.usage + statistics.usage)
         return replace(
             self,
             latest=latest,
-            changed=self.changed + tally.brought,
-            deleted=self.deleted + tally.deleted,
+            changed=self.changed + statistics.brought,
+            deleted=self.deleted + statistics.deleted,
             seconds=seconds,
         )
 
 
-async def migrate(job: Job) -> MigrationReport:
+async def migrate(job: MigrationJob) -> MigrationReport:
     """Bring everything over, verify it, and switch. What could not be brought over is reported; then nothing moved.
 
     Raises `Unsupported` where texts or an embedder are missing, `CollectionConflict` where another migration is under
     way, `CollectionError` where what was brought over is not what it should be, and whatever backends and embedders
     raise. Then, too, nothing moved, unless it happened while switching; running it again goes on.
     """
+    hold = HeldFence(job.source, job.origin)
+    try:
+        return await _migrate(job, hold)
+    except GeneratorExit:
+        raise  # closed: nobody can be asked any more, and the fence runs out by itself
+    except BaseException:  # Ctrl-C and cancellation, too
+        with suppress(NestvecError):  # the first error is the one to be told
+            await hold.lift()
+        raise
+
+
+async def _migrate(job: MigrationJob, hold: HeldFence) -> MigrationReport:
     begun = job.source.clock()
     await _require_texts(job)
     await _take_over(job)
     stored = (await open_to_read(job.source)).stored
-    shadow = await prepare(job.target, job.origin, stored, job.chosen, job.notes, back=job.back)
-    shadow = replace(shadow, collection=guarded(shadow, job.source, lambda: job.hold.gates))
-    crossing = _crossing(job, shadow)
+    candidate = await prepare_candidate(job.target, job.origin, stored, job.chosen, job.notes, back=job.back)
+    candidate = replace(candidate, collection=guarded(candidate, job.source, lambda: hold.fences))
+    transfer = _transfer(job, candidate)
     if job.leaves or not job.embeds:
-        done = await _nothing(job, crossing)
+        done = await _nothing(job, transfer)
     else:
-        done = await _bring(job, crossing, shadow)
+        done = await _bring(job, transfer, candidate)
     if done.latest.failed:
-        return _report(job, shadow, done, begun)
-    return await _switch(job, crossing, shadow, done, begun)
+        return _report(job, candidate, done, begun)
+    return await _switch(job, transfer, candidate, hold, done, begun)
 
 
-async def _require_texts(job: Job) -> None:
+async def _require_texts(job: MigrationJob) -> None:
     """Before anything is made: are there texts to embed? What was live once lacks only what was written since."""
-    used = job.chosen is not None and job.chosen.standing is not Standing.SHADOW
+    used = job.chosen is not None and job.chosen.role is not GenerationRole.CANDIDATE
     if job.route.way is not Way.EMBED or job.texts or job.leaves or not job.embeds or used:
         return
     spec = job.source.spec
-    batch = await source.records.scroll(Scroll(job.origin.physical))
+    batch = await job.source.backend.scroll(Scroll(job.origin.physical))
     if batch.records and all(record.text is None for record in batch.records):
         raise Unsupported(
             f"collection {spec.name!r} cannot be migrated from what it holds: {job.route.reason}, so its texts have "
@@ -142,46 +156,47 @@ async def _require_texts(job: Job) -> None:
         )
 
 
-async def _take_over(job: Job) -> None:
+async def _take_over(job: MigrationJob) -> None:
     """End a fence or a switch that an earlier run of this migration left, and wait: that run may not be dead."""
-    journal = job.chosen.journal if job.chosen is not None else None
-    wall = job.source.wall()
-    held = await read_fence(job.origin.physical)
-    if journal is None or held is None or held.by != journal.id or not held.holds_up(wall):
+    source, physical = job.source, job.origin.physical
+    note = job.chosen.note if job.chosen is not None else None
+    wall = source.state.wall()
+    held = await read_fence(source.backend, physical)
+    if note is None or held is None or held.by != note.id or not held.holds_up(wall):
         return
-    wait = drain(job.source.state.lease)
+    wait = drain(source.state.lease)
     job.tell(
-        Stage.COPYING,
+        MigrationStage.COPYING,
         f"an earlier run broke off while writers waited: going on in {wait:.0f} s, in case it is still at work",
     )
-    await raise_fence(job.source.state.wall, job.origin.physical, journal.id, 0.0)
+    await raise_fence(source.backend, source.state.wall, physical, note.id, 0.0)
     await source.session.wait(wait)
 
 
-def _crossing(job: Job, shadow: Shadow) -> Crossing:
-    return Crossing(
+def _transfer(job: MigrationJob, candidate: CandidateGeneration) -> Transfer:
+    return Transfer(
         job.source,
-        shadow.collection,
+        candidate.collection,
         job.route.way,
         job.transform,
         job.splitter,
         job.texts,
         job.hear,
-        used=shadow.used,
+        used=candidate.used,
     )
 
 
-async def _nothing(job: Job, crossing: Crossing) -> _Done:
+async def _nothing(job: MigrationJob, transfer: Transfer) -> _Done:
     """Where nothing can or shall be brought over: nothing may differ, or it is left behind."""
     if job.leaves:
-        return _Done(Tally(), Tally())
-    tally = await run_pass(replace(crossing, dry=True), "documents")
-    if tally.failed:
-        raise _no_embedder(job, len(tally.failed))
-    return _Done(tally, tally)
+        return _Done(TransferStatistics(), TransferStatistics())
+    statistics = await run_pass(replace(transfer, dry=True), "documents")
+    if statistics.failed:
+        raise _no_embedder(job, len(statistics.failed))
+    return _Done(statistics, statistics)
 
 
-def _no_embedder(job: Job, count: int) -> Unsupported:
+def _no_embedder(job: MigrationJob, count: int) -> Unsupported:
     name, space = job.source.spec.name, job.target.spec.space
     return Unsupported(
         f"collection {name!r}: {count} documents changed since it left {job.target.spec.backend!r}, and no embedder of "
@@ -191,40 +206,39 @@ def _no_embedder(job: Job, count: int) -> Unsupported:
     )
 
 
-async def _bring(job: Job, crossing: Crossing, shadow: Shadow) -> _Done:
+async def _bring(job: MigrationJob, transfer: Transfer, candidate: CandidateGeneration) -> _Done:
     """Passes, until little is left to the last one; then look at what is there."""
-    await _carry_canaries(job, shadow)
-    await _at_stage(shadow, Stage.COPYING)
-    first = await run_pass(crossing, "documents")
+    await _carry_canaries(job, candidate)
+    await candidate.reach(MigrationStage.COPYING)
+    first = await run_pass(transfer, "documents")
     done = _Done(first, first, deleted=first.deleted)
-    await _at_stage(shadow, Stage.CATCHING_UP)
+    await candidate.reach(MigrationStage.CATCHING_UP)
     for _ in range(CATCH_UPS):
         begun = job.source.clock()
-        tally = await run_pass(crossing, "changes")
-        done = done.then(tally, job.source.clock() - begun)
-        if tally.changes <= FEW:
+        statistics = await run_pass(transfer, "changes")
+        done = done.then(statistics, job.source.clock() - begun)
+        if statistics.changes <= FEW:
             break
-    if tally.failed:
+    if statistics.failed:
         return done
-    await _at_stage(shadow, Stage.VERIFYING)
+    await candidate.reach(MigrationStage.VERIFYING)
     asked = not job.questions or job.asks
-    job.tell(Stage.VERIFYING, "" if asked else "no embedder gives the stored space: documents ask instead of questions")
-    pairs = await twins(crossing, tally.sample)
-    seen = await overlap(crossing, pairs, job.questions, ask=job.asks)
-    return replace(done, verified=compare(crossing, pairs), overlap=seen)
+    job.tell(
+        MigrationStage.VERIFYING,
+        "" if asked else "no embedder gives the stored space: documents ask instead of questions",
+    )
+    pairs = await paired(transfer, statistics.sample)
+    seen = await overlap(transfer, pairs, job.questions, ask=job.asks)
+    return replace(done, verified=compare(transfer, pairs), overlap=seen)
 
 
-async def _carry_canaries(job: Job, shadow: Shadow) -> None:
+async def _carry_canaries(job: MigrationJob, candidate: CandidateGeneration) -> None:
     """Vectors that are not embedded anew go on being vouched for by the host that made them."""
     if job.route.way is not Way.EMBED:
-        await carry_canaries(job.source, shadow.collection, lambda canaries: _converted(job, canaries))
+        await carry_canaries(job.source, candidate.collection, lambda canaries: _converted(job, canaries))
 
 
-async def _at_stage(shadow: Shadow, stage: Stage) -> None:
-    await write_journal(shadow.physical, shadow.journal, stage=stage)
-
-
-def _converted(job: Job, canaries: Canaries) -> Canaries:
+def _converted(job: MigrationJob, canaries: Canaries) -> Canaries:
     """The canaries' vectors go the way of all others. That other hosts agree, too, was measured on longer ones."""
     if job.route.way is Way.COPY:
         return canaries
@@ -232,52 +246,62 @@ def _converted(job: Job, canaries: Canaries) -> Canaries:
     return Canaries.of(canaries.host, vectors, canaries.version)
 
 
-async def _switch(job: Job, crossing: Crossing, shadow: Shadow, done: _Done, begun: float) -> MigrationReport:
-    await _at_stage(shadow, Stage.SWITCHING)
+async def _switch(
+    job: MigrationJob,
+    transfer: Transfer,
+    candidate: CandidateGeneration,
+    hold: HeldFence,
+    done: _Done,
+    begun: float,
+) -> MigrationReport:
+    await candidate.reach(MigrationStage.SWITCHING)
     wait = drain(job.source.state.lease) + POLL
     note = f"writers wait {wait:.0f} s at most, and for the last pass (the one before took {done.seconds:.1f} s)"
-    job.tell(Stage.DRAINING, note)
-
-    async def last_pass() -> Tally:
-        if job.leaves:
-            return Tally()
-        tally = await run_pass(replace(crossing, dry=not job.embeds), "last changes")
-        if tally.failed and not job.embeds:
-            raise _no_embedder(job, len(tally.failed))
-        if job.embeds:  # whoever wrote first meanwhile left canaries beside the source
-            await _carry_canaries(job, shadow)
-        if not tally.failed:
-            await require_count(shadow.collection, tally.chunks)
-        return tally
-
-    switched = await switching.switch(job.source, job.origin, shadow, job.hold, last_pass, done.seconds)
-    done = done.then(switched.tally, done.seconds)
+    job.tell(MigrationStage.DRAINING, note)
+    switched = await switch(candidate, hold, partial(_last_pass, job, transfer, candidate), done.seconds)
+    done = done.then(switched.statistics, done.seconds)
     if not switched.switched:
-        return _report(job, shadow, done, begun)
-    report = replace(_report(job, shadow, done, begun, switched.waited), switched=True)
+        return _report(job, candidate, done, begun)
+    report = replace(_report(job, candidate, done, begun, switched.waited), switched=True)
     if job.leaves:
-        report = await counted(report)
-    job.tell(Stage.DONE)
-    moved = {"from": str(job.origin), "to": str(shadow.place), "way": job.route.way.value, "chunks": report.chunks}
-    target.session.emit(Event("collection_migrated", job.target.spec.name, moved))
+        report = await counted(report, candidate.collection)
+    job.tell(MigrationStage.DONE)
+    moved = {"from": str(job.origin), "to": str(candidate.place), "way": job.route.way.value, "chunks": report.chunks}
+    job.target.session.emit(Event("collection_migrated", job.target.spec.name, moved))
     return report
 
 
-async def counted(report: MigrationReport) -> MigrationReport:
+async def _last_pass(job: MigrationJob, transfer: Transfer, candidate: CandidateGeneration) -> TransferStatistics:
+    """While writers wait."""
+    if job.leaves:
+        return TransferStatistics()
+    statistics = await run_pass(replace(transfer, dry=not job.embeds), "last changes")
+    if statistics.failed and not job.embeds:
+        raise _no_embedder(job, len(statistics.failed))
+    if job.embeds:  # whoever wrote first meanwhile left canaries beside the source
+        await _carry_canaries(job, candidate)
+    if not statistics.failed:
+        await require_count(candidate.collection, statistics.chunks)
+    return statistics
+
+
+async def counted(report: MigrationReport, target: OpenCollection) -> MigrationReport:
     """The report with what its target holds."""
     physical = report.target.physical
-    documents = await target.records.count(Count(physical, heads_only(None)))
-    chunks = await target.records.count(Count(physical))
+    documents = await target.backend.count(Count(physical, HEADS))
+    chunks = await target.backend.count(Count(physical))
     return replace(report, documents=documents, chunks=chunks)
 
 
-def _report(job: Job, shadow: Shadow, done: _Done, begun: float, waited: float = 0.0) -> MigrationReport:
+def _report(
+    job: MigrationJob, candidate: CandidateGeneration, done: _Done, begun: float, waited: float = 0.0
+) -> MigrationReport:
     return MigrationReport(
         collection=job.target.spec.name,
         way=None if job.leaves else job.route.way,
         reason="what was written since was left behind" if job.leaves else job.route.reason,
         source=job.origin,
-        target=shadow.place,
+        target=candidate.place,
         switched=False,
         documents=done.latest.seen - len(done.latest.failed),
         chunks=done.latest.chunks,

@@ -8,36 +8,40 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestvec._collections import superseded as shrunk
-from nestvec._collections import write_fence as gates
-from nestvec._collections.opening import Target
-from nestvec._collections.write_fence import Place
-from nestvec._documents.documents import heads_only
-from nestvec._migration import find
-from nestvec._migration.copy import At, Side, at
-from nestvec._migration.differences import advice, changes
-from nestvec._migration.generations import Generation, Standing
-from nestvec._migration.measure import Effort, Measure, bill, sample
+from nestvec._collections import superseded
+from nestvec._collections.opening import HEADS, Target
+from nestvec._collections.write_fence import POLL, GenerationPlace, drain
+from nestvec._migration.advising import advice, changes
+from nestvec._migration.effort import Effort, EffortMeter, embedding_cost, sample
+from nestvec._migration.generations import (
+    CollectionLocations,
+    Generation,
+    GenerationRole,
+    Generations,
+    find_generations,
+    next_number,
+)
+from nestvec._migration.planning import differing, is_previous, migrates, require_only_shrunk, reusable, spec_of
 from nestvec._migration.report import MigrationPlan
 from nestvec._migration.routes import Way, route
-from nestvec._migration.scenes import Scene, Sides, look
-from nestvec.capabilities import ModelCapabilities
-from nestvec.contract import Count, ListCollections
+from nestvec.contract import Count
 
 if TYPE_CHECKING:
-    from nestvec._migration.measure import Bill
+    from nestvec._collections.differences import Difference
+    from nestvec._migration.effort import EmbeddingCost
     from nestvec._specs import CollectionSpec
+    from nestvec.capabilities import ModelCapabilities
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EstimateRequest:
     """What is to be estimated, and by what.
 
     `price` is that of a million tokens, `count` the model's tokenizer; None where there is none. `models` are those of
     the configuration. `texts` are those of documents whose texts are not stored, by document hash.
     """
 
-    sides: Sides
+    locations: CollectionLocations
     price: float | None = None
     count: Callable[[str], int] | None = None
     folder: Path | None = None
@@ -47,113 +51,107 @@ class Asked:
     @property
     def wanted(self) -> CollectionSpec:
         """What the collection is to be."""
-        return self.sides.wanted.spec
+        return self.locations.wanted.spec
 
 
-async def estimate(asked: Asked) -> MigrationPlan:
+async def estimate(request: EstimateRequest) -> MigrationPlan:
     """What a migration from what is stored to what is wanted would do and cost.
 
     Raises `CollectionNotFound` where no generation is live, `SpaceUnknown` where its record cannot be read, and
     `CollectionConflict` where two are live, or where namespaces would come or go.
     """
-    scene = await look(asked.sides)
-    half = find.half_done(scene.listed)
-    live = half or find.the_live(asked.wanted, scene.listed)
-    differing = find.differences(asked.wanted, live, asked.sides.wanted.capabilities)
-    said = (await _nothing_needed(asked, live)) if _on_target(asked, live) else None
-    if not differing.rebuild or said is not None:
-        # Of a switch that is to be ended, the record differs by its mark: that is no business of `apply`.
-        plan = await _nothing(asked, live, said, in_place=differing.in_place and half is None)
+    found = await find_generations(request.locations)
+    half = found.half_switched
+    live = half or found.the_live(request.wanted)
+    different = differing(request.wanted, live, request.locations.wanted.capabilities)
+    said = await _nothing_needed(request, live) if live.place.backend == request.wanted.backend else None
+    if not migrates(different) or said is not None:
+        plan = await _nothing(request, live, said, in_place=bool(different))
     else:
-        plan = await _something(asked, scene, live)
+        plan = await _something(request, found, live, different)
     return plan if half is None else replace(plan, advice=(_TO_BE_ENDED, *plan.advice))
 
 
 _TO_BE_ENDED = "a switch was interrupted after the name had moved: migrating brings it to its end first"
 
 
-def _on_target(asked: Asked, live: Generation) -> bool:
-    return live.place.backend == asked.wanted.backend
-
-
-async def _nothing_needed(asked: Asked, live: Generation) -> str | None:
+async def _nothing_needed(request: EstimateRequest, live: Generation) -> str | None:
     """What to write into the configuration, where the collection was shrunk and the configuration is of before."""
-    before = asked.sides.previous
-    if find.is_previous(before.spec if before is not None else None, live):
+    wanted, before = request.locations.wanted, request.locations.previous
+    if is_previous(before.spec if before is not None else None, live):
         return None
-    stored = find.stored_of(live)
-    spec = await shrunk.shrunk_spec(asked.wanted, stored, live.place.physical)
+    spec = await superseded.shrunk_spec(wanted, live.record, live.place.physical)
     if spec is not None:
-        find.require_only_shrunk(spec, live, asked.sides.wanted.capabilities)
-    return None if spec is None else f"it {shrunk.advice(asked.wanted, stored)}"
+        require_only_shrunk(spec, live, wanted.capabilities)
+    return None if spec is None else f"it {superseded.advice(request.wanted, live.record)}"
 
 
-async def _nothing(asked: Asked, live: Generation, said: str | None, *, in_place: bool) -> MigrationPlan:
+async def _nothing(request: EstimateRequest, live: Generation, said: str | None, *, in_place: bool) -> MigrationPlan:
     reason, tips = said or "the database holds what the configuration says", []
     if said is None and in_place:
-        name = asked.wanted.name
+        name = request.wanted.name
         reason = "what differs is changed in place"
         tips.append(f"`nestvec apply {name}` does it; `nestvec plan {name}` shows what that is")
-    counted = await _counted(asked, live, live.place)
+    counted = await _counted(request, live, live.place)
     return replace(counted, way=None, reason=reason, writers_wait=0.0, advice=tuple(tips))
 
 
-async def _something(asked: Asked, scene: Scene, live: Generation) -> MigrationPlan:
-    was = find.spec_of(live, asked.wanted)
-    found = route(was, asked.wanted)
-    begun = find.resting_place(asked.wanted, live, scene.listed)
-    target = begun.place if begun is not None else (await _next(asked))
-    counted = await _counted(asked, live, target)
-    tips, left = [*advice(was, asked.wanted, found, asked.models)], counted.documents
+async def _something(
+    request: EstimateRequest, found: Generations, live: Generation, different: Sequence[Difference]
+) -> MigrationPlan:
+    wanted = request.wanted
+    was = spec_of(live, wanted)
+    way = route(was, wanted)
+    begun = reusable(wanted, live, found)
+    counted = await _counted(request, live, begun.place if begun is not None else await _new_place(request))
+    told = changes(different, way.way)
+    tips, left = [*advice(was, wanted, way, told, request.models)], counted.documents
     if begun is not None:
-        done = await target.records.count(Count(begun.place.physical, heads_only(None)))
-        tips.append(_goes_on(begun, done, counted.documents, embeds=found.way is Way.EMBED))
+        done = await request.locations.wanted.backend.count(Count(begun.place.physical, HEADS))
+        tips.append(_goes_on(begun, done, counted.documents, embeds=way.way is Way.EMBED))
         left = max(0, counted.documents - done)
-    plan = replace(counted, way=found.way, reason=found.reason, changes=changes(was, asked.wanted, found.way))
-    if found.way is Way.EMBED:
-        plan, remarks = await _with_costs(asked, live, plan, left)
+    plan = replace(counted, way=way.way, reason=way.reason, changes=told)
+    if way.way is Way.EMBED:
+        plan, remarks = await _with_costs(request, live, plan, left)
         tips += remarks
     return replace(plan, advice=tuple(tips))
 
 
-async def _next(asked: Asked) -> Place:
+async def _new_place(request: EstimateRequest) -> GenerationPlace:
     """The place of a new generation."""
-    collection = asked.sides.wanted
-    rules, name = collection.capabilities.names, collection.spec.name
-    names = await target.backend.list_collections(ListCollections())
-    taken = [number for each in names if (number := rules.generation(name, each)) is not None]
-    return Place(collection.spec.backend, rules.physical(name, max(taken, default=0) + 1))
+    collection = request.locations.wanted
+    number = await next_number(collection)
+    return GenerationPlace(
+        collection.spec.backend, collection.capabilities.names.physical(collection.spec.name, number)
+    )
 
 
-async def _counted(asked: Asked, live: Generation, target: Place) -> MigrationPlan:
-    side: Side = "target" if _on_target(asked, live) else "source"
-    documents: int = yield At(side, Count(live.place.physical, heads_only(None)))
-    chunks: int = yield At(side, Count(live.place.physical))
-    wait = gates.drain(asked.sides.wanted.lease) + gates.POLL
-    return MigrationPlan(asked.wanted.name, None, "", live.place, target, documents, chunks, writers_wait=wait)
+async def _counted(request: EstimateRequest, live: Generation, target: GenerationPlace) -> MigrationPlan:
+    backend = request.locations.at(live.place.backend).backend
+    documents = await backend.count(Count(live.place.physical, HEADS))
+    chunks = await backend.count(Count(live.place.physical))
+    wait = drain(request.locations.wanted.state.lease) + POLL
+    return MigrationPlan(request.wanted.name, None, "", live.place, target, documents, chunks, writers_wait=wait)
 
 
 async def _with_costs(
-    asked: Asked, live: Generation, plan: MigrationPlan, left: int
+    request: EstimateRequest, live: Generation, plan: MigrationPlan, left: int
 ) -> tuple[MigrationPlan, list[str]]:
     """With what embedding the documents that are left takes, and what is to be said about that."""
-    spec, stored = asked.wanted, find.stored_of(live)
-    side: Side = "target" if _on_target(asked, live) else "source"
-    measure = Measure(spec, asked.count, asked.folder)
-    effort = Effort()
+    spec = request.wanted
+    meter, effort = EffortMeter(spec, request.count, request.folder), Effort()
     if left:
-        target = Target(live.place.physical, stored, math.inf)
+        target = Target(live.place.physical, live.record, math.inf)
         share = plan.documents / max(1, plan.chunks)
-        flow = sample(target, asked.texts, measure, namespaces=stored.namespaces, share=share)
-        effort = await at(side, flow)
+        effort = await sample(request.locations.at(live.place.backend), target, request.texts, meter, share)
     chunks = round(plan.chunks * left / max(1, plan.documents))
-    costs = bill(effort, spec, left, chunks, asked.price)
+    costs = embedding_cost(effort, spec, left, chunks, request.price)
     known = replace(plan, tokens=costs.tokens, requests=costs.requests, money=costs.money, seconds=costs.seconds)
-    return known, _remarks(asked, measure, effort, costs)
+    return known, _remarks(request, meter, effort, costs)
 
 
-def _remarks(asked: Asked, measure: Measure, effort: Effort, costs: Bill) -> list[str]:
-    spec, looked = asked.wanted, effort.documents + effort.textless + effort.refused
+def _remarks(request: EstimateRequest, meter: EffortMeter, effort: Effort, costs: EmbeddingCost) -> list[str]:
+    spec, looked = request.wanted, effort.documents + effort.textless + effort.refused
     told = []
     if effort.textless:
         told.append(
@@ -165,21 +163,21 @@ def _remarks(asked: Asked, measure: Measure, effort: Effort, costs: Bill) -> lis
             f"{effort.refused:,} of {looked:,} documents looked at have a chunk that is too long for late chunking "
             f"with {spec.space.model}, and would fail; set a smaller chunking.size"
         )
-    if costs.tokens and not measure.exact:
+    if costs.tokens and not meter.exact:
         told.append(
             "tokens are estimated from characters, on the safe side; to have them counted, set tokenizer in "
             f"[embedders.{spec.embedder}] where it takes one"
         )
     quota = spec.model.tokens_per_minute or spec.model.requests_per_minute
-    if costs.tokens and asked.price is None and quota:
+    if costs.tokens and request.price is None and quota:
         told.append(f"to see what it costs, set price in [embedders.{spec.embedder}]: that of a million tokens")
     return told
 
 
 def _goes_on(begun: Generation, done: int, documents: int, *, embeds: bool) -> str:
     rest = "; tokens, requests, money and time are of the rest" if embeds else ""
-    if begun.standing is Standing.SHADOW:
-        stage = begun.journal.stage.value if begun.journal is not None else "created"
+    if begun.role is GenerationRole.CANDIDATE:
+        stage = begun.note.stage.value if begun.note is not None else "created"
         first = f"an unfinished migration goes on with {begun.place.physical!r} (stage: {stage})"
     else:
         first = f"{begun.place.physical!r} was this before, and is used again"

@@ -1,112 +1,63 @@
-"""Migrating, shrinking and going back, for both clients: what is looked at, decided and loaded, in which order.
-
-It is a generator as flows are, of larger steps: whole flows on one backend or two, and what has to be loaded. Each
-client answers them in its own way (`nestvec._client.steps`).
-"""
+"""What changes a collection as a whole, for both clients: migrating, shrinking, going back, estimating, tidying up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from nestvec._artifacts import Artifact, is_fingerprint
-from nestvec._client.base import Runtime, counts_tokens, make_binding, make_splitter, spec_named
-from nestvec._collections.opening import Flow, OpenCollection
+from nestvec._collections.describing import collection_state, spec_named
+from nestvec._collections.opening import OpenCollection
 from nestvec._collections.superseded import NOTE as SUPERSEDES
-from nestvec._collections.superseded import Supersedes, advice, shrunk_spec, superseding
+from nestvec._collections.superseded import advice, shrunk_spec, superseding
 from nestvec._documents.search import check_texts
-from nestvec._migration import find
-from nestvec._migration.asking import texts_of
+from nestvec._migration import planning, tidy
 from nestvec._migration.candidate import pinned
-from nestvec._migration.copy import PairFlow
-from nestvec._migration.engine import Job, counted, migrate
-from nestvec._migration.generations import Generation, Standing, generations
-from nestvec._migration.report import MigrationReport, Stage
-from nestvec._migration.routes import Route, Transform, Way, route, transform
-from nestvec._migration.switch import finish, lift
-from nestvec.capabilities import TaskPair
+from nestvec._migration.engine import MigrationJob, counted, migrate
+from nestvec._migration.estimate import EstimateRequest, estimate
+from nestvec._migration.generations import (
+    CollectionLocations,
+    Generation,
+    GenerationRole,
+    Generations,
+    find_generations,
+    generations_on,
+)
+from nestvec._migration.report import MigrationPlan, MigrationReport, MigrationStage
+from nestvec._migration.resources import MigrationResources, texts_of
+from nestvec._migration.routes import Route, Way, route
+from nestvec._migration.switch import finish
 from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
-from nestvec.spaces import space_of
 
 if TYPE_CHECKING:
-    from nestvec._chunking import Splitter
-    from nestvec._collections.write_fence import Place
+    from nestvec._collections.services import ClientServices
+    from nestvec._collections.write_fence import GenerationPlace
     from nestvec._migration.report import ProgressCallback
+    from nestvec._migration.tidy import GenerationStatus, Removal
     from nestvec._specs import CollectionSpec
-    from nestvec.capabilities import ModelCapabilities
-    from nestvec.config import Config, Connection
-    from nestvec.spaces import EmbeddingSpace
-    from nestvec.types import Document, FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class On:
-    """Run a flow on one backend. `like`: whose embedder the ports get, although it is not asked."""
-
-    backend: str
-    flow: Flow[Any]
-    like: CollectionSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """Run a flow between two places; where it breaks off, for whatever reason, `give_up` is run as far as it goes."""
-
-    source: CollectionSpec
-    target: CollectionSpec
-    flow: PairFlow[Any]
-    give_up: Callable[[], Awaitable[None]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Load what an embedder's stored vectors are turned by."""
-
-    connection: Connection[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Call something that reads a file."""
-
-    read: Callable[[], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """An embedder's counter of tokens."""
-
-    embedder: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Open an embedder that will be needed: what it lacks, such as its key, is told before anything is made."""
-
-    embedder: str
-
-
-Step: TypeAlias = On | Between | Turn | Load | Counter | Ready
-Steps: TypeAlias = Generator[Step, Any, MigrationReport]
-Part: TypeAlias = Generator[Step, Any, Any]
+    from nestvec.config import Config
+    from nestvec.types import Document
 
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """One collection of a configuration, to be changed as a whole."""
+    """One collection of a configuration, to be changed as a whole. `progress` hears each stage of a migration."""
 
-    config: Config
-    runtime: Runtime
+    client: ClientServices
     name: str
     progress: ProgressCallback | None = None
+
+    @property
+    def config(self) -> Config:
+        """The client's."""
+        return self.client.config
 
     @property
     def spec(self) -> CollectionSpec:
         """What it should be. Raises `InvalidName`, and `Unsupported` where it is not nestvec's own."""
         spec = spec_named(self.config, self.name)
-        find.require_migratable(spec)
+        planning.require_migratable(spec)
         return spec
 
     @property
@@ -114,23 +65,54 @@ class Lifecycle:
         """What it was before, if the configuration says so."""
         return self.config.previous.get(self.name)
 
+    # ------------------------------------------------------------------ what the clients offer
+
+    async def plan(self, documents: Iterable[Document]) -> MigrationPlan:
+        """What a migration would do and cost; see `nestvec._migration.estimate`. `documents` have missing texts."""
+        wanted = self.spec
+        request = EstimateRequest(
+            self._locations(wanted),
+            self.config.embedders[wanted.embedder].price,
+            await self._resources.token_counter(wanted.embedder),
+            self.config.path.parent if self.config.path is not None else None,
+            [each.capabilities for each in self.config.embedders.values()],
+            await self.client.outside(texts_of, documents),
+        )
+        return await estimate(request)
+
+    @staticmethod
+    async def all_generations(client: ClientServices, names: Iterable[str]) -> list[GenerationStatus]:
+        """All generations of the collections that are named, or of all that nestvec made."""
+        chosen = list(names) or [name for name, spec in client.config.collections.items() if spec.foreign is None]
+        return [each for name in chosen for each in await Lifecycle(client, name).generations()]
+
+    async def generations(self) -> list[GenerationStatus]:
+        """All generations: on its backend, and on the one where it was."""
+        return await tidy.statuses(self._locations(spec_named(self.config, self.name)))
+
+    async def cleanup(
+        self, *, generation: int | None, among: Iterable[GenerationStatus] | None, dry: bool
+    ) -> list[Removal]:
+        """Remove what migrations left; see `nestvec._migration.tidy`."""
+        locations = self._locations(spec_named(self.config, self.name))
+        return await tidy.cleanup(locations, number=generation, among=among, dry=dry)
+
     async def migrate(self, questions: Sequence[str], documents: Iterable[Document]) -> MigrationReport:
         """From what is live to what the configuration says."""
         check_texts(questions)
         wanted = self.spec
         live, found, ended = await self._look(wanted)
-        different = find.differences(wanted, live, self._binding(wanted).capabilities)
-        if different.rebuild:
-            shrunk = await self._shrunk(wanted, live)
-            if shrunk is not None:
-                find.require_free(live, found, None)
-                return self._nothing(live, f"nothing to do: it {shrunk}")
-        if not different.rebuild:
-            find.require_free(live, found, None)
+        different = planning.differing(wanted, live, self._open(wanted).capabilities)
+        if not planning.migrates(different):
+            planning.require_free(live, found, None)
             apply = "only what `nestvec apply` changes in place differs"
             same = "the database holds what the configuration says"
-            return await self._already(live, ended, apply if different.in_place else same)
-        texts: dict[str, str] = yield Load(lambda: texts_of(documents))
+            return await self._already(live, ended, apply if different else same)
+        shrunk = await self._shrunk(wanted, live)
+        if shrunk is not None:
+            planning.require_free(live, found, None)
+            return self._nothing(live, f"nothing to do: it {shrunk}")
+        texts = await self.client.outside(texts_of, documents)
         return await self._go(wanted, live, found, route(self._as_stored(live), wanted), questions, texts=texts)
 
     async def shrink(self, dimensions: int, questions: Sequence[str]) -> MigrationReport:
@@ -144,8 +126,8 @@ class Lifecycle:
             funnel=tuple(each for each in configured.funnel if each < size),
         )
         live, found, ended = await self._look(wanted)
-        if not find.differences(wanted, live, self._binding(wanted).capabilities).rebuild:
-            find.require_free(live, found, None)
+        if not planning.migrates(planning.differing(wanted, live, self._open(wanted).capabilities)):
+            planning.require_free(live, found, None)
             return await self._already(live, ended, f"it has {size} dimensions already{_to_write(configured, size)}")
         stored = self._as_stored(live)
         if size > stored.space.dimensions:
@@ -153,51 +135,67 @@ class Lifecycle:
         way = route(stored, wanted)
         if way.way is Way.EMBED:
             raise _no_shrinking(self.name, size, way)
-        physical = live.place.physical
-        flow = superseding(configured, size, find.stored_of(live), physical)
-        note: Supersedes | None = yield On(live.place.backend, flow, configured)
+        note = await superseding(self._at(live.place, configured), size, live.record, live.place.physical)
         notes = {SUPERSEDES: note.to_text()} if note is not None else {}
         return await self._go(wanted, live, found, way, questions, notes=notes)
 
     async def rollback(self, *, discard: bool) -> MigrationReport:
-        """To the generation that the live one came from."""
+        """To the generation that the live one came from. `discard`: what was written since is left behind."""
         live, found, ended = await self._look(self.spec)
-        origin = find.origin_of(live)
-        if live.journal is not None and live.journal.back:
-            find.require_free(live, found, None)
+        origin = planning.origin_of(live)
+        if live.note is not None and live.note.back:
+            planning.require_free(live, found, None)
             if ended:
                 return await self._already(live, ended)
             return self._nothing(live, f"nothing to do: it was gone back to already, from {origin}")
         chosen = await self._generation(origin)
         stored = self._as_stored(chosen)
-        wanted = self._giver(stored) or stored
+        wanted = self._resources.with_embedder(stored) or stored
         way = route(self._as_stored(live), wanted)
-        return await self._go(wanted, live, [*found, chosen], way, (), chosen=chosen, leaves=discard, back=True)
+        every = Generations((*found.all, chosen))
+        return await self._go(wanted, live, every, way, (), chosen=chosen, leaves=discard, back=True)
 
     # ------------------------------------------------------------------ looking
 
-    async def _look(self, wanted: CollectionSpec) -> tuple[Generation, list[Generation], bool]:
-        """The live generation, all of them, and whether an interrupted switch had to be brought to its end first."""
-        found = await self._generations(wanted)
-        half = find.half_done(found)
-        if half is not None and half.journal is not None:
-            await self._finish(half, half.journal.source)
-            found = await self._generations(wanted)
-        return find.the_live(wanted, found), found, half is not None
+    @property
+    def _resources(self) -> MigrationResources:
+        return MigrationResources(self.client, self.name)
 
-    async def _generations(self, wanted: CollectionSpec) -> list[Generation]:
-        found: list[Generation] = yield On(wanted.backend, generations(self._binding(wanted)), wanted)
+    def _open(self, spec: CollectionSpec) -> OpenCollection:
+        return OpenCollection(
+            collection_state(self.config, spec, self.client.runtime), self.client.session(spec.backend, spec.embedder)
+        )
+
+    def _at(self, place: GenerationPlace, spec: CollectionSpec) -> OpenCollection:
+        """On the backend of a generation, whatever the spec says."""
+        return self._open(replace(spec, backend=place.backend))
+
+    def _locations(self, wanted: CollectionSpec) -> CollectionLocations:
         before = self.previous
-        if before is not None and before.backend != wanted.backend:
-            found = found + (yield On(before.backend, generations(self._binding(before)), before))
-        return found
+        return CollectionLocations(self._open(wanted), None if before is None else self._open(before))
 
-    async def _generation(self, place: Place) -> Generation:
+    async def _look(self, wanted: CollectionSpec) -> tuple[Generation, Generations, bool]:
+        """The live generation, all of them, and whether an interrupted switch had to be brought to its end first."""
+        locations = self._locations(wanted)
+        found = await find_generations(locations)
+        half = found.half_switched
+        if half is not None:
+            await self._finish(half)
+            found = await find_generations(locations)
+        return found.the_live(wanted), found, half is not None
+
+    async def _finish(self, half: Generation) -> None:
+        """Bring a switch to its end that broke off after the alias had moved."""
+        if half.note is not None:
+            origin = half.note.source
+            self._require_backend(origin)
+            source, target = self._at(origin, self.spec), self._at(half.place, self.spec)
+            await finish(source.backend, origin, target, half.place, half.note)
+
+    async def _generation(self, place: GenerationPlace) -> Generation:
         """The one at a place. Raises `CollectionNotFound`."""
         self._require_backend(place)
-        there = replace(self.spec, backend=place.backend)
-        found: list[Generation] = yield On(place.backend, generations(self._binding(there)), there)
-        for each in found:
+        for each in await generations_on(self._at(place, self.spec)):
             if each.place == place:
                 return each
         raise CollectionNotFound(
@@ -206,16 +204,7 @@ class Lifecycle:
             f"changed"
         )
 
-    async def _finish(self, half: Generation, origin: Place) -> None:
-        """Bring a switch to its end that broke off after the pointer had moved."""
-        self._require_backend(origin)
-        place, journal = half.place, half.journal
-        target = replace(self.spec, backend=place.backend)
-        source = replace(self.spec, backend=origin.backend)
-        if journal is not None:
-            yield Between(source, target, finish(origin, place, self._binding(target), journal))
-
-    def _require_backend(self, place: Place) -> None:
+    def _require_backend(self, place: GenerationPlace) -> None:
         if place.backend not in self.config.backends:
             raise ConfigError(
                 f"collection {self.name!r} came from {place}, and the configuration has no [backends.{place.backend}]: "
@@ -224,14 +213,20 @@ class Lifecycle:
 
     async def _shrunk(self, wanted: CollectionSpec, live: Generation) -> str | None:
         """What to write into the configuration if the live generation is what it says, shrunk."""
-        stored = find.stored_of(live)
-        if live.place.backend != wanted.backend or find.is_previous(self.previous, live):
+        if live.place.backend != wanted.backend or planning.is_previous(self.previous, live):
             return None
-        shrunk = yield On(wanted.backend, shrunk_spec(wanted, stored, live.place.physical), wanted)
+        collection = self._open(wanted)
+        shrunk = await shrunk_spec(collection, live.record, live.place.physical)
         if shrunk is None:
             return None
-        find.require_only_shrunk(shrunk, live, self._binding(wanted).capabilities)
-        return advice(wanted, stored)
+        planning.require_only_shrunk(shrunk, live, collection.capabilities)
+        return advice(wanted, live.record)
+
+    def _as_stored(self, generation: Generation) -> CollectionSpec:
+        """The spec of a generation; what no record keeps is as it was before or is now."""
+        before = self.previous
+        known = before is not None and planning.is_previous(before, generation)
+        return planning.spec_of(generation, before if before is not None and known else self.spec)
 
     # ------------------------------------------------------------------ going
 
@@ -239,19 +234,16 @@ class Lifecycle:
         return MigrationReport(self.name, None, reason, live.place, live.place, switched)
 
     async def _already(self, live: Generation, ended: bool, reason: str = "") -> MigrationReport:
-        if not ended or live.journal is None:
+        if not ended or live.note is None:
             return self._nothing(live, f"nothing to do: {reason}")
         report = self._nothing(live, "a switch that was interrupted is done", switched=True)
-        like = replace(self.spec, backend=live.place.backend)
-        report = replace(report, source=live.journal.source)
-        found: MigrationReport = yield Between(like, like, counted(report))
-        return found
+        return await counted(replace(report, source=live.note.source), self._at(live.place, self.spec))
 
     async def _go(
         self,
         wanted: CollectionSpec,
         live: Generation,
-        found: Sequence[Generation],
+        found: Generations,
         way: Route,
         questions: Sequence[str],
         *,
@@ -261,19 +253,21 @@ class Lifecycle:
         notes: Mapping[str, str] | None = None,
         texts: Mapping[str, str] | None = None,
     ) -> MigrationReport:
-        chosen = chosen or find.resting_place(wanted, live, found)
-        find.require_free(live, found, chosen)
-        before, after = self._giver(self._as_stored(live)), self._giver(wanted)
-        source, target = before or self._as_stored(live), after or wanted
-        if way.way is Way.EMBED and after is not None and (chosen is None or chosen.standing is Standing.SHADOW):
-            yield Ready(after.embedder)
-        job = Job(
-            source=pinned(self._binding(source), live.place.physical, find.stored_of(live)),
+        chosen = chosen or planning.reusable(wanted, live, found)
+        planning.require_free(live, found, chosen)
+        resources, stored = self._resources, self._as_stored(live)
+        before, after = resources.with_embedder(stored), resources.with_embedder(wanted)
+        source, target = before or stored, after or wanted
+        if way.way is Way.EMBED and after is not None and (chosen is None or chosen.role is GenerationRole.CANDIDATE):
+            # What it lacks, such as its key, is told before anything is made.
+            await self.client.embedder(after.embedder)
+        job = MigrationJob(
+            source=pinned(self._open(source), live.place.physical, live.record),
             origin=live.place,
-            target=self._binding(target),
+            target=self._open(target),
             route=way,
-            transform=(await self._transform(way, source, target)),
-            splitter=(await self._splitter(target, needed=way.way is Way.EMBED and after is not None)),
+            transform=await resources.transform(way, source, target),
+            splitter=await resources.splitter(target, needed=way.way is Way.EMBED and after is not None),
             chosen=chosen,
             texts=texts or {},
             questions=questions,
@@ -285,84 +279,23 @@ class Lifecycle:
             progress=self.progress,
         )
         _tell_of_others(job, found)
-        report: MigrationReport = yield Between(source, target, migrate(job), lambda: lift(job.hold))
-        return report
-
-    def _binding(self, spec: CollectionSpec) -> OpenCollection:
-        return make_binding(self.config, spec, self.runtime)
-
-    def _as_stored(self, generation: Generation) -> CollectionSpec:
-        """The spec of a generation; what no record keeps is as it was before or is now."""
-        before = self.previous
-        known = before is not None and find.is_previous(before, generation)
-        return find.spec_of(generation, before if before is not None and known else self.spec)
-
-    def _giver(self, spec: CollectionSpec) -> CollectionSpec | None:
-        """The spec with an embedder of the configuration that gives its space; None where there is none."""
-        configured = [each.embedder for each in (self.previous, self.spec) if each is not None]
-        for name in dict.fromkeys([spec.embedder, *configured, *self.config.embedders]):
-            model = self.config.embedders[name].capabilities
-            if gives(model, spec.space):
-                return replace(spec, embedder=name, model=model)
-        return None
-
-    async def _transform(self, way: Route, source: CollectionSpec, target: CollectionSpec) -> Transform:
-        if not way.rotated:
-            return transform(way, target, None, None)
-        was = await self._rotation(source.space.rotation)
-        now = await self._rotation(target.space.rotation)
-        return transform(way, target, was, now)
-
-    async def _rotation(self, fingerprint: str | None) -> FloatArray | None:
-        """The matrix with this fingerprint. Raises `ConfigError` where it is not to be had."""
-        if fingerprint is None:
-            return None
-        for connection in self._turning():
-            if connection.capabilities.rotation == fingerprint:
-                rotation: FloatArray | None = yield Turn(connection)
-                return rotation
-        if not is_fingerprint(fingerprint):
-            raise ConfigError(
-                f"collection {self.name!r}: no embedder of the configuration has rotation {fingerprint!r}, by which "
-                f"the stored vectors are turned; put its block back"
-            )
-        found: FloatArray = yield Load(Artifact(self.config.artifacts, fingerprint).load)
-        return found
-
-    def _turning(self) -> Iterator[Connection[Any]]:
-        """The embedders; those with a rotation of the user's also without it: vectors may be stored under their own."""
-        for connection in self.config.embedders.values():
-            yield connection
-            if connection.nesting is not None:
-                yield replace(connection, nesting=None)
-
-    async def _splitter(self, spec: CollectionSpec, *, needed: bool) -> Splitter:
-        count: Any = None
-        if counts_tokens(spec):
-            count = (yield Counter(spec.embedder)) if needed else len  # else nothing is split
-        return make_splitter(self.config, spec, count)
+        return await migrate(job)
 
 
-def gives(model: ModelCapabilities, space: EmbeddingSpace) -> bool:
-    """Whether a model's vectors may be those of a space."""
-    if not model.min_dimensions <= space.dimensions <= model.dimensions:
-        return False
-    if space.late_chunking and not model.late_chunking:
-        return False
-    tasks = TaskPair(space.index_task, space.query_task)
-    known = all(task is None or task in model.tasks for task in (tasks.index, tasks.query))
-    return known and space_of(model, space.dimensions, tasks, late_chunking=space.late_chunking) == space
-
-
-def _tell_of_others(job: Job, found: Sequence[Generation]) -> None:
+def _tell_of_others(job: MigrationJob, found: Generations) -> None:
     """Say which migration is gone on with, and which were begun and are not, because something else is wanted now."""
-    if job.chosen is not None and job.chosen.standing is Standing.SHADOW:
+    if job.chosen is not None and job.chosen.role is GenerationRole.CANDIDATE:
         begun = job.chosen.place.physical
-        job.tell(Stage.COPYING, f"going on with {begun!r}, which an earlier run began: what it brought over stays")
-    others = [each for each in found if each.standing is Standing.SHADOW and each != job.chosen]
+        job.tell(
+            MigrationStage.COPYING, f"going on with {begun!r}, which an earlier run began: what it brought over stays"
+        )
+    others = [each for each in found.others if each.role is GenerationRole.CANDIDATE and each != job.chosen]
     if others:
         listed = ", ".join(str(each.place) for each in others)
-        job.tell(Stage.COPYING, f"left alone, of migrations to something else: {listed}; `nestvec cleanup` drops them")
+        job.tell(
+            MigrationStage.COPYING,
+            f"left alone, of migrations to something else: {listed}; `nestvec cleanup` drops them",
+        )
 
 
 def _to_write(configured: CollectionSpec, size: int) -> str:

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from nestvec._collections.write_fence import Place
+from nestvec._collections.write_fence import GenerationPlace
 from nestvec._migration.routes import Way
 from nestvec.types import FailedDocument, Usage
 
 
-class Stage(StrEnum):
+class MigrationStage(StrEnum):
     """Where a migration is; in this order."""
 
     COPYING = "copying"
@@ -27,7 +27,7 @@ class Stage(StrEnum):
 class MigrationProgress:
     """How far a migration is: `done` of `total` records of the source in this stage, `brought` documents so far."""
 
-    stage: Stage
+    stage: MigrationStage
     done: int = 0
     total: int = 0
     brought: int = 0
@@ -67,8 +67,8 @@ class MigrationReport:
     collection: str
     way: Way | None
     reason: str
-    source: Place
-    target: Place
+    source: GenerationPlace
+    target: GenerationPlace
     switched: bool
     documents: int = 0
     chunks: int = 0
@@ -100,8 +100,8 @@ class MigrationPlan:
     collection: str
     way: Way | None
     reason: str
-    source: Place
-    target: Place
+    source: GenerationPlace
+    target: GenerationPlace
     documents: int = 0
     chunks: int = 0
     tokens: int | None = 0

@@ -27,7 +27,7 @@ from nestvec._readers.coercion import coerce, coerce_datetimes
 from nestvec._readers.discovery import FORMATS, Inputs, discover
 from nestvec._readers.items import Item, Mapping, ReadDocument, ReadFailure
 from nestvec._readers.rows import Rows
-from nestvec._readers.sources import Cursor, Source
+from nestvec._readers.sources import Source, SourceReader
 from nestvec.errors import InvalidDocument, InvalidInput
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ __all__ = [
     "total_size",
 ]
 
-_READERS: dict[str, Callable[[Cursor, Rows], Iterator[Item]]] = {
+_READERS: dict[str, Callable[[SourceReader, Rows], Iterator[Item]]] = {
     "jsonl": jsonl.read,
     "csv": delimited.read,
     "text": text.read,
     "markdown": text.read,
     "parquet": parquet.read,
 }
-_CHECKS: dict[str, Callable[[Cursor, Mapping], None]] = {"csv": delimited.check, "parquet": parquet.check}
+_CHECKS: dict[str, Callable[[SourceReader, Mapping], None]] = {"csv": delimited.check, "parquet": parquet.check}
 _NO_COLUMNS = frozenset({"text", "markdown"})
 _NO_FIELDS: abc.Mapping[str, Field] = MappingProxyType({})
 
@@ -120,7 +120,7 @@ def _check(source: Source, mapping: Mapping) -> None:
     if check is None or source.size is None or source.problem:
         return
     try:
-        check(Cursor(source), mapping)
+        check(SourceReader(source), mapping)
     except (InvalidDocument, OSError, EOFError, zlib.error):
         # This file cannot be read at all, which is no reason to refuse the others: it becomes a failure
         # when its turn comes.
@@ -130,12 +130,12 @@ def _check(source: Source, mapping: Mapping) -> None:
 def _read(sources: Sequence[Source], rows: Rows, stdin: BinaryIO | None) -> Iterator[Item]:
     base = 0
     for source in sources:
-        cursor = Cursor(source, base, stdin)
+        cursor = SourceReader(source, base, stdin)
         yield from _source(cursor, rows)
         base = cursor.end
 
 
-def _source(cursor: Cursor, rows: Rows) -> Iterator[Item]:
+def _source(cursor: SourceReader, rows: Rows) -> Iterator[Item]:
     if cursor.source.problem:
         yield cursor.failure(cursor.source.problem)
         return

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
     from nestvec._readers.items import Item, Mapping
     from nestvec._readers.rows import Rows
-    from nestvec._readers.sources import Cursor
+    from nestvec._readers.sources import SourceReader
 
 #: In order of preference, should two of them split the header alike.
 DELIMITERS = (",", ";", "\t", "|")
 
 
-def check(cursor: Cursor, mapping: Mapping) -> None:
+def check(cursor: SourceReader, mapping: Mapping) -> None:
     """Raise `InvalidInput` unless the header has what the mapping asks for."""
     with _table(cursor) as table:
         pin(mapping, table.header, cursor.source.shown)
 
 
-def read(cursor: Cursor, rows: Rows) -> Iterator[Item]:
+def read(cursor: SourceReader, rows: Rows) -> Iterator[Item]:
     """The documents of the source, and a failure for each row that is none.
 
     Raises `InvalidInput` if the header does not have what the mapping asks for.
@@ -134,7 +134,7 @@ def _malformed(error: csv.Error, start: int, end: int) -> InvalidDocument:
 
 
 @contextmanager
-def _table(cursor: Cursor) -> Iterator[_Table]:
+def _table(cursor: SourceReader) -> Iterator[_Table]:
     # The limit belongs to the whole process: it is raised, never lowered.
     csv.field_size_limit(max(sources.LIMIT, csv.field_size_limit()))
     with cursor.open() as file:
@@ -142,7 +142,7 @@ def _table(cursor: Cursor) -> Iterator[_Table]:
         yield _opened(cursor, _Lines(text))
 
 
-def _opened(cursor: Cursor, lines: _Lines) -> _Table:
+def _opened(cursor: SourceReader, lines: _Lines) -> _Table:
     first = next((line for line in lines if line.strip()), None)
     if first is None:
         raise InvalidDocument("the file is empty: expected a header that names the columns")
@@ -157,7 +157,7 @@ def _opened(cursor: Cursor, lines: _Lines) -> _Table:
     return _Table([cell.strip() for cell in cells], delimiter, lines)
 
 
-def _delimiter(cursor: Cursor, header: str) -> str:
+def _delimiter(cursor: SourceReader, header: str) -> str:
     if cursor.source.name.lower().removesuffix(".gz").endswith(".tsv"):
         return "\t"
     outside_quotes = "".join(header.split('"')[::2])

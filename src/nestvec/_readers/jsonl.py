@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from nestvec._readers.items import Item
     from nestvec._readers.rows import Row, Rows
-    from nestvec._readers.sources import Cursor
+    from nestvec._readers.sources import SourceReader
 
 
-def read(cursor: Cursor, rows: Rows) -> Iterator[Item]:
+def read(cursor: SourceReader, rows: Rows) -> Iterator[Item]:
     """The documents of a JSONL source, and a failure for each line that holds none."""
     with cursor.open() as file:
         for number, line in enumerate(_lines(file), 1):
@@ -31,7 +31,7 @@ def read(cursor: Cursor, rows: Rows) -> Iterator[Item]:
                 yield _item(cursor, rows, number, data.rstrip(b"\r\n"))
 
 
-def _item(cursor: Cursor, rows: Rows, number: int, data: bytes) -> Item:
+def _item(cursor: SourceReader, rows: Rows, number: int, data: bytes) -> Item:
     try:
         row = parse(data)
     except InvalidDocument as error:

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nestvec._readers.items import Item, Mapping
-    from nestvec._readers.sources import Cursor
+    from nestvec._readers.sources import SourceReader
 
 #: Rows turned into Python values at once: few, because a text may have megabytes.
 BATCH = 64
 
 
-def check(cursor: Cursor, mapping: Mapping) -> None:
+def check(cursor: SourceReader, mapping: Mapping) -> None:
     """Raise `InvalidInput` unless the schema has what the mapping asks for."""
     with _opened(cursor) as file:
         _pinned(file, mapping, cursor)
 
 
-def read(cursor: Cursor, rows: Rows) -> Iterator[Item]:
+def read(cursor: SourceReader, rows: Rows) -> Iterator[Item]:
     """The documents of the source, and a failure for each row that is none; rows count as lines, from 1.
 
     Dates without a time are read as ISO strings, decimals as numbers, times to the microsecond. Raises
@@ -59,7 +59,7 @@ def _pyarrow() -> Any:
 
 
 @contextmanager
-def _opened(cursor: Cursor) -> Iterator[Any]:
+def _opened(cursor: SourceReader) -> Iterator[Any]:
     pyarrow = _pyarrow()
     try:
         # Buffered: without it, pyarrow holds whole column chunks, which may be the whole file.
@@ -69,13 +69,13 @@ def _opened(cursor: Cursor) -> Iterator[Any]:
         raise InvalidDocument(f"not a readable Parquet file: {error}") from error
 
 
-def _path(cursor: Cursor) -> Path:
+def _path(cursor: SourceReader) -> Path:
     if cursor.source.path is None:
         raise InvalidInput("Parquet cannot be read from standard input: name a file instead")
     return cursor.source.path
 
 
-def _pinned(file: Any, mapping: Mapping, cursor: Cursor) -> Mapping:
+def _pinned(file: Any, mapping: Mapping, cursor: SourceReader) -> Mapping:
     schema = file.schema_arrow
     nested = schema.field(NESTED).type if NESTED in schema.names else None
     inner = [nested.field(i).name for i in range(nested.num_fields)] if nested is not None else []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nestvec._readers.items import Item, Mapping
-    from nestvec._readers.sources import Cursor
+    from nestvec._readers.sources import SourceReader
 
 Row: TypeAlias = abc.Mapping[str, object]
 
@@ -45,7 +45,7 @@ class Rows:
     fields: abc.Mapping[str, Field] = field(default_factory=dict)
     strings: bool = False
 
-    def item(self, cursor: Cursor, line: int, row: Row) -> Item:
+    def item(self, cursor: SourceReader, line: int, row: Row) -> Item:
         """The document in a row, or what is wrong with it. None counts as missing everywhere."""
         document_id = None
         try:

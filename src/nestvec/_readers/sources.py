@@ -45,7 +45,7 @@ class Source:
 class _Counted(io.RawIOBase):
     """Bytes of `raw`, reported to the cursor as they are read. Closing it leaves `raw` open."""
 
-    def __init__(self, raw: BinaryIO | io.RawIOBase, cursor: Cursor) -> None:
+    def __init__(self, raw: BinaryIO | io.RawIOBase, cursor: SourceReader) -> None:
         # read1 hands out what a pipe has so far, where read would wait for a full buffer.
         self._read = getattr(raw, "read1", raw.read)
         self._cursor = cursor
@@ -62,7 +62,7 @@ class _Counted(io.RawIOBase):
 
 
 @dataclass(slots=True)
-class Cursor:
+class SourceReader:
     """Reading one source: opens it, counts its bytes, and makes items that carry their place.
 
     `base` is the size of all sources before this one; `consumed` counts the bytes read of this one.

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from nestvec._readers.items import Item
     from nestvec._readers.rows import Rows
-    from nestvec._readers.sources import Cursor
+    from nestvec._readers.sources import SourceReader
 
 
-def read(cursor: Cursor, _: Rows) -> Iterator[Item]:
+def read(cursor: SourceReader, _: Rows) -> Iterator[Item]:
     """The one document of the source. Line ends stay as they are."""
     name = cursor.source.name
     if not encodable(name):

@@ -1,7 +1,8 @@
 """Where rules ask: a backend and an embedder, with retries, leases, turns and waiting around them.
 
 Rules are coroutines over these objects, and one code serves both clients. The asynchronous client awaits a rule; the
-synchronous one gives it blocking parts, which never suspend, and `complete` runs it to its end. Nothing else waits.
+synchronous one gives it blocking parts, which never suspend, and `complete` runs it to its end. All waiting is done
+here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass, field, replace
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -100,6 +102,10 @@ class Blocking:
         answer = method(*arguments)
         return await answer if type(answer) is CoroutineType else answer
 
+    async def outside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Here and now."""
+        return work(*arguments)
+
     async def sleep(self, seconds: float) -> None:
         """Raises `Cancelled` at once where the ingestion is interrupted."""
         if self.pause is not None:
@@ -135,6 +141,10 @@ class Suspending:
         except asyncio.CancelledError:
             await asyncio.wait([work])
             raise
+
+    async def outside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """In a worker thread, which a cancelled task does not wait for: what is computed is then thrown away."""
+        return await asyncio.to_thread(work, *arguments)
 
     async def sleep(self, seconds: float) -> None:
         """Lets others run."""
@@ -253,6 +263,12 @@ class Session:
             with self.turn:
                 self.known_splitter = await self.make_splitter()
         return self.known_splitter
+
+    def notifying(self, notify: Callable[[Event], None]) -> Session:
+        """The same, with another listener."""
+        other = copy(self)
+        other.notify, other.backend = notify, Backend(other)
+        return other
 
     def emit(self, event: Event) -> None:
         """Tell listeners."""

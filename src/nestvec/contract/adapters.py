@@ -25,8 +25,8 @@ class Adapter(ABC):
     """Speaks to one backend.
 
     Methods are plain `def` or `async def`, whichever suits the vendor's client. Where a plugin's `open` returns an
-    adapter with `async def` methods, they never suspend: the synchronous client runs them to their end without an
-    event loop, and the asynchronous one in worker threads, as it does plain methods. Only what `open_async` returns is
+    adapter with `async def` methods, they never suspend: the synchronous client runs them to their end without an event
+    loop, and the asynchronous one in worker threads, as it does plain methods. Only what `open_async` returns is
     awaited in an event loop. Instances from `open` must be safe to call from several threads.
 
     Filters arrive resolved: every leaf carries its field's type. Reserved records never show up in any answer. Vendor

@@ -38,6 +38,17 @@ class CollectionInfo:
     fields: Mapping[str, Field] | None = None
     storage: Storage | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for databases that have no better place for them. `physical` and `storage` are left out."""
+        fields = {name: str(field) for name, field in (self.fields or {}).items()}
+        return {"vectors": dict(self.vectors), "metric": self.metric.value, "fields": fields, "record": self.record}
+
+    @classmethod
+    def from_dict(cls, physical: str, value: Mapping[str, Any]) -> CollectionInfo:
+        """Read what `to_dict` wrote."""
+        fields = {name: Field.parse(kind) for name, kind in value["fields"].items()}
+        return cls(physical, value["vectors"], Metric(value["metric"]), value["record"], fields)
+
 
 @dataclass(frozen=True, slots=True)
 class ResolveAlias:

@@ -10,7 +10,7 @@ from nestvec.errors import EmbedderError
 class ForkGuard:
     """Knows whether this process was forked from one that used an engine. One for each engine, made with its module.
 
-    To be asked before the engine is used: `guard.passed or guard.check()`.
+    To be asked before the engine is used: `if not guard.passed: guard.check()`.
     """
 
     def __init__(self) -> None:
@@ -20,8 +20,8 @@ class ForkGuard:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forked)
 
-    def check(self) -> bool:
-        """Note that the engine is used from now on. Raises `EmbedderError` in a child forked after that."""
+    def check(self) -> None:
+        """Note that the engine is used. Raises `EmbedderError` in a forked child of a process that used it before."""
         if self._used_before:
             raise EmbedderError(
                 "this process was forked from one that had embedded already, and the engine's threads do not survive "
@@ -29,7 +29,6 @@ class ForkGuard:
                 "forking only"
             )
         self.passed = True
-        return True
 
     def _forked(self) -> None:
         self._used_before, self.passed = self._used_before or self.passed, False

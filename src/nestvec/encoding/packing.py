@@ -39,7 +39,7 @@ class Item:
 
 
 @dataclass(slots=True)
-class Progress:
+class EncodeProgress:
     """What has come back of one `Encode`."""
 
     request: Encode
@@ -52,7 +52,7 @@ class Progress:
     embedded: int = 0
 
     @classmethod
-    def of(cls, request: Encode) -> Progress:
+    def of(cls, request: Encode) -> EncodeProgress:
         """Nothing yet."""
         return cls(request, [None] * len(request.groups))
 

@@ -63,7 +63,8 @@ class E5Embedder(Embedder):
         self._engine = None
 
     def _embed(self, texts: list[str], *, query: bool) -> FloatArray:
-        _ = _FORKS.passed or _FORKS.check()
+        if not _FORKS.passed:
+            _FORKS.check()
         try:
             vectors: FloatArray = self._live().encode([_without_nul(text) for text in texts], is_query=query)
         except UnicodeEncodeError as error:

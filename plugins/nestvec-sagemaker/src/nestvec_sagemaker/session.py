@@ -10,14 +10,14 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from nestvec.errors import EmbedderDenied, EmbedderInvalidReply, SecretError
-from nestvec_sagemaker.errors import CREDENTIALS, Place, discreet, failure, misconfigured, refusal
+from nestvec_sagemaker.errors import CREDENTIALS, SageMakerEndpoint, discreet, failure, misconfigured, refusal
 from nestvec_sagemaker.options import SageMakerOptions
 
 _CONNECT = 10.0
 _CHAIN = "environment, AWS files, SSO, container and instance roles"
 
 
-class Runtime:
+class RuntimeClient:
     """A client of the SageMaker runtime. Safe for threads. Finding the credentials may ask the instance's metadata."""
 
     def __init__(self, options: SageMakerOptions) -> None:
@@ -37,7 +37,7 @@ class Runtime:
             raise SecretError(
                 f"no AWS credentials found ({_CHAIN}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile"
             )
-        self.place = Place(options, self._client.meta.region_name)
+        self.place = SageMakerEndpoint(options, self._client.meta.region_name)
 
     def invoke(self, body: bytes) -> bytes:
         """One request, sent once. Raises `EmbedderError`."""

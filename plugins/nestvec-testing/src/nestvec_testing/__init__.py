@@ -73,7 +73,7 @@ _WHERE = {
     "trace": "stepping",
 }
 #: Modules that hold assertions, for pytest to explain.
-_REWRITTEN = ("adapters", "bench", "data", "embedder_bench", "embedders", "guard", "mutants", "suspending", "watchdog")
+_REWRITTEN = ("adapters", "bench", "data", "embedder_bench", "embedders", "guard", "mutants", "suspending")
 
 if "pytest" in sys.modules:
     sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{name}" for name in _REWRITTEN))

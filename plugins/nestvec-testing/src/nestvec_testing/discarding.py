@@ -24,12 +24,10 @@ from nestvec.contract import (
 from nestvec.errors import CollectionNotFound
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Options
-from nestvec.types import DENSE
+from nestvec.types import DENSE, Storage
 from nestvec_testing.memory import MemoryAdapter
 
-CAPABILITIES = BackendCapabilities(
-    powers=frozenset({Power.ALIASES, Power.NOTES, Power.UPDATES, Power.TENANCY}), embedded=True, max_vectors=None
-)
+CAPABILITIES = BackendCapabilities(powers=frozenset(Power), embedded=True, max_vectors=None, storage=frozenset(Storage))
 
 
 class DiscardingOptions(Options):

@@ -81,4 +81,4 @@ def view_of(adapter: Any, request: Any) -> Any:
 
 def powers_of(adapter: Adapter) -> frozenset[str]:
     """The powers whose classes an adapter inherits from."""
-    return frozenset(each.power for each in POWERS if isinstance(adapter, each))  # type: ignore[attr-defined]
+    return frozenset(each.power for each in POWERS if isinstance(adapter, each))

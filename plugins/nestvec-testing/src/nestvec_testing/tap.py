@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from nestvec._session.session import finished
 from nestvec.contract import ForeignLayout, FullAdapter
-from nestvec_testing.requests import METHODS, addressed, bare, view_of
+from nestvec_testing.requests import METHODS, VIEWS, addressed, bare, view_of
 
 #: Gets a request and the function that performs it; returns its answer, or raises.
 Intercept: TypeAlias = Callable[[Any, Callable[[Any], Any]], Any]
@@ -29,26 +30,11 @@ def tap_in_place(adapter: Any, intercept: Intercept, *, native: bool = False) ->
 
     For adapters that are open already.
     """
-    originals = {name: getattr(adapter, name) for name in METHODS if hasattr(adapter, name)}
-    plain = _Originals(adapter, originals)
-    tapped = tap(plain, intercept, native=native)
-    for name in originals:
+    names = [name for name in (*METHODS, *VIEWS) if hasattr(adapter, name)]
+    before = SimpleNamespace(**{name: getattr(adapter, name) for name in names})
+    tapped = tap(before, intercept, native=native)
+    for name in names:
         setattr(adapter, name, getattr(tapped, name))
-    for name in ("of_tenant", "reading"):
-        if hasattr(adapter, name):
-            setattr(adapter, name, getattr(tapped, name))
-
-
-class _Originals:
-    """An adapter as it was before it was tapped in place."""
-
-    def __init__(self, adapter: Any, methods: dict[str, Any]) -> None:
-        self.__dict__.update(methods)
-        kind = type(adapter)
-        if hasattr(kind, "of_tenant"):
-            self.of_tenant = lambda tenant: kind.of_tenant(adapter, tenant)
-        if hasattr(kind, "reading"):
-            self.reading = lambda layout: kind.reading(adapter, layout)
 
 
 class _Front:

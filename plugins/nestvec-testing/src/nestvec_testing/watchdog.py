@@ -36,7 +36,8 @@ def run_watched(works: Sequence[Callable[[], T]], *, deadline: float = 30.0) -> 
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     stuck = [thread for thread in threads if thread.is_alive()]
-    assert not stuck, f"{len(stuck)} of {len(threads)} threads still run after {deadline} s:\n{stacks(stuck)}"
+    if stuck:
+        raise AssertionError(f"{len(stuck)} of {len(threads)} threads still run after {deadline} s:\n{stacks(stuck)}")
     for number in sorted(failed):
         raise failed[number]
     return [found[number] for number in range(len(threads))]

@@ -28,7 +28,17 @@ from nestvec.embedders.jina.wire import (
     remaining,
 )
 from nestvec.encoding.estimate import TokenEstimate, counter
-from nestvec.encoding.packing import GROWTH, REPACKS, Item, Progress, batches, items_of, named, underestimated, windows
+from nestvec.encoding.packing import (
+    GROWTH,
+    REPACKS,
+    EncodeProgress,
+    Item,
+    batches,
+    items_of,
+    named,
+    underestimated,
+    windows,
+)
 from nestvec.errors import (
     ConfigError,
     EmbedderDenied,
@@ -85,7 +95,7 @@ class _Session:
             self._running.discard(task)
 
     async def _encode(self, request: Encode) -> Encoded:
-        progress = Progress.of(request)
+        progress = EncodeProgress.of(request)
         work = self._late(request, progress) if request.late else self._plain(request, progress)
         await _all(work)
         return progress.encoded()
@@ -103,20 +113,20 @@ class _Session:
 
     # ------------------------------------------------------------ what travels together
 
-    def _plain(self, request: Encode, progress: Progress) -> list[Any]:
+    def _plain(self, request: Encode, progress: EncodeProgress) -> list[Any]:
         items = [item for i, group in enumerate(request.groups) for item in items_of(i, group, self.estimate)]
         most = min(self.options.batch, self.governor.state.batch.now)
         cut = batches(items, most, self._budget())
         return [self._batch(request, progress, batch) for batch in cut]
 
-    def _late(self, request: Encode, progress: Progress) -> list[Any]:
+    def _late(self, request: Encode, progress: EncodeProgress) -> list[Any]:
         return [self._document(request, progress, i, group) for i, group in enumerate(request.groups)]
 
     def _budget(self) -> int:
         return min(_REQUEST_TOKENS, self.options.tokens_per_minute or _REQUEST_TOKENS)
 
     async def _batch(
-        self, request: Encode, progress: Progress, items: Sequence[Item], until: float | None = None
+        self, request: Encode, progress: EncodeProgress, items: Sequence[Item], until: float | None = None
     ) -> None:
         """Texts that do not know each other. What is refused is halved until the guilty text is alone.
 
@@ -140,11 +150,11 @@ class _Session:
         else:
             progress.keep(items, reply.rows)
 
-    def _fail(self, request: Encode, progress: Progress, items: Sequence[Item], error: EmbedderError) -> None:
+    def _fail(self, request: Encode, progress: EncodeProgress, items: Sequence[Item], error: EmbedderError) -> None:
         for item in items:
             progress.fail(item, self._named(request.groups[item.group], error))
 
-    async def _document(self, request: Encode, progress: Progress, number: int, group: Group) -> None:
+    async def _document(self, request: Encode, progress: EncodeProgress, number: int, group: Group) -> None:
         """One late-chunked document: packed into windows, and packed anew where tokens were underestimated."""
         try:
             least = 0.0
@@ -166,7 +176,7 @@ class _Session:
             progress.fail(Item(number, 0, "", 0), self._named(group, error))
 
     async def _windows(
-        self, request: Encode, progress: Progress, items: Sequence[Item], planned: Sequence[Window]
+        self, request: Encode, progress: EncodeProgress, items: Sequence[Item], planned: Sequence[Window]
     ) -> list[Any] | None:
         """The rows that each window keeps — or None if one was cut off at the model's limit."""
 
@@ -201,7 +211,7 @@ class _Session:
         return self._governor
 
     async def _post(
-        self, request: Encode, progress: Progress, items: Sequence[Item], until: float | None = None
+        self, request: Encode, progress: EncodeProgress, items: Sequence[Item], until: float | None = None
     ) -> Reply:
         texts = [item.text for item in items]
         content = body(self.options, texts, request.task, request.dimensions, late=request.late)
