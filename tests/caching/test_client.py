@@ -197,7 +197,7 @@ async def test_the_asynchronous_form_by_itself(folder: Folder) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("nestvec-cache")]
 
 
-def test_listeners_hear_of_a_folder_that_can_not_be_used(tmp_path: Path) -> None:
+def test_listeners_hear_of_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     class Hearing(Registry):
         def embedder(self, name: str) -> Any:
             return recording.nestvec_embedder()

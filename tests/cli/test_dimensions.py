@@ -129,7 +129,7 @@ def test_without_the_distribution_that_makes_pages_nothing_is_measured(
     assert filled("dimensions", "docs", *FEW).code == 0
 
 
-def test_a_page_that_can_not_be_written_is_refused_before_anything_is_measured(filled: Shell, page: list[Any]) -> None:
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_measured(filled: Shell, page: list[Any]) -> None:
     run = filled("dimensions", "docs", "--html", str(filled.folder / "gone" / "report.html"))
     assert (run.code, page) == (1, [])
     assert "there is no folder" in run.err
@@ -137,7 +137,7 @@ def test_a_page_that_can_not_be_written_is_refused_before_anything_is_measured(f
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_so_is_one_in_a_place_that_can_not_be_written(
+def test_so_is_one_in_a_place_that_cannot_be_written(
     filled: Shell, page: list[Any], monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
     target = filled.folder / "report.html"
@@ -189,7 +189,7 @@ def test_what_is_refused_says_why(filled: Shell, arguments: tuple[str, ...], tol
     assert "Traceback" not in run.err
 
 
-def test_a_line_that_can_not_be_read_stops_it(filled: Shell) -> None:
+def test_a_line_that_cannot_be_read_stops_it(filled: Shell) -> None:
     path = filled.file("broken.jsonl", '{"id": "a", "text": "fine"}\n{"id"\n')
     run = filled("dimensions", "--embedder", "words", path)
     assert run.code == 1

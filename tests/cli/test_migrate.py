@@ -146,7 +146,7 @@ def test_to_another_model_and_back(filled: Shell, time: Time) -> None:
     assert filled("plan").code == 1
 
 
-def test_going_back_without_what_can_not_be_brought_over_has_to_be_said(filled: Shell, lines: Any) -> None:
+def test_going_back_without_what_cannot_be_brought_over_has_to_be_said(filled: Shell, lines: Any) -> None:
     another_model(filled)
     assert filled("migrate", "docs").code == 0
     assert filled("ingest", "docs", filled.file("new.jsonl", lines({"id": "new", "text": "later"}))).code == 0
@@ -208,7 +208,7 @@ def test_what_was_cut_off_is_not_had_by_shrinking_again(filled: Shell) -> None:
     ],
     ids=str,
 )
-def test_what_can_not_be_is_said(filled: Shell, arguments: Any, code: int, said: str) -> None:
+def test_what_cannot_be_is_said(filled: Shell, arguments: Any, code: int, said: str) -> None:
     run = filled(*arguments)
     assert run.code == code
     assert said in run.err
@@ -239,7 +239,7 @@ def test_questions_are_asked_before_and_after(filled: Shell, name: str, content:
     assert "warning" not in run.err
 
 
-def test_questions_that_can_not_be_asked_of_both_are_not_left_out_in_silence(filled: Shell) -> None:
+def test_questions_that_cannot_be_asked_of_both_are_not_left_out_in_silence(filled: Shell) -> None:
     another_model(filled)
     run = filled("migrate", "docs", "--questions", filled.file("questions.txt", "number 3?"))
     assert run.code == 0

@@ -86,7 +86,7 @@ def test_texts_are_embedded_as_the_model_gives_them(filled: Path) -> None:
     assert "was not measured" in report.warnings[-1]
 
 
-def test_what_can_not_be_nested_says_why(filled: Path) -> None:
+def test_what_cannot_be_nested_says_why(filled: Path) -> None:
     short = values(filled) | {"collections": {"short": {"dimensions": 64}}}
     with connect(short) as nv, pytest.raises(Unsupported, match="holds 64 of 384 dimensions"):
         nv.nest("short")

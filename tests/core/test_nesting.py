@@ -96,7 +96,7 @@ def test_repeated_vectors_tell_nothing_apart() -> None:
         (np.array([[1.0, np.inf], [2.0, 1.0]]), "NaN or infinity .vector number 0"),
     ],
 )
-def test_what_can_not_be_fitted_on_is_refused(vectors: np.ndarray, said: str) -> None:
+def test_what_cannot_be_fitted_on_is_refused(vectors: np.ndarray, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         fit_rotation(vectors)
 

@@ -11,6 +11,7 @@ from nestvec import DimensionsOptions, Document
 from nestvec._client import connect
 from nestvec.contract import ListCollections
 from nestvec.runtime import Runtime
+from nestvec_testing.blocking import blocking
 from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine
@@ -35,7 +36,7 @@ def test_time_and_funnel_on_the_engine_itself(engine: Engine) -> None:
         nv.apply()
         nv["docs"].upsert(Document(f"d{number}", text) for number, text in enumerate(TEXTS))
         report = nv.dimensions("docs", options=OPTIONS)
-        left = nv.adapter("store").list_collections(ListCollections())
+        left = blocking(nv.adapter("store")).list_collections(ListCollections())
         funnels = nv.config.backends["store"].capabilities.funnels
         assert nv["docs"].count() == len(TEXTS)
     assert len(left) == 1, left

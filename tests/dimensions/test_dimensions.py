@@ -353,7 +353,7 @@ def test_labels_by_which_nothing_is_found_leave_the_decision_to_recall(
 # ---------------------------------------------------------------- what is refused
 
 
-def test_what_can_not_be_measured_says_why(filled: dict[str, Any], tmp_path: Path, runtime: Runtime) -> None:
+def test_what_cannot_be_measured_says_why(filled: dict[str, Any], tmp_path: Path, runtime: Runtime) -> None:
     with connect(filled, runtime) as nv:
         for wrong in (
             {},
@@ -485,7 +485,7 @@ def test_what_the_backend_refuses_is_told_and_the_rest_is_reported(
     assert store.names == before
 
 
-def test_a_collection_that_can_not_be_dropped_is_named(filled: dict[str, Any], runtime: Runtime, store: Store) -> None:
+def test_a_collection_that_cannot_be_dropped_is_named(filled: dict[str, Any], runtime: Runtime, store: Store) -> None:
     def fail(request: Any) -> None:
         if isinstance(request, Drop):
             raise BackendUnavailable("away")

@@ -95,7 +95,7 @@ def test_the_core_names_no_database() -> None:
     named = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in (ROOT / "src").rglob("*.py")
-        if "emulators" not in path.parts  # stand-ins of the test kit
+        if path.name != "emulate.py"  # says what to install for an emulator
         for line in path.read_text(encoding="utf-8").splitlines()
         if pattern.search(line)
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nestvec._session.session import finished
-from nestvec.contract import Count, Create, CreateExtended, Describe, ForeignLayout, Write
+from nestvec.contract import POWERS, Adapter, Count, Create, CreateExtended, Describe, ForeignLayout, Notes, Write
 from nestvec.errors import BackendRefused
 from nestvec.types import DENSE, Metric
 from nestvec_testing.blocking import blocking
@@ -48,6 +48,15 @@ def test_requests_pass_and_views_say_whose_they_are() -> None:
     ]
     front.close()
     assert inner.count(Count("docs_1")) == 1
+
+
+def test_a_tap_has_the_powers_of_what_it_stands_before() -> None:
+    class Noting(Adapter, Notes):
+        """Abstract: it is asked for nothing."""
+
+    inner = object.__new__(type("Made", (Noting,), dict.fromkeys(Noting.__abstractmethods__)))
+    assert [power for power in POWERS if isinstance(tap(inner, Journal()), power)] == [Notes]
+    assert all(isinstance(tap(MemoryAdapter(), Journal()), power) for power in POWERS)
 
 
 def test_an_interceptor_may_break_and_change_requests() -> None:

@@ -263,7 +263,7 @@ def quiet() -> list[tuple[str, tuple[str, ...]]]:
 @pytest.mark.parametrize(
     "text", [HOSTILE, "</style><script>", "]]>", "<!--", "&lt;script&gt;", '" onload="x', "\ud83d", "\x00\x1b[31m"]
 )
-def test_names_can_not_become_markup(text: str) -> None:
+def test_names_cannot_become_markup(text: str) -> None:
     page = page_of(named(text))
     page.encode("utf-8")
     assert shape(page) == quiet()

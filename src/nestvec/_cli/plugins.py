@@ -150,7 +150,7 @@ def _matrix_table(matrix: Matrix) -> str:
     names = list(matrix)
     room = max(12, (terminal_width() - 22) // len(names) - 2)
     keys = [key for key in next(iter(matrix.values())) if key != "powers"]
-    rows = [[str(power), *(_word(power in matrix[name]["powers"]) for name in names)] for power in Power]
+    rows = [[f"power {power}", *(_word(power in matrix[name]["powers"]) for name in names)] for power in Power]
     rows += [[key, *(wrap(_word(matrix[name][key]), room, 6) for name in names)] for key in keys]
     return table(("capability", *names), rows)
 

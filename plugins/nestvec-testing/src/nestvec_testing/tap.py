@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from nestvec._session.session import finished
-from nestvec.contract import ForeignLayout, FullAdapter
+from nestvec.contract import POWERS, Adapter, ForeignLayout
 from nestvec_testing.requests import METHODS, VIEWS, addressed, bare, view_of
 
 #: Gets a request and the function that performs it; returns its answer, or raises.
@@ -22,7 +23,7 @@ def tap(inner: Any, intercept: Intercept, *, native: bool = False) -> Any:
     `intercept` gets each request and what performs it. A request to a view of the adapter is `Within` its tenant or
     layout. Where `native` says that `inner` is awaited in an event loop, `intercept` runs in a worker thread.
     """
-    return _Tap(inner, intercept, native=native)
+    return _front_of(inner)(inner, intercept, native=native)
 
 
 def tap_in_place(adapter: Any, intercept: Intercept, *, native: bool = False) -> None:
@@ -57,10 +58,10 @@ class _Front:
         return self._inner.capabilities()
 
     def of_tenant(self, tenant: str) -> Any:
-        return _Tap(self._inner, self._intercept, native=self._native, tenant=tenant, layout=self._layout)
+        return type(self)(self._inner, self._intercept, native=self._native, tenant=tenant, layout=self._layout)
 
     def reading(self, layout: ForeignLayout) -> Any:
-        return _Tap(self._inner, self._intercept, native=self._native, tenant=self._tenant, layout=layout)
+        return type(self)(self._inner, self._intercept, native=self._native, tenant=self._tenant, layout=layout)
 
     def _pass(self, request: Any) -> Any:
         asked = addressed(request, self._tenant, self._layout)
@@ -93,4 +94,10 @@ def _forward(method: str) -> Any:
     return forward
 
 
-_Tap: Any = type("Tap", (_Front, FullAdapter), {name: _forward(name) for name in METHODS})
+def _front_of(inner: Any) -> Any:
+    return _inheriting(tuple(power for power in POWERS if isinstance(inner, power)))
+
+
+@cache
+def _inheriting(powers: tuple[type[Any], ...]) -> Any:
+    return type("Tap", (_Front, Adapter, *powers), {name: _forward(name) for name in METHODS})
