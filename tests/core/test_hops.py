@@ -35,7 +35,7 @@ class Limits:
 
 COUNT = Limits(files=8, moves=16, frames=12, never_created=50, dropped=50)
 SEARCH = Limits(files=16, moves=45, frames=12, never_created=50, dropped=50)
-UPSERT = Limits(files=18, moves=70, frames=15, never_created=51, dropped=68)
+UPSERT = Limits(files=18, moves=70, frames=15, never_created=50, dropped=50)
 LIMITS = pytest.mark.parametrize(("call", "limits"), [("count", COUNT), ("search", SEARCH), ("upsert", UPSERT)])
 
 

@@ -83,14 +83,14 @@ async def follow(
             try:
                 state, result = await _try(among, number, sessions[number], work, tenant)
             except REFUSALS as error:
-                if not error.unbound:
+                if not error.unbound or among.previous is None:
                     raise
                 refusals.append((number, error))
             else:
                 if among.known is None or among.known.state is not state:
                     _settle(among, LiveAlternative(number, state), sessions[number])
                 return result
-        if among.previous is None or not any(isinstance(error, CollectionMoved) for _, error in refusals):
+        if not any(isinstance(error, CollectionMoved) for _, error in refusals):
             break
     raise _refusal(among, refusals)
 

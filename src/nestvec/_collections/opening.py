@@ -310,14 +310,22 @@ async def on_current(collection: OpenCollection, work: Callable[[Target], Awaita
     """Run a writing rule on the current target; if the alias moves meanwhile, run it again on the new one.
 
     What it read and wrote counts if the target is still the current one when it is done: an answer that came after
-    the lease may be of a collection that somebody else has left already.
+    the lease may be of a collection that somebody else has left already. If the target is gone, it is looked up again.
     """
+    gone, left = None, ""
     while True:
         target = await open_to_write(collection)
+        if gone is not None and target.physical == left:
+            raise gone
         try:
             result = await work(target)
             await require_unmoved(collection, target)
         except GenerationMoved:
             continue
+        except CollectionNotFound as error:
+            if collection.look is not None:
+                raise
+            gone, left = error, target.physical
+            collection.state.forget()
         else:
             return result
