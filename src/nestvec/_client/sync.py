@@ -289,9 +289,9 @@ class Nestvec:
             InvalidInput: The vectors do not suffice, or not exactly one of `collection` and `texts` is given.
 
         Example:
-            >>> report = nv.nest(texts=[f"Invoice no. {n} of {n % 7} pages" for n in range(150)])
+            >>> report = nv.nest(texts=[f"Invoice no. {n}" for n in range(120)])
             >>> report.dimensions, report.vectors
-            (384, 150)
+            (384, 120)
         """
         from nestvec.nesting.nest import NestRequest, nest
 
@@ -511,7 +511,8 @@ class Nestvec:
             ConfigError: There are several embedders or backends, and none is named.
 
         Example:
-            >>> report = nv.dimensions(texts=[f"Invoice no. {n} of {n % 7} pages" for n in range(60)])
+            >>> options = nestvec.DimensionsOptions(k=2)
+            >>> report = nv.dimensions(texts=[f"Invoice no. {n}" for n in range(30)], options=options)
             >>> [point.dimensions for point in report.curves[-1].points]
             [32, 64, 128, 256, 384]
         """
@@ -534,7 +535,8 @@ class Nestvec:
             KeyError: The configuration has no such block.
 
         Example:
-            >>> nv.adapter("store").capabilities().embedded
+            >>> from nestvec.contract import Adapter
+            >>> isinstance(nv.adapter("store"), Adapter)
             True
         """
         return complete(self._connections.adapter(backend))

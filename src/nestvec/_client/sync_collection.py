@@ -154,8 +154,8 @@ class Collection(Handle):
             InvalidFilter: The filter does not fit the declared fields.
 
         Example:
-            >>> [hit.document_id for hit in docs.search("How many days of vacation?", where=F.year >= 2022)]
-            ['vacation', 'urlaub']
+            >>> [hit.document_id for hit in docs.search("How many days of vacation?", where=F.lang == "en")]
+            ['vacation', 'travel']
         """
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return complete(
@@ -335,8 +335,8 @@ class Collection(Handle):
             CollectionError: A document is being replaced all the time.
 
         Example:
-            >>> [document.id for document in docs.get_many(["urlaub", "nothing", "travel"])]
-            ['urlaub', 'travel']
+            >>> [document.id for document in docs.get_many(["kantine", "nothing", "travel"])]
+            ['kantine', 'travel']
         """
         return self._follow(partial(reading.get, ids=document_ids))
 
@@ -474,8 +474,8 @@ class Collection(Handle):
             Unsupported: Grouped by document, of an adopted collection whose records share ids.
 
         Example:
-            >>> sorted(id for page in docs.scroll(page=2) for id in page.document_ids)
-            ['travel', 'urlaub', 'vacation']
+            >>> sorted([id for page in docs.scroll(page=2) for id in page.document_ids])
+            ['kantine', 'travel', 'vacation']
         """
         read = partial(
             scrolling.scroll,
