@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from contract_reference import BEGIN, END, contract_chapters
 from python_reference import async_page, python_page
 
 from nestvec._cli.plugins import forms_of
@@ -132,7 +133,8 @@ def capabilities_page() -> str:
     intro = (
         "What the backends declare, before connecting; what a server really can is asked of it (`nestvec doctor`). "
         "`nestvec plugins --capabilities --json` prints the same for every installed plugin. What each row means: "
-        "`nestvec.capabilities.BackendCapabilities`. Limits are inclusive, sizes in bytes; empty: no limit known."
+        "`nestvec.capabilities.BackendCapabilities`; of `powers`, see [the contract](hooks.md#powers). Limits are "
+        "inclusive, sizes in bytes; empty: no limit known."
     )
     return "\n".join([NOTE, "# Capabilities", "", intro, "", *rows]) + "\n"
 
@@ -147,7 +149,15 @@ def _cell(value: Any) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def hooks_page() -> str:
+    """The page as it is written, with the contract's chapters made anew."""
+    text = (HERE / "hooks.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    return before + contract_chapters() + rest.partition(END)[2]
+
+
 PAGES = {
+    "hooks.md": hooks_page,
     "python.md": lambda: f"{NOTE}\n{python_page()}",
     "python-async.md": lambda: f"{NOTE}\n{async_page()}",
     "configuration.md": configuration_page,

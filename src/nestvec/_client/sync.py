@@ -126,7 +126,7 @@ class Nestvec:
             A change for each collection, in the order of `names`, or else of the configuration.
 
         Raises:
-            Unsupported: The backend cannot do what the configuration asks for.
+            InvalidName: The configuration has no collection of that name.
 
         Example:
             >>> [change.action for change in nv.plan("docs", "archive")]
@@ -147,7 +147,7 @@ class Nestvec:
 
         Raises:
             CollectionConflict: One of them cannot be changed in place; none was changed then.
-            Unsupported: The backend cannot do what the configuration asks for.
+            Unsupported: The server cannot do what the configuration asks for.
 
         Example:
             >>> [change.action for change in nv.apply("archive")]
@@ -169,7 +169,7 @@ class Nestvec:
             A status for each collection, in the order of `names`, or else of the configuration.
 
         Raises:
-            Unsupported: The backend cannot do what the configuration asks for.
+            InvalidName: The configuration has no collection of that name.
 
         Example:
             >>> [(status.collection, status.documents) for status in nv.status("docs", "archive")]
@@ -208,7 +208,7 @@ class Nestvec:
             CollectionConflict: They differ in metric or namespaces.
             HostMismatch: The target was filled by a host whose vectors differ.
             CollectionError: The copy is not what it should be.
-            InvalidInput: The target is the source itself, or `page` is out of range.
+            InvalidInput: The target is the source itself.
             Unsupported: The target was adopted, or the backend cannot keep what is to be copied.
 
         Example:
@@ -245,7 +245,7 @@ class Nestvec:
 
         Raises:
             InvalidInput: A text is blank.
-            ConfigError: There are several embedders, and none is named.
+            ConfigError: There is no such embedder, or several, and none is named.
             Unsupported: The model has no such task, or no vectors of that length.
 
         Example:
