@@ -12,7 +12,7 @@ from contract_reference import BEGIN, END, contract_chapters
 from python_reference import async_page, python_page
 
 from nestvec._cli.plugins import forms_of
-from nestvec.capabilities import BackendCapabilities
+from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.config.blocks import (
     CacheBlock,
     ChunkingBlock,
@@ -126,15 +126,18 @@ def capabilities_page() -> str:
     for name in BACKEND_NAMES:
         declared |= forms_of(default_registry().backend(name))
     rows = [f"| | {' | '.join(declared)} |", f"|---|{'---|' * len(declared)}"]
+    for power in Power:
+        cells = [_cell(power in values["powers"]) for values in declared.values()]
+        rows.append(f"| power `{power}` | {' | '.join(cells)} |")
     for field in fields(BackendCapabilities):
-        if field.name != "names":
+        if field.name not in ("names", "powers"):
             cells = [_cell(values[field.name]) for values in declared.values()]
             rows.append(f"| `{field.name}` | {' | '.join(cells)} |")
     intro = (
         "What the backends declare, before connecting; what a server really can is asked of it (`nestvec doctor`). "
         "`nestvec plugins --capabilities --json` prints the same for every installed plugin. What each row means: "
-        "`nestvec.capabilities.BackendCapabilities`; of `powers`, see [the contract](hooks.md#powers). Limits are "
-        "inclusive, sizes in bytes; empty: no limit known."
+        "`nestvec.capabilities.BackendCapabilities`. A power is what the database has of its own; what there is without "
+        "it, [the contract](hooks.md#powers) says. Limits are inclusive, sizes in bytes; empty: no limit known."
     )
     return "\n".join([NOTE, "# Capabilities", "", intro, "", *rows]) + "\n"
 

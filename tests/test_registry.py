@@ -121,7 +121,7 @@ def test_a_plugin_is_loaded_by_name_and_only_that_one(install: Install) -> None:
         ("def broken(:", "SyntaxError"),
     ],
 )
-def test_a_plugin_that_can_not_be_imported_is_named_and_leaves_the_others_alone(
+def test_a_plugin_that_cannot_be_imported_is_named_and_leaves_the_others_alone(
     install: Install, source: str, told: str
 ) -> None:
     install("broken-store", BACKENDS, "broken", source, version="0.9")
@@ -195,7 +195,7 @@ def test_a_hook_that_raises_is_broken(install: Install) -> None:
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
 
-def test_a_backend_can_not_be_used_as_an_embedder(install: Install) -> None:
+def test_a_backend_cannot_be_used_as_an_embedder(install: Install) -> None:
     install("acme-store", EMBEDDERS, "acme", BACKEND)
     with pytest.raises(PluginBroken, match=r"listed under nestvec\.embedders but has no hook nestvec_embedder"):
         Registry().embedder("acme")

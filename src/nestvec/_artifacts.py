@@ -83,7 +83,7 @@ class Artifact:
             raise ConfigError(f"rotation {self.fingerprint}: there is no file {self.about}; {_MEND}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             why = f"it has no {error}" if isinstance(error, KeyError) else error
-            raise ConfigError(f"rotation {self.fingerprint}: {self.about} can not be read: {why}; {_MEND}") from error
+            raise ConfigError(f"rotation {self.fingerprint}: {self.about} cannot be read: {why}; {_MEND}") from error
 
     def load(self) -> FloatArray:
         """The matrix, read-only float32 of shape (d, d), proved intact. Raises `ConfigError`."""
@@ -109,9 +109,7 @@ class Artifact:
             with self.matrix.open("rb") as file:
                 stored: Any = np.load(file, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise ConfigError(
-                f"rotation {self.fingerprint}: {self.matrix} can not be read: {error}; {_MEND}"
-            ) from error
+            raise ConfigError(f"rotation {self.fingerprint}: {self.matrix} cannot be read: {error}; {_MEND}") from error
         if not isinstance(stored, np.ndarray):
             raise ConfigError(f"rotation {self.fingerprint}: {self.matrix} holds no single matrix; {_MEND}")
         return np.ascontiguousarray(stored)
@@ -126,16 +124,16 @@ def check_folder(folder: Path) -> None:
     """Raise `ConfigError` where no files can be written to that folder, which need not be there; writes nothing."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
-        raise ConfigError(f"rotations can not be kept in {folder}: {there} is no folder; {_ANOTHER}")
+        raise ConfigError(f"rotations cannot be kept in {folder}: {there} is no folder; {_ANOTHER}")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"rotations can not be kept in {folder}: {there} can not be written to; {_ANOTHER}")
+        raise ConfigError(f"rotations cannot be kept in {folder}: {there} cannot be written to; {_ANOTHER}")
 
 
 def save(folder: Path, rotation: FloatArray, about: About) -> Artifact:
     """Write a rotation, unless it is there; returns its place.
 
-    Raises `InvalidInput` for a matrix that is no rotation of `about.dimensions`, and `ConfigError` where the files can
-    not be written, or are there and hold something else.
+    Raises `InvalidInput` for a matrix that is no rotation of `about.dimensions`, and `ConfigError` where the files
+    cannot be written, or are there and hold something else.
     """
     import numpy as np
 
@@ -144,7 +142,7 @@ def save(folder: Path, rotation: FloatArray, about: About) -> Artifact:
 
     wrong = fault(rotation, about.dimensions)
     if wrong is not None:
-        raise InvalidInput(f"a matrix can not be kept as a rotation: {wrong}")
+        raise InvalidInput(f"a matrix cannot be kept as a rotation: {wrong}")
     artifact = Artifact(folder, fingerprint(rotation))
     if artifact.matrix.exists():
         artifact.proved(about.dimensions)
@@ -158,7 +156,7 @@ def save(folder: Path, rotation: FloatArray, about: About) -> Artifact:
         _write(artifact.about, lambda file: file.write(text.encode()))
     except OSError as error:
         raise ConfigError(
-            f"rotation {artifact.fingerprint} can not be written to {folder}: {error}; {_ANOTHER}"
+            f"rotation {artifact.fingerprint} cannot be written to {folder}: {error}; {_ANOTHER}"
         ) from error
     return artifact
 

@@ -98,7 +98,7 @@ class Splitter:
             return kind.from_huggingface_tokenizer_file(path, size, overlap=overlap, trim=False)
         except Exception as error:  # the splitter raises bare Exception
             raise Unsupported(
-                f"the tokenizer file {path!r} can not be used: {error}; give the path of a Hugging Face tokenizer.json"
+                f"the tokenizer file {path!r} cannot be used: {error}; give the path of a Hugging Face tokenizer.json"
             ) from error
 
 

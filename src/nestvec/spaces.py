@@ -88,7 +88,7 @@ class EmbeddingSpace:
         try:
             space = cls(**{key: value[key] for key in known})
         except (KeyError, TypeError) as error:
-            raise SpaceError(f"the stored space can not be read: {error!r} is missing or wrong") from error
+            raise SpaceError(f"the stored space cannot be read: {error!r} is missing or wrong") from error
         if value.get("fingerprint") != space.fingerprint:
             raise SpaceError(
                 f"the stored space carries fingerprint {value.get('fingerprint')} but its fields give "
@@ -141,7 +141,7 @@ def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str
     migrate = f"bring the collection to it with `nestvec migrate {collection}`, " if migrates else ""
     raise SpaceMismatch(
         f"collection {collection!r} holds vectors of space {stored.fingerprint}, but {wanted.fingerprint} is "
-        f"wanted; their vectors can not be compared:{lines}\n"
+        f"wanted; their vectors cannot be compared:{lines}\n"
         f"Nothing was changed. Set the configuration back to what is stored, {migrate}or give the new settings a "
         f"collection name of their own and ingest again.",
         differences,

@@ -223,7 +223,7 @@ def test_a_path_below_a_file(folder: Folder, tmp_path: Path, caplog: pytest.LogC
     folder.path = tmp_path / "file" / "deep" / "cache"
     assert assert_right(folder.open()) == 0
     assert len(warnings(caplog)) == 1
-    with pytest.raises(ConfigError, match="can not be cleared"):
+    with pytest.raises(ConfigError, match="cannot be cleared"):
         clear(tmp_path / "file", 1_000_000)
 
 
@@ -241,7 +241,7 @@ def test_a_lock_that_another_process_holds(
         began = time.perf_counter()
         assert "is locked" in str(inspect(folder.path, 1_000_000).problem)
         assert time.perf_counter() - began < 30, "diskcache alone would wait for a minute"
-        with pytest.raises(ConfigError, match="can not be cleared: database is locked"):
+        with pytest.raises(ConfigError, match="cannot be cleared: database is locked"):
             clear(folder.path, 1_000_000)
     assert assert_right(embedder) == 0, "it is left alone for a while"
     folder.now += 301

@@ -147,7 +147,7 @@ def test_so_is_one_in_a_place_that_can_not_be_written(
     monkeypatch.setattr("os.access", lambda path, mode: path != locked)
     run = filled("dimensions", "docs", "--html", str(target))
     assert (run.code, run.out, page) == (1, "", [])
-    assert f"{locked} can not be written to" in run.err
+    assert f"{locked} cannot be written to" in run.err
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,9 @@ def test_wrong_usage(shell: Shell, arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("docs", "--dimensions", "65"), "65 can not be measured; the vectors have 1 to 64"),
+        (("docs", "--dimensions", "65"), "65 cannot be measured; the vectors have 1 to 64"),
         (("docs", "--funnel", "32,8"), "give ascending lengths below 64"),
-        (("docs", "--queries", "gone.txt"), "questions can not be read from gone.txt"),
+        (("docs", "--queries", "gone.txt"), "questions cannot be read from gone.txt"),
         (("dcos",), "did you mean 'docs'"),
         (("docs", "--rotation", "0" * 16), "was trained for Matryoshka prefixes"),
         (("--embedder", "wrods", "texts.jsonl"), "did you mean 'words'"),

@@ -106,7 +106,7 @@ def test_secrets_are_checked_by_name_only(shell, monkeypatch, present):
 
 
 def test_a_broken_plugin_fails_only_if_it_is_used(applied):
-    # The working plugins stay; `extra` names a module that can not be imported.
+    # The working plugins stay; `extra` names a module that cannot be imported.
     extra = dict(applied.runtime.registry._extra)
     from importlib.metadata import EntryPoint
 

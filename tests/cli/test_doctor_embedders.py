@@ -258,7 +258,7 @@ def test_other_spaces_are_named_field_by_field(doctor, options, field):
     assert f"FAIL  {field}: " in doctor("--embedder", "a", "--against", "b", **pair).out
 
 
-def test_what_can_not_be_compared(doctor):
+def test_what_cannot_be_compared(doctor):
     """A model without tasks and prefixes, of another length: no figure, but the reasons."""
     pair = {"a": (RecordingEmbedder, {"dimensions": 32}), "b": ("plain", {})}
     run = doctor("--embedder", "a", "--against", "b", "--json", **pair)

@@ -188,7 +188,7 @@ def test_what_was_cut_off_is_not_had_by_shrinking_again(filled: Shell) -> None:
     assert filled("shrink", "docs", "--dimensions", "8").code == 0
     run = filled("shrink", "docs", "--dimensions", "16")
     assert run.code == 1
-    assert "can not be shrunk to 16 dimensions: it has 8, and what was cut off is gone" in run.err
+    assert "cannot be shrunk to 16 dimensions: it has 8, and what was cut off is gone" in run.err
     assert "`nestvec rollback docs` goes back to them" in run.err
     assert "Matryoshka" not in run.err
 
@@ -197,7 +197,7 @@ def test_what_was_cut_off_is_not_had_by_shrinking_again(filled: Shell) -> None:
     ("arguments", "code", "said"),
     [
         (("migrate", "doc"), 1, "did you mean 'docs'?"),
-        (("shrink", "docs", "--dimensions", "999"), 1, "can not give 999 dimensions"),
+        (("shrink", "docs", "--dimensions", "999"), 1, "cannot give 999 dimensions"),
         (("shrink", "docs", "--dimensions", "0"), 2, "--dimensions"),
         (("shrink", "docs"), 2, "--dimensions"),
         (("rollback", "docs"), 1, "nothing to go back to"),
@@ -302,7 +302,7 @@ def test_documents_that_fail_are_named_and_nothing_is_switched(textless: Shell) 
     assert run.out == ""
     assert "warning: " in run.err
     assert "three.jsonl:4" in run.err
-    assert "error: 7 documents can not be brought over, so nothing was switched: docs is as it was" in run.err
+    assert "error: 7 documents cannot be brought over, so nothing was switched: docs is as it was" in run.err
     assert run.err.count("its text is not stored") == 5
     assert "… and 2 more" in run.err
     assert textless.store._aliases == {"docs": "docs_1"}

@@ -100,7 +100,7 @@ def test_progress_counts_vectors(
 
 
 @pytest.mark.parametrize("readonly", [True, False])
-def test_a_folder_that_can_not_be_written_is_named_before_anything_is_embedded(
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_embedded(
     plain: Shell, monkeypatch: pytest.MonkeyPatch, readonly: bool
 ) -> None:
     place = plain.folder / "place"
@@ -111,8 +111,8 @@ def test_a_folder_that_can_not_be_written_is_named_before_anything_is_embedded(
     monkeypatch.setattr(RecordingEmbedder, "encode", None)
     run = plain("nest", "--embedder", "words", str(plain.folder / "texts.jsonl"))
     assert run.code == 1
-    why = "can not be written to" if readonly else "is no folder"
-    assert f"rotations can not be kept in {place / 'new'}: {place} {why}; " in run.err
+    why = "cannot be written to" if readonly else "is no folder"
+    assert f"rotations cannot be kept in {place / 'new'}: {place} {why}; " in run.err
     assert "write the key `artifacts` with a folder" in run.err
 
 

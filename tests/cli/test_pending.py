@@ -92,5 +92,5 @@ def test_a_damaged_note_is_one_sentence(pending: Shell) -> None:
     for command in (["plan"], ["search", "docs", "one"]):
         run = pending(*command)
         assert run.code == 1
-        assert "the note 'gate' of collection 'docs_1' can not be read" in run.err
+        assert "the note 'gate' of collection 'docs_1' cannot be read" in run.err
         assert "Traceback" not in run.err

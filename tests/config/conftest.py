@@ -10,7 +10,7 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
+from nestvec.capabilities import BackendCapabilities, ModelCapabilities, Power, TaskPair
 from nestvec.config import Config, load_config
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.errors import ConfigError
@@ -48,9 +48,9 @@ class _Acme:
     @hookimpl
     def nestvec_backend(self) -> BackendPlugin:
         capabilities = BackendCapabilities(
+            powers=frozenset({Power.ALIASES, Power.NOTES, Power.UPDATES, Power.TENANCY}),
             metrics=frozenset({Metric.COSINE, Metric.DOT}),
             max_dimensions=48,
-            tenants=False,
             names=NameRules(hyphen=False, max_length=24),
         )
         return replace(

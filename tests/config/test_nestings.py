@@ -47,7 +47,7 @@ def test_the_shortest_prefix_may_be_chosen(load: Load, problems: Problems, artif
     block = CONNECTIONS + f'nesting = {{ rotation = "{artifact.fingerprint}", min_dimensions = 20 }}'
     assert load(block).embedders["model"].capabilities.min_dimensions == 20
     (problem,) = problems(block + COLLECTION)
-    assert problem.startswith("collections.docs.dimensions: plain can not give 16 dimensions; it offers 20 to 48")
+    assert problem.startswith("collections.docs.dimensions: plain cannot give 16 dimensions; it offers 20 to 48")
 
 
 def test_the_matrix_is_not_read(load: Load, artifact: Artifact) -> None:

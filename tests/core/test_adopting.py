@@ -267,7 +267,7 @@ def test_mistakes_in_the_file_are_named(changes, message):
 
 def test_a_backend_that_reads_only_its_own_says_so():
     plain = values()
-    plain["backends"]["store"] = {"use": "discarding"}
+    plain["backends"]["store"] = {"use": "sqlite", "path": ":memory:"}
     with pytest.raises(ConfigError, match="reads only what nestvec made"):
         connect(plain, Runtime(test_registry()))
 

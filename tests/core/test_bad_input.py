@@ -83,7 +83,7 @@ def test_a_configuration_of_another_type() -> None:
         nestvec.connect(None)  # type: ignore[arg-type]
 
 
-def test_a_field_can_not_come_back_as_another_type(open_docs: Callable[..., Nestvec]) -> None:
+def test_a_field_cannot_come_back_as_another_type(open_docs: Callable[..., Nestvec]) -> None:
     shared = {"apply": False}
     client = open_docs(fields={"y": "integer"})
     adapter = client.adapter("store")

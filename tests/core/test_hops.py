@@ -33,9 +33,9 @@ class Limits:
     dropped: int
 
 
-COUNT = Limits(files=16, moves=49, frames=10, never_created=45, dropped=119)
-SEARCH = Limits(files=31, moves=98, frames=10, never_created=45, dropped=130)
-UPSERT = Limits(files=30, moves=161, frames=8, never_created=61, dropped=114)
+COUNT = Limits(files=8, moves=16, frames=12, never_created=50, dropped=50)
+SEARCH = Limits(files=16, moves=45, frames=12, never_created=50, dropped=50)
+UPSERT = Limits(files=18, moves=70, frames=15, never_created=51, dropped=68)
 LIMITS = pytest.mark.parametrize(("call", "limits"), [("count", COUNT), ("search", SEARCH), ("upsert", UPSERT)])
 
 

@@ -166,7 +166,7 @@ def test_a_damaged_matrix_stops_the_opening_and_not_the_planning(tmp_path: Path,
     artifact.matrix.write_bytes(b"gone")
     with connect(values(tmp_path, artifact), RUNTIME) as nv:
         assert [change.action for change in nv.plan()] == ["create"]
-        with pytest.raises(ConfigError, match=f"rotation {artifact.fingerprint}: .*can not be read"):
+        with pytest.raises(ConfigError, match=f"rotation {artifact.fingerprint}: .*cannot be read"):
             nv.embed(TEXTS)
 
 

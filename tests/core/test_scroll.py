@@ -12,8 +12,9 @@ import pytest
 
 import nestvec
 from nestvec._client import Nestvec, aconnect
-from nestvec._collections.opening import Binding
+from nestvec._collections.opening import CollectionState, OpenCollection
 from nestvec._documents.scroll import matrix
+from nestvec._session.session import complete
 from nestvec.contract import (
     Batch,
     CollectionInfo,
@@ -32,7 +33,7 @@ from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Document
 from nestvec_testing.data import document, record, words
 from nestvec_testing.memory import CAPABILITIES
-from nestvec_testing.stepping import trace
+from nestvec_testing.stepping import Asking, trace
 
 SMALL = {"chunking": {"size": 60}}
 SIZE = 1024
@@ -113,7 +114,8 @@ def test_a_mean_has_length_1_only_where_vectors_have(open_docs: Open) -> None:
     docs = filled(open_docs)
     docs.count()
     spec = replace(docs.spec, space=replace(docs.spec.space, normalized=False))
-    found = docs._run(matrix(replace(docs._binding, spec=spec), group_by_document=True))
+    state = replace(docs._among.live.state, spec=spec)
+    found = complete(matrix(OpenCollection(state, docs._sessions[0]), group_by_document=True))
     chunks = docs.matrix()
     for each, row in zip(found.document_ids, found.vectors, strict=True):
         own = chunks.vectors[np.array(chunks.document_ids) == each]
@@ -290,12 +292,12 @@ def test_a_matrix_starts_again_in_another_generation(open_docs: Open, clock: Any
 # ---------------------------------------------------------------- one array, no second copy
 
 
-def binding(open_docs: Open) -> Binding:
+def opened(open_docs: Open) -> OpenCollection:
     spec = open_docs(apply=False, embedder={"dimensions": SIZE}, dimensions=SIZE)["docs"].spec
-    return Binding(spec, CAPABILITIES, lambda: 0.0)
+    return OpenCollection(CollectionState(spec, CAPABILITIES, lambda: 0.0), Asking())
 
 
-def answers(made: Binding, counted: int, pages: list[int]) -> dict[type, Any]:
+def answers(made: OpenCollection, counted: int, pages: list[int]) -> dict[type, Any]:
     """A collection of which so many records were counted, and that comes in pages of such sizes."""
     spec = made.spec
     info = CollectionInfo("docs_1", spec.vectors, spec.metric, spec.record(1), spec.fields)
@@ -314,7 +316,7 @@ def answers(made: Binding, counted: int, pages: list[int]) -> dict[type, Any]:
 
 
 def test_the_vectors_are_never_held_twice(open_docs: Open) -> None:
-    made = binding(open_docs)
+    made = opened(open_docs)
     replies = answers(made, 4000, [100] * 40)
     tracemalloc.start()
     try:
@@ -329,7 +331,7 @@ def test_the_vectors_are_never_held_twice(open_docs: Open) -> None:
 
 @pytest.mark.parametrize(("counted", "pages"), [(5, [3, 3, 0, 9]), (0, [2]), (50, [3, 4]), (7, [7, 0]), (3, [0])])
 def test_what_others_write_and_delete_meanwhile_fits(open_docs: Open, counted: int, pages: list[int]) -> None:
-    made = binding(open_docs)
+    made = opened(open_docs)
     found = trace(matrix(made), answers(made, counted, pages)).result
     assert found.vectors.shape == (sum(pages), SIZE)
     assert len(found.records) == sum(pages)
@@ -337,7 +339,7 @@ def test_what_others_write_and_delete_meanwhile_fits(open_docs: Open, counted: i
 
 
 def test_more_than_fits_into_memory_is_refused_in_words(open_docs: Open) -> None:
-    made = binding(open_docs)
+    made = opened(open_docs)
     with pytest.raises(InvalidInput, match=r"'docs': 1,000,000,000,000,000 vectors of 1024 .* page by page"):
         trace(matrix(made), answers(made, 10**15, [1]))
 

@@ -41,7 +41,7 @@ def test_time_and_funnel_on_the_engine_itself(engine: Engine) -> None:
     assert len(left) == 1, left
     assert all(point.search_ms is not None for point in report.curves[0].points), report.warnings
     if not funnels:
-        assert "the funnel 16 was not measured: backend 'store' can not search coarse to fine" in str(report.warnings)
+        assert "the funnel 16 was not measured: backend 'store' cannot search coarse to fine" in str(report.warnings)
         return
     (funnel,) = report.funnels
     assert funnel.plain_recall.value >= (0.9 if engine.approximate else 1)

@@ -13,6 +13,7 @@ from nestvec._client import Nestvec, connect
 from nestvec._collections.write_fence import GenerationPlace
 from nestvec._migration.generations import GenerationRole
 from nestvec._migration.routes import Way
+from nestvec._session.session import finished
 from nestvec.contract import ListCollections, ResolveAlias
 from nestvec.runtime import Runtime
 from nestvec.types import Document
@@ -87,8 +88,8 @@ def test_from_the_first_generation_to_another_backend(engine: Engine) -> None:
         time.now += 60
         assert [each.removed for each in nv.cleanup("docs")] == [True]
         adapter = nv.adapter("engine")
-        pointer = nv.config.backends["engine"].capabilities.names.encode("docs")
-        assert adapter.resolve_alias(ResolveAlias(pointer)) is None
-        assert not [name for name in adapter.list_collections(ListCollections()) if "docs" in name]
+        alias = nv.config.backends["engine"].capabilities.names.encode("docs")
+        assert finished(adapter.resolve_alias, ResolveAlias(alias)) is None
+        assert not [name for name in finished(adapter.list_collections, ListCollections()) if "docs" in name]
         assert nv["docs"].count() == 30
     _STORES.pop(elsewhere)

@@ -22,6 +22,7 @@ from nestvec._documents.sampling import StoredSample
 from nestvec._evaluation.gathering import GatheredVectors, _split
 from nestvec._evaluation.request import DimensionsRequest
 from nestvec._session.session import finished
+from nestvec.capabilities import Power
 from nestvec.contract import BackendPlugin, Create, Drop, EmbedderPlugin, ListCollections, Query, QueryStaged, Write
 from nestvec.encoding.rotation import fingerprint, fit_rotation
 from nestvec.errors import BackendRefused, BackendUnavailable, ConfigError, InvalidInput, InvalidName, Unsupported
@@ -517,9 +518,10 @@ def test_an_interruption_leaves_no_temporary_collection(
     assert store.names == before
 
 
-def test_a_backend_without_funnels_says_so(tmp_path: Path, runtime: Runtime) -> None:
-    config = values(tmp_path) | {"backends": {"store": {"use": "discarding"}}}
-    with connect(config, runtime) as nv:
+def test_a_backend_without_funnels_says_so(tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = replace(CAPABILITIES, powers=CAPABILITIES.powers - {Power.FUNNELS})
+    monkeypatch.setattr(sys.modules[__name__], "CAPABILITIES", without)
+    with connect(values(tmp_path), runtime) as nv:
         texts = [document.text for document in DOCUMENTS[:60]]
         report = nv.dimensions(texts=texts, embedder="trained", options=replace(OPTIONS, funnels=[(8,)]))
     assert report.funnels == ()

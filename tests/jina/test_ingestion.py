@@ -11,7 +11,7 @@ from nestvec._client import aconnect, connect
 from nestvec.errors import EmbedderDenied, IngestFailed, SecretError, SpaceMismatch
 from nestvec.runtime import Runtime
 from nestvec.types import Document
-from nestvec_testing.emulators.jina import Status
+from nestvec_testing.emulators.jina import HttpStatus
 from nestvec_testing.registry import test_registry
 
 from .canaries import canaries
@@ -84,7 +84,7 @@ def test_requests_of_several_batches_are_in_flight_at_once(open_docs, emulator):
 
 
 def test_failures_name_documents_and_lose_nobody(open_docs, emulator):
-    emulator.poison("number 77.", Status(status=422))
+    emulator.poison("number 77.", HttpStatus(status=422))
     docs = open_docs()["docs"]
     with pytest.raises(IngestFailed, match="document 'd77'") as caught:
         docs.upsert(documents(300))

@@ -17,7 +17,7 @@ OPTIONS = JinaOptions.model_validate({"base_url": "http://localhost:1"})
 
 
 @pytest.mark.parametrize("places", [[None, 1], ["0", 1], [{}, {}]])
-def test_places_that_can_not_be_ordered(places):
+def test_places_that_cannot_be_ordered(places):
     content = json.dumps({"data": [{"index": place, "embedding": VECTOR} for place in places]}).encode()
     with pytest.raises(EmbedderInvalidReply):
         wire.decode(content, 2, 4)

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from nestvec.errors import BackendUnavailable
 from nestvec_testing.emulators.emulation import Emulation
-from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Hold, Malformed, Meet, Status
+from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Hold, HttpStatus, Malformed, Meet
 from nestvec_testing.emulators.journal import Exchange
 from nestvec_testing.emulators.plan import Storm
 from nestvec_testing.emulators.server import EmulatorServer, serve
@@ -236,11 +236,11 @@ class TestForeground:
 
 class TestFaults:
     def test_statuses(self, world):
-        world.faults.add(Status(status=429, message="slow down", retry_after=7, headers=(("x-quota", "0"),)))
+        world.faults.add(HttpStatus(status=429, message="slow down", retry_after=7, headers=(("x-quota", "0"),)))
         reply = world.post()
         assert (reply.status_code, reply.json(), world.service.count) == (429, {"detail": "slow down"}, 0)
         assert (reply.headers["retry-after"], reply.headers["x-quota"]) == ("7", "0")
-        world.faults.add(Status(status=500, applied=True))
+        world.faults.add(HttpStatus(status=500, applied=True))
         assert (world.post().status_code, world.service.count) == (500, 1)
 
     @pytest.mark.parametrize("applied", [False, True])
@@ -308,13 +308,13 @@ class TestFaults:
         assert [world.post().status_code for _ in range(2)] == [503, 503]
 
     def test_left_out_requests_meet_none(self, world):
-        world.faults.add(Status(status=500), times=None)
+        world.faults.add(HttpStatus(status=500), times=None)
         assert httpx.get(world.emulation.url + "/health").json() == {"ok": True}
         assert [world.post().status_code for _ in range(3)] == [500] * 3
         assert [each.path for each in world.journal.requests] == ["/count"] * 3
 
     def test_storms(self, world):
-        world.faults.storm(Storm(3, {Status(status=429): 0.2, Cut(): 0.2, Malformed(applied=True): 0.2}, most=2))
+        world.faults.storm(Storm(3, {HttpStatus(status=429): 0.2, Cut(): 0.2, Malformed(applied=True): 0.2}, most=2))
 
         def until_it_works(number):
             for attempt in range(1, 4):
@@ -328,7 +328,7 @@ class TestFaults:
         with ThreadPoolExecutor(8) as pool:
             attempts = list(pool.map(until_it_works, range(40)))
         world.faults.clear()
-        world.faults.storm(Storm(3, {Status(status=429): 0.2, Cut(): 0.2, Malformed(applied=True): 0.2}, most=2))
+        world.faults.storm(Storm(3, {HttpStatus(status=429): 0.2, Cut(): 0.2, Malformed(applied=True): 0.2}, most=2))
         assert set(attempts) == {1, 2, 3}
         assert [until_it_works(number) for number in range(40)] == attempts
 

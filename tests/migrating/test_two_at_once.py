@@ -251,3 +251,18 @@ def test_a_generation_that_is_removed_and_made_for_something_else_is_not_filled_
     assert two.report.switched
     of_one_space(world, CLUSTERING)
     world.close()
+
+
+def test_a_rule_that_is_closed_asks_nobody_to_lift_its_fence() -> None:
+    """Nobody answers any more; the fence runs out by itself."""
+    world = World()
+    filled(world)
+    client = world.open(MATCHING)
+    services = SteppedServices(client)
+    rule = Lifecycle(services, "docs").migrate((), ())
+    step = Stepper(rule)
+    while not isinstance(bare(step.request), Wait):
+        step.answer(services.answer(step.request))
+    rule.close()
+    assert client.adapter("store")._collections["docs_1"].notes  # type: ignore[attr-defined]
+    world.close()

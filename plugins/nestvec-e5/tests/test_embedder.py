@@ -86,7 +86,7 @@ def test_both_models_are_there_and_differ() -> None:
     assert not np.allclose(encode(other, text), encode(E5Embedder(E5Options()), text), atol=1e-2)
 
 
-def test_it_says_what_it_can_not_do(embedder: E5Embedder) -> None:
+def test_it_says_what_it_cannot_do(embedder: E5Embedder) -> None:
     with pytest.raises(Unsupported):
         embedder.encode(Encode((group("text"),), PASSAGE, 384, late=True))
 

@@ -56,7 +56,7 @@ LOCAL = ErrorContext("the Milvus Lite store /data", embedded=True, method="write
         ({"uri": "localhost:19530"}, "http://localhost:19530"),
         ({"uri": "http://user:hunter2@localhost"}, "must not contain credentials"),
         ({"uri": "http://localhost/db"}, "database = "),
-        ({"uri": "http://localhost", "token": "literal-key"}, "can ?not stand here literally"),
+        ({"uri": "http://localhost", "token": "literal-key"}, "cannot stand here literally"),
         ({"uri": "http://localhost", "user": "root"}, "belong together"),
         ({"uri": "http://localhost", "user": "root", "password": TOKEN, "token": TOKEN}, "either token"),
         ({"uri": "http://milvus.example.com", "token": TOKEN}, "unencrypted to milvus.example.com"),

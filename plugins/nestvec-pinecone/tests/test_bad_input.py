@@ -28,7 +28,7 @@ from nestvec.errors import (
 )
 from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
-from nestvec_pinecone.testing import Status
+from nestvec_pinecone.testing import HttpStatus
 from nestvec_testing.registry import test_registry
 
 INDEX_LIMIT = "Request failed. You've reached the max serverless indexes allowed in project docs (5)."
@@ -187,13 +187,13 @@ def test_a_wrong_key(place, emulator, monkeypatch):
 
 
 def test_a_key_that_may_not_create_indexes(place, emulator):
-    emulator.inject(Status(status=403, message="Forbidden"), path="/indexes", method="POST", times=2)
+    emulator.inject(HttpStatus(status=403, message="Forbidden"), path="/indexes", method="POST", times=2)
     place.both(BackendDenied, "403", "'docs-1'", "what that key may do")
     assert emulator.pending_faults == 0, "and it is not tried again"
 
 
 def test_a_key_that_may_not_write(applied, emulator):
-    emulator.inject(Status(status=403, message="Forbidden"), path="/vectors/upsert", times=2)
+    emulator.inject(HttpStatus(status=403, message="Forbidden"), path="/vectors/upsert", times=2)
     with applied.client() as client, pytest.raises(BackendDenied, match=r"403.*Forbidden") as caught:
         client["docs"].upsert(Document("a", "text"))
     assert "'docs-1'" in str(caught.value)
@@ -207,14 +207,14 @@ def test_a_key_that_may_not_write(applied, emulator):
 
 @pytest.mark.parametrize("message", [INDEX_LIMIT, POD_QUOTA])
 def test_as_many_indexes_as_the_plan_allows(place, emulator, message):
-    emulator.inject(Status(status=403, message=message), path="/indexes", method="POST", times=2)
+    emulator.inject(HttpStatus(status=403, message=message), path="/indexes", method="POST", times=2)
     place.both(BackendFull, message, "'docs-1'", "index_host")
     assert emulator.pending_faults == 0
 
 
 @pytest.mark.parametrize(("status", "message"), [(403, STORAGE), (429, MONTHLY)])
 def test_a_quota_that_is_used_up_ends_an_ingestion_at_once(applied, emulator, status, message):
-    emulator.inject(Status(status=status, message=message), path="/vectors/upsert", times=9)
+    emulator.inject(HttpStatus(status=status, message=message), path="/vectors/upsert", times=9)
     with applied.client() as client, pytest.raises(BackendFull, match="plan") as caught:
         client["docs"].upsert([Document(key, "text") for key in "abc"])
     assert message in str(caught.value)
@@ -222,10 +222,10 @@ def test_a_quota_that_is_used_up_ends_an_ingestion_at_once(applied, emulator, st
 
 
 def test_a_limit_that_passes_is_waited_for(applied, emulator):
-    emulator.inject(Status(status=429, message=RATE), path="/vectors/upsert", times=1)
+    emulator.inject(HttpStatus(status=429, message=RATE), path="/vectors/upsert", times=1)
     with applied.client() as client:
         assert client["docs"].upsert(Document("a", "text")).documents == 1
-    emulator.inject(Status(status=429, message=RATE), path="/vectors/upsert", times=2)
+    emulator.inject(HttpStatus(status=429, message=RATE), path="/vectors/upsert", times=2)
     with applied.client() as client, pytest.raises(BackendUnavailable, match="concurrency") as caught:
         client["docs"].upsert(Document("b", "text"))
     assert RATE in str(caught.value)
@@ -274,7 +274,7 @@ def test_a_message_that_is_too_large_costs_only_the_documents_that_are(applied, 
     """The server (or a proxy) takes less than Pinecone says: the batch is halved until the guilty one is alone."""
     message = "Request size 3000000 exceeds the maximum supported size"
     with applied.client() as client:
-        emulator.inject(Status(status=status, message=message), path="/vectors/upsert", times=2)
+        emulator.inject(HttpStatus(status=status, message=message), path="/vectors/upsert", times=2)
         with pytest.raises(IngestFailed, match=message) as caught:
             client["docs"].upsert([Document("a", "text"), Document("b", "text")])
         assert [failed.document_id for failed in caught.value.report.failed] == ["a"]

@@ -7,7 +7,7 @@ import pinecone
 import pytest
 from pinecone.errors import exceptions
 
-from nestvec_pinecone.testing import Cut, Lag, Malformed, PineconeEmulator, PineconeSettings, Status
+from nestvec_pinecone.testing import Cut, HttpStatus, Lag, Malformed, PineconeEmulator, PineconeSettings
 from nestvec_pinecone.testing.errors import PineconeRefusal
 from nestvec_pinecone.testing.filters import check_filter, selects
 
@@ -201,7 +201,7 @@ class TestFaults:
         with pinecone.Index(host=index.host, api_key="wrong") as other:
             refused(401, lambda: other.fetch(ids=["a"]))
         index._http._client._transport._config = QUICK
-        emulator.inject(Status(status=429, retry_after=7), path="/query")
+        emulator.inject(HttpStatus(status=429, retry_after=7), path="/query")
         with pytest.raises(exceptions.RateLimitError) as caught:
             index.query(vector=[1, 0], top_k=1)
         assert caught.value.retry_after == 7

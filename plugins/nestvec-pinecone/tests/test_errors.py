@@ -19,7 +19,7 @@ from nestvec.errors import (
 )
 from nestvec.types import Metric
 from nestvec_pinecone.options import PineconeOptions
-from nestvec_pinecone.testing import Cut, Malformed, Status
+from nestvec_pinecone.testing import Cut, HttpStatus, Malformed
 
 STATUSES = {
     400: BackendRefused,
@@ -44,7 +44,7 @@ def question(kit):
 @pytest.mark.parametrize("status", STATUSES)
 def test_statuses_of_the_data_plane(kit, adapter, emulator, status):
     adapter.create(kit.create())
-    emulator.inject(Status(status=status, message="what the server said"), path="/query", times=2)
+    emulator.inject(HttpStatus(status=status, message="what the server said"), path="/query", times=2)
     with pytest.raises(STATUSES[status], match="what the server said") as caught:
         adapter.query(question(kit))
     assert type(caught.value) is STATUSES[status]
@@ -56,7 +56,7 @@ def test_statuses_of_the_data_plane(kit, adapter, emulator, status):
 
 @pytest.mark.parametrize("status", [400, 401, 403, 429, 500])
 def test_statuses_of_the_control_plane(kit, adapter, emulator, status):
-    emulator.inject(Status(status=status, message="what the server said"), path="/indexes*")
+    emulator.inject(HttpStatus(status=status, message="what the server said"), path="/indexes*")
     with pytest.raises(STATUSES[status], match="what the server said"):
         adapter.describe(Describe("docs-1"))
 
@@ -107,7 +107,7 @@ def test_a_partial_write_is_not_taken_for_a_whole_one(kit, adapter, emulator):
 
 def test_what_was_sent_before_a_failure_is_in_order(kit, adapter, emulator):
     adapter.create(kit.create())
-    emulator.inject(Status(status=503), path="/vectors/upsert", skip=1)
+    emulator.inject(HttpStatus(status=503), path="/vectors/upsert", skip=1)
     with pytest.raises(BackendUnavailable):
         adapter.write(kit.write([kit.record(n) for n in range(2500)]))
     assert len(emulator.sent("/vectors/upsert")) == 2
@@ -140,7 +140,7 @@ def test_a_recreated_collection_is_found_where_it_is_now(kit, open_adapter, emul
     other.drop(Drop("docs-1"))
     other.create_extended(kit.extended(size=3))
     other.of_tenant("acme").write(kit.write([kit.record(0)]))
-    emulator.inject(Status(status=404, message="moved"), path="/vectors/update")
+    emulator.inject(HttpStatus(status=404, message="moved"), path="/vectors/update")
     assert reader.count(Count("docs-1")) == 1
 
 

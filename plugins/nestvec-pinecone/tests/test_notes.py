@@ -25,7 +25,7 @@ from nestvec.contract import (
 from nestvec.errors import BackendUnavailable, CollectionConflict, CollectionNotFound
 from nestvec_pinecone.options import MAX_METADATA_BYTES
 from nestvec_pinecone.reserved import pack_note, unpack_note
-from nestvec_pinecone.testing import Lag, Status
+from nestvec_pinecone.testing import HttpStatus, Lag
 
 #: Of each length in UTF-8, as many first bytes as there are: the text that is hardest to compress.
 LETTERS = [(0, 0x80)] * 128 + [(0x80, 0x800)] * 30 + [(0x800, 0xD800)] * 13 + [(0xE000, 0x10000)] * 2
@@ -102,7 +102,7 @@ def test_a_drop_that_broke_off_can_be_repeated(kit, open_adapter, emulator):
     shared.write_note(WriteNote("docs-1", "move", "text"))
     for done in (0, 1):
         # The first request empties the collection's namespace, the second forgets its notes.
-        emulator.inject(Status(status=500), path="/vectors/delete", skip=1 + done)
+        emulator.inject(HttpStatus(status=500), path="/vectors/delete", skip=1 + done)
         with pytest.raises(BackendUnavailable, match="500"):
             shared.drop(Drop("docs-1"))
         assert shared.describe(Describe("docs-1")) is not None

@@ -30,7 +30,7 @@ from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, Co
 from nestvec.filters import F, resolve
 from nestvec.types import DENSE, Field, FieldType, Metric
 from nestvec_pinecone.schema import unpack_tags
-from nestvec_pinecone.testing import Lag, Meet, Status
+from nestvec_pinecone.testing import HttpStatus, Lag, Meet
 from nestvec_pinecone.testing.contract import PineconeContract
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -106,7 +106,7 @@ def test_requests_and_replies_are_as_described(kit, adapter, emulator, contracts
 def test_errors_are_as_described(kit, adapter, emulator, contracts):
     adapter.create(kit.create())
     for status in (400, 401, 403, 404, 429, 500, 503):
-        emulator.inject(Status(status=status), path="/query")
+        emulator.inject(HttpStatus(status=status), path="/query")
         with pytest.raises(Exception, match=str(status)):
             adapter.query(Query("docs-1", kit.vectors([1, 0, 0]), Metric.COSINE, 1))
     contract = PineconeContract(contracts / "pinecone-db_data-2026-04.yaml")
@@ -358,7 +358,7 @@ def test_without_dry_runs_matches_are_counted_by_reading(kit, adapter, emulator,
     """On a server that takes none, or with a key that may only read."""
     adapter.create(kit.create())
     adapter.write(kit.write([kit.record(n, lang="de" if n % 2 else "en") for n in range(300)]))
-    emulator.inject(Status(status=status, message="no dry runs"), path="/vectors/update", times=2)
+    emulator.inject(HttpStatus(status=status, message="no dry runs"), path="/vectors/update", times=2)
     assert adapter.count(Count("docs-1")) == 300
     assert adapter.count(Count("docs-1", resolve(F.lang == "de", kit.FIELDS))) == 150
 
@@ -379,7 +379,7 @@ def test_nothing_is_retried_here(kit, adapter, emulator):
     """One 500, one request; on both planes, for every kind of call."""
     adapter.create(kit.create())
     adapter.count(Count("docs-1"))
-    emulator.inject(Status(status=500), times=100)
+    emulator.inject(HttpStatus(status=500), times=100)
     calls = [
         ("/vectors/upsert", lambda: adapter.write(kit.write([kit.record(0)]))),
         ("/vectors/delete", lambda: adapter.remove(Remove("docs-1", [kit.identity(0)]))),

@@ -312,7 +312,7 @@ def test_a_server_that_wants_an_index_says_which(adapter, langchain, server):
         adapter.reading(LANGCHAIN).count(Count("theirs", where(F.lang == "de")))
 
 
-def test_what_is_not_there_can_not_be_adopted(adapter, kit):
+def test_what_is_not_there_cannot_be_adopted(adapter, kit):
     assert adapter.reading(LANGCHAIN).describe(Describe("theirs")) is None
     with pytest.raises(CollectionNotFound):
         adapter.adopt(Adopt("theirs", LANGCHAIN, kit.RECORD))

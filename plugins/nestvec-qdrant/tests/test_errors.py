@@ -54,7 +54,7 @@ LOCAL = ErrorContext("the Qdrant folder /data", embedded=True, method="write", c
         ({"url": "http://localhost:6333/?a=b"}, "must end after its path"),
         ({"url": "http://user:hunter2@localhost"}, "use api_key"),
         ({"url": "http://qdrant.example.com", "api_key": KEY}, "unencrypted to qdrant.example.com"),
-        ({"url": "http://localhost", "api_key": "literal-key"}, "can ?not stand here literally"),
+        ({"url": "http://localhost", "api_key": "literal-key"}, "cannot stand here literally"),
         ({"url": "http://localhost", "ca": "ca.pem"}, "ca is for https"),
         ({"url": "http://localhost", "timeout": 0}, "timeout"),
         ({"url": "http://localhost", "retries": 3}, "retries"),

@@ -110,7 +110,7 @@ def test_edges(stored, metadata, where):
 
 
 @pytest.mark.parametrize("number", HUGE)
-def test_ranges_that_doubles_can_not_express_are_unsupported(stored, number):
+def test_ranges_that_doubles_cannot_express_are_unsupported(stored, number):
     for where in (F.integer < number, F.integer <= number, F.integer > number, F.integer >= number):
         with pytest.raises(Unsupported, match=r"2\*\*53"):
             stored.count(Count("docs_1", resolve(where, FIELDS)))

@@ -94,7 +94,7 @@ def test_a_text_that_never_fits_makes_no_batch_smaller():
 
 def test_other_errors_are_not_taken_for_it():
     def broken(batch):
-        raise RuntimeError("mat1 and mat2 shapes can not be multiplied")
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="mat1"):
         list(MemoryBatcher(100, 10).run([1, 2], broken, lambda *_: None))

@@ -94,7 +94,7 @@ async def answer(request: Encode, model: ModelCapabilities, cache: CachedValues,
 def _read(
     keys: Sequence[bytes], found: Sequence[bytes | None], dimensions: int, model: ModelCapabilities
 ) -> tuple[FloatArray, list[bool]]:
-    """Shape (spans, dimensions), and which of the rows were found. What can not serve counts as not found."""
+    """Shape (spans, dimensions), and which of the rows were found. What cannot serve counts as not found."""
     rows = np.empty((len(found), dimensions), np.float32)
     known = [False] * len(found)
     by_size: dict[int, list[tuple[int, FloatArray]]] = {}

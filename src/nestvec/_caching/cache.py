@@ -20,7 +20,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 #: Seconds for which a folder that failed is left alone.
 _PAUSE = 300.0
-#: Folders of which this process said already that they can not be used.
+#: Folders of which this process said already that they cannot be used.
 _told: set[Path] = set()
 _telling = threading.Lock()
 
@@ -45,11 +45,11 @@ class Cache:
         self._pause = clock()
 
     def look(self, keys: Sequence[bytes]) -> Future[list[bytes | None]]:
-        """The value of each key, or None, in order. What can not be read counts as not found."""
+        """The value of each key, or None, in order. What cannot be read counts as not found."""
         return self._soon(lambda disk: disk.get(keys), [None] * len(keys))
 
     def keep(self, values: Sequence[tuple[bytes, bytes]]) -> Future[None]:
-        """Keep values under their keys. What can not be kept is left out."""
+        """Keep values under their keys. What cannot be kept is left out."""
         return self._soon(lambda disk: disk.put(values), None)
 
     def _soon(self, work: Callable[[Disk], T], nothing: T) -> Future[T]:
@@ -95,5 +95,5 @@ class Cache:
                 return
             _told.add(self.path)
         said = reason(error)
-        _LOG.warning("the embedding cache %s can not be used, and texts are embedded without it: %s", self.path, said)
+        _LOG.warning("the embedding cache %s cannot be used, and texts are embedded without it: %s", self.path, said)
         self._notify(Event("cache_failed", None, {"path": str(self.path), "error": said}))

@@ -109,7 +109,7 @@ def _today() -> int:
 
 @dataclass(frozen=True, slots=True)
 class CacheState:
-    """What is in a folder: vectors, and bytes on disk. `problem`: why it can not be used, and what to do."""
+    """What is in a folder: vectors, and bytes on disk. `problem`: why it cannot be used, and what to do."""
 
     vectors: int = 0
     used: int = 0
@@ -130,7 +130,7 @@ def inspect(path: Path, size: int) -> CacheState:
 def clear(path: Path, size: int) -> int | None:
     """Empty a folder, and return how many vectors it had; None: its database was damaged, and is removed.
 
-    Raises `ConfigError` where that can not be done.
+    Raises `ConfigError` where that cannot be done.
     """
     try:
         if not path.exists():
@@ -144,7 +144,7 @@ def clear(path: Path, size: int) -> int | None:
         for suffix in ("", "-wal", "-shm"):
             path.joinpath(DBNAME + suffix).unlink(missing_ok=True)
     except FAILURES as error:
-        raise ConfigError(f"the cache {path} can not be cleared: {reason(error)}") from error
+        raise ConfigError(f"the cache {path} cannot be cleared: {reason(error)}") from error
     return None
 
 

@@ -68,7 +68,7 @@ def status(invocation: Invocation) -> None:
     say(table(("embedders", "vectors", "used", "size", "path"), rows))
     for folder, state in states:
         if state.problem is not None:
-            say(f"{folder.path} can not be used: {state.problem}")
+            say(f"{folder.path} cannot be used: {state.problem}")
 
 
 def _state_json(state: CacheState) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _plugins(invocation: Invocation, config: Config | None) -> Iterator[Check]:
             yield Check("ok", subject, f"{item.distribution} {item.version}".strip())
             continue
         detail = str(error) if error is not None else "several distributions claim this name"
-        # What the configuration does not use can not do harm.
+        # What the configuration does not use cannot do harm.
         harmless = config is not None and item.kind != "listener" and key not in used
         yield Check("warn" if harmless else "fail", subject, detail)
 
@@ -206,7 +206,7 @@ def _cache(connection: Connection[Any]) -> Iterator[Check]:
         return
     state = inspect(block.path, block.size)
     if state.problem is not None:
-        yield Check("warn", subject, f"{block.path} can not be used: {state.problem}")
+        yield Check("warn", subject, f"{block.path} cannot be used: {state.problem}")
         return
     room = f"{megabytes(state.used)} of {megabytes(block.size)}"
     yield Check("ok", subject, f"{amount(state.vectors, 'vector')}, {room} in {block.path}")

@@ -112,7 +112,9 @@ def _told(result: Summary) -> str:
     )
 
 
-def _json(rows: Sequence[ComparisonRow], report: Report, seconds: float, right: Summary, wrong: Summary) -> dict[str, Any]:
+def _json(
+    rows: Sequence[ComparisonRow], report: Report, seconds: float, right: Summary, wrong: Summary
+) -> dict[str, Any]:
     return {
         "documents": report.documents,
         "seconds": round(seconds, 3),

@@ -124,7 +124,7 @@ def _check_place(html: Path) -> None:
         raise InvalidInput(f"--html {html}: there is no folder {folder}; make it first")
     if not os.access(html if html.exists() else folder, os.W_OK):
         raise InvalidInput(
-            f"--html {html}: {html if html.exists() else folder} can not be written to; name another place"
+            f"--html {html}: {html if html.exists() else folder} cannot be written to; name another place"
         )
 
 
@@ -134,12 +134,12 @@ def _write(page: str, html: Path) -> None:
     try:
         html.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise InvalidInput(f"--html {html}: the page can not be written: {error.strerror or error}") from error
+        raise InvalidInput(f"--html {html}: the page cannot be written: {error.strerror or error}") from error
     warn(f"page: {html}")
 
 
 def _texts(paths: Sequence[str]) -> Iterator[Document]:
-    """The chunks of all documents. Raises `InvalidInput` for what can not be read: nothing of the sample is lost."""
+    """The chunks of all documents. Raises `InvalidInput` for what cannot be read: nothing of the sample is lost."""
     from nestvec._chunking import Chunking, Splitter
     from nestvec._readers import Mapping, ReadFailure, read
     from nestvec.errors import InvalidInput

@@ -143,7 +143,7 @@ def _prefixes(probe: EmbedderProbe) -> Finding:
     }
     figure = "; ".join(f"{size:,} of {model.dimensions:,}: {agreement}" for size, agreement in found.items())
     wrong = not all(agreement.alike for agreement in found.values())
-    fault = "a shorter vector is not the renormalised beginning of the full one: copies and other hosts can not cut it"
+    fault = "a shorter vector is not the renormalised beginning of the full one: copies and other hosts cannot cut it"
     return Finding(figure, fault if wrong else None)
 
 

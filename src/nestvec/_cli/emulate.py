@@ -1,12 +1,12 @@
 """`emulate`: services for tests and trials, found by the entry points of the group `nestvec.emulators`.
 
 Each entry point is a click command. They are part of other distributions, nestvec's own or somebody else's, which the
-core does not import. Of its own it knows what to install for them.
+core does not import: the kit's, and those of vendors in the vendors' plugins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "nestvec.emulators"
-#: nestvec's own emulators, and what to install for them.
-PACKAGES: Mapping[str, str] = {"jina": "nestvec-testing[emulators]", "pinecone": "nestvec-pinecone[testing]"}
+#: The emulator of the API whose client comes with the core, and what to install for it.
+OWN = ("jina", "nestvec-testing[emulators]")
 
 
 def found() -> dict[str, list[EntryPoint]]:
@@ -55,12 +55,10 @@ class _Emulators(click.Group):
             ctx.fail(_unknown(name, names))
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        super().format_commands(ctx, formatter)
-        missing = [(name, f"pip install '{PACKAGES[name]}'") for name in _missing(self.list_commands(ctx))]
-        if missing:
-            with formatter.section("Not installed"):
-                formatter.write_dl(missing)
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text(_where(self.list_commands(ctx)))
 
 
 @click.group(cls=_Emulators, subcommand_metavar="NAME [OPTIONS]")
@@ -68,16 +66,19 @@ def emulate() -> None:
     """Run an emulated service, for tests and trials without keys and bills. Ctrl-C ends it."""
 
 
-def _missing(installed: Sequence[str]) -> list[str]:
-    return [name for name in PACKAGES if name not in installed]
+def package_of(name: str) -> str:
+    """What to install for an emulator of this name: a vendor's comes with the vendor's plugin."""
+    return OWN[1] if name == OWN[0] else f"nestvec-{name}[testing]"
+
+
+def _where(installed: Sequence[str]) -> str:
+    own = f"that of {OWN[0]} with pip install '{OWN[1]}', " if OWN[0] not in installed else ""
+    return f"Others are to be installed: {own}a vendor's with its plugin, pip install '{package_of('VENDOR')}'."
 
 
 def _unknown(name: str, installed: Sequence[str]) -> str:
-    if name in PACKAGES:
-        return f"emulator {name!r} is not installed; pip install '{PACKAGES[name]}'"
     told = f"there is no emulator {name!r}; installed: {', '.join(installed) or 'none'}"
-    hints = [f"{other}: pip install '{PACKAGES[other]}'" for other in _missing(installed)]
-    return "; ".join([told, *hints])
+    return f"{told}. If it is one of nestvec's own: pip install '{package_of(name)}'"
 
 
 def _load(entries: list[EntryPoint]) -> click.Command:
@@ -101,8 +102,7 @@ def _load(entries: list[EntryPoint]) -> click.Command:
 
 def _remedy(entry: EntryPoint) -> str:
     """A plugin's emulator may be there without what it needs, which is an extra."""
-    known = PACKAGES.get(entry.name)
-    return f"pip install '{known}'" if known else "reinstall or remove it"
+    return f"pip install '{package_of(entry.name)}' if it is one of nestvec's own; else reinstall or remove it"
 
 
 def _failing(name: str, error: NestvecError) -> click.Command:

@@ -61,7 +61,7 @@ class Pairing:
         if self.interchangeable:
             return [*told, f"\nOne space: a collection may be embedded by either ({TOLERANCE})."]
         wanted = "" if all(agreement.alike for agreement in self.agreements.values()) else f" Wanted: {TOLERANCE}."
-        return [*told, f"\nNot interchangeable: a collection of one can not be embedded by the other.{wanted}"]
+        return [*told, f"\nNot interchangeable: a collection of one cannot be embedded by the other.{wanted}"]
 
 
 def pair_up(one: EmbedderProbe, other: EmbedderProbe) -> Pairing:

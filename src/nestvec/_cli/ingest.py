@@ -60,7 +60,7 @@ def ingest(
     """Store the documents of files, folders or standard input (-) in COLLECTION.
 
     Unchanged documents are left alone, so an interrupted run goes on when it is started again. Documents that
-    can not be stored are named and do not stop the others; the exit code is then 1.
+    cannot be stored are named and do not stop the others; the exit code is then 1.
     """
     from nestvec._readers import Mapping, discover
 
@@ -86,7 +86,7 @@ def _strictly(job: Job) -> int:
 def _refuse(job: Job, failed: Sequence[FailedDocument]) -> int:
     from nestvec.types import Report
 
-    message = f"nothing was stored (--strict): {amount(len(failed), 'document')} can not be stored; mend or remove them"
+    message = f"nothing was stored (--strict): {amount(len(failed), 'document')} cannot be stored; mend or remove them"
     _name(failed, message)
     if job.invocation.json:
         print_json(_report_json(job, Report(), failed) | {"error": describe(InvalidInput(message))})

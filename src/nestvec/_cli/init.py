@@ -117,11 +117,11 @@ def _examples(plugins: Iterable[Any]) -> str:
 
 
 def write(file: Path, text: str) -> None:
-    """Write the file. Raises `ConfigError` if it exists or can not be written."""
+    """Write the file. Raises `ConfigError` if it exists or cannot be written."""
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError as error:
         raise ConfigError(f"{file} exists already and was left alone; remove it first, or name another path") from error
     except OSError as error:
-        raise ConfigError(f"{file} can not be written: {error.strerror or error}; name another path") from error
+        raise ConfigError(f"{file} cannot be written: {error.strerror or error}; name another path") from error

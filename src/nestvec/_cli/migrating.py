@@ -101,7 +101,7 @@ def shrink(invocation: Invocation, collection: str, dimensions: int, questions: 
 
 @click.command()
 @click.argument("collection")
-@click.option("--discard", is_flag=True, help="Go back without what was written since, if it can not be brought over.")
+@click.option("--discard", is_flag=True, help="Go back without what was written since, if it cannot be brought over.")
 @command
 def rollback(invocation: Invocation, collection: str, discard: bool) -> int:
     """Go back to the generation that COLLECTION was migrated from, with what was written since.
@@ -150,7 +150,7 @@ def _run(
 
 
 def _questions(path: Path | None) -> Sequence[str]:
-    """The questions of a file. Raises `InvalidInput` where there are none, or it can not be read."""
+    """The questions of a file. Raises `InvalidInput` where there are none, or it cannot be read."""
     from nestvec._readers.questions import read_questions
 
     return [] if path is None else [question.text for question in read_questions(path)]
@@ -169,4 +169,4 @@ def _documents(paths: Sequence[str], format_: str | None, id_: str | None, text:
         if bad <= _SHOWN:
             warn(f"warning: {clean(item.error)}")
     if bad > _SHOWN:
-        warn(f"warning: … and {bad - _SHOWN:,} more that can not be read")
+        warn(f"warning: … and {bad - _SHOWN:,} more that cannot be read")

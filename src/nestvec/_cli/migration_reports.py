@@ -127,7 +127,7 @@ def _share(part: float) -> str:
 
 def _show_failed(report: MigrationReport) -> None:
     warn(
-        f"error: {amount(len(report.failed), 'document')} can not be brought over, so nothing was switched: "
+        f"error: {amount(len(report.failed), 'document')} cannot be brought over, so nothing was switched: "
         f"{clean(report.collection)} is as it was"
     )
     for failure in report.failed[:_FAILED]:

@@ -54,7 +54,7 @@ def nest(
 
 
 def _texts(paths: Sequence[str]) -> Iterator[str]:
-    """The chunks of all documents. Raises `InvalidInput` for what can not be read: nothing of the sample is lost."""
+    """The chunks of all documents. Raises `InvalidInput` for what cannot be read: nothing of the sample is lost."""
     from nestvec._chunking import Chunking, Splitter
     from nestvec._readers import Mapping, ReadFailure, read
     from nestvec.errors import InvalidInput

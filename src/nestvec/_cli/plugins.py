@@ -145,10 +145,13 @@ def _note(row: Mapping[str, Any]) -> str:
 
 
 def _matrix_table(matrix: Matrix) -> str:
+    from nestvec.capabilities import Power
+
     names = list(matrix)
     room = max(12, (terminal_width() - 22) // len(names) - 2)
-    keys = next(iter(matrix.values()))
-    rows = [[key, *(wrap(_word(matrix[name][key]), room, 6) for name in names)] for key in keys]
+    keys = [key for key in next(iter(matrix.values())) if key != "powers"]
+    rows = [[str(power), *(_word(power in matrix[name]["powers"]) for name in names)] for power in Power]
+    rows += [[key, *(wrap(_word(matrix[name][key]), room, 6) for name in names)] for key in keys]
     return table(("capability", *names), rows)
 
 

@@ -59,7 +59,7 @@ def cleanup(invocation: Invocation, collection: str, generation: int | None, yes
     """Remove what migrations left of COLLECTION: the generations before, and what was broken off.
 
     Shows what would be removed, and asks. The live generation is never removed, nor one that readers may still be on.
-    Afterwards `nestvec rollback` can not go back to what is gone.
+    Afterwards `nestvec rollback` cannot go back to what is gone.
     """
     if invocation.json and not yes:
         raise click.UsageError("--json does not ask: say --yes, too.")

@@ -105,8 +105,7 @@ class Connections:
 
     async def outside(self, work: Callable[..., T], *arguments: Any) -> T:
         """Read files or compute for long: under the asynchronous client in a worker thread."""
-        answer: T = await self.waiting.call(False, work, *arguments)
-        return answer
+        return await self.waiting.outside(work, *arguments)
 
     async def close(self) -> None:
         """Close everything that was opened; afterwards nothing can be. Safe to call twice."""

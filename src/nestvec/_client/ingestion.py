@@ -133,7 +133,7 @@ class DocumentsInFlight:
     """Documents that are being written by this client: nobody else may write them meanwhile.
 
     Two writers that replace one document at the same moment would tear it. A batch takes all of its documents or
-    waits for all of them, so two batches can not wait for each other.
+    waits for all of them, so two batches cannot wait for each other.
     """
 
     def __init__(self) -> None:

@@ -262,9 +262,9 @@ def late_cost(spec: CollectionSpec) -> str | None:
     )
 
 
-def _foreign(spec: CollectionSpec, pointer: str) -> str:
+def _foreign(spec: CollectionSpec, alias: str) -> str:
     return (
-        f"backend {spec.backend!r} already has a collection {pointer!r} that is not nestvec's; "
+        f"backend {spec.backend!r} already has a collection {alias!r} that is not nestvec's; "
         f"choose another collection name, or adopt it (adopt = true) to read it as it is"
     )
 
@@ -280,7 +280,7 @@ def _conflicts(spec: CollectionSpec, found: Sequence[Difference]) -> tuple[str, 
 
 
 async def _create(collection: OpenCollection) -> None:
-    """Create the next generation and let the pointer lead to it. Completes what an interrupted apply began."""
+    """Create the next generation and let the alias lead to it. Completes what an interrupted apply began."""
     spec, rules = collection.spec, collection.capabilities.names
     existing = await collection.backend.list_collections(ListCollections())
     taken = [number for name in existing if (number := rules.generation(spec.name, name)) is not None]

@@ -61,7 +61,7 @@ def require_own(spec: CollectionSpec, action: str) -> None:
     """Raise `Unsupported` for what is done only to collections that nestvec made."""
     if spec.foreign is not None:
         raise Unsupported(
-            f"collection {spec.name!r} was adopted: nestvec only reads {spec.foreign.collection!r} and can not "
+            f"collection {spec.name!r} was adopted: nestvec only reads {spec.foreign.collection!r} and cannot "
             f"{action}; copy it into a collection of nestvec's own: nestvec copy {spec.name} NEW"
         )
 

@@ -50,8 +50,8 @@ async def tenants(collection: OpenCollection) -> list[str]:
         )
     if collection.tenant is not None:
         raise InvalidName(
-            f"collection {collection.spec.name!r}: namespace {collection.tenant!r:.80} does not know the others; ask the "
-            f'collection itself, as in nv["{collection.spec.name}"].tenants()'
+            f"collection {collection.spec.name!r}: namespace {collection.tenant!r:.80} does not know the others; "
+            f'ask the collection itself, as in nv["{collection.spec.name}"].tenants()'
         )
 
     async def use(target: Target) -> list[str]:

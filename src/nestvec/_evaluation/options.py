@@ -83,7 +83,7 @@ class DimensionsOptions:
         """
         wrong = [size for size in self.dimensions if not _is_whole(size) or not 1 <= size <= full]
         if wrong:
-            raise InvalidInput(f"dimensions: {wrong[0]!r} can not be measured; the vectors have 1 to {full}")
+            raise InvalidInput(f"dimensions: {wrong[0]!r} cannot be measured; the vectors have 1 to {full}")
         if self.dimensions:
             return tuple(sorted({*self.dimensions, full}))
         least = max(_SHORTEST, shortest if shortest < full else 1)
@@ -111,7 +111,7 @@ class DimensionsOptions:
             whole = bool(lengths) and all(_is_whole(length) for length in lengths)
             if not whole or lengths != sorted(set(lengths)) or not 1 <= lengths[0] <= lengths[-1] < full:
                 raise InvalidInput(
-                    f"funnel: {funnel!r} can not be measured; give ascending lengths below {full}, as in 64,256"
+                    f"funnel: {funnel!r} cannot be measured; give ascending lengths below {full}, as in 64,256"
                 )
         return tuple(tuple(funnel) for funnel in self.funnels)
 

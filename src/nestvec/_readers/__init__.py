@@ -27,7 +27,7 @@ from nestvec._readers.coercion import coerce, coerce_datetimes
 from nestvec._readers.discovery import FORMATS, Inputs, discover
 from nestvec._readers.items import Item, Mapping, ReadDocument, ReadFailure
 from nestvec._readers.rows import Rows
-from nestvec._readers.sources import SourceReader, Source
+from nestvec._readers.sources import Source, SourceReader
 from nestvec.errors import InvalidDocument, InvalidInput
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _check(source: Source, mapping: Mapping) -> None:
     try:
         check(SourceReader(source), mapping)
     except (InvalidDocument, OSError, EOFError, zlib.error):
-        # This file can not be read at all, which is no reason to refuse the others: it becomes a failure
+        # This file cannot be read at all, which is no reason to refuse the others: it becomes a failure
         # when its turn comes.
         return
 
@@ -144,6 +144,6 @@ def _source(cursor: SourceReader, rows: Rows) -> Iterator[Item]:
     except InvalidDocument as error:
         yield cursor.failure(error)
     except OSError as error:
-        yield cursor.failure(f"can not be read (any further): {error.strerror or error}")
+        yield cursor.failure(f"cannot be read (any further): {error.strerror or error}")
     except (EOFError, zlib.error) as error:
-        yield cursor.failure(f"can not be read any further: the gzip data is damaged: {error}")
+        yield cursor.failure(f"cannot be read any further: the gzip data is damaged: {error}")

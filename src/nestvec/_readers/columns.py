@@ -57,7 +57,7 @@ def missing(option: str, mapping: Mapping, columns: Collection[str]) -> str:
 def pin(mapping: Mapping, columns: Sequence[str], shown: str, nested: Collection[str] = ()) -> Mapping:
     """The mapping with id and text settled for a file with these columns (`nested`: those in `metadata`).
 
-    Raises `InvalidInput` if the file can not be read with this mapping: better than a failure for each row.
+    Raises `InvalidInput` if the file cannot be read with this mapping: better than a failure for each row.
     """
     _check_names(mapping, columns, shown)
     for name in mapping.metadata or ():

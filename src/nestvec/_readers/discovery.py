@@ -79,7 +79,7 @@ def _check(paths: Sequence[str | Path], format_: str | None) -> None:
         hint = did_you_mean(format_, FORMATS)
         raise InvalidInput(f"format {format_!r} is not known{hint}: choose one of {', '.join(FORMATS)}")
     if format_ == "parquet" and any(str(path) == "-" for path in paths):
-        raise InvalidInput("Parquet can not be read from standard input (its index is at the end): name a file instead")
+        raise InvalidInput("Parquet cannot be read from standard input (its index is at the end): name a file instead")
 
 
 def _expand(given: str | Path, format_: str | None) -> Inputs:
@@ -90,7 +90,7 @@ def _expand(given: str | Path, format_: str | None) -> Inputs:
     if not _exists(path):
         raise InvalidInput(f"{shown} does not exist: name a file, a folder, or - for standard input")
     if not os.access(path, os.R_OK):
-        raise InvalidInput(f"{shown} can not be read: permission denied; let this user read it")
+        raise InvalidInput(f"{shown} cannot be read: permission denied; let this user read it")
     if path.is_dir():
         return _folder(path, format_)
     source = _file(path, path.name, format_)
@@ -106,7 +106,7 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError as error:
         reason = error.strerror or error
-        raise InvalidInput(f"{_printable(path)} can not be reached: {reason}; name another path") from error
+        raise InvalidInput(f"{_printable(path)} cannot be reached: {reason}; name another path") from error
 
 
 def _is_folder(path: Path) -> bool:
@@ -132,14 +132,14 @@ def _folder(root: Path, format_: str | None) -> Inputs:
 
 
 def _walk(folder: Path, above: frozenset[Path]) -> Iterator[tuple[Path, str | None]]:
-    """The visible files below `folder`, sorted, and sub-folders that can not be listed with the reason."""
+    """The visible files below `folder`, sorted, and sub-folders that cannot be listed with the reason."""
     real = folder.resolve()
     if real in above:  # a link back to a folder that we are in
         return
     try:
         children = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
-        yield folder, f"the folder can not be listed: {error.strerror or error}"
+        yield folder, f"the folder cannot be listed: {error.strerror or error}"
         return
     for child in children:
         if child.name.startswith("."):
@@ -173,7 +173,7 @@ def _file(path: Path, name: str, format_: str | None) -> Source | None:
     try:
         status = path.stat()
     except OSError as error:
-        return replace(source, size=0, problem=f"can not be read: {error.strerror or error}")
+        return replace(source, size=0, problem=f"cannot be read: {error.strerror or error}")
     return replace(source, size=status.st_size if stat.S_ISREG(status.st_mode) else None)
 
 

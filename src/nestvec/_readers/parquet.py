@@ -53,7 +53,7 @@ def _pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise Unsupported(
-            "Parquet files are read by pyarrow, which can not be imported: run pip install 'nestvec[parquet]'"
+            "Parquet files are read by pyarrow, which cannot be imported: run pip install 'nestvec[parquet]'"
         ) from error
     return pyarrow
 
@@ -71,7 +71,7 @@ def _opened(cursor: SourceReader) -> Iterator[Any]:
 
 def _path(cursor: SourceReader) -> Path:
     if cursor.source.path is None:
-        raise InvalidInput("Parquet can not be read from standard input: name a file instead")
+        raise InvalidInput("Parquet cannot be read from standard input: name a file instead")
     return cursor.source.path
 
 
@@ -107,7 +107,7 @@ def _rows(batch: Any) -> Iterator[dict[str, object] | InvalidDocument]:
     try:
         rows = batch.to_pylist()
     except (ValueError, OverflowError):
-        # One value that Python can not hold: only its own row fails.
+        # One value that Python cannot hold: only its own row fails.
         rows = [_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
     yield from rows
 
@@ -116,7 +116,7 @@ def _row(batch: Any) -> dict[str, object] | InvalidDocument:
     try:
         row: dict[str, object] = batch.to_pylist()[0]
     except (ValueError, OverflowError) as error:
-        problem = InvalidDocument(f"a value can not be read: {error}")
+        problem = InvalidDocument(f"a value cannot be read: {error}")
         problem.__cause__ = error
         return problem
     return row

@@ -46,7 +46,7 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise InvalidInput(f"questions can not be read from {file}: {error.strerror or error}") from error
+        raise InvalidInput(f"questions cannot be read from {file}: {error.strerror or error}") from error
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if line.strip():
             yield number, line.strip()

@@ -141,7 +141,7 @@ def _scalar(value: object) -> Scalar | None:
 
 def _refusal(name: str, value: object, chosen: bool) -> str:
     if isinstance(value, float | Decimal):
-        return f"the field {name!r} is {value}, which can not be stored: expected a finite number"
+        return f"the field {name!r} is {value}, which cannot be stored: expected a finite number"
     kind = "a list of more than plain values" if isinstance(value, list | tuple) else _kind(value)
     what = f"the field {name!r} is {kind}: metadata holds strings, numbers, booleans, times and lists of them"
     return f"{what}; flatten it" if chosen else f"{what}; pick the fields to keep with --metadata"

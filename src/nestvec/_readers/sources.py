@@ -30,7 +30,7 @@ class Source:
     """One file to read, or standard input (`path` None).
 
     `shown` is its name in messages, `name` its document id if the file is one document. `size` counts bytes,
-    None where that can not be known. `problem` says why it can not be read at all.
+    None where that cannot be known. `problem` says why it cannot be read at all.
     """
 
     path: Path | None

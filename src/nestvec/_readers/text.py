@@ -22,7 +22,7 @@ def read(cursor: SourceReader, _: Rows) -> Iterator[Item]:
     """The one document of the source. Line ends stay as they are."""
     name = cursor.source.name
     if not encodable(name):
-        raise InvalidDocument("the file's name is not valid UTF-8, so it can not be an id: rename the file")
+        raise InvalidDocument("the file's name is not valid UTF-8, so it cannot be an id: rename the file")
     with cursor.open() as file:
         data = file.read(sources.LIMIT + 1)
     try:

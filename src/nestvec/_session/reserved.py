@@ -8,6 +8,7 @@ leads to, or that a note belongs to: so both are found when it is dropped.
 from __future__ import annotations
 
 import uuid
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -33,10 +34,15 @@ class ReservedCollection:
     """Aliases and notes of one backend, kept in it."""
 
     def __init__(self, adapter: Adapter, declared: BackendCapabilities) -> None:
-        self.physical = declared.names.encode(RESERVED)
         self._adapter = adapter
+        self._names = declared.names
         self._metric = Metric.COSINE if Metric.COSINE in declared.metrics else min(declared.metrics)
         self._page = min([256, *(most for most in (declared.max_limit, declared.max_write_records) if most)])
+
+    @cached_property
+    def physical(self) -> str:
+        """Its name there. Raises `InvalidName` where the backend's names are too short for it."""
+        return self._names.encode(RESERVED)
 
     async def resolve_alias(self, request: ResolveAlias) -> str | None:
         """Where an alias leads, or None."""

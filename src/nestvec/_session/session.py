@@ -102,6 +102,10 @@ class Blocking:
         answer = method(*arguments)
         return await answer if type(answer) is CoroutineType else answer
 
+    async def outside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Here and now."""
+        return work(*arguments)
+
     async def sleep(self, seconds: float) -> None:
         """Raises `Cancelled` at once where the ingestion is interrupted."""
         if self.pause is not None:
@@ -137,6 +141,10 @@ class Suspending:
         except asyncio.CancelledError:
             await asyncio.wait([work])
             raise
+
+    async def outside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """In a worker thread, which a cancelled task does not wait for: what is computed is then thrown away."""
+        return await asyncio.to_thread(work, *arguments)
 
     async def sleep(self, seconds: float) -> None:
         """Lets others run."""

@@ -256,7 +256,7 @@ class CollectionBlock(Options):
         return reasons
 
     def _misplaced(self, previous: CollectionBlock) -> list[str]:
-        """What can not have been otherwise before a migration."""
+        """What cannot have been otherwise before a migration."""
         reasons = []
         if self.adopt or previous.adopt or previous.foreign is not None:
             reasons.append("only nestvec's own collections migrate; leave previous out, or adopt")

@@ -27,8 +27,8 @@ class CollectionInfo:
     """A physical collection as the backend describes it.
 
     `record` is what nestvec stored on it, or None for a foreign collection. `fields` are the indexed
-    metadata fields, or None where the engine can not tell (whether a field holds lists need not be known).
-    `storage` is how the engine keeps the vectors, or None where it can not tell or the collection is foreign.
+    metadata fields, or None where the engine cannot tell (whether a field holds lists need not be known).
+    `storage` is how the engine keeps the vectors, or None where it cannot tell or the collection is foreign.
     """
 
     physical: str
@@ -198,10 +198,10 @@ class ReadNote:
 
 
 def check_note(physical: str, name: str, text: str | None = None) -> None:
-    """Refuse what can not be kept as a note. Raises `InvalidName`, `InvalidInput`."""
+    """Refuse what cannot be kept as a note. Raises `InvalidName`, `InvalidInput`."""
     if not _NOTE_NAME.fullmatch(name):
         raise InvalidName(
-            f"collection {physical!r}: {name!r} can not name a note; use up to 64 lower-case letters, digits and "
+            f"collection {physical!r}: {name!r} cannot name a note; use up to 64 lower-case letters, digits and "
             f"hyphens, no hyphen first"
         )
     try:

@@ -122,7 +122,7 @@ def windows(group: Group, items: Sequence[Item], limit: int) -> list[Window]:
         return plan_windows([item.tokens for item in items], max(1, limit - _RESERVE))
     except InvalidInput as error:
         raise EmbedderRefused(
-            f"document {group.key!r:.80} can not be late-chunked: {error}; set a smaller chunking.size"
+            f"document {group.key!r:.80} cannot be late-chunked: {error}; set a smaller chunking.size"
         ) from error
 
 

@@ -37,7 +37,7 @@ def fit_rotation(vectors: FloatArray) -> FloatArray:
     """
     values, axes = _principal(vectors)
     if values[-1] <= 0.0:
-        raise InvalidInput("a rotation can not be fitted on vectors that are all alike")
+        raise InvalidInput("a rotation cannot be fitted on vectors that are all alike")
     axes = axes[:, ::-1]
     largest = axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))]
     return np.ascontiguousarray(axes * np.where(largest < 0, -1.0, 1.0), dtype=np.float32)
@@ -91,7 +91,7 @@ def _checked(vectors: FloatArray) -> FloatArray:
     rows = np.ascontiguousarray(rows, dtype=np.float32)
     if not np.isfinite(rows).all():
         bad = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        raise InvalidInput(f"a rotation can not be fitted on NaN or infinity (vector number {bad})")
+        raise InvalidInput(f"a rotation cannot be fitted on NaN or infinity (vector number {bad})")
     return rows
 
 

@@ -49,7 +49,7 @@ def check_dimensions(model: ModelCapabilities, dimensions: int) -> int:
     if model.min_dimensions <= dimensions <= model.dimensions:
         return dimensions
     offered = f"{model.min_dimensions} to {model.dimensions}" if model.matryoshka else _whole(model, dimensions)
-    raise Unsupported(f"{model.model} can not give {dimensions} dimensions; it offers {offered}")
+    raise Unsupported(f"{model.model} cannot give {dimensions} dimensions; it offers {offered}")
 
 
 def _whole(model: ModelCapabilities, wanted: int) -> str:

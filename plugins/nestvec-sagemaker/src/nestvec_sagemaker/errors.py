@@ -51,7 +51,7 @@ _THROTTLED = frozenset(
     }
 )
 _PASSING = frozenset({"InternalDependencyException", "InternalFailure", "RequestTimeout", "RequestTimeoutException"})
-#: What a container answers that can not do it now: what it needs itself has failed, or there is too much to do.
+#: What a container answers that cannot do it now: what it needs itself has failed, or there is too much to do.
 _OVERLOADED = frozenset({424, 429})
 #: What a container answers that is asked for something else than it serves: no text is at fault.
 _OTHER_CONTAINER = frozenset({401, 403, 404, 405, 415})
@@ -191,7 +191,7 @@ def failure(error: Exception, place: SageMakerEndpoint) -> EmbedderError:
     """What a failure without an error reply means. `error` is botocore's."""
     reason = str(error)
     if isinstance(error, CREDENTIALS):
-        return EmbedderDenied(f"{place}: {place.who} can not be used: {reason}; renew them, or set profile")
+        return EmbedderDenied(f"{place}: {place.who} cannot be used: {reason}; renew them, or set profile")
     if isinstance(error, boto.SSLError):
         return EmbedderDenied(f"{place.host} has a certificate that is not trusted ({reason}); set AWS_CA_BUNDLE")
     if isinstance(error, boto.ReadTimeoutError):
@@ -200,11 +200,11 @@ def failure(error: Exception, place: SageMakerEndpoint) -> EmbedderError:
         )
     if isinstance(error, boto.ConnectionError):
         return EndpointUnreachable(
-            f"{place.host} can not be reached ({reason}); check region, endpoint_url, the network and the proxy"
+            f"{place.host} cannot be reached ({reason}); check region, endpoint_url, the network and the proxy"
         )
     if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError):
         return EndpointFailed(f"the connection to {place.host} broke ({reason}); check the network and the proxy")
-    return EmbedderError(f"{place} can not be asked: {reason}; check the options and the AWS configuration")
+    return EmbedderError(f"{place} cannot be asked: {reason}; check the options and the AWS configuration")
 
 
 def misconfigured(error: Exception, options: SageMakerOptions) -> ConfigError:
@@ -213,7 +213,7 @@ def misconfigured(error: Exception, options: SageMakerOptions) -> ConfigError:
         return ConfigError("region: none is set, neither here nor in AWS_DEFAULT_REGION nor in the profile; set region")
     if isinstance(error, boto.ProfileNotFound):
         return ConfigError(f"profile: the AWS configuration has no profile {options.profile or 'of AWS_PROFILE'!r}")
-    return ConfigError(f"the AWS configuration can not be used: {error}; check region, profile and the AWS files")
+    return ConfigError(f"the AWS configuration cannot be used: {error}; check region, profile and the AWS files")
 
 
 def _number(values: Any, name: str) -> int:

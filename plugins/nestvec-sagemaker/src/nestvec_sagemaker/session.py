@@ -29,7 +29,7 @@ class RuntimeClient:
                 "sagemaker-runtime", endpoint_url=options.endpoint_url, config=_config(options)
             )
         except (*CREDENTIALS, boto.ClientError, OSError) as error:  # a program that makes credentials may be missing
-            raise SecretError(f"AWS credentials can not be used: {error}; renew them, or set profile") from error
+            raise SecretError(f"AWS credentials cannot be used: {error}; renew them, or set profile") from error
         except (boto.BotoCoreError, ValueError) as error:  # the client checks addresses with ValueError
             raise misconfigured(error, options) from error
         if self._credentials is None:
@@ -73,7 +73,7 @@ class RuntimeClient:
             frozen = self._credentials.get_frozen_credentials()
         except Exception as error:  # providers run programs and read files: they raise what they like
             raise EmbedderDenied(
-                f"{self.place}: {self.place.who} can not be renewed: {error}; log in again, or set profile"
+                f"{self.place}: {self.place.who} cannot be renewed: {error}; log in again, or set profile"
             ) from error
         return frozen.access_key, frozen.secret_key, frozen.token
 

@@ -51,7 +51,7 @@ def most_texts(dimensions: int) -> int:
 
 
 def piece(text: str) -> bytes:
-    """A text as an item of `data`. Raises `EmbedderRefused` where it can not be sent at all."""
+    """A text as an item of `data`. Raises `EmbedderRefused` where it cannot be sent at all."""
     try:
         packed = json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
@@ -125,7 +125,7 @@ def _rows(vectors: Sequence[Any], dimensions: int, place: object) -> FloatArray:
         raise EmbedderInvalidReply(f"{place} answered vectors that hold lists; one a text belongs there") from error
     if numbers.dtype.kind not in "fiu" or numbers.ndim != 2:
         raise EmbedderInvalidReply(f"{place} answered vectors that hold something else than numbers")
-    with np.errstate(over="ignore"):  # what float32 can not hold becomes infinity, which is refused
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is refused
         return np.ascontiguousarray(numbers, np.float32)
 
 

@@ -90,7 +90,7 @@ class _Run:
             raise EmbedderError(f"{self._options.model} failed on {self._model.device}: {error!s:.500}") from error
 
     def _read(self, number: int, group: Group) -> list[Sequence]:
-        """What the model reads of a document: nothing if one of its chunks can not be read, and the document fails."""
+        """What the model reads of a document: nothing if one of its chunks cannot be read, and the document fails."""
         span = 0
         try:
             for span, text in enumerate(group.texts()):  # noqa: B007 - the error's place

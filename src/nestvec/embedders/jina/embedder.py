@@ -275,7 +275,7 @@ class _Session:
         if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError):
             if "CERTIFICATE_VERIFY_FAILED" in reason:
                 return EmbedderDenied(f"{place} has a certificate that is not trusted ({reason}); set ca")
-            return Unreachable(f"{place} can not be reached ({reason}); check base_url, the network and proxy")
+            return Unreachable(f"{place} cannot be reached ({reason}); check base_url, the network and proxy")
         if isinstance(error, httpx.TimeoutException):
             return self._too_slow()
         return Failed(f"the connection to {place} broke ({reason})")
@@ -319,7 +319,7 @@ def _tls(options: JinaOptions) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=str(options.ca))
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"ca: the file {options.ca} can not be used: {error}; give a PEM file") from error
+        raise ConfigError(f"ca: the file {options.ca} cannot be used: {error}; give a PEM file") from error
 
 
 class JinaEmbedder(Embedder):

@@ -17,7 +17,7 @@ from __future__ import annotations
 from nestvec_pinecone.testing.emulator import PineconeEmulator
 from nestvec_pinecone.testing.journal import PineconeExchange
 from nestvec_pinecone.testing.settings import Lag, PineconeSettings
-from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Fault, Hold, Malformed, Meet, Status
+from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Fault, Hold, HttpStatus, Malformed, Meet
 from nestvec_testing.emulators.plan import Storm
 
 __all__ = [
@@ -26,12 +26,12 @@ __all__ = [
     "Delay",
     "Fault",
     "Hold",
+    "HttpStatus",
     "Lag",
     "Malformed",
     "Meet",
     "PineconeEmulator",
     "PineconeExchange",
     "PineconeSettings",
-    "Status",
     "Storm",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nestvec_testing.emulators.faults import Cut as CutFault
-from nestvec_testing.emulators.faults import Fault, Status
+from nestvec_testing.emulators.faults import Fault, HttpStatus
 from nestvec_testing.emulators.faults import Hold as HoldFault
 from nestvec_testing.emulators.faults import Malformed as MalformedFault
 
@@ -13,7 +13,7 @@ __all__ = ["CutFault", "Fault", "HoldFault", "MalformedFault", "StatusFault"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatusFault(Status):
+class StatusFault(HttpStatus):
     """Answer with an HTTP status and Qdrant's error shape; `retry_after` (seconds) sets the header."""
 
     error: str = "Service internal error: injected by a test"

@@ -217,7 +217,7 @@ def get_point(store: QdrantStore, call: QdrantCall) -> Any:
     real, text = store.resolve(call.name), call.params["id"]
     point_id: int | str = int(text) if text.isascii() and text.isdigit() else text
     if not valid_point_id(point_id):
-        raise RefusedError.bad_input(f'Can not recognize "{text}" as point id')
+        raise RefusedError.bad_input(f'Cannot recognize "{text}" as point id')
     with store.locked() as client:
         found = client.retrieve(real, [point_id], with_payload=True, with_vectors=True)
     if not found:

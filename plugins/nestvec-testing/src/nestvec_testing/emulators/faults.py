@@ -53,7 +53,7 @@ class Fault(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status(Fault):
+class HttpStatus(Fault):
     """An error status in the service's own shape of errors.
 
     `retry_after` (seconds, or an HTTP date) sets the header; `headers` are further ones.

@@ -12,7 +12,7 @@ Not emulated: images, multi-vectors, several embedding types at once, the other 
 
 from __future__ import annotations
 
-from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Fault, Hold, Malformed, Meet, Status
+from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Fault, Hold, HttpStatus, Malformed, Meet
 from nestvec_testing.emulators.jina.emulator import JinaEmulator
 from nestvec_testing.emulators.jina.faults import (
     Altered,
@@ -40,6 +40,7 @@ __all__ = [
     "Fault",
     "Hold",
     "Html",
+    "HttpStatus",
     "JinaEmulator",
     "JinaExchange",
     "JinaSettings",
@@ -48,7 +49,6 @@ __all__ = [
     "NotFiniteVectors",
     "OtherDimensions",
     "Reordered",
-    "Status",
     "Storm",
     "WrongCount",
     "count_tokens",
