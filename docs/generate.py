@@ -136,8 +136,8 @@ def capabilities_page() -> str:
     intro = (
         "What the backends declare, before connecting; what a server really can is asked of it (`nestvec doctor`). "
         "`nestvec plugins --capabilities --json` prints the same for every installed plugin. What each row means: "
-        "`nestvec.capabilities.BackendCapabilities`. A power is what the database has of its own; what there is without "
-        "it, [the contract](hooks.md#powers) says. Limits are inclusive, sizes in bytes; empty: no limit known."
+        "`nestvec.capabilities.BackendCapabilities`. A power is what the database has of its own; what there is "
+        "without it, [the contract](hooks.md#powers) says. Limits are inclusive, sizes in bytes; empty: no limit known."
     )
     return "\n".join([NOTE, "# Capabilities", "", intro, "", *rows]) + "\n"
 
