@@ -285,7 +285,7 @@ def default_of(parameter: inspect.Parameter, value: Any) -> str:
     if callable(parameter.default):
         return f"{parameter.default.__module__}.{parameter.default.__name__}"
     text = repr(parameter.default).replace("'", '"')
-    return f"{parameter.default:_}" if isinstance(parameter.default, int) and len(text) > 4 else text
+    return f"{parameter.default:_}" if type(parameter.default) is int and len(text) > 4 else text
 
 
 def _type(annotation: object) -> str:

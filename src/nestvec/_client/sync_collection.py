@@ -253,7 +253,7 @@ class Collection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
     ) -> list[list[Hit]]:
-        """Search with several such vectors, such as a page's, in one request.
+        """Search with several query vectors of this collection's space in one request.
 
         Args:
             vectors: Finite numbers, of shape (vectors, dimensions).
