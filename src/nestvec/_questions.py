@@ -11,10 +11,23 @@ from nestvec.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True, init=False)
 class Question:
-    """A real question, and the documents that answer it where that is known: id to grade, higher is better.
+    """A real question, and the documents that answer it where that is known.
 
-    `relevant` may be given as ids alone: all of them have grade 1. A document that is not named is irrelevant. Raises
-    `InvalidInput` for what are no ids or grades.
+    Args:
+        text: The question.
+        relevant: Ids with grades above 0, higher is better; or ids alone, which have grade 1. A document that is not
+            named is irrelevant.
+
+    Attributes:
+        text: The question.
+        relevant: Grades by id.
+
+    Raises:
+        InvalidInput: These are no ids or grades.
+
+    Example:
+        >>> nestvec.Question("Who pays for travel?", ["travel"]).relevant
+        {'travel': 1.0}
     """
 
     text: str

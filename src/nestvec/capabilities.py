@@ -73,7 +73,16 @@ class BackendCapabilities:
 
 @dataclass(frozen=True, slots=True)
 class TaskPair:
-    """The task for stored texts and the task for questions. None: the model knows no tasks."""
+    """What texts and questions are embedded for. None: the model knows no tasks.
+
+    Attributes:
+        index: The task of stored texts.
+        query: The task of questions.
+
+    Example:
+        >>> nv.status("docs")[0].tasks
+        TaskPair(index='retrieval.passage', query='retrieval.query')
+    """
 
     index: str | None
     query: str | None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nestvec._hosts.agreement import Agreement
     from nestvec._migration.copy import CopyProgress, CopyReport
     from nestvec._migration.generations import GenerationRole
-    from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, Overlap
+    from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, MigrationStage, Overlap
     from nestvec._migration.routes import Way
     from nestvec._migration.tidy import GenerationStatus, Removal
     from nestvec.nesting.fitting import NestReport, PrefixRecall
@@ -52,6 +52,7 @@ __all__ = [
     "MigrationPlan",
     "MigrationProgress",
     "MigrationReport",
+    "MigrationStage",
     "NestReport",
     "Overlap",
     "Page",
@@ -79,7 +80,10 @@ _ROOMS = {
     "nestvec._hosts.agreement": ("Agreement",),
     "nestvec._migration.copy": ("CopyProgress", "CopyReport"),
     "nestvec._migration.generations": ("GenerationRole",),
-    "nestvec._migration.report": ("MigrationPlan", "MigrationProgress", "MigrationReport", "Overlap"),
+    "nestvec._migration.report": (
+        *("MigrationPlan", "MigrationProgress", "MigrationReport", "MigrationStage"),
+        "Overlap",
+    ),
     "nestvec._migration.routes": ("Way",),
     "nestvec._migration.tidy": ("GenerationStatus", "Removal"),
     "nestvec.nesting.fitting": ("NestReport", "PrefixRecall"),

@@ -19,10 +19,20 @@ __all__ = ["RetryPolicy", "Runtime"]
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """How a client behaves: its clock (seconds), lease, retries and plugins.
+    """How a client behaves where no configuration says so.
 
-    `wall` is the time of day in seconds since 1970, by which processes agree how long a migration may hold writers up.
-    `pause` is for tests: called with the seconds that a rule wants to pass, instead of letting them pass.
+    Attributes:
+        registry: The plugins; default: those of installed distributions.
+        clock: Gives seconds, from any beginning; default: `time.monotonic`.
+        lease: For how many seconds a handle trusts where it found its collection; default 30.
+        retry: How requests to backends are repeated.
+        wall: Gives seconds since 1970, by which processes agree how long a migration may hold writers up.
+        pause: For tests: called with the seconds that a rule wants to pass, instead of letting them pass.
+
+    Example:
+        >>> with nestvec.connect("nestvec.toml", nestvec.Runtime(lease=5.0)) as nv:
+        ...     nv["docs"].count()
+        3
     """
 
     registry: Registry = field(default_factory=default_registry)
@@ -33,5 +43,13 @@ class Runtime:
     pause: Callable[[float], object] | None = None
 
     def notify(self, event: Event) -> None:
-        """Tell every listener."""
+        """Tell every listener.
+
+        Args:
+            event: What happened.
+
+        Example:
+            >>> from nestvec.contract import Event
+            >>> nestvec.Runtime().notify(Event("search_done", "docs", {"queries": 1, "hits": 10}))
+        """
         self.registry.notify(event)

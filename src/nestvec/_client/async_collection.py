@@ -30,13 +30,7 @@ if TYPE_CHECKING:
 
 
 class AsyncCollection(Handle):
-    """A handle of one collection (and, with `namespace`, of one tenant in it).
-
-    For the tasks of one event loop; two tasks that write one document do so one after the other. `spec` is what the
-    configuration wants the collection to be; while it is still what `previous` says, or was shrunk, the handle serves
-    what there is, and follows a migration within one lease. Each call is answered wholly by one generation, in one
-    space (`space`), on one backend.
-    """
+    """See `Collection`: the same for the tasks of one event loop."""
 
     def __init__(self, owner: AsyncNestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
         super().__init__(owner._connections, spec)
@@ -50,7 +44,7 @@ class AsyncCollection(Handle):
         await self.close()
 
     async def close(self) -> None:
-        """Close what this handle opened for itself (see `nestvec.acollection`)."""
+        """See `Collection.close`."""
         if self._owns:
             await self._owner.close()
 
@@ -61,11 +55,7 @@ class AsyncCollection(Handle):
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
     ) -> Report:
-        """Store documents: new and changed ones are embedded, unchanged ones left alone.
-
-        `progress` hears a report of each batch when it is durable. Documents that cannot be stored do not
-        stop the others; afterwards `IngestFailed` carries the report, unless `on_failure="report"`.
-        """
+        """See `Collection.upsert`."""
         intake = Intake(self.spec)
         check_on_failure(on_failure)
         reports: list[Report] = []
@@ -92,7 +82,7 @@ class AsyncCollection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
     ) -> list[Hit]:
-        """The chunks that answer a question best, best first."""
+        """See `Collection.search`."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return (await self._follow(partial(searching.search, questions=[question], options=options)))[0]
 
@@ -106,7 +96,7 @@ class AsyncCollection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
     ) -> list[list[Hit]]:
-        """Search for several questions in one request: one list of hits for each."""
+        """See `Collection.search_many`."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return await self._follow(partial(searching.search, questions=questions, options=options))
 
@@ -120,7 +110,7 @@ class AsyncCollection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
     ) -> list[Hit]:
-        """Search with a query vector of this collection's space: shape (dimensions,)."""
+        """See `Collection.search_vector`."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return (await self._follow(partial(searching.search_vectors, vectors=[vector], options=options)))[0]
 
@@ -134,24 +124,20 @@ class AsyncCollection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
     ) -> list[list[Hit]]:
-        """Search with several such vectors, such as a page's, in one request: shape (vectors, dimensions)."""
+        """See `Collection.search_vectors`."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return await self._follow(partial(searching.search_vectors, vectors=vectors, options=options))
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:
-        """Vectors of texts in this collection's space, not stored: float32 of shape (texts, dimensions).
-
-        They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
-        too: so such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
-        """
+        """See `Collection.embed`."""
         return await self._follow(partial(searching.embed, texts=texts))
 
     async def get(self, document_id: str | int) -> Document | None:
-        """A stored document, or None. Its text is rebuilt from its chunks (empty if texts are not stored)."""
+        """See `Collection.get`."""
         return next(iter(await self.get_many([document_id])), None)
 
     async def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
-        """Stored documents, in the order asked for; those that are not there are left out."""
+        """See `Collection.get_many`."""
         return await self._follow(partial(reading.get, ids=document_ids))
 
     async def delete(
@@ -161,7 +147,7 @@ class AsyncCollection(Handle):
         where: FilterLike | None = None,
         everything: bool = False,
     ) -> int:
-        """Delete documents by id, by filter, or all of them; returns how many there were."""
+        """See `Collection.delete`."""
         delete = partial(
             deleting.delete_any,
             ids=document_ids,
@@ -172,22 +158,19 @@ class AsyncCollection(Handle):
         return await self._follow(delete)
 
     async def hosts(self) -> dict[str, Agreement | None]:
-        """The hosts that may embed for it: the first one (None), and those that agreed with it, and how well."""
+        """See `Collection.hosts`."""
         return await self._follow(admission.hosts)
 
     async def forget_canaries(self) -> None:
-        """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.
-
-        Only for whoever knows that the embedder gives the vectors that are stored.
-        """
+        """See `Collection.forget_canaries`."""
         await self._follow(admission.forget_canaries)
 
     async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
-        """How many documents (or chunks) there are, or match."""
+        """See `Collection.count`."""
         return await self._follow(partial(reading.count, where=where, chunks=chunks))
 
     async def tenants(self) -> list[str]:
-        """The names of all namespaces that hold documents, sorted."""
+        """See `Collection.tenants`."""
         return await self._follow(reading.tenants)
 
     async def scroll(
@@ -198,7 +181,7 @@ class AsyncCollection(Handle):
         vectors: bool = False,
         group_by_document: bool = False,
     ) -> AsyncIterator[Page]:
-        """All records that match, page by page: see `Collection.scroll`. Read it with `async for`."""
+        """See `Collection.scroll`; pages are read with `async for`."""
         read = partial(
             scrolling.scroll,
             where=where,
@@ -216,7 +199,7 @@ class AsyncCollection(Handle):
                 return
 
     async def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
-        """All records that match, and their vectors as one array: see `Collection.matrix`."""
+        """See `Collection.matrix`."""
         return await self._follow(partial(scrolling.matrix, where=where, group_by_document=group_by_document))
 
     async def _follow(self, work: Callable[[OpenCollection], Awaitable[T]]) -> T:

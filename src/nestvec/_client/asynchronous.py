@@ -37,16 +37,13 @@ __all__ = ["AsyncCollection", "AsyncNestvec", "acollection", "aconnect"]
 
 
 def aconnect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | None = None) -> AsyncNestvec:
-    """Open a configuration for asynchronous use; see `nestvec.connect`. Use it in an `async with` statement."""
+    """See `nestvec.connect`; nothing is awaited, and the client is used in an `async with` statement."""
     runtime = runtime or Runtime()
     return AsyncNestvec(as_config(source, runtime.registry), runtime)
 
 
 class AsyncNestvec:
-    """The collections, backends and embedders of one configuration.
-
-    For the tasks of one event loop; neither for other threads nor across a fork.
-    """
+    """See `Nestvec`: the same for the tasks of one event loop; neither for other threads nor across a fork."""
 
     def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
         self.config = config
@@ -65,7 +62,7 @@ class AsyncNestvec:
         return f"<AsyncNestvec {self.config.path or ''} collections={list(self.config.collections)}>"
 
     def __getitem__(self, name: str) -> AsyncCollection:
-        """The handle of a collection. Raises `InvalidName` if the configuration does not have it."""
+        """See `Nestvec.__getitem__`."""
         if name not in self._collections:
             self._collections[name] = AsyncCollection(self, spec_named(self.config, name))
         return self._collections[name]
@@ -74,14 +71,11 @@ class AsyncNestvec:
         return iter(self.config.collections)
 
     async def plan(self, *names: str) -> list[Change]:
-        """What `apply` would do to each collection (or the named ones). Needs no embedder."""
+        """See `Nestvec.plan`."""
         return [await pending.plan(self[name]._among, self[name]._sessions) for name in names or self]
 
     async def apply(self, *names: str) -> list[Change]:
-        """Create and update collections. Raises `CollectionConflict` before anything is changed.
-
-        A collection that is still what `previous` says is left alone: `Change.action` is "migrate".
-        """
+        """See `Nestvec.apply`."""
         chosen = [self[name] for name in names or self]
         for change, collection in zip(await self.plan(*names), chosen, strict=True):
             if change.action == "conflict":
@@ -89,7 +83,7 @@ class AsyncNestvec:
         return [await pending.apply(collection._among, collection._sessions) for collection in chosen]
 
     async def status(self, *names: str) -> list[Status]:
-        """What is there, counted."""
+        """See `Nestvec.status`."""
         return [await pending.status(self[name]._among, self[name]._sessions) for name in names or self]
 
     async def copy(
@@ -101,12 +95,7 @@ class AsyncNestvec:
         page: int = 256,
         progress: Callable[[CopyProgress], object] | None = None,
     ) -> CopyReport:
-        """Copy a collection into another of the same space, on any backend: vectors, texts, metadata; no embedding.
-
-        The target is created if it is not there; records that it has already are left alone, so an interrupted
-        copy goes on. Counts and a sample are compared at the end. Copy while nobody writes to the source. Of a
-        collection with namespaces one is copied, or without `namespace` all, one after the other.
-        """
+        """See `Nestvec.copy`."""
         from nestvec._migration.copy import copy
 
         await self.apply(target)
@@ -123,7 +112,7 @@ class AsyncNestvec:
         embedder: str | None = None,
         fresh: bool = False,
     ) -> FloatArray:
-        """Embed texts outside any collection: float32 of shape (texts, dimensions). `fresh`: whatever is cached."""
+        """See `Nestvec.embed`."""
         name = embedder_named(self.config, embedder)
         return await embed_texts(self._connections.embedding(name), texts, task, dimensions, fresh=fresh)
 
@@ -138,29 +127,20 @@ class AsyncNestvec:
         seed: int = 0,
         progress: Callable[[int, int], object] | None = None,
     ) -> NestReport:
-        """Fit a rotation that gives Matryoshka prefixes to a model that was not trained for them, and keep it.
-
-        On vectors that a full-size `collection` holds (nothing is embedded), or on `texts`, which are embedded at full
-        size with `task` (default: that of stored texts in retrieval). At most `sample` of them are taken, the same for
-        the same `seed`. The rotation is written into the artifacts' folder of the configuration; nothing uses it before
-        the configuration says so (see `NestReport.config`). `progress` hears how many vectors there are, and will be.
-
-        Raises `Unsupported` for a model that was trained for prefixes and for a collection that is truncated already,
-        and `InvalidInput` where the vectors do not suffice.
-        """
+        """See `Nestvec.nest`."""
         from nestvec.nesting.nest import NestRequest, nest
 
         request = NestRequest.of(self.config, collection, texts, embedder, task)
         return await nest(request, self._connections, sample, seed, progress)
 
     async def plan_migration(self, name: str, *, documents: Iterable[Document] = ()) -> MigrationPlan:
-        """What a migration would do and cost; nothing is changed: see `Nestvec.plan_migration`."""
+        """See `Nestvec.plan_migration`."""
         from nestvec._migration.lifecycle import Lifecycle
 
         return await Lifecycle(self._connections, name).plan(documents)
 
     async def generations(self, *names: str) -> list[GenerationStatus]:
-        """All generations of the collections (or the named ones): on their backends, and on those where they were."""
+        """See `Nestvec.generations`."""
         from nestvec._migration.lifecycle import Lifecycle
 
         return await Lifecycle.all_generations(self._connections, names)
@@ -173,7 +153,7 @@ class AsyncNestvec:
         among: Iterable[GenerationStatus] | None = None,
         dry: bool = False,
     ) -> list[Removal]:
-        """Remove what migrations left of a collection: see `Nestvec.cleanup`."""
+        """See `Nestvec.cleanup`."""
         from nestvec._migration.lifecycle import Lifecycle
 
         return await Lifecycle(self._connections, name).cleanup(generation=generation, among=among, dry=dry)
@@ -186,19 +166,19 @@ class AsyncNestvec:
         documents: Iterable[Document] = (),
         progress: ProgressCallback | None = None,
     ) -> MigrationReport:
-        """Bring a collection from what it is to what the configuration says: see `Nestvec.migrate`."""
+        """See `Nestvec.migrate`."""
         return await self._take(name, progress, lambda it: it.migrate(questions, documents))
 
     async def shrink(
         self, name: str, dimensions: int, *, questions: Sequence[str] = (), progress: ProgressCallback | None = None
     ) -> MigrationReport:
-        """Bring a collection to fewer dimensions, from the stored vectors alone: see `Nestvec.shrink`."""
+        """See `Nestvec.shrink`."""
         return await self._take(name, progress, lambda it: it.shrink(dimensions, questions))
 
     async def rollback(
         self, name: str, *, discard: bool = False, progress: ProgressCallback | None = None
     ) -> MigrationReport:
-        """Go back to the generation that the collection was migrated or shrunk from: see `Nestvec.rollback`."""
+        """See `Nestvec.rollback`."""
         return await self._take(name, progress, lambda it: it.rollback(discard=discard))
 
     async def dimensions(
@@ -212,7 +192,7 @@ class AsyncNestvec:
         options: DimensionsOptions | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> DimensionsReport:
-        """Measure which size suffices, on data of one's own: see `Nestvec.dimensions`."""
+        """See `Nestvec.dimensions`."""
         from nestvec._evaluation.dimensions import dimensions_report
         from nestvec._evaluation.request import DimensionsRequest
 
@@ -220,15 +200,15 @@ class AsyncNestvec:
         return await dimensions_report(request, self._connections, progress)
 
     async def adapter(self, backend: str) -> FullAdapter:
-        """The opened adapter of a backend block, with the core's defaults for powers that it lacks."""
+        """See `Nestvec.adapter`."""
         return await self._connections.adapter(backend)
 
     async def embedder(self, name: str) -> Embedder:
-        """The opened embedder of an embedder block."""
+        """See `Nestvec.embedder`."""
         return await self._connections.embedder(name)
 
     async def close(self) -> None:
-        """Close everything that was opened; afterwards the client cannot be used. Safe to call twice."""
+        """See `Nestvec.close`."""
         await self._connections.close()
 
     async def _take(
@@ -257,7 +237,7 @@ async def acollection(
     runtime: Runtime | None = None,
     **settings: Any,
 ) -> AsyncCollection:
-    """The asynchronous form of `nestvec.collection`: `async with await nestvec.acollection("docs") as docs`."""
+    """See `nestvec.collection`: `async with await nestvec.acollection("docs") as docs`."""
     runtime = runtime or Runtime()
     block = {"dimensions": dimensions, "purpose": purpose, "fields": fields, **settings}
     config = parse_config(default_values(runtime.registry, name, path, block), runtime.registry)

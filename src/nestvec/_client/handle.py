@@ -49,7 +49,21 @@ class Handle:
         return self._among.live.state.spec.space
 
     def namespace(self, tenant: str) -> Self:
-        """The same collection, seen by one tenant."""
+        """The same collection, seen by one tenant. Nothing is asked for it.
+
+        Args:
+            tenant: Its name; the first document that is stored makes it.
+
+        Returns:
+            A handle that writes, reads, counts and deletes that tenant's documents alone.
+
+        Raises:
+            InvalidName: The first call raises it where the collection has no namespaces, or the name is blank.
+
+        Example:
+            >>> nv["shared"].namespace("acme").count()
+            1
+        """
         view = type(self).__new__(type(self))
         view.__dict__.update(self.__dict__)
         view.tenant = tenant

@@ -38,20 +38,44 @@ Action: TypeAlias = Literal["create", "update", "adopt", "migrate", "conflict", 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What applying would do to one collection. `details` are sentences for people."""
+    """What applying would do to one collection, or did.
+
+    Attributes:
+        collection: Its name.
+        action: "create", "update", "adopt", "migrate", "conflict" or "none".
+        details: Sentences for people.
+    """
 
     collection: str
     action: Action
     details: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As printed by `nestvec plan --json`."""
+        """Plain JSON values, as printed by `nestvec plan --json`.
+
+        Returns:
+            The fields by name.
+
+        Example:
+            >>> nv.plan("docs")[0].to_dict()
+            {'collection': 'docs', 'action': 'none', 'details': []}
+        """
         return {"collection": self.collection, "action": self.action, "details": list(self.details)}
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is there. Everything but the first three is None for a collection that does not exist."""
+    """What is there. Everything but the first three is None for a collection that does not exist.
+
+    Attributes:
+        collection, backend: Its name, and its backend's in the configuration.
+        change: What `apply` would do.
+        physical, generation: The physical collection that its name leads to, and its number.
+        space: The fingerprint of its embedding space.
+        tasks: What its texts and its questions are embedded for.
+        documents, chunks: How many there are.
+        outdated: Documents that still have an earlier chunking; ingesting them again brings them up to date.
+    """
 
     collection: str
     backend: str
@@ -59,11 +83,9 @@ class Status:
     physical: str | None = None
     generation: int | None = None
     space: str | None = None
-    #: What its texts and its questions are embedded for.
     tasks: TaskPair | None = None
     documents: int | None = None
     chunks: int | None = None
-    #: Documents that still have an earlier chunking; ingesting them again brings them up to date.
     outdated: int | None = None
 
 

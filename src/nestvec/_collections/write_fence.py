@@ -56,7 +56,12 @@ class FenceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GenerationPlace:
-    """Where a collection moves: the backend's name in the configuration, and the physical collection there."""
+    """Where a generation of a collection is.
+
+    Attributes:
+        backend: The backend's name in the configuration.
+        physical: The physical collection there.
+    """
 
     backend: str
     physical: str

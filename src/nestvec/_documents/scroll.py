@@ -27,7 +27,13 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where to go on, and in which physical collection of which backend: another generation has its own order."""
+    """Where reading goes on, and in which generation: another one has its own order.
+
+    Attributes:
+        physical: The physical collection.
+        place: The backend's own word for the place.
+        backend: The backend's name in the configuration.
+    """
 
     physical: str
     place: str | int
@@ -64,10 +70,12 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True)
 class Page(_Columns):
-    """Some records and, where asked for, their vectors: float32 of shape (records, dimensions), C-contiguous.
+    """Some records and, where asked for, their vectors. Item i of each list, and row i, belong to `records[i]`.
 
-    Row i of `vectors` belongs to `records[i]`, as do item i of `ids`, `document_ids`, `texts` and `metadata`. `cursor`
-    says where the next page begins; None: this was the last.
+    Attributes:
+        records: The records.
+        vectors: float32 of shape (records, dimensions), C-contiguous; None if they were not asked for.
+        cursor: Where the next page begins; None: this was the last.
     """
 
     records: tuple[Record, ...]
@@ -77,9 +85,11 @@ class Page(_Columns):
 
 @dataclass(frozen=True, slots=True)
 class Matrix(_Columns):
-    """Records and their vectors: float32 of shape (records, dimensions), C-contiguous, this object's own.
+    """Records and their vectors. Item i of each list, and row i, belong to `records[i]`; `len` counts them.
 
-    Row i of `vectors` belongs to `records[i]`, as do item i of `ids`, `document_ids`, `texts` and `metadata`.
+    Attributes:
+        records: The records.
+        vectors: float32 of shape (records, dimensions), C-contiguous, this object's own.
     """
 
     records: tuple[Record, ...]

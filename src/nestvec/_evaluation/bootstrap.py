@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure, and the ends of its confidence interval."""
+    """A figure, and its confidence interval.
+
+    Attributes:
+        value: The figure.
+        low, high: The ends of the interval.
+    """
 
     value: float
     low: float

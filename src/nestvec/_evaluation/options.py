@@ -13,18 +13,26 @@ _SHORTEST = 16
 
 @dataclass(frozen=True, slots=True)
 class DimensionsOptions:
-    """How to measure which size suffices.
+    """How `Nestvec.dimensions` measures.
 
-    - `k`: neighbours that count.
-    - `keep`: the share of the quality at full size that is wanted; `confidence` of the intervals, from `resamples` of
-      the questions.
-    - `sample`: texts at most; `questions`: at most, held out of them (never more than a tenth) or of the real ones.
-      `seed`: another sample for another number.
-    - `dimensions`: the sizes to measure, besides the full one; default: powers of two.
-    - `expect`: for how many vectors storage is summed up; default: as many as there are.
-    - `rotation`: the fingerprint of an artifact to measure the nested curve with.
-    - `time`: measure the search time of each size; `funnels`: lengths of prefixes, for searches coarse to fine. Both on
-      the backend itself, in a temporary collection.
+    Attributes:
+        k: How many neighbours count, 1 or more.
+        keep: The share of the quality at full size that is wanted, above 0 and at most 1.
+        confidence: Of the intervals, above 0 and below 1.
+        resamples: From how many resamples of the questions intervals are made.
+        sample: How many texts are taken at most, 2 or more.
+        questions: How many questions at most, held out of the texts (never more than a tenth) or of the real ones.
+        seed: Another number takes another sample.
+        dimensions: The sizes to measure, besides the full one; none: powers of two.
+        expect: For how many vectors storage is summed up; None: for as many as there are.
+        rotation: The fingerprint of an artifact to measure the nested curve with; None: one that is fitted, if needed.
+        time: Measure the search time of each size on the backend, in a temporary collection.
+        funnels: Ascending lengths of prefixes, for searches coarse to fine, measured there, too.
+
+    Example:
+        >>> options = nestvec.DimensionsOptions(k=5, dimensions=[64, 128])
+        >>> options.sizes(32, 384)
+        (64, 128, 384)
     """
 
     k: int = 10
@@ -41,7 +49,14 @@ class DimensionsOptions:
     funnels: Sequence[Sequence[int]] = ()
 
     def check(self) -> None:
-        """Raise `InvalidInput` for a number that makes no sense."""
+        """Check all numbers that can be checked without data.
+
+        Raises:
+            InvalidInput: A number is out of range.
+
+        Example:
+            >>> nestvec.DimensionsOptions(keep=0.95).check()
+        """
         for name, least in (("k", 1), ("resamples", 1), ("sample", 2), ("questions", 1)):
             _check_whole(name, getattr(self, name), least)
         if self.expect is not None:
@@ -50,9 +65,21 @@ class DimensionsOptions:
         _check_share("confidence", self.confidence, "below 1", full=False)
 
     def sizes(self, shortest: int, full: int) -> tuple[int, ...]:
-        """The sizes to measure of vectors of length `full`, ascending. `shortest`: the model's shortest prefix.
+        """Tell which sizes are measured.
 
-        Raises `InvalidInput` for a size that no vector has.
+        Args:
+            shortest: The model's shortest prefix.
+            full: Length of the full vectors.
+
+        Returns:
+            Sizes, ascending; the last one is `full`.
+
+        Raises:
+            InvalidInput: No vector has such a size.
+
+        Example:
+            >>> nestvec.DimensionsOptions().sizes(32, 384)
+            (32, 64, 128, 256, 384)
         """
         wrong = [size for size in self.dimensions if not _is_whole(size) or not 1 <= size <= full]
         if wrong:
@@ -64,7 +91,21 @@ class DimensionsOptions:
         return tuple(sorted({size for size in powers if least <= size < full} | {full, min(least, full)}))
 
     def stages(self, full: int) -> tuple[tuple[int, ...], ...]:
-        """The funnels. Raises `InvalidInput` unless their lengths ascend and are shorter than the vector."""
+        """Tell which funnels are measured.
+
+        Args:
+            full: Length of the full vectors.
+
+        Returns:
+            The lengths of each funnel.
+
+        Raises:
+            InvalidInput: Lengths do not ascend, or are not shorter than the vector.
+
+        Example:
+            >>> nestvec.DimensionsOptions(funnels=[[64, 128]]).stages(384)
+            ((64, 128),)
+        """
         for funnel in self.funnels:
             lengths = list(funnel) if isinstance(funnel, Sequence) and not isinstance(funnel, str) else []
             whole = bool(lengths) and all(_is_whole(length) for length in lengths)

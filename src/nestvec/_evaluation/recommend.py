@@ -13,7 +13,16 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A size, of which curve, and why. `saved` is the share of a full vector's bytes that it does without."""
+    """A size, and why.
+
+    Attributes:
+        dimensions: The size.
+        curve: The name of its curve: "plain" or "nested".
+        measure: What had to be kept.
+        kept: The share of it that this size keeps.
+        saved: The share of a full vector's bytes that it does without.
+        reason: A sentence for people.
+    """
 
     dimensions: int
     curve: str

@@ -17,7 +17,16 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class DimensionsSample:
-    """What was measured on. `texts` were searched; `fitted` others are what a rotation was fitted on."""
+    """What was measured on.
+
+    Attributes:
+        texts: How many were searched.
+        questions: How many asked.
+        labelled: For how many of them it is known which documents answer them.
+        source: Where the texts come from, in words.
+        questions_from: Where the questions come from, in words.
+        fitted: How many other texts a rotation was fitted on.
+    """
 
     texts: int
     questions: int
@@ -29,7 +38,12 @@ class DimensionsSample:
 
 @dataclass(frozen=True, slots=True)
 class SearchTimes:
-    """Milliseconds of single searches."""
+    """Milliseconds of single searches.
+
+    Attributes:
+        median: Half of them took no longer.
+        p95: Nineteen of twenty took no longer.
+    """
 
     median: float
     p95: float
@@ -37,7 +51,19 @@ class SearchTimes:
 
 @dataclass(frozen=True, slots=True)
 class DimensionsPoint:
-    """A size on a curve. `int8` and `binary` are recall with rescoring, `unrescored` without. Bytes by storage kind."""
+    """A size on a curve.
+
+    Attributes:
+        dimensions: The size.
+        recall: The share of the true `k` nearest at full size that are found.
+        ndcg: Normalised discounted cumulative gain of the first `k`; None without labelled questions.
+        kept: The share of the quality at full size that is kept.
+        int8, binary: Recall with vectors quantised so, and rescored.
+        unrescored: The same without rescoring, by storage kind.
+        bytes: Of one vector, by storage kind.
+        total: Of as many vectors as are expected, by storage kind.
+        search_ms: Search times on the backend, where they were measured.
+    """
 
     dimensions: int
     recall: Interval
@@ -53,7 +79,13 @@ class DimensionsPoint:
 
 @dataclass(frozen=True, slots=True)
 class DimensionsCurve:
-    """The sizes of the model's own vectors ("plain"), or of those that a rotation turned ("nested")."""
+    """The sizes of one kind of vectors.
+
+    Attributes:
+        name: "plain": the model's own vectors; "nested": those that a rotation turned.
+        rotation: The rotation's fingerprint; None for plain ones.
+        points: By size, ascending.
+    """
 
     name: str
     rotation: str | None
@@ -62,7 +94,16 @@ class DimensionsCurve:
 
 @dataclass(frozen=True, slots=True)
 class FunnelReport:
-    """A search coarse to fine beside the plain one, on the backend itself."""
+    """A search coarse to fine beside the plain one, on the backend itself.
+
+    Attributes:
+        stages: Lengths of the prefixes, ascending.
+        oversampling: Candidates for each result that is wanted.
+        recall, plain_recall: The share of the true `k` nearest that are found by it, and by the plain search.
+        plain_ms, funnel_ms: Search times of both.
+        backend: The backend's name in the configuration.
+        questions: How many asked.
+    """
 
     stages: tuple[int, ...]
     oversampling: float
@@ -76,7 +117,23 @@ class FunnelReport:
 
 @dataclass(frozen=True, slots=True)
 class DimensionsReport:
-    """Which size suffices, and what it was measured on. The fields are those of `to_dict`."""
+    """Which size suffices, and what it was measured on.
+
+    Attributes:
+        collection: The collection, or None: texts were given.
+        embedder: The embedder's name in the configuration.
+        model: The model's canonical name.
+        tasks: What texts ("index") and questions ("query") were embedded for.
+        metric: "cosine", "dot" or "euclidean".
+        full: The model's full size.
+        sample: What was measured on.
+        k, keep, confidence, resamples: As in the `DimensionsOptions`.
+        expected: For how many vectors storage is summed up.
+        curves: Quality and bytes by size.
+        funnels: Searches coarse to fine, where they were measured.
+        recommendation: Which size to take.
+        warnings: Sentences for people.
+    """
 
     collection: str | None
     embedder: str
@@ -97,9 +154,22 @@ class DimensionsReport:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DimensionsReport:
-        """The report of which `to_dict` gave these values, which may have been kept as JSON.
+        """Read what `to_dict` gave, which may have been kept as JSON.
 
-        Raises `InvalidInput` for those of another version, and for what is no report.
+        Args:
+            values: The report as plain values.
+
+        Returns:
+            An equal report.
+
+        Raises:
+            InvalidInput: It is of another version, or no report.
+
+        Example:
+            >>> options = nestvec.DimensionsOptions(k=2)
+            >>> report = nv.dimensions(texts=[f"Invoice no. {n}" for n in range(30)], options=options)
+            >>> nestvec.DimensionsReport.from_dict(report.to_dict()) == report
+            True
         """
         version = values.get("version")
         if version != VERSION:
@@ -110,7 +180,17 @@ class DimensionsReport:
         return _read(values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values.
+
+        Returns:
+            The fields by name, and `version`.
+
+        Example:
+            >>> options = nestvec.DimensionsOptions(k=2)
+            >>> report = nv.dimensions(texts=[f"Invoice no. {n}" for n in range(30)], options=options)
+            >>> report.to_dict()["version"]
+            1
+        """
         values = {"version": VERSION, **asdict(self)}
         lists = ("curves", "funnels", "warnings")
         values |= {name: list(values[name]) for name in lists}

@@ -20,7 +20,13 @@ TOLERANCE = f"each cosine at least {LEAST}, the median of each task at least {ME
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How alike two sets of vectors are: the least cosine, the (lowest task's) median, how far lengths differ."""
+    """How alike two hosts' vectors of the same texts are.
+
+    Attributes:
+        least: The least cosine.
+        median: The median cosine; of several tasks, the lowest.
+        stretch: By which share lengths differ at most.
+    """
 
     least: float
     median: float
@@ -36,7 +42,15 @@ class Agreement:
         return f"least cosine {cosine(self.least)}, median {cosine(self.median)}{lengths}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, rounded."""
+        """Plain JSON values.
+
+        Returns:
+            The fields by name, rounded to six digits.
+
+        Example:
+            >>> nestvec.Agreement(0.99991234, 0.9999).to_dict()
+            {'least': 0.999912, 'median': 0.9999, 'stretch': 0.0}
+        """
         return {name: round(getattr(self, name), 6) for name in ("least", "median", "stretch")}
 
 

@@ -35,7 +35,13 @@ FLOAT16_TOLERANCE = 2.0**-10
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What a copy did. `records` is how many there are now; `verified` how many of them were compared."""
+    """What a copy did.
+
+    Attributes:
+        records: How many there are now.
+        written, unchanged: How many were written, and how many were there already.
+        verified: How many were compared at the end.
+    """
 
     records: int = 0
     written: int = 0
@@ -45,7 +51,12 @@ class CopyReport:
 
 @dataclass(frozen=True, slots=True)
 class CopyProgress:
-    """How far a copy is, after a page."""
+    """How far a copy is, after a page.
+
+    Attributes:
+        written, unchanged: How many records were written so far, and how many were there already.
+        total: How many there are to copy.
+    """
 
     written: int
     unchanged: int

@@ -28,13 +28,16 @@ CANDIDATE_MARK = "shadow"
 
 
 class GenerationRole(StrEnum):
-    """What a generation is."""
+    """What a generation is.
 
-    #: It is read and written.
+    Attributes:
+        LIVE: It is read and written.
+        CANDIDATE: A migration fills it, or was broken off.
+        RETIRED: It was live once.
+    """
+
     LIVE = "live"
-    #: A migration fills it, or was broken off.
     CANDIDATE = "candidate"
-    #: It was live once.
     RETIRED = "retired"
 
 

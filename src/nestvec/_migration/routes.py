@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 class Way(StrEnum):
-    """How vectors are had."""
+    """How the vectors of a new generation are had.
+
+    Attributes:
+        COPY: As they are.
+        DERIVE: Computed from the stored ones: cut, turned, scaled.
+        EMBED: Embedded anew, from the stored texts.
+    """
 
     COPY = "copy"
     DERIVE = "derive"

@@ -28,9 +28,14 @@ if TYPE_CHECKING:
 class GenerationStatus:
     """A generation of a collection, as found.
 
-    `role` is live, candidate (a migration makes it, or was broken off) or retired. `space`, `dimensions`, `model` and
-    `storage` are None where its record cannot be read. `created_from` is the generation that a migration made it from
-    (None: `apply` made it); `since` is when it became live, was left, or was begun, where that is known.
+    Attributes:
+        collection, backend: The collection's name, and the backend's in the configuration.
+        physical, generation: The physical collection, and its number.
+        role: Whether it is live, a candidate or retired.
+        space, dimensions, model, storage: What it holds; None where its record cannot be read.
+        chunks: How many there are.
+        created_from: The generation that a migration made it from; None: `apply` made it.
+        since: When it became live, was left, or was begun; None where that is not known.
     """
 
     collection: str
@@ -47,21 +52,44 @@ class GenerationStatus:
     since: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `since` in ISO 8601, UTC."""
+        """Plain JSON values.
+
+        Returns:
+            The fields by name; `since` in ISO 8601, UTC.
+
+        Example:
+            >>> nv.generations("docs")[0].to_dict()["role"]
+            'live'
+        """
         since = None if self.since is None else self.since.isoformat(timespec="seconds")
         return {**asdict(self), "role": self.role.value, "since": since}
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What cleaning up did with a generation, or would do. `reason` says why it goes, or stays."""
+    """What cleaning up did with a generation, or would do.
+
+    Attributes:
+        generation: The generation.
+        removed: Whether it is gone, or would be.
+        reason: Why it goes, or stays.
+    """
 
     generation: GenerationStatus
     removed: bool
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values.
+
+        Returns:
+            The fields of its generation by name, `removed` and `reason`.
+
+        Example:
+            >>> report = nv.shrink("docs", 64)
+            >>> nv.cleanup("docs", dry=True)[0].to_dict()["removed"]
+            False
+        """
         return {**self.generation.to_dict(), "removed": self.removed, "reason": self.reason}
 
 

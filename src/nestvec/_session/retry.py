@@ -15,10 +15,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """At most `attempts` tries within about `deadline` seconds, with exponential back-off and jitter.
+    """How requests to backends are repeated: with exponential back-off and jitter.
 
     Every request that a rule sends to a backend may be repeated: ids are computed, and creating, setting an alias and
     removing twice is the same as once.
+
+    Attributes:
+        attempts: How often a request is tried at most, the first time included.
+        deadline: Seconds after the first attempt, after which none is begun.
+        first_wait: Seconds before the second attempt; each further wait is twice as long.
+        longest_wait: Seconds that a wait lasts at most.
+
+    Example:
+        >>> nestvec.Runtime(retry=nestvec.RetryPolicy(attempts=2)).retry.attempts
+        2
     """
 
     attempts: int = 4
@@ -27,7 +37,21 @@ class RetryPolicy:
     longest_wait: float = 5.0
 
     def pause(self, error: NestvecError, attempt: int, passed: float) -> float | None:
-        """Seconds to wait after a failed attempt (1, 2, …); None: give up. `passed` are the seconds since the first."""
+        """Tell how long to wait after a failed attempt.
+
+        Args:
+            error: What it failed with.
+            attempt: Its number: 1, 2, …
+            passed: Seconds since the first attempt.
+
+        Returns:
+            Seconds, or None: give up.
+
+        Example:
+            >>> from nestvec.errors import BackendUnavailable
+            >>> nestvec.RetryPolicy(attempts=2).pause(BackendUnavailable("busy"), 2, 0.3) is None
+            True
+        """
         if not error.retryable or attempt >= self.attempts:
             return None
         jitter = random.uniform(0, self.first_wait)  # noqa: S311 - no secret

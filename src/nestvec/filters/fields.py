@@ -44,10 +44,18 @@ def check_name(name: object) -> str:
 
 
 class FieldExpression:
-    """A field, waiting to be compared. Not a filter by itself, and not hashable.
+    """A field, waiting to be compared: `F.year`. Not a filter by itself, and not hashable.
 
-    All methods return a `Filter` and raise `InvalidFilter` for None and for what cannot be a value. The
-    types of values are checked against the declared fields when the filter is used.
+    `==` and `!=` compare with one value, and `<`, `<=`, `>`, `>=` integers, floats and datetimes. Each gives a filter,
+    and needs parentheses beside `&`, `|` and `~`. The types of values are checked against the declared fields when the
+    filter is used.
+
+    Raises:
+        InvalidFilter: A value is None, NaN or infinite, or of a type that no field holds.
+
+    Example:
+        >>> docs.count((F.lang == "en") & (F.year < 2022))
+        1
     """
 
     __slots__ = ("_ref",)
@@ -77,27 +85,105 @@ class FieldExpression:
         return self._compare(Op.GTE, other)
 
     def in_(self, values: object) -> Filter:
-        """The field equals one of the values (any iterable but a string). An empty list: false."""
+        """The field equals one of the values.
+
+        Args:
+            values: Any iterable but a string. An empty one: false.
+
+        Returns:
+            A filter.
+
+        Raises:
+            InvalidFilter: A value can be in no field.
+
+        Example:
+            >>> docs.count(F.lang.in_(["de", "fr"]))
+            1
+        """
         return self._finish(In(self._ref, self._values(values)))
 
     def not_in(self, values: object) -> Filter:
-        """The complement of `in_`: also true where the field is missing."""
+        """The complement of `in_`: also true where the field is missing.
+
+        Args:
+            values: Any iterable but a string. An empty one: true.
+
+        Returns:
+            A filter.
+
+        Raises:
+            InvalidFilter: A value can be in no field.
+
+        Example:
+            >>> docs.count(F.lang.not_in(["de", "fr"]))
+            2
+        """
         return ~self.in_(values)
 
     def exists(self) -> Filter:
-        """The field is there: not absent, not null, not an empty list."""
+        """The field is there: not absent, not null, not an empty list.
+
+        Returns:
+            A filter.
+
+        Example:
+            >>> docs.count(F.tags.exists())
+            1
+        """
         return Exists(self._ref)
 
     def contains(self, value: object) -> Filter:
-        """The list field holds the value."""
+        """The list field holds the value.
+
+        Args:
+            value: What it holds.
+
+        Returns:
+            A filter.
+
+        Raises:
+            InvalidFilter: The value can be in no field.
+
+        Example:
+            >>> docs.count(F.tags.contains("food"))
+            1
+        """
         return self._finish(ContainsAny(self._ref, (self._value(value),)))
 
     def contains_any(self, values: object) -> Filter:
-        """The list field holds at least one of the values. An empty list: false."""
+        """The list field holds at least one of the values.
+
+        Args:
+            values: Any iterable but a string. An empty one: false.
+
+        Returns:
+            A filter.
+
+        Raises:
+            InvalidFilter: A value can be in no field.
+
+        Example:
+            >>> docs.count(F.tags.contains_any(["food", "drink"]))
+            1
+        """
         return self._finish(ContainsAny(self._ref, self._values(values)))
 
     def contains_all(self, values: object) -> Filter:
-        """The list field holds every value. An empty list: true where the field exists."""
+        """The list field holds every value.
+
+        Args:
+            values: Any iterable but a string. An empty one: true where the field exists.
+
+        Returns:
+            A filter.
+
+        Raises:
+            InvalidFilter: A value can be in no field.
+
+        Example:
+            >>> docs.count(F.tags.contains_all(["food", "drink"]))
+            0
+        """
         return self._finish(ContainsAll(self._ref, self._values(values)))
 
     def __bool__(self) -> bool:
@@ -151,7 +237,12 @@ class FieldExpression:
 
 
 class _Fields:
-    """Makes field expressions out of names."""
+    """Makes fields of their names, as the start of a filter: `F.year`, or `F["any name"]`.
+
+    Example:
+        >>> docs.count((F.lang == "en") & (F["year"] >= 2022))
+        1
+    """
 
     __slots__ = ()
     __iter__ = None  # or Python would count through F[0], F[1], ...

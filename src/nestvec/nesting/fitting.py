@@ -41,7 +41,9 @@ _NEIGHBOURS = 10
 class PrefixRecall:
     """How much of exact search at full size a prefix finds: the share of the true ten nearest among its own ten.
 
-    Without a rotation (`plain`) and with it (`nested`).
+    Attributes:
+        dimensions: Length of the prefix.
+        plain, nested: Without a rotation, and with it.
     """
 
     dimensions: int
@@ -65,10 +67,16 @@ class FittedRotation:
 class NestReport:
     """A rotation that was fitted and kept.
 
-    `path` is the file of the matrix; another one beside it says what it is. `new` is False where this very rotation was
-    kept already, so that nothing was written. `vectors` is how many it was fitted on. `recall` was measured on others:
-    `questions` vectors that searched `searched` more; it is empty where the sample was too small to hold any out.
-    `config` are the lines that put it to use.
+    Attributes:
+        fingerprint: Its name.
+        path: The file of the matrix; another one beside it says what it is.
+        embedder: The embedder's name in the configuration.
+        model, dimensions: The model's canonical name, and its full size.
+        new: False where this very rotation was kept already, so that nothing was written.
+        vectors: How many it was fitted on.
+        questions, searched: How many others asked, and how many they searched, to measure `recall`.
+        recall: What prefixes gain; empty where the sample was too small to hold any vectors out.
+        warnings: Sentences for people.
     """
 
     fingerprint: str
@@ -85,11 +93,21 @@ class NestReport:
 
     @property
     def config(self) -> str:
-        """What to write into the configuration."""
+        """The lines that put it to use in the configuration."""
         return f'[embedders.{self.embedder}]\nnesting = "{self.fingerprint}"'
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values.
+
+        Returns:
+            The fields by name, and `config`.
+
+        Example:
+            >>> from pathlib import Path
+            >>> report = nestvec.NestReport("0123456789abcdef", Path("a.npy"), "model", "e5", 384, True, 900, 0, 0, ())
+            >>> report.to_dict()["path"]
+            'a.npy'
+        """
         return asdict(self) | {"path": str(self.path), "config": self.config}
 
 
