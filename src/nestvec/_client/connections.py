@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nestvec._session.defaults import complete_powers
 from nestvec._session.session import Blocking, Component, Session, Suspending
-from nestvec.errors import NestvecError, PluginBroken
+from nestvec.config.problems import did_you_mean
+from nestvec.errors import ConfigError, NestvecError, PluginBroken
 from nestvec.nesting.embedder import NestedEmbedder, own_rotation
 
 if TYPE_CHECKING:
@@ -88,12 +89,14 @@ class Connections:
         return self.session("", embedder)
 
     async def adapter(self, backend: str) -> FullAdapter:
-        """The opened adapter of a backend block."""
+        """The opened adapter of a backend block. Raises `ConfigError` where there is no such block."""
+        self._require("backend", backend, self.config.backends)
         component = self.adapters[backend]
         return component.opened or await component.open()
 
     async def embedder(self, name: str) -> Embedder:
-        """The opened embedder of an embedder block."""
+        """The opened embedder of an embedder block. Raises `ConfigError` where there is no such block."""
+        self._require("embedder", name, self.config.embedders)
         component = self.embedders[name]
         return component.opened or await component.open()
 
@@ -114,6 +117,10 @@ class Connections:
         for component in opened:
             if component.opened is not None:
                 await self.waiting.call(component.native, component.opened.close)
+
+    def _require(self, kind: str, name: str, blocks: Mapping[str, object]) -> None:
+        if name not in blocks:
+            raise ConfigError(f"the configuration has no {kind} {name!r}{did_you_mean(name, blocks)}")
 
     async def _open_adapter(self, name: str, component: Component[FullAdapter]) -> FullAdapter:
         connection = self.config.backends[name]

@@ -14,6 +14,7 @@ from nestvec._collections import pending
 from nestvec._collections.apply import Change, Status
 from nestvec._collections.describing import embedder_named, spec_named
 from nestvec._documents.search import embed_texts
+from nestvec._session.blocking import blocking
 from nestvec._session.session import Blocking, complete
 from nestvec.config import Config, parse_config
 from nestvec.contract import Embedder, FullAdapter
@@ -529,17 +530,18 @@ class Nestvec:
             backend: A block `[backends.NAME]`.
 
         Returns:
-            What answers the contract's requests (`nestvec.contract`); the client closes it.
+            What answers the contract's requests (`nestvec.contract`), each method called plainly, whatever the plugin
+            wrote; the client closes it.
 
         Raises:
-            KeyError: The configuration has no such block.
+            ConfigError: The configuration has no such block.
 
         Example:
-            >>> from nestvec.contract import Adapter
-            >>> isinstance(nv.adapter("store"), Adapter)
-            True
+            >>> from nestvec.contract import Count
+            >>> nv.adapter("store").count(Count("docs_1"))
+            3
         """
-        return complete(self._connections.adapter(backend))
+        return blocking(complete(self._connections.adapter(backend)))
 
     def embedder(self, name: str) -> Embedder:
         """The opened embedder of a block `[embedders.NAME]`.
@@ -551,7 +553,7 @@ class Nestvec:
             What answers `nestvec.contract.Encode`; the client closes it.
 
         Raises:
-            KeyError: The configuration has no such block.
+            ConfigError: The configuration has no such block.
 
         Example:
             >>> nv.embedder("model").count_tokens() is None

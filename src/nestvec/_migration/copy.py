@@ -88,6 +88,8 @@ async def copy(
 
     Of a collection with namespaces, the source's tenant is copied; without one all of them, one after the other.
     """
+    if isinstance(page, bool) or not isinstance(page, int) or page < 1:
+        raise InvalidInput(f"a page must be a whole number of at least 1, not {page!r}")
     job = CopyJob(source, target, page, progress).of_tenant(source.tenant)
     total = await _open(job)
     await carry_canaries(source, target)
