@@ -21,7 +21,7 @@
     │   ├── CollectionConflict      it exists and differs; nothing was changed
     │   ├── CollectionMoved         it was migrated, and is to be found elsewhere; says where
     │   ├── MigrationInterrupted    (retryable) a migration was interrupted while it switched
-    │   └── GenerationMoved         a writer was fenced: the pointer moved during its work
+    │   └── GenerationMoved         a writer was fenced: the alias moved during its work
     ├── IngestFailed                some documents were not stored; carries the `Report`
     ├── EmbedderError
     │   ├── EmbedderUnavailable     (retryable)
@@ -156,7 +156,7 @@ class MigrationInterrupted(CollectionError):
 
 
 class GenerationMoved(CollectionError):
-    """The pointer moved to another generation while a write was under way; the write was refused."""
+    """The alias moved to another generation while a write was under way; the write was refused."""
 
 
 class IngestFailed(NestvecError):

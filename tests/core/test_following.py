@@ -265,7 +265,7 @@ def test_listeners_hear_once_that_it_moved(move: Move) -> None:
     move.time.pass_(LEASE)
     for _ in range(3):
         move.docs.count()
-    assert [event.data for event in heard if event.name == "pointer_moved"] == [
+    assert [event.data for event in heard if event.name == "alias_moved"] == [
         {"from": "docs_1", "to": move.to.physical, "backend": move.to.backend}
     ]
 

@@ -299,7 +299,7 @@ def test_threads_that_write_one_document_do_so_one_after_the_other(open_docs: An
     )
 
 
-def test_a_write_is_not_repeated_after_its_lease_when_the_pointer_moved(open_docs: Any, clock: Any) -> None:
+def test_a_write_is_not_repeated_after_its_lease_when_the_alias_moved(open_docs: Any, clock: Any) -> None:
     client = open_docs()
     docs, adapter = client["docs"], client.adapter("store")
     docs.upsert(Document("first", "one"))

@@ -155,7 +155,7 @@ def test_writers_follow_an_alias_that_moves_while_they_wait(client: Nestvec, tim
     while step.request is not None:
         step.answer(perform(adapter, step.request))
     assert step.result.physical == "docs_2"
-    assert [event.name for event in step.events] == ["pointer_moved"]
+    assert [event.name for event in step.events] == ["alias_moved"]
 
 
 def test_a_switch_that_does_not_end_is_a_retryable_error(client: Nestvec, time: Time) -> None:

@@ -16,9 +16,9 @@ from nestvec._session.session import (
     Blocking,
     Cancelled,
     Component,
+    ComputeLock,
     Session,
     Suspending,
-    Turn,
     complete,
     finished,
     for_ingestion,
@@ -317,8 +317,9 @@ def test_an_embedder_that_repeated_requests_is_told_of(form: str) -> None:
 def test_an_embedder_may_ask_whether_the_ingestion_is_interrupted() -> None:
     cancelled = threading.Event()
     embedder = RecordingEmbedder()
-    asked = for_ingestion(session(Flaky(), embedder=embedder), cancelled, Turn(cancelled))
-    with asked.turn.taken():  # type: ignore[attr-defined]  # a Turn
+    lock = ComputeLock(cancelled)
+    asked = for_ingestion(session(Flaky(), embedder=embedder), cancelled, lock)
+    with lock.held():
         complete(asked.encode(ENCODE))
     (request,) = embedder.requests
     assert request.cancelled is not None
@@ -381,9 +382,9 @@ def test_seconds_pass(form: str) -> None:
 
 
 def ingesting(asked: Session, rule: Callable[[Session], Coroutine[Any, Any, Any]], cancelled: threading.Event) -> Any:
-    turn = Turn(cancelled)
-    with turn.taken():
-        return complete(rule(for_ingestion(asked, cancelled, turn)))
+    lock = ComputeLock(cancelled)
+    with lock.held():
+        return complete(rule(for_ingestion(asked, cancelled, lock)))
 
 
 def test_an_ingestion_that_is_broken_off_does_not_wait_on() -> None:

@@ -17,7 +17,7 @@ from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
 from nestvec._documents.upsert import IncomingDocument, upsert
 from nestvec._hosts import admission
-from nestvec._session.session import Turn, complete, for_ingestion
+from nestvec._session.session import ComputeLock, complete, for_ingestion
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
@@ -111,11 +111,11 @@ class Collection(Handle):
         if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
             complete(self._sessions[WANTED].splitter())
         cancelled = threading.Event()
-        turn = Turn(cancelled)
-        sessions = [for_ingestion(each, cancelled, turn) for each in self._sessions]
+        lock = ComputeLock(cancelled)
+        sessions = [for_ingestion(each, cancelled, lock) for each in self._sessions]
 
         def store(batch: list[IncomingDocument]) -> Report:
-            with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)), turn.taken():
+            with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)), lock.held():
                 return complete(follow(self._among, sessions, partial(upsert, incoming=batch), self.tenant))
 
         batches = intake.batches(documents)

@@ -14,7 +14,7 @@ from nestvec._collections import adopt as adoption
 from nestvec._collections.checks import require_origin
 from nestvec._collections.differences import Difference, differences, storage_change
 from nestvec._collections.opening import HEADS, OpenCollection, locate
-from nestvec._collections.superseded import advice, shrunk_spec
+from nestvec._collections.superseded import advice, superseding_spec
 from nestvec._collections.write_fence import FenceState, WriteFence, moved, read_fence
 from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.capabilities import TaskPair
@@ -185,7 +185,7 @@ async def compare(collection: OpenCollection) -> Compared:
 async def _compare_own(
     collection: OpenCollection, info: CollectionInfo, stored: StoredCollection, fence: WriteFence | None
 ) -> Compared:
-    shrunk = await shrunk_spec(collection, stored, info.physical)
+    shrunk = await superseding_spec(collection, stored, info.physical)
     told = (advice(collection.spec, stored),) if shrunk is not None else ()
     if shrunk is not None:
         collection = collection.knowing(replace(collection.state, spec=shrunk, target=None, admission=None))

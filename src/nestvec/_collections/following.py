@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from nestvec._collections import write_fence
 from nestvec._collections.opening import REFUSALS, CollectionState, OpenCollection, T, open_to_read
-from nestvec._collections.superseded import find_shrunk
+from nestvec._collections.superseded import find_superseding
 from nestvec._session.session import Session
 from nestvec.contract import Event
 from nestvec.errors import CollectionMoved, NestvecError, SpaceMismatch
@@ -129,7 +129,7 @@ async def _try(
     except SpaceMismatch as error:
         if not error.unbound:
             raise
-        shrunk = await find_shrunk(collection, error)
+        shrunk = await find_superseding(collection, error)
         if shrunk is None:
             raise
     return shrunk, await _entered(OpenCollection(shrunk, session, tenant), work)
@@ -148,7 +148,7 @@ def _settle(among: Alternatives, live: LiveAlternative, session: Session) -> Non
     if was is None or now is None:
         return
     moved = {"from": was.physical, "to": now.physical, "backend": live.state.spec.backend}
-    session.emit(Event("pointer_moved", live.state.spec.name, moved))
+    session.emit(Event("alias_moved", live.state.spec.name, moved))
 
 
 def _refusal(among: Alternatives, refusals: Sequence[tuple[int, NestvecError]]) -> NestvecError:

@@ -208,7 +208,7 @@ async def _renew(collection: OpenCollection) -> Target:
             raise write_fence.moved(collection.spec.name, left.physical, fresh.fence)
     if known is not None and known.physical != fresh.physical:
         moved = {"from": known.physical, "to": fresh.physical}
-        collection.session.emit(Event("pointer_moved", collection.spec.name, moved))
+        collection.session.emit(Event("alias_moved", collection.spec.name, moved))
     collection.state.target = fresh
     return fresh
 

@@ -60,7 +60,7 @@ class Supersedes:
         return cls(dimensions, earlier)
 
 
-async def find_shrunk(collection: OpenCollection, mismatch: SpaceMismatch) -> CollectionState | None:
+async def find_superseding(collection: OpenCollection, mismatch: SpaceMismatch) -> CollectionState | None:
     """A state for what the collection was shrunk to; None where it was not, and the mismatch stands.
 
     Raises `CollectionError` where the note that would say so cannot be read.
@@ -71,13 +71,15 @@ async def find_shrunk(collection: OpenCollection, mismatch: SpaceMismatch) -> Co
     if physical is None or info is None:
         return None
     try:
-        spec = await shrunk_spec(collection, StoredCollection.read(info.record, physical), physical)
+        spec = await superseding_spec(collection, StoredCollection.read(info.record, physical), physical)
     except (CollectionNotFound, SpaceUnknown):  # gone, or another one, meanwhile
         return None
     return None if spec is None else replace(collection.state, spec=spec, target=None, admission=None)
 
 
-async def shrunk_spec(collection: OpenCollection, stored: StoredCollection, physical: str) -> CollectionSpec | None:
+async def superseding_spec(
+    collection: OpenCollection, stored: StoredCollection, physical: str
+) -> CollectionSpec | None:
     """The spec at the dimensions that are stored, if the collection was shrunk to them from those of this spec."""
     spec = collection.spec
     if spec.foreign is not None or set(stored.space.differences(spec.space)) != {"dimensions"}:

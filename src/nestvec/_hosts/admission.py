@@ -33,7 +33,7 @@ async def admit(collection: OpenCollection, target: Target, *, writing: bool) ->
     """Before anything is embedded for a collection: may this embedder's host? Returns what finding out consumed.
 
     The first writer stores canaries; a reader leaves a collection without any as it is. Raises `HostMismatch`, and
-    `SpaceUnknown` where the canaries cannot be read. What is known holds for a lease, as the pointer does.
+    `SpaceUnknown` where the canaries cannot be read. What is known holds for a lease, as the alias does.
     """
     if collection.state.knows_host(target, writing=writing):
         return Usage()

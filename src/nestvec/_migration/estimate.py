@@ -80,7 +80,7 @@ async def _nothing_needed(request: EstimateRequest, live: Generation) -> str | N
     wanted, before = request.locations.wanted, request.locations.previous
     if is_previous(before.spec if before is not None else None, live):
         return None
-    spec = await superseded.shrunk_spec(wanted, live.record, live.place.physical)
+    spec = await superseded.superseding_spec(wanted, live.record, live.place.physical)
     if spec is not None:
         require_only_shrunk(spec, live, wanted.capabilities)
     return None if spec is None else f"it {superseded.advice(request.wanted, live.record)}"

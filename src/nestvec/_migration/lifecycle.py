@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nestvec._collections.describing import collection_state, spec_named
 from nestvec._collections.opening import OpenCollection
 from nestvec._collections.superseded import NOTE as SUPERSEDES
-from nestvec._collections.superseded import advice, shrunk_spec, superseding
+from nestvec._collections.superseded import advice, superseding, superseding_spec
 from nestvec._documents.search import check_texts
 from nestvec._migration import planning, tidy
 from nestvec._migration.candidate import pinned
@@ -216,7 +216,7 @@ class Lifecycle:
         if live.place.backend != wanted.backend or planning.is_previous(self.previous, live):
             return None
         collection = self._open(wanted)
-        shrunk = await shrunk_spec(collection, live.record, live.place.physical)
+        shrunk = await superseding_spec(collection, live.record, live.place.physical)
         if shrunk is None:
             return None
         planning.require_only_shrunk(shrunk, live, collection.capabilities)

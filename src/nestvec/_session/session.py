@@ -1,4 +1,4 @@
-"""Where rules ask: a backend and an embedder, with retries, leases, turns and waiting around them.
+"""Where rules ask: a backend and an embedder, with retries, leases and waiting around them.
 
 Rules are coroutines over these objects, and one code serves both clients. The asynchronous client awaits a rule; the
 synchronous one gives it blocking parts, which never suspend, and `complete` runs it to its end. All waiting is done
@@ -163,22 +163,29 @@ class Suspending:
         await lock.acquire()
 
 
-class Turn:
-    """Of several rules that run in threads, one computes at a time; it gives its turn back wherever it waits.
+class ComputeLock:
+    """Of several rules that run in threads, one computes at a time; it lets go wherever it waits.
 
-    So each comes to its next request as soon as it can, instead of all of them late. `with turn.taken():` runs a rule,
-    `with turn:` stands around waiting. Raises `Cancelled` before waiting where the ingestion is interrupted.
+    So each comes to its next request as soon as it can, instead of all of them late. `with lock.held():` runs a rule,
+    `with lock.released:` stands around waiting. Raises `Cancelled` before waiting where the ingestion is interrupted.
     """
 
-    __slots__ = ("_cancelled", "_lock")
+    __slots__ = ("_lock", "released")
 
     def __init__(self, cancelled: threading.Event) -> None:
         self._lock = threading.Lock()
-        self._cancelled = cancelled
+        self.released: AbstractContextManager[object] = _Released(self._lock, cancelled)
 
-    def taken(self) -> AbstractContextManager[Any]:
-        """Held while a rule computes."""
+    def held(self) -> AbstractContextManager[object]:
+        """While a rule computes."""
         return self._lock
+
+
+class _Released:
+    __slots__ = ("_cancelled", "_lock")
+
+    def __init__(self, lock: threading.Lock, cancelled: threading.Event) -> None:
+        self._lock, self._cancelled = lock, cancelled
 
     def __enter__(self) -> None:
         if self._cancelled.is_set():
@@ -204,7 +211,7 @@ class Session:
     make_splitter: Callable[[], Awaitable[Splitter]] | None = None
     known_splitter: Splitter | None = None
     #: Around whatever may take long.
-    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
+    released: AbstractContextManager[object] = field(default_factory=nullcontext)
     #: Held by rules that run `alone`. One for each handle.
     lock: Any = None
     backend: Backend = field(init=False)
@@ -220,7 +227,7 @@ class Session:
         At most `retry.attempts` times within about `retry.deadline` seconds; a write neither begins nor is repeated
         once its lease has passed.
         """
-        with self.turn:
+        with self.released:
             adapter = self.adapter.opened or await self.adapter.open()
             method = getattr(adapter if view is None else view(adapter), request.method)
             until = getattr(request, "until", None)
@@ -240,7 +247,7 @@ class Session:
 
     async def encode(self, request: Encode) -> Encoded:
         """Ask the embedder, check its reply, nest and cut it. Raises what the embedder raises; it repeats by itself."""
-        with self.turn:
+        with self.released:
             embedder = self.embedder.opened or await self.embedder.open()
             asked = widen(request, self.model)
             cancelled = getattr(self.waiting, "cancelled", None)
@@ -253,14 +260,14 @@ class Session:
 
     async def wait(self, seconds: float) -> None:
         """Let seconds pass; an ingestion that is interrupted does not wait on."""
-        with self.turn:
+        with self.released:
             await self.waiting.sleep(seconds)
 
     async def splitter(self) -> Splitter:
         """What splits the documents of the collection."""
         if self.known_splitter is None:
             assert self.make_splitter is not None  # noqa: S101 - whoever runs such a rule gives one
-            with self.turn:
+            with self.released:
                 self.known_splitter = await self.make_splitter()
         return self.known_splitter
 
@@ -272,13 +279,13 @@ class Session:
 
     def emit(self, event: Event) -> None:
         """Tell listeners."""
-        with self.turn:
+        with self.released:
             self.notify(event)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
         """While no second rule of the same handle runs so. Of several that need a thing done first, one does it."""
-        with self.turn:
+        with self.released:
             await self.waiting.acquire(self.lock)
         try:
             yield
@@ -390,7 +397,7 @@ def require_in_time(request: BackendRequest, until: float, now: float) -> None:
         )
 
 
-def for_ingestion(session: Session, cancelled: threading.Event, turn: Turn) -> Session:
-    """A copy for the threads of one ingestion: they take turns, and stop where they wait next once it is cancelled."""
+def for_ingestion(session: Session, cancelled: threading.Event, lock: ComputeLock) -> Session:
+    """A copy for the threads of one ingestion: one computes at a time; once cancelled, they stop where they wait next."""
     assert isinstance(session.waiting, Blocking)  # noqa: S101 - tasks are cancelled by their event loop
-    return replace(session, waiting=replace(session.waiting, cancelled=cancelled), turn=turn)
+    return replace(session, waiting=replace(session.waiting, cancelled=cancelled), released=lock.released)

@@ -156,7 +156,7 @@ class IndexCatalog:
         models = await self._models(request)
         names = {model.name for model in models}
         if request.name in names:
-            raise BackendRefused(f"pointer {request.name!r} would hide an index of that name; choose another name")
+            raise BackendRefused(f"alias {request.name!r} would hide an index of that name; choose another name")
         if request.physical not in names:
             raise CollectionNotFound(f"there is no index {request.physical!r} for {request.name!r} to lead to")
         if _leader(models, request.name) == request.physical:

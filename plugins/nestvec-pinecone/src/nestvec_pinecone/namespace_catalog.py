@@ -120,7 +120,7 @@ class NamespaceCatalog:
         await self._collection(request)
         hidden = await self._read(request, _COLLECTION + request.name)
         if hidden is not None:
-            raise BackendRefused(f"pointer {request.name!r} would hide a collection of that name; choose another name")
+            raise BackendRefused(f"alias {request.name!r} would hide a collection of that name; choose another name")
         await self._put(request, _ALIAS + request.name, {"physical": request.physical})
 
     async def drop_alias(self, request: DropAlias) -> None:

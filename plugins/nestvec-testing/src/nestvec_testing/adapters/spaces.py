@@ -104,8 +104,8 @@ class SwitchChecks(AdapterKit):
         bench.clock.now += 31
         seen = [hit.document_id for hit in session.docs.search(words(5))]
         assert seen == ["new"], f"after its lease a handle follows the moved alias, but saw {seen}"
-        moved = [event for event in bench.events if event.name == "pointer_moved"]
-        assert len(moved) == 1, f"following a moved alias emits one event pointer_moved, not {len(moved)}"
+        moved = [event for event in bench.events if event.name == "alias_moved"]
+        assert len(moved) == 1, f"following a moved alias emits one event alias_moved, not {len(moved)}"
 
     def test_readers_follow_when_the_old_generation_is_gone(self, bench: Bench) -> None:
         """A dropped generation is looked up again at once, without waiting for the lease."""

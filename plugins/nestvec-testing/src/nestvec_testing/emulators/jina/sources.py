@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class Embedded:
         plugin = default_registry().embedder(name)
         options = plugin.options.model_validate(dict(plugin.embedded or {}))
         self._model: ModelCapabilities = plugin.capabilities(options)
-        self._embedder = blocking(plugin.open(options))
+        self._embedder: Any = blocking(plugin.open(options))
         self._lock = threading.Lock()  # one request at a time: two would only take turns on the processor
 
     def vectors(self, ask: Ask, late_tokens: int) -> FloatArray:
@@ -94,13 +94,14 @@ class Embedded:
         self._embedder.close()
 
     def _full(self, ask: Ask) -> FloatArray:
-        from nestvec.contract import Encode, Group
+        from nestvec.contract import Encode, Encoded, Group
         from nestvec.encoding.vectors import finish
 
         groups = tuple(Group(f"input.{n}", text, ((0, len(text)),)) for n, text in enumerate(ask.texts))
         request = Encode(groups, task_of(ask.task, self._model), self._model.dimensions)
         with self._lock:
-            encoded = finish(request, self._embedder.encode(request), self._model, self._embedder.rotation())
+            reply: Encoded = self._embedder.encode(request)
+            encoded = finish(request, reply, self._model, self._embedder.rotation())
         for failure in encoded.failures:
             raise failure.error
         return np.concatenate([rows for rows in encoded.vectors if rows is not None])

@@ -1,4 +1,4 @@
-"""Rules that run in threads give their turn back wherever they wait: none of them keeps the others waiting for ever."""
+"""Rules that run in threads let the compute lock go wherever they wait: none keeps the others waiting for ever."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nestvec._session.session import Blocking, Component, Session, Turn, complete, for_ingestion
+from nestvec._session.session import Blocking, Component, ComputeLock, Session, complete, for_ingestion
 from nestvec.contract import Count, Encode, Event, Group
 from nestvec_testing.memory import MemoryAdapter
 from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities
@@ -22,7 +22,7 @@ DEADLINE = 20.0
 
 
 class Meeting:
-    """Something slow that is only over when all threads are in it at once: nobody may hold the turn meanwhile."""
+    """Something slow that is over when all threads are in it at once: nobody may hold the compute lock meanwhile."""
 
     def __init__(self) -> None:
         self._barrier = threading.Barrier(THREADS, timeout=DEADLINE / 2)
@@ -104,11 +104,11 @@ WAITS = {send: 7, send_to_a_tenant: 7, encode: 1, wait: None, splitter: "splitte
 def together(asked: Session, rule: Callable[[Session], Any], deadline: float = DEADLINE) -> list[object]:
     """Run a rule in several threads that take turns, as an ingestion does."""
     cancelled = threading.Event()
-    turn = Turn(cancelled)
-    mine = for_ingestion(asked, cancelled, turn)
+    lock = ComputeLock(cancelled)
+    mine = for_ingestion(asked, cancelled, lock)
 
     def work() -> object:
-        with turn.taken():
+        with lock.held():
             return complete(rule(mine))
 
     return run_watched([work] * THREADS, deadline=deadline)
@@ -128,7 +128,7 @@ def test_all_wait_at_once_for_what_is_open(rule: Any) -> None:
 
 
 @pytest.mark.parametrize("rule", WAITS, ids=lambda rule: rule.__name__)
-def test_one_at_a_time_does_what_is_done_alone_and_the_others_wait_without_the_turn(rule: Any) -> None:
+def test_one_at_a_time_does_what_is_done_alone_and_the_others_wait_without_the_lock(rule: Any) -> None:
     inside: list[int] = []
 
     async def alone(asked: Session) -> object:
@@ -145,7 +145,7 @@ def test_one_at_a_time_does_what_is_done_alone_and_the_others_wait_without_the_t
 
 
 def test_while_one_waits_another_computes() -> None:
-    """The turn is kept while nothing is waited for: what two rules compute never overlaps."""
+    """The compute lock is kept while nothing is waited for: what two rules compute never overlaps."""
     inside: list[str] = []
 
     async def computing(asked: Session) -> None:
@@ -159,7 +159,7 @@ def test_while_one_waits_another_computes() -> None:
     together(session(lambda *_: None), computing)
 
 
-class KeepingTheTurn(Session):
+class KeepingTheLock(Session):
     """What is wrong with waiting outside of the session."""
 
     async def acquire(self, waiting: threading.Event, given_up: threading.Event) -> None:
@@ -169,8 +169,8 @@ class KeepingTheTurn(Session):
                 raise RuntimeError("given up")
 
 
-def test_the_watchdog_names_who_keeps_the_turn() -> None:
-    """Who has the lock waits for the turn, and who has the turn waits for the lock."""
+def test_the_watchdog_names_who_keeps_the_lock() -> None:
+    """Who runs alone waits to compute, and who computes waits to run alone."""
     waiting, given_up = threading.Event(), threading.Event()
 
     async def rule(asked: Any) -> None:
@@ -179,7 +179,7 @@ def test_the_watchdog_names_who_keeps_the_turn() -> None:
         asked.lock.release()
 
     good = session(lambda *_: None)
-    bad = KeepingTheTurn(good.adapter, good.embedder, good.model, good.notify, Blocking(lambda _: waiting.wait()))
+    bad = KeepingTheLock(good.adapter, good.embedder, good.model, good.notify, Blocking(lambda _: waiting.wait()))
     try:
         with pytest.raises(AssertionError, match=r"threads still run after 1\.0 s:\nwatched-\d:\n(.|\n)*in acquire"):
             together(bad, rule, deadline=1.0)
