@@ -398,6 +398,6 @@ def require_in_time(request: BackendRequest, until: float, now: float) -> None:
 
 
 def for_ingestion(session: Session, cancelled: threading.Event, lock: ComputeLock) -> Session:
-    """A copy for the threads of an ingestion: one computes at a time; once cancelled, they stop where they wait next."""
+    """A copy for the threads of one ingestion: one computes at a time; cancelled, they stop where they wait next."""
     assert isinstance(session.waiting, Blocking)  # noqa: S101 - tasks are cancelled by their event loop
     return replace(session, waiting=replace(session.waiting, cancelled=cancelled), released=lock.released)
