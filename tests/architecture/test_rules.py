@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .sources import in_rooms, tree
+from .sources import in_rooms, modules, tree
 
 #: The packages that hold rules.
 ROOMS = (
@@ -19,7 +19,8 @@ ROOMS = (
     "nestvec.nesting",
 )
 RULES = in_rooms(*ROOMS)
-EVERYTHING = [name for name in in_rooms("nestvec") if not name.startswith("nestvec._cli")]
+#: All but what steps rules by hand, and pytest's fixtures.
+EVERYTHING = [name for name in modules() if not name.startswith("nestvec_testing")]
 #: What waits, or would: rules have a session for that.
 WAITING = {"time.sleep", "asyncio.sleep", "threading.Lock", "asyncio.to_thread", "asyncio.wait_for"}
 
