@@ -16,6 +16,8 @@ T = TypeVar("T")
 class BlockingFacade:
     """Calls methods, plain or `async def`, and gives their answers. What it does not know comes from the component."""
 
+    __slots__ = ("component",)  # a method put here would be called by nobody else: put it on the component
+
     def __init__(self, component: Any) -> None:
         self.component = component
 
