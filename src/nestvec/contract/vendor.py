@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -42,9 +42,8 @@ class VendorClient(Generic[C]):
         found = await self.client.on_behalf_of(request).count(collection_name=request.physical)
 
     `C` is the type of the asynchronous client, for type checkers. `errors` are the exceptions that the client raises;
-    `translate` makes nestvec's of them. `lock` is held during each call, for an engine that is not safe for threads;
-    `around` gives what else a call needs around it. Both are for blocking clients only. What a call gives is awaited if
-    the client is not `blocking`.
+    `translate` makes nestvec's of them. `lock` is held during each call, for an engine that is not safe for threads:
+    blocking clients only. What a call gives is awaited if the client is not `blocking`.
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class VendorClient(Generic[C]):
         translate: Callable[[Exception, ErrorContext], NestvecError],
         embedded: bool = False,
         lock: AbstractContextManager[Any] | None = None,
-        around: Callable[[str, Mapping[str, Any]], AbstractContextManager[object]] | None = None,
     ) -> None:
         self.raw: Any = client
         self.blocking = blocking
@@ -67,7 +65,6 @@ class VendorClient(Generic[C]):
         self._errors = errors
         self._translate = translate
         self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
-        self._around = around
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.place}>"
@@ -83,9 +80,8 @@ class VendorClient(Generic[C]):
                 context = self.context(request)
                 raise BackendRefused(f"{context.place} was closed before {context.request}; connect again")
             try:
-                with nullcontext() if self._around is None else self._around(method, arguments):
-                    found = attrgetter(method)(self.raw)(**arguments)
-                    return found if self.blocking else await found
+                found = attrgetter(method)(self.raw)(**arguments)
+                return found if self.blocking else await found
             except self._errors as error:
                 raise self._translate(error, self.context(request)) from error
 
@@ -105,7 +101,7 @@ class VendorClient(Generic[C]):
 
     async def close(self) -> None:
         """Close the client. Safe to call twice."""
-        with self._lock, nullcontext() if self._around is None else self._around("close", {}):
+        with self._lock:
             if self.closed:
                 return
             self.closed = True
