@@ -115,11 +115,11 @@ class Blocking:
         elif self.cancelled.wait(seconds):
             raise Cancelled
 
-    def lock(self) -> threading.Lock:
-        """For threads."""
-        return threading.Lock()
+    def lock(self) -> threading.RLock:
+        """For threads. What a signal or a listener calls meanwhile, in the same thread, passes."""
+        return threading.RLock()
 
-    async def acquire(self, lock: threading.Lock) -> None:
+    async def acquire(self, lock: threading.RLock) -> None:
         """Blocks."""
         lock.acquire()
 
@@ -398,6 +398,6 @@ def require_in_time(request: BackendRequest, until: float, now: float) -> None:
 
 
 def for_ingestion(session: Session, cancelled: threading.Event, lock: ComputeLock) -> Session:
-    """A copy for the threads of an ingestion: one computes at a time; once cancelled, they stop where they wait next."""
+    """A copy for the threads of an ingestion: one computes at a time; once cancelled, they stop at their next wait."""
     assert isinstance(session.waiting, Blocking)  # noqa: S101 - tasks are cancelled by their event loop
     return replace(session, waiting=replace(session.waiting, cancelled=cancelled), released=lock.released)
