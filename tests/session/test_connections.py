@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec._client import Nestvec, connect, connections
+from nestvec._client import AsyncNestvec, Nestvec, aconnect, connect, connections
 from nestvec._client import handle as handles
 from nestvec.capabilities import Power
 from nestvec.contract import (
@@ -49,10 +50,18 @@ def client(
     backend: Any, values: dict[str, Any] = VALUES, make_embedder: Callable[[Any], Any] = RecordingEmbedder
 ) -> Nestvec:
     """On a backend's plugin, and embedders of the test's own."""
+    return connect(values, runtime(backend, make_embedder))
+
+
+def aclient(backend: Any) -> AsyncNestvec:
+    return aconnect(VALUES, runtime(backend, RecordingEmbedder))
+
+
+def runtime(backend: Any, make_embedder: Callable[[Any], Any]) -> Runtime:
     registry, embedder = test_registry(), replace(recording(), open=make_embedder)
     registry.backend = lambda name: backend  # type: ignore[method-assign]  # the only ones here
     registry.embedder = lambda name: embedder  # type: ignore[method-assign]
-    return connect(values, Runtime(registry))
+    return Runtime(registry)
 
 
 # ---------------------------------------------------------------- closing
@@ -94,6 +103,32 @@ def test_closing_while_opening_in_the_same_thread_does_not_wait_for_itself() -> 
     opening.start()
     opening.join(10)
     assert not opening.is_alive()
+
+
+@pytest.mark.parametrize("close_at_once", [False, True])
+def test_a_cancelled_task_leaves_nothing_half_open(close_at_once: bool) -> None:
+    go_on, opened, closed = threading.Event(), list[MemoryAdapter](), list[MemoryAdapter]()
+
+    class Told(MemoryAdapter):
+        def close(self) -> None:
+            closed.append(self)
+
+    def slowly(_: object) -> MemoryAdapter:
+        opened.append(Told())
+        assert go_on.wait(10)
+        return opened[-1]
+
+    async def impatient() -> None:
+        async with aclient(replace(memory(), open=slowly)) as nv:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(nv["docs"].count(), 0.05)
+            asyncio.get_running_loop().call_later(0.05, go_on.set)
+            if not close_at_once:
+                await nv.apply()
+
+    asyncio.run(impatient())
+    assert len(opened) == 1
+    assert closed == opened
 
 
 # ---------------------------------------------------------------- in the synchronous form

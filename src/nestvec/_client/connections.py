@@ -132,7 +132,7 @@ class Connections:
         async def prepare() -> Callable[[Any], FullAdapter]:
             return partial(complete_powers, declared=connection.capabilities)
 
-        return await self._opened(component, connection, prepare)
+        return await self.waiting.to_its_end(self._opened(component, connection, prepare))
 
     async def _open_embedder(self, name: str, component: Component[Embedder]) -> Embedder:
         connection = self.config.embedders[name]
@@ -141,7 +141,7 @@ class Connections:
             wrap = await self.outside(wrapping, connection, self.runtime)
             return lambda made: wrap(made, native=component.native)
 
-        return await self._opened(component, connection, prepare)
+        return await self.waiting.to_its_end(self._opened(component, connection, prepare))
 
     async def _opened(
         self, component: Component[T], connection: Connection[Any], prepare: Callable[[], Awaitable[Callable[[Any], T]]]
