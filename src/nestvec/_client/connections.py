@@ -113,7 +113,11 @@ class Connections:
     async def close(self) -> None:
         """Close everything that was opened; afterwards nothing can be. Safe to call twice."""
         self._closed = True
-        opened: list[Component[Any]] = [*self.adapters.take(), *self.embedders.take()]
+        await self.waiting.acquire(self._lock)  # what is being opened is closed, too
+        try:
+            opened: list[Component[Any]] = [*self.adapters.take(), *self.embedders.take()]
+        finally:
+            self._lock.release()
         for component in opened:
             if component.opened is not None:
                 await self.waiting.call(component.native, component.opened.close)
@@ -124,19 +128,30 @@ class Connections:
 
     async def _open_adapter(self, name: str, component: Component[FullAdapter]) -> FullAdapter:
         connection = self.config.backends[name]
-        return await self._opened(component, connection, partial(complete_powers, declared=connection.capabilities))
+
+        async def prepare() -> Callable[[Any], FullAdapter]:
+            return partial(complete_powers, declared=connection.capabilities)
+
+        return await self.waiting.to_its_end(self._opened(component, connection, prepare))
 
     async def _open_embedder(self, name: str, component: Component[Embedder]) -> Embedder:
         connection = self.config.embedders[name]
-        wrap = await self.outside(wrapping, connection, self.runtime)
-        return await self._opened(component, connection, lambda made: wrap(made, native=component.native))
 
-    async def _opened(self, component: Component[T], connection: Connection[Any], wrap: Callable[[Any], T]) -> T:
+        async def prepare() -> Callable[[Any], Embedder]:
+            wrap = await self.outside(wrapping, connection, self.runtime)
+            return lambda made: wrap(made, native=component.native)
+
+        return await self.waiting.to_its_end(self._opened(component, connection, prepare))
+
+    async def _opened(
+        self, component: Component[T], connection: Connection[Any], prepare: Callable[[], Awaitable[Callable[[Any], T]]]
+    ) -> T:
         await self.waiting.acquire(self._lock)
         try:
             if self._closed:
                 raise NestvecError("this client is closed; connect again")
             if component.opened is None:
+                wrap = await prepare()
                 with importing(connection.plugin.name):
                     made, component.native = await self._made(connection)
                 component.opened = wrap(made)

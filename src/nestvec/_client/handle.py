@@ -34,6 +34,7 @@ class Handle:
         previous = self._among.previous
         #: What it is in each alternative, as the configuration says; and a session for each.
         self._specs = (spec,) if previous is None else (spec, previous.spec)
+        self._splitters: dict[int, Splitter] = {}
         self._sessions: tuple[Session, ...] = tuple(
             connections.session(each.backend, each.embedder, make_splitter=partial(self._make_splitter, number))
             for number, each in enumerate(self._specs)
@@ -75,7 +76,9 @@ class Handle:
         return OpenCollection(live.state, self._sessions[live.number], self.tenant)
 
     async def _make_splitter(self, number: int) -> Splitter:
-        """What splits documents for an alternative."""
-        spec, connections = self._specs[number], self._connections
-        count = (await connections.embedder(spec.embedder)).count_tokens() if counts_tokens(spec) else None
-        return make_splitter(connections.config, spec, count)
+        """What splits documents for an alternative. It is kept here, for each ingestion has sessions of its own."""
+        if number not in self._splitters:
+            spec, connections = self._specs[number], self._connections
+            count = (await connections.embedder(spec.embedder)).count_tokens() if counts_tokens(spec) else None
+            self._splitters[number] = make_splitter(connections.config, spec, count)
+        return self._splitters[number]

@@ -559,7 +559,7 @@ class Nestvec:
             >>> nv.embedder("model").count_tokens() is None
             False
         """
-        return complete(self._connections.embedder(name))
+        return blocking(complete(self._connections.embedder(name)))
 
     def close(self) -> None:
         """Close everything that was opened; afterwards the client cannot be used. Safe to call twice.

@@ -78,6 +78,8 @@ class BackendProbe:
         """
         try:
             outcome = await self._measured(session)
+        except GeneratorExit:
+            raise  # closed: nobody can be asked any more
         except BaseException:  # an interrupt, too
             await self._drop(session)
             raise

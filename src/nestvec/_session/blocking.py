@@ -6,11 +6,15 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nestvec._session.session import finished
+from nestvec.contract import Embedder, FullAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+#: The methods that may be `async def`. An adapter's own may be plain, and those that the core adds are not.
+_METHODS = ("close", *sorted(FullAdapter.__abstractmethods__ | Embedder.__abstractmethods__))
 
 
 class BlockingFacade:
@@ -39,7 +43,7 @@ class BlockingFacade:
 
 def blocking(component: T) -> T | Any:
     """The component with methods that are called and not awaited: itself, where its methods are plain."""
-    awaited = any(iscoroutinefunction(getattr(component, name, None)) for name in ("count", "encode", "set_alias"))
+    awaited = any(iscoroutinefunction(getattr(component, name, None)) for name in _METHODS)
     return BlockingFacade(component) if awaited else component
 
 

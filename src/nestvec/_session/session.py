@@ -106,6 +106,10 @@ class Blocking:
         """Here and now."""
         return work(*arguments)
 
+    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Here and now."""
+        return await work
+
     async def sleep(self, seconds: float) -> None:
         """Raises `Cancelled` at once where the ingestion is interrupted."""
         if self.pause is not None:
@@ -115,11 +119,11 @@ class Blocking:
         elif self.cancelled.wait(seconds):
             raise Cancelled
 
-    def lock(self) -> threading.Lock:
-        """For threads."""
-        return threading.Lock()
+    def lock(self) -> threading.RLock:
+        """For threads. What a signal or a listener calls meanwhile, in the same thread, passes."""
+        return threading.RLock()
 
-    async def acquire(self, lock: threading.Lock) -> None:
+    async def acquire(self, lock: threading.RLock) -> None:
         """Blocks."""
         lock.acquire()
 
@@ -145,6 +149,10 @@ class Suspending:
     async def outside(self, work: Callable[..., T], *arguments: Any) -> T:
         """In a worker thread, which a cancelled task does not wait for: what is computed is then thrown away."""
         return await asyncio.to_thread(work, *arguments)
+
+    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Goes on when the task that waits for it is cancelled: others may want what comes of it."""
+        return await asyncio.shield(work)
 
     async def sleep(self, seconds: float) -> None:
         """Lets others run."""
