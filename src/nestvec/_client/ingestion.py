@@ -125,7 +125,7 @@ def _failure_message(collection: str, report: Report) -> str:
 
 
 def document_keys(spec: CollectionSpec, tenant: str | None, batch: Iterable[IncomingDocument]) -> set[DocumentKey]:
-    """What a batch takes of `InFlight`."""
+    """What a batch takes of `DocumentsInFlight`."""
     return {(spec.name, tenant, str(item.document.id)) for item in batch}
 
 

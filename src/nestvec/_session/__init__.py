@@ -1,1 +1,1 @@
-"""Running flows against real plugins: one synchronous driver, one asynchronous one, a few lines each."""
+"""What stands between rules and plugins: sessions, which repeat and wait, and defaults for what backends lack."""
