@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec._session.retry import RetryPolicy
+from nestvec._session.retry import RetryPolicy, repetition
 from nestvec._session.session import (
     Blocking,
     Cancelled,
@@ -23,7 +23,19 @@ from nestvec._session.session import (
     finished,
     for_ingestion,
 )
-from nestvec.contract import Count, Create, Encode, Event, ForeignLayout, Group, Remove, ResolveAlias, Write
+from nestvec.contract import (
+    Count,
+    Create,
+    CreateExtended,
+    Encode,
+    Event,
+    ForeignLayout,
+    Group,
+    QueryStaged,
+    Remove,
+    ResolveAlias,
+    Write,
+)
 from nestvec.errors import (
     BackendRefused,
     BackendUnavailable,
@@ -122,6 +134,18 @@ def test_what_may_succeed_later_is_tried_again_and_reported(form: str, kind: Any
     assert run(counting(session(adapter, form, events=events)), form) == 7
     assert adapter.calls == 3
     assert [(event.name, event.data["attempt"]) for event in events] == [("request_retried", 1), ("request_retried", 2)]
+
+
+@pytest.mark.parametrize(
+    ("request_", "called"),
+    [
+        (Count("docs_1"), "count"),
+        (CreateExtended("docs_1", {}, Metric.COSINE, {}, {}), "create"),
+        (QueryStaged("docs_1", {}, Metric.COSINE, 3), "query"),
+    ],
+)
+def test_a_repetition_names_what_was_asked_for(request_: Any, called: str) -> None:
+    assert repetition(request_, 1, BackendUnavailable("busy")).data["request"] == called
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.contract import Event
+from nestvec.contract.vendor import method_in_messages
 
 if TYPE_CHECKING:
     from nestvec.contract import BackendRequest, Encode, Encoded
@@ -61,7 +62,8 @@ class RetryPolicy:
 
 def repetition(request: BackendRequest, attempt: int, error: NestvecError) -> Event:
     """The event of a request that is sent once more."""
-    return Event("request_retried", None, {"request": request.method, "attempt": attempt, "error": str(error)})
+    details = {"request": method_in_messages(request), "attempt": attempt, "error": str(error)}
+    return Event("request_retried", None, details)
 
 
 def retried(request: Encode, reply: Encoded) -> Event:

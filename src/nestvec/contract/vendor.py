@@ -18,6 +18,12 @@ C = TypeVar("C")
 _IN_MESSAGES = {"create_extended": "create", "query_staged": "query"}
 
 
+def method_in_messages(request: object | None) -> str:
+    """What errors and events call a request; None stands for asking what the backend can do."""
+    method: str = getattr(request, "method", "capabilities")
+    return _IN_MESSAGES.get(method, method)
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorContext:
     """What a message about a failed request says: the backend in words, the request's method, and the collection."""
@@ -94,8 +100,7 @@ class VendorClient(Generic[C]):
 
     def context(self, request: object | None) -> ErrorContext:
         """What errors say of a request; None stands for asking what the backend can do."""
-        method = getattr(request, "method", "capabilities")
-        method = _IN_MESSAGES.get(method, method)
+        method = method_in_messages(request)
         collection = getattr(request, "physical", None) or getattr(request, "name", None)
         return ErrorContext(self.place, self.embedded, method, collection)
 
