@@ -1,12 +1,15 @@
 # One command for each chore. `make` is a convenience: CI and the README do without it.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help setup test lint types imports format soak bench docs ci
+.PHONY: help setup quick test lint types imports format soak bench docs ci
 
 help:            ## show this
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 setup:           ## make .venv with everything the tests need
 	python3 -m venv .venv && .venv/bin/pip install -q -r requirements-dev.txt -r requirements-models.txt
+quick:           ## the tests that answer in under a minute: core, filters, configuration, the kit in memory and on SQLite
+	$(PYTHON) -m pytest -q -n auto tests/architecture tests/session tests/filters tests/config tests/core tests/plugins \
+		tests/kit/test_memory_conformance.py --ignore=tests/core/test_nest.py --ignore=tests/core/test_estimate.py
 test:            ## run all tests
 	$(PYTHON) -m pytest -n auto
 integration:     ## the conformance kit against the containers of docker-compose.yml

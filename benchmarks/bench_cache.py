@@ -17,10 +17,10 @@ from typing import Any
 
 from bench_embedding import server, timed
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.testing.registry import test_registry
+from nestvec._client import connect
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 BATCH = 256
 

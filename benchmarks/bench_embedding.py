@@ -24,18 +24,18 @@ from contextlib import contextmanager
 import httpx
 import numpy as np
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
 from nestvec.embedders.jina.wire import decode
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 LATENCY, FLIGHT, BATCH, SIZE = 0.15, 8, 256, 1024
 #: Requests in flight unless configured otherwise.
 DEFAULT = 10
 _SERVER = """
 import sys
-from nestvec.testing.emulators.jina import JinaEmulator
+from nestvec_testing.emulators.jina import JinaEmulator
 emulator = JinaEmulator(latency=float(sys.argv[1]), vectors="constant", keys=None)
 emulator.journal.keep = 10
 emulator.start()

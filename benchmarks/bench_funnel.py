@@ -12,10 +12,10 @@ from time import perf_counter
 
 import numpy as np
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.testing.registry import test_registry
+from nestvec._client import connect
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 FULL = 1024
 

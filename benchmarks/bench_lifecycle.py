@@ -88,7 +88,7 @@ def ingest(values: dict[str, Any], texts: list[str]) -> None:
 
 def nest_and_shrink(values: dict[str, Any], questions: list[str], page: Path | None) -> None:
     """What the report promises of a third of the size, and what the collection then gives."""
-    from nestvec.dimensions.page import render
+    from nestvec._evaluation.page import render
 
     with nestvec.connect(values) as nv:
         asked, whole = nv["docs"].embed(questions), nv["docs"].matrix()

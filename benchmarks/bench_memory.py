@@ -17,11 +17,11 @@ from pathlib import Path
 
 def run(lines: int) -> dict[str, float]:
     """Ingest that many lines; peak memory in MiB."""
-    from nestvec.client import connect
-    from nestvec.client.base import Runtime
-    from nestvec.flows.upsert import Incoming
-    from nestvec.readers import ReadDocument, read
-    from nestvec.testing.registry import test_registry
+    from nestvec._client import connect
+    from nestvec._documents.upsert import Incoming
+    from nestvec._readers import ReadDocument, read
+    from nestvec.runtime import Runtime
+    from nestvec_testing.registry import test_registry
 
     values = {
         "backends": {"none": {"use": "discarding"}},

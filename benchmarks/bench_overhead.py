@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, connect
 from nestvec.contract import Embedder, Encode, Encoded
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 BATCH = 64
 
@@ -94,7 +94,7 @@ class Ours(Side):
         self.client: Nestvec = connect(values, Runtime(test_registry()))
         self.client.apply()
         known = dict(zip(self.texts, self.vectors, strict=True))
-        self.client._embedders["m"] = Precomputed(known)  # noqa: SLF001 - the benchmark replaces the model
+        self.client._connections.embedders.put("m", Precomputed(known))  # noqa: SLF001 - the benchmark replaces the model
 
     def ingest(self) -> None:
         """Upsert documents."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import nestvec
-from nestvec import errors
-from nestvec.capabilities import BackendCapabilities
-from nestvec.cli.plugins import forms_of
+from contract_reference import BEGIN, END, contract_chapters
+from python_reference import async_page, python_page
+
+from nestvec._cli.plugins import forms_of
+from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.config.blocks import (
     CacheBlock,
     ChunkingBlock,
@@ -29,35 +29,6 @@ EMBEDDER_NAMES = ("e5", "jina", "sagemaker", "sentence-transformers", "transform
 HERE = Path(__file__).parent / "reference"
 _ARTIFACTS = FileBlock.model_fields["artifacts"].default
 NOTE = "<!-- Written by docs/generate.py from the code; edit the docstrings instead. -->"
-
-
-def python_page() -> str:
-    """Every public name, with its signature and docstring."""
-    parts = [NOTE, "# Python API", "", inspect.getdoc(nestvec) or ""]
-    for name in nestvec.__all__:
-        value = getattr(nestvec, name)
-        parts += ["", f"## `{name}`", "", *_described(name, value)]
-        if inspect.isclass(value):
-            for method, member in inspect.getmembers(value, _is_described):
-                if not method.startswith("_"):
-                    parts += ["", f"### `{name}.{method}`", "", *_described(method, member)]
-    parts += ["", "## Errors", "", "```", inspect.getdoc(errors) or "", "```"]
-    return "\n".join(parts) + "\n"
-
-
-def _is_described(member: Any) -> bool:
-    return inspect.isfunction(member) or isinstance(member, property)
-
-
-def _described(name: str, value: Any) -> list[str]:
-    doc = (inspect.getdoc(value) or "").partition(">>>")[0].strip()
-    if not callable(value) or (inspect.isclass(value) and issubclass(value, Exception)):
-        return [doc]
-    try:
-        signature = f"{name}{inspect.signature(value)}"
-    except (ValueError, TypeError):
-        return [doc]
-    return ["```python", signature.replace("nestvec.types.", ""), "```", "", doc]
 
 
 def configuration_page() -> str:
@@ -155,14 +126,18 @@ def capabilities_page() -> str:
     for name in BACKEND_NAMES:
         declared |= forms_of(default_registry().backend(name))
     rows = [f"| | {' | '.join(declared)} |", f"|---|{'---|' * len(declared)}"]
+    for power in Power:
+        cells = [_cell(power in values["powers"]) for values in declared.values()]
+        rows.append(f"| power `{power}` | {' | '.join(cells)} |")
     for field in fields(BackendCapabilities):
-        if field.name != "names":
+        if field.name not in ("names", "powers"):
             cells = [_cell(values[field.name]) for values in declared.values()]
             rows.append(f"| `{field.name}` | {' | '.join(cells)} |")
     intro = (
         "What the backends declare, before connecting; what a server really can is asked of it (`nestvec doctor`). "
         "`nestvec plugins --capabilities --json` prints the same for every installed plugin. What each row means: "
-        "`nestvec.capabilities.BackendCapabilities`. Limits are inclusive, sizes in bytes; empty: no limit known."
+        "`nestvec.capabilities.BackendCapabilities`. A power is what the database has of its own; what there is "
+        "without it, [the contract](hooks.md#powers) says. Limits are inclusive, sizes in bytes; empty: no limit known."
     )
     return "\n".join([NOTE, "# Capabilities", "", intro, "", *rows]) + "\n"
 
@@ -177,8 +152,17 @@ def _cell(value: Any) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def hooks_page() -> str:
+    """The page as it is written, with the contract's chapters made anew."""
+    text = (HERE / "hooks.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    return before + contract_chapters() + rest.partition(END)[2]
+
+
 PAGES = {
-    "python.md": python_page,
+    "hooks.md": hooks_page,
+    "python.md": lambda: f"{NOTE}\n{python_page()}",
+    "python-async.md": lambda: f"{NOTE}\n{async_page()}",
     "configuration.md": configuration_page,
     "capabilities.md": capabilities_page,
 }

@@ -37,7 +37,7 @@ def configured(script: str, *, real: bool, vectors: Vectors) -> Iterator[dict[st
         say(f"vectors: {models}, from the real API")
         yield values
         return
-    from nestvec.testing.emulators.jina import JinaEmulator
+    from nestvec_testing.emulators.jina import JinaEmulator
 
     say(f"vectors: {_STAND_INS[vectors].format(models=models)}")
     with JinaEmulator(embedder="e5" if vectors == "e5" else None, keys=None) as emulator:

@@ -8,10 +8,9 @@ from typing import Any
 import hypothesis
 import pytest
 
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
-from nestvec.drivers.retry import RetryPolicy
-from nestvec.testing.registry import test_registry
+from nestvec._client import Nestvec, connect
+from nestvec.runtime import RetryPolicy, Runtime
+from nestvec_testing.registry import test_registry
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")

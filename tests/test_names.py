@@ -91,7 +91,7 @@ def test_the_longest_name_that_fits_leaves_room_for_its_generation(rule: NameRul
         None,
     ],
 )
-def test_what_can_not_be_a_name(name: object) -> None:
+def test_what_cannot_be_a_name(name: object) -> None:
     with pytest.raises(InvalidName, match="use a letter followed by"):
         check_logical(name)  # type: ignore[arg-type]
 

@@ -15,19 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
 from nestvec.contract import BackendPlugin, EmbedderPlugin, Event
 from nestvec.errors import PluginBroken, PluginConflict, PluginNotFound
 from nestvec.hookspecs import hookimpl
 from nestvec.registry import BACKENDS, EMBEDDERS, LISTENERS, Registry, default_registry
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 BACKEND = """
     from nestvec.contract import BackendPlugin
     from nestvec.hookspecs import hookimpl
-    from nestvec.testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions
+    from nestvec_testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions
 
     @hookimpl
     def nestvec_backend():
@@ -121,7 +121,7 @@ def test_a_plugin_is_loaded_by_name_and_only_that_one(install: Install) -> None:
         ("def broken(:", "SyntaxError"),
     ],
 )
-def test_a_plugin_that_can_not_be_imported_is_named_and_leaves_the_others_alone(
+def test_a_plugin_that_cannot_be_imported_is_named_and_leaves_the_others_alone(
     install: Install, source: str, told: str
 ) -> None:
     install("broken-store", BACKENDS, "broken", source, version="0.9")
@@ -195,7 +195,7 @@ def test_a_hook_that_raises_is_broken(install: Install) -> None:
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
 
-def test_a_backend_can_not_be_used_as_an_embedder(install: Install) -> None:
+def test_a_backend_cannot_be_used_as_an_embedder(install: Install) -> None:
     install("acme-store", EMBEDDERS, "acme", BACKEND)
     with pytest.raises(PluginBroken, match=r"listed under nestvec\.embedders but has no hook nestvec_embedder"):
         Registry().embedder("acme")
@@ -212,7 +212,7 @@ class _Both:
     def nestvec_backend(self) -> BackendPlugin:
         import dataclasses
 
-        from nestvec.testing import memory
+        from nestvec_testing import memory
 
         return dataclasses.replace(memory.nestvec_backend(), name="both")
 
@@ -220,7 +220,7 @@ class _Both:
     def nestvec_embedder(self) -> EmbedderPlugin:
         import dataclasses
 
-        from nestvec.testing import recording
+        from nestvec_testing import recording
 
         return dataclasses.replace(recording.nestvec_embedder(), name="both")
 

@@ -15,8 +15,8 @@ from _shared import configured, documents, main, rows, say
 
 import nestvec
 from nestvec import Collection, Document
-from nestvec.client.base import Runtime
 from nestvec.errors import CollectionConflict, SpaceMismatch
+from nestvec.runtime import Runtime
 
 NAME = "help"
 #: Seconds for which a handle trusts what it looked up (30 unless told otherwise): writers wait so long, and 5 more.

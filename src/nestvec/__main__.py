@@ -1,6 +1,6 @@
 """`python -m nestvec` is the command line."""
 
-from nestvec.cli import main
+from nestvec._cli import main
 
 if __name__ == "__main__":
     main(prog_name="nestvec")

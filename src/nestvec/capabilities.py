@@ -9,9 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from nestvec.names import NameRules
 from nestvec.types import Metric, Purpose
+
+
+class Power(StrEnum):
+    """What a database may have of its own, beside what every backend has; see `nestvec.contract.powers`."""
+
+    ALIASES = "aliases"
+    NOTES = "notes"
+    UPDATES = "updates"
+    TENANCY = "tenancy"
+    ADOPTION = "adoption"
+    STORAGE = "storage"
+    FUNNELS = "funnels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,49 +34,55 @@ class BackendCapabilities:
     Limits are inclusive; None means that no limit is known. Sizes are bytes.
     """
 
+    #: What the database has of its own. For the rest the core has defaults, or refuses.
+    powers: frozenset[Power] = frozenset()
     #: Runs inside this process; one process at a time holds its store.
     embedded: bool = False
-    #: Offers an asynchronous client of its own; otherwise worker threads drive the synchronous one.
-    native_async: bool = False
     metrics: frozenset[Metric] = frozenset(Metric)
     max_dimensions: int | None = None
     names: NameRules = field(default_factory=NameRules)
-    #: Keeps several tenants apart in one collection.
-    tenants: bool = True
-    #: Filters on undeclared fields work natively, too (nestvec still refuses them).
-    filters: bool = True
     #: Search is exhaustive: results equal exact search up to rounding.
     exact: bool = False
     #: A fetched vector equals the written one bit for bit.
     stores_exact: bool = False
-    #: A write is visible to the next read; otherwise adapters poll where nestvec promises it.
-    read_after_write: bool = True
-    #: The pointer from the logical name is the backend's own alias and switches atomically.
-    native_aliases: bool = True
-    #: The record of the space lives on the collection itself; otherwise in a reserved record.
-    collection_record: bool = True
-    #: Reads collections that somebody else made (see `nestvec.contract.ForeignLayout`).
-    adopts: bool = False
     #: How many vectors a record may have, under different names.
     max_vectors: int | None = 1
     #: Vector storage kinds (`nestvec.types.Storage`): float32, float16, int8, binary.
     storage: frozenset[str] = frozenset({"float32"})
     #: Which kinds turn into which in place, as (from, to); every other change needs the collection to be built anew.
     storage_updates: frozenset[tuple[str, str]] = frozenset()
-    #: Searches coarse to fine (`Query.stages`).
-    funnels: bool = False
     max_write_records: int | None = None
     max_write_bytes: int | None = None
     max_fetch_ids: int | None = None
     max_limit: int | None = None
     max_metadata_bytes: int | None = None
-    #: Why it lacks something, by capability: a sentence for people, such as "an embedded store has no quantisation".
+    #: Why it lacks something, by power or limit: a sentence for people, such as "an embedded store has no
+    #: quantisation".
     why_not: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def adopts(self) -> bool:
+        """Whether it reads collections that somebody else made."""
+        return Power.ADOPTION in self.powers
+
+    @property
+    def funnels(self) -> bool:
+        """Whether it searches coarse to fine."""
+        return Power.FUNNELS in self.powers
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPair:
-    """The task for stored texts and the task for questions. None: the model knows no tasks."""
+    """What texts and questions are embedded for. None: the model knows no tasks.
+
+    Attributes:
+        index: The task of stored texts.
+        query: The task of questions.
+
+    Example:
+        >>> nv.status("docs")[0].tasks
+        TaskPair(index='retrieval.passage', query='retrieval.query')
+    """
 
     index: str | None
     query: str | None

@@ -6,33 +6,33 @@
     ├── PluginError
     │   ├── PluginNotFound          no installed distribution offers that name
     │   ├── PluginConflict          two distributions claim one name
-    │   └── PluginBroken            the plugin, or its SDK, can not be imported or breaks the contract
-    ├── InvalidInput                a value handed over by the caller can not be used
+    │   └── PluginBroken            the plugin, or its SDK, cannot be imported or breaks the contract
+    ├── InvalidInput                a value handed over by the caller cannot be used
     │   ├── InvalidDocument         … a document
     │   ├── InvalidFilter           … a filter
     │   └── InvalidName             … the name of a collection, a tenant or a note
-    ├── Unsupported                 the backend or model can not do this; says what would work
+    ├── Unsupported                 the backend or model cannot do this; says what would work
     ├── SpaceError
     │   ├── SpaceMismatch           two embedding spaces differ; says where
     │   ├── HostMismatch            another host of the model gives other vectors; says how far off they are
-    │   └── SpaceUnknown            a foreign collection: nestvec can not vouch for its space
+    │   └── SpaceUnknown            a foreign collection: nestvec cannot vouch for its space
     ├── CollectionError
     │   ├── CollectionNotFound
     │   ├── CollectionConflict      it exists and differs; nothing was changed
     │   ├── CollectionMoved         it was migrated, and is to be found elsewhere; says where
     │   ├── MigrationInterrupted    (retryable) a migration was interrupted while it switched
-    │   └── GenerationMoved         a writer was fenced: the pointer moved during its work
+    │   └── GenerationMoved         a writer was fenced: the alias moved during its work
     ├── IngestFailed                some documents were not stored; carries the `Report`
     ├── EmbedderError
     │   ├── EmbedderUnavailable     (retryable)
     │   ├── EmbedderDenied          the key is missing, wrong, or its balance used up
-    │   ├── EmbedderRefused         the request can not succeed as it is
+    │   ├── EmbedderRefused         the request cannot succeed as it is
     │   └── EmbedderInvalidReply    wrong count, size or non-finite numbers
     └── BackendError
         ├── BackendUnavailable      (retryable) not there, too slow, overloaded
         ├── BackendLocked           another process holds the embedded store
         ├── BackendDenied           credentials missing, wrong or not allowed to do this
-        ├── BackendRefused          the request can not succeed as it is
+        ├── BackendRefused          the request cannot succeed as it is
         └── BackendFull             disk full or read-only
 
 A message says what happened, to which collection or document, and what to do. `retryable` tells whether
@@ -54,12 +54,12 @@ class NestvecError(Exception):
 
     retryable: ClassVar[bool] = False
     #: Set where a collection is not to be found as it was looked for: a handle that has another description of it
-    #: (see `nestvec.flows.following`) tries that one.
+    #: (see `nestvec._collections.following`) tries that one.
     unbound: bool = False
 
 
 class ConfigError(NestvecError):
-    """A configuration can not be used. `problems` holds one sentence for each thing to mend."""
+    """A configuration cannot be used. `problems` holds one sentence for each thing to mend."""
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
         self.problems = tuple(problems) or (message,)
@@ -71,7 +71,7 @@ class SecretError(ConfigError):
 
 
 class PluginError(NestvecError):
-    """A plugin can not be used."""
+    """A plugin cannot be used."""
 
 
 class PluginNotFound(PluginError):
@@ -83,19 +83,19 @@ class PluginConflict(PluginError):
 
 
 class PluginBroken(PluginError):
-    """The plugin can not be imported, or does not keep the hook contract."""
+    """The plugin cannot be imported, or does not keep the hook contract."""
 
 
 class InvalidInput(NestvecError, ValueError):
-    """A value handed over by the caller can not be used."""
+    """A value handed over by the caller cannot be used."""
 
 
 class InvalidDocument(InvalidInput):
-    """A document can not be stored as it is."""
+    """A document cannot be stored as it is."""
 
 
 class InvalidFilter(InvalidInput):
-    """A filter can not be used on this collection."""
+    """A filter cannot be used on this collection."""
 
 
 class InvalidName(InvalidInput):
@@ -103,7 +103,7 @@ class InvalidName(InvalidInput):
 
 
 class Unsupported(NestvecError):
-    """The backend or the model can not do what was asked; the message says what would work."""
+    """The backend or the model cannot do what was asked; the message says what would work."""
 
 
 class SpaceError(NestvecError):
@@ -130,7 +130,7 @@ class HostMismatch(SpaceError):
 
 
 class SpaceUnknown(SpaceError):
-    """The collection carries no space, or none that can be read: nestvec can not vouch for it."""
+    """The collection carries no space, or none that can be read: nestvec cannot vouch for it."""
 
 
 class CollectionError(NestvecError):
@@ -156,7 +156,7 @@ class MigrationInterrupted(CollectionError):
 
 
 class GenerationMoved(CollectionError):
-    """The pointer moved to another generation while a write was under way; the write was refused."""
+    """The alias moved to another generation while a write was under way; the write was refused."""
 
 
 class IngestFailed(NestvecError):
@@ -172,7 +172,7 @@ class EmbedderError(NestvecError):
 
 
 class EmbedderUnavailable(EmbedderError):
-    """The embedder can not be reached or is overloaded; the same call may succeed later."""
+    """The embedder cannot be reached or is overloaded; the same call may succeed later."""
 
     retryable = True
 
@@ -194,7 +194,7 @@ class BackendError(NestvecError):
 
 
 class BackendUnavailable(BackendError):
-    """The backend can not be reached or is overloaded; the same call may succeed later."""
+    """The backend cannot be reached or is overloaded; the same call may succeed later."""
 
     retryable = True
 
@@ -212,4 +212,4 @@ class BackendRefused(BackendError):
 
 
 class BackendFull(BackendError):
-    """The backend can not write: its disk is full or read-only."""
+    """The backend cannot write: its disk is full or read-only."""

@@ -30,7 +30,7 @@ def check_logical(name: str) -> str:
     """Return `name`, or raise `InvalidName` saying which names are allowed."""
     if not isinstance(name, str) or len(name) > MAX_LOGICAL or not _LOGICAL.match(name):
         raise InvalidName(
-            f"{name!r} can not name a collection: use a letter followed by letters, digits, '-' or '_', "
+            f"{name!r} cannot name a collection: use a letter followed by letters, digits, '-' or '_', "
             f"ending in a letter or digit, at most {MAX_LOGICAL} characters"
         )
     return name
@@ -109,7 +109,7 @@ def ambiguous(names: Iterable[str]) -> list[tuple[str, str]]:
 def check_unambiguous(names: Iterable[str]) -> None:
     """Refuse names of which one reads like a generation of another. Raises `InvalidName` naming all of them."""
     problems = [
-        f"collections {name!r} and {like!r} can not live side by side: nestvec stores the generations of {name!r} "
+        f"collections {name!r} and {like!r} cannot live side by side: nestvec stores the generations of {name!r} "
         f"under names like {like!r}; rename one of them"
         for name, like in ambiguous(names)
     ]

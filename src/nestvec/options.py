@@ -34,7 +34,7 @@ LocalPath = Annotated[Path, AfterValidator(_from_folder)]
 class Secret(Options):
     """A reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`. The value is read on `reveal`.
 
-    A literal is refused when the configuration is read. The value is never kept, so it can not appear in a
+    A literal is refused when the configuration is read. The value is never kept, so it cannot appear in a
     repr, a log or an error.
     """
 
@@ -46,7 +46,7 @@ class Secret(Options):
     def _no_literal(cls, value: Any) -> Any:
         if isinstance(value, str | bytes | int | float):
             # Chained validation errors print their input: this message must be all there is.
-            raise ValueError('a secret can not stand here literally; write { env = "NAME" } or { file = "path" }')  # noqa: TRY004
+            raise ValueError('a secret cannot stand here literally; write { env = "NAME" } or { file = "path" }')  # noqa: TRY004
         return value
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class Secret(Options):
         try:
             stored = self.file.read_bytes()
         except OSError as error:
-            raise SecretError(f"{what}: {self._place} can not be read: {error}") from error
+            raise SecretError(f"{what}: {self._place} cannot be read: {error}") from error
         with suppress(UnicodeDecodeError):  # it holds the file's bytes, so the error below is not chained to it
             return stored.decode("utf-8")
         raise SecretError(f"{what}: {self._place} is not UTF-8 text")

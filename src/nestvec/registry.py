@@ -111,7 +111,7 @@ class Registry:
                 try:
                     self._require(self._load(LISTENERS, name), LISTENERS, name, "nestvec_event")
                 except PluginError:
-                    _LOG.exception("listener %s can not be used and hears nothing", name)
+                    _LOG.exception("listener %s cannot be used and hears nothing", name)
 
     def _offer(self, group: str, name: str, hook: str, kind: type[P]) -> P:
         with self._lock:
@@ -148,7 +148,7 @@ class Registry:
             plugin = entry.load()
         except Exception as error:  # whatever a foreign module raises on import, it is broken
             raise PluginBroken(
-                f"{self._label(group, name)} can not be imported: "
+                f"{self._label(group, name)} cannot be imported: "
                 f"{type(error).__name__}: {error}; reinstall or remove it"
             ) from error
         self._register(plugin, entry.value, self._label(group, name))

@@ -17,10 +17,20 @@ FINGERPRINT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSpace:
-    """Where vectors live. Two vectors may be compared only within one space.
+    """Where vectors live. Two vectors may be compared only within one space. Host and revision are no part of it.
 
-    `prompts` is a digest of the texts that the model puts before its input, or None. `rotation` is the
-    fingerprint of the nesting rotation, or None. Host and revision are provenance, not part of the space.
+    Attributes:
+        model: The canonical name: the same for every host of the same weights.
+        dimensions: Length of the vectors.
+        normalized: Whether they have length 1.
+        late_chunking: Whether chunks were embedded in the context of their document.
+        index_task, query_task: What texts and questions are embedded for; None: the model knows no tasks.
+        prompts: A digest of the texts that the model puts before its input, or None.
+        rotation: The fingerprint of the nesting rotation, or None.
+
+    Example:
+        >>> docs.space.model, docs.space.dimensions
+        ('intfloat/multilingual-e5-small', 384)
     """
 
     model: str
@@ -46,17 +56,39 @@ class EmbeddingSpace:
         return f"s{FINGERPRINT_VERSION}-{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, with the fingerprint."""
+        """Plain JSON values, with the fingerprint.
+
+        Returns:
+            The fields by name, and `fingerprint`.
+
+        Example:
+            >>> sorted(docs.space.to_dict())[:3]
+            ['dimensions', 'fingerprint', 'index_task']
+        """
         return {**asdict(self), "fingerprint": self.fingerprint}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> EmbeddingSpace:
-        """Read what `to_dict` wrote. Raises `SpaceError` when the fingerprint does not match the fields."""
+        """Read what `to_dict` wrote.
+
+        Args:
+            value: The fields by name, and `fingerprint`.
+
+        Returns:
+            An equal space.
+
+        Raises:
+            SpaceError: A field is missing, or the fingerprint does not match the fields.
+
+        Example:
+            >>> nestvec.EmbeddingSpace.from_dict(docs.space.to_dict()) == docs.space
+            True
+        """
         known = {item.name for item in fields(cls)}
         try:
             space = cls(**{key: value[key] for key in known})
         except (KeyError, TypeError) as error:
-            raise SpaceError(f"the stored space can not be read: {error!r} is missing or wrong") from error
+            raise SpaceError(f"the stored space cannot be read: {error!r} is missing or wrong") from error
         if value.get("fingerprint") != space.fingerprint:
             raise SpaceError(
                 f"the stored space carries fingerprint {value.get('fingerprint')} but its fields give "
@@ -65,7 +97,18 @@ class EmbeddingSpace:
         return space
 
     def differences(self, wanted: EmbeddingSpace) -> dict[str, tuple[object, object]]:
-        """Fields that differ, as {name: (this, wanted)}."""
+        """Tell in which fields two spaces differ.
+
+        Args:
+            wanted: The other one.
+
+        Returns:
+            By name: what it is here, and there. Empty for equal spaces.
+
+        Example:
+            >>> docs.space.differences(nv["handbook"].space)
+            {'dimensions': (384, 128)}
+        """
         mine, theirs = asdict(self), asdict(wanted)
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
@@ -98,7 +141,7 @@ def require_same(stored: EmbeddingSpace, wanted: EmbeddingSpace, collection: str
     migrate = f"bring the collection to it with `nestvec migrate {collection}`, " if migrates else ""
     raise SpaceMismatch(
         f"collection {collection!r} holds vectors of space {stored.fingerprint}, but {wanted.fingerprint} is "
-        f"wanted; their vectors can not be compared:{lines}\n"
+        f"wanted; their vectors cannot be compared:{lines}\n"
         f"Nothing was changed. Set the configuration back to what is stored, {migrate}or give the new settings a "
         f"collection name of their own and ingest again.",
         differences,

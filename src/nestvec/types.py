@@ -103,11 +103,16 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text with an id and metadata: what people put in.
+    """A text with an id and metadata: what people put in. Checked on ingestion, one by one.
 
-    Any non-empty string is a valid id; an integer becomes its decimal string. `metadata` maps field names
-    to strings, integers, floats, booleans, datetimes or lists of them. Validity is checked on ingestion,
-    where one bad document is reported without stopping the others.
+    Attributes:
+        id: Any non-empty string; an integer becomes its decimal string.
+        text: The text, split into chunks when it is stored.
+        metadata: Field names to strings, integers, floats, booleans, datetimes, or lists of them.
+
+    Example:
+        >>> Document(7, "Travel expenses are paid back.", {"lang": "en"}).id
+        '7'
     """
 
     id: str
@@ -127,8 +132,12 @@ Span: TypeAlias = tuple[int, int]
 class Record:
     """A chunk as it is stored, without its vectors (those travel beside it as arrays).
 
-    `system` holds nestvec's own flat bookkeeping (see `nestvec.flows.layout`); `metadata` is the user's.
-    `text` is None where the collection does not store texts.
+    Attributes:
+        id: As the database has it.
+        document_id: The document that it belongs to.
+        text: The chunk's text; None where texts are not stored.
+        metadata: The document's.
+        system: nestvec's own flat bookkeeping; empty for a record that was joined from a document's chunks.
     """
 
     id: str
@@ -142,7 +151,13 @@ class Record:
 class Hit:
     """One result of a search.
 
-    `score` is higher-is-better (see `Metric`). `span` is the chunk's character range in its document.
+    Attributes:
+        id: The record's, as the database has it.
+        document_id: The document that the chunk belongs to.
+        score: Higher is better: cosine (-1 to 1), dot product, or minus the Euclidean distance.
+        text: The chunk's text; None where texts are not stored.
+        metadata: The document's.
+        span: Where the chunk is in its document: the first character, and the one after the last.
     """
 
     id: str
@@ -155,9 +170,14 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an embedder consumed. Counters add up with `+`; an embedder leaves at 0 what it can not know.
+    """What an embedder consumed. Counters add up with `+`; an embedder leaves at 0 what it cannot know.
 
-    `cached` counts the texts whose vectors came from a cache; for them nothing else was consumed.
+    Attributes:
+        tokens: Tokens that were read, as the embedder counts them.
+        requests: Requests that were answered.
+        retries: Requests that had to be repeated.
+        windows: Stretches of text that were embedded in one context, under late chunking.
+        cached: Texts whose vectors came from a cache; for them nothing else was consumed.
     """
 
     tokens: int = 0
@@ -178,7 +198,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class FailedDocument:
-    """A document that was not stored, and why; `path` and `line` say where it was read, if from a file."""
+    """A document that was not stored, and why.
+
+    Attributes:
+        document_id: Its id; None where it has none.
+        error: The reason, a sentence.
+        line, path: Where it was read, if from a file; lines count from 1.
+    """
 
     document_id: str | None
     error: str
@@ -188,10 +214,15 @@ class FailedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an ingestion did.
+    """What an ingestion did. Reports add up with `+`.
 
-    `documents` counts documents that are stored now as given; `failed` names the others. `chunks` is
-    `embedded + unchanged`; `deleted` counts chunks that were removed because their document changed.
+    Attributes:
+        documents: Documents that are stored now as given.
+        embedded, unchanged: Chunks that were embedded, and chunks that kept their vectors.
+        deleted: Chunks that were removed because their document changed.
+        failed: The documents that are not stored.
+        seconds: How long it took.
+        usage: What the embedder consumed.
     """
 
     documents: int = 0
@@ -204,7 +235,7 @@ class Report:
 
     @property
     def chunks(self) -> int:
-        """Chunks that are stored now for the documents of this report."""
+        """Chunks that are stored now for the documents of this report: `embedded + unchanged`."""
         return self.embedded + self.unchanged
 
     def __add__(self, other: Report) -> Report:

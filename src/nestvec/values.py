@@ -146,7 +146,7 @@ def _text(value: str) -> str:
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
-        raise ValueError(f"{value} can not be compared with; give a finite number")
+        raise ValueError(f"{value} cannot be compared with; give a finite number")
     return value
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from nestvec.caching.cache import Cache
-from nestvec.caching.embedder import CachedEmbedder
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._caching.cache import Cache
+from nestvec._caching.embedder import CachedEmbedder
+from nestvec._client import connect
 from nestvec.contract import Encode, Encoded, EncodeFailure, Event, Group
 from nestvec.errors import EmbedderRefused
-from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities
+from nestvec_testing.registry import test_registry
 
 #: A word that no model takes: its document fails, and its span is named.
 POISON = "poison"

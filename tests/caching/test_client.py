@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.caching.cache import Cache
-from nestvec.caching.embedder import AsyncCachedEmbedder
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
-from nestvec.contract import AsyncEmbedder, Encode, Encoded, Event
+from nestvec._caching.cache import Cache
+from nestvec._caching.embedder import CachedEmbedder
+from nestvec._client import aconnect, connect
+from nestvec.contract import Embedder, Encode, Encoded, Event
 from nestvec.registry import Registry
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest, recording
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest, recording
+from nestvec_testing.registry import test_registry
 
 from .conftest import POISON, Folder, Picky, ask, documents, group
 
@@ -173,7 +173,7 @@ def test_whatever_else_an_embedder_does_it_does_behind_a_cache(folder: Folder) -
 
 
 async def test_the_asynchronous_form_by_itself(folder: Folder) -> None:
-    class Native(AsyncEmbedder):
+    class Native(Embedder):
         def __init__(self) -> None:
             self.inner = Picky()
 
@@ -187,7 +187,7 @@ async def test_the_asynchronous_form_by_itself(folder: Folder) -> None:
     request = ask(group("a", "river", "stone"), group("b", f"a {POISON}"))
     for cached in (0, 2):
         native = Native()
-        embedder = AsyncCachedEmbedder(native, model, Cache(folder.path, 10_000_000, folder.events.append))
+        embedder = CachedEmbedder(native, model, Cache(folder.path, 10_000_000, folder.events.append), native=True)
         reply = await embedder.encode(request)
         assert reply.usage.cached == cached
         assert [(failure.group, failure.span) for failure in reply.failures] == [(1, 0)]
@@ -197,7 +197,7 @@ async def test_the_asynchronous_form_by_itself(folder: Folder) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("nestvec-cache")]
 
 
-def test_listeners_hear_of_a_folder_that_can_not_be_used(tmp_path: Path) -> None:
+def test_listeners_hear_of_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     class Hearing(Registry):
         def embedder(self, name: str) -> Any:
             return recording.nestvec_embedder()

@@ -18,12 +18,12 @@ import diskcache
 import numpy as np
 import pytest
 
-from nestvec.caching import disk
-from nestvec.caching.disk import State, clear, inspect
-from nestvec.caching.keys import keys_of
+from nestvec._caching import disk
+from nestvec._caching.disk import CacheState, clear, inspect
+from nestvec._caching.keys import keys_of
 from nestvec.contract import Encode
 from nestvec.errors import ConfigError
-from nestvec.testing.recording import RecordingOptions, capabilities
+from nestvec_testing.recording import RecordingOptions, capabilities
 
 from .conftest import Folder, Picky, ask, group
 
@@ -45,7 +45,7 @@ def assert_right(embedder: Any, texts: list[str] = TEXTS) -> int:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name.startswith("nestvec.caching")]
+    return [record.getMessage() for record in caplog.records if record.name.startswith("nestvec._caching")]
 
 
 # ---------------------------------------------------------------- what it keeps
@@ -223,7 +223,7 @@ def test_a_path_below_a_file(folder: Folder, tmp_path: Path, caplog: pytest.LogC
     folder.path = tmp_path / "file" / "deep" / "cache"
     assert assert_right(folder.open()) == 0
     assert len(warnings(caplog)) == 1
-    with pytest.raises(ConfigError, match="can not be cleared"):
+    with pytest.raises(ConfigError, match="cannot be cleared"):
         clear(tmp_path / "file", 1_000_000)
 
 
@@ -241,7 +241,7 @@ def test_a_lock_that_another_process_holds(
         began = time.perf_counter()
         assert "is locked" in str(inspect(folder.path, 1_000_000).problem)
         assert time.perf_counter() - began < 30, "diskcache alone would wait for a minute"
-        with pytest.raises(ConfigError, match="can not be cleared: database is locked"):
+        with pytest.raises(ConfigError, match="cannot be cleared: database is locked"):
             clear(folder.path, 1_000_000)
     assert assert_right(embedder) == 0, "it is left alone for a while"
     folder.now += 301
@@ -310,7 +310,7 @@ def test_any_damage_gives_the_right_vectors(folder: Folder) -> None:
 
 
 def test_looking_at_a_folder_that_is_not_there_does_not_make_it(folder: Folder) -> None:
-    assert inspect(folder.path, 1_000_000) == State()
+    assert inspect(folder.path, 1_000_000) == CacheState()
     assert clear(folder.path, 1_000_000) == 0
     assert not folder.path.exists()
 
@@ -324,7 +324,7 @@ def test_clearing_while_somebody_uses_it(folder: Folder) -> None:
 
 
 def test_a_library_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, open_client: Any) -> None:
-    for name in ("nestvec.caching.cache", "nestvec.caching.disk"):
+    for name in ("nestvec._caching.cache", "nestvec._caching.disk"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "diskcache", None)
     client = open_client()
@@ -336,4 +336,4 @@ def test_a_library_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.M
 def test_it_is_a_warning_of_its_own_logger(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
     garbage(folder.path)
     folder.open().encode(request())
-    assert [(record.name, record.levelno) for record in caplog.records] == [("nestvec.caching.cache", logging.WARNING)]
+    assert [(record.name, record.levelno) for record in caplog.records] == [("nestvec._caching.cache", logging.WARNING)]

@@ -7,9 +7,9 @@ from itertools import combinations
 
 import pytest
 
-from nestvec.caching.keys import keys_of
+from nestvec._caching.keys import keys_of
 from nestvec.contract import Group
-from nestvec.testing.recording import RecordingOptions, capabilities
+from nestvec_testing.recording import RecordingOptions, capabilities
 
 from .conftest import ask, group
 
@@ -59,7 +59,7 @@ def test_whatever_decides_about_a_vector_is_in_its_key() -> None:
         assert not one & other
 
 
-def test_texts_can_not_run_into_each_other() -> None:
+def test_texts_cannot_run_into_each_other() -> None:
     one = Group("d", "abc", ((0, 1), (1, 3)))
     other = Group("d", "abc", ((0, 2), (2, 3)))
     assert not set(keys_of(ask(one), MODEL)) & set(keys_of(ask(other), MODEL))

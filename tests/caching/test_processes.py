@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.caching.disk import Disk
+from nestvec._caching.disk import Disk
 
 _SCRIPT = """
 import os, resource, sys
 from pathlib import Path
 import numpy as np
-from nestvec.cli import main
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.testing.recording import RecordingEmbedder
-from nestvec.testing.registry import test_registry
+from nestvec._cli import main
+from nestvec._client import connect
+from nestvec.runtime import Runtime
+from nestvec_testing.recording import RecordingEmbedder
+from nestvec_testing.registry import test_registry
 from nestvec.types import Document
-import nestvec.caching.cache, nestvec.caching.embedder, nestvec.testing.memory, nestvec.testing.discarding
+import nestvec._caching.cache, nestvec._caching.embedder, nestvec_testing.memory, nestvec_testing.discarding
 import concurrent.futures.thread
 
 path = Path(sys.argv[1])

@@ -13,15 +13,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from nestvec.cli import main
-from nestvec.client.base import Runtime
+from nestvec._cli import main
 from nestvec.contract import BackendPlugin, EmbedderPlugin, Write
-from nestvec.drivers.retry import RetryPolicy
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Secret
-from nestvec.testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions
-from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import RetryPolicy, Runtime
+from nestvec_testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions
+from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities
+from nestvec_testing.registry import test_registry
 
 CONFIG = """
 [backends.store]

@@ -85,19 +85,19 @@ def test_a_configuration_without_a_cache(shell):
         assert shell("cache", command).out == "No embedder of the configuration has a cache.\n"
 
 
-def test_a_folder_that_can_not_be_used_is_shown_and_doctor_warns(cached):
+def test_a_folder_that_cannot_be_used_is_shown_and_doctor_warns(cached):
     (cached.folder / "vectors").write_text("no folder")
     run = cached("cache", "status")
     assert run.code == 0
-    assert f"{cached.folder / 'vectors'} can not be used" in run.out
+    assert f"{cached.folder / 'vectors'} cannot be used" in run.out
     run = cached("cache", "clear")
     assert run.code == 1
-    assert "can not be cleared" in run.err
+    assert "cannot be cleared" in run.err
     run = cached("doctor", "--json")
     assert run.code == 0
     (check,) = (check for check in run.json["checks"] if check["subject"] == "cache of words")
     assert check["status"] == "warn"
-    assert "can not be used" in check["detail"]
+    assert "cannot be used" in check["detail"]
 
 
 def test_a_damaged_database_is_cleared_away(cached):
@@ -111,7 +111,7 @@ def test_a_damaged_database_is_cleared_away(cached):
 def test_doctor_asks_the_embedder_itself(cached, texts, monkeypatch):
     """A cache must not say that an embedder answers."""
     from nestvec.errors import EmbedderUnavailable
-    from nestvec.testing.recording import RecordingEmbedder
+    from nestvec_testing.recording import RecordingEmbedder
 
     cached("ingest", "docs", "-", "--format", "jsonl", stdin=texts)
     for _ in range(2):
@@ -128,7 +128,7 @@ def test_doctor_asks_the_embedder_itself(cached, texts, monkeypatch):
 
 
 def test_a_missing_library_is_told_by_whoever_needs_it(cached, texts, monkeypatch):
-    for name in ("nestvec.caching.cache", "nestvec.caching.disk"):
+    for name in ("nestvec._caching.cache", "nestvec._caching.disk"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "diskcache", None)
     assert cached("plan").code == 0
@@ -138,7 +138,7 @@ def test_a_missing_library_is_told_by_whoever_needs_it(cached, texts, monkeypatc
         assert "pip install 'nestvec[cache]'" in run.err + run.out
 
 
-def test_the_terminal_says_once_that_it_can_not_be_used(tmp_path):
+def test_the_terminal_says_once_that_it_cannot_be_used(tmp_path):
     """In a process of its own, where nobody set logging up: on the installed stack."""
     (tmp_path / "nestvec.toml").write_text(
         '[embedders.e5]\nuse = "e5"\ncache = { path = "vectors" }\n'
@@ -154,4 +154,4 @@ def test_the_terminal_says_once_that_it_can_not_be_used(tmp_path):
     assert json.loads(done.stdout)["documents"] == 40
     told = [line for line in done.stderr.splitlines() if "cache" in line]
     assert len(told) == 1
-    assert f"the embedding cache {tmp_path / 'vectors'} can not be used" in told[0]
+    assert f"the embedding cache {tmp_path / 'vectors'} cannot be used" in told[0]

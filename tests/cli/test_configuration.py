@@ -24,7 +24,7 @@ class TestInit:
         """Each commented setting, uncommented, is a key that the file may have; the plugins' examples, too."""
         import tomllib
 
-        from nestvec.cli.init import template
+        from nestvec._cli.init import template
         from nestvec.config.blocks import FileBlock
         from nestvec.registry import Registry
 
@@ -49,7 +49,7 @@ class TestInit:
     def test_into_a_folder_that_is_not_there(self, shell):
         run = shell("init", str(shell.folder / "no" / "nestvec.toml"))
         assert run.code == 1
-        assert "can not be written" in run.err
+        assert "cannot be written" in run.err
 
 
 def _is_setting(line):
@@ -87,7 +87,7 @@ def test_the_file_may_be_named_after_the_command_and_by_the_environment(shell, m
     monkeypatch.setenv("NESTVEC_CONFIG", str(other))
     from click.testing import CliRunner
 
-    from nestvec.cli import main
+    from nestvec._cli import main
 
     assert CliRunner().invoke(main, ["plan"], obj=shell.runtime).exit_code == 3
 
@@ -104,7 +104,7 @@ def test_the_file_may_be_named_after_the_command_and_by_the_environment(shell, m
         (
             'use = "recording"',
             'use = "keyed"\napi_key = "s3cr3t-value"',
-            "a secret can not stand here literally; write",
+            "a secret cannot stand here literally; write",
         ),
         ('use = "recording"', 'use = "keyed"', "api_key"),
         ('lang = "keyword"', 'lang = "text"', "unknown field type 'text'"),

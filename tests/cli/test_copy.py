@@ -23,7 +23,7 @@ def test_copies_and_says_so(shell):
     assert "0 copied, 2 were there already; 2 compared" in again.out
 
 
-def test_what_can_not_be_copied_is_one_message(shell):
+def test_what_cannot_be_copied_is_one_message(shell):
     name = _prepare(shell, dimensions=7)
     run = shell("copy", name, "moved")
     assert run.code == 1

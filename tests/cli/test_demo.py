@@ -9,18 +9,18 @@ from dataclasses import replace
 
 import pytest
 
-from nestvec.cli.comparison import QUESTIONS, Question, compare, summary
-from nestvec.cli.demo import comparison_table, index
-from nestvec.cli.docstrings import LONGEST, docstrings
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.testing.recording import RecordingEmbedder
-from nestvec.testing.registry import test_registry as registry_with
+from nestvec._cli.comparison import QUESTIONS, ComparedQuestion, compare, summary
+from nestvec._cli.demo import comparison_table, index
+from nestvec._cli.docstrings import LONGEST, docstrings
+from nestvec._client import connect
+from nestvec.runtime import Runtime
+from nestvec_testing.recording import RecordingEmbedder
+from nestvec_testing.registry import test_registry as registry_with
 
 ASKED = (
-    Question("English", "return true if the file exists", "posixpath.lexists"),
-    Question("English", "serialize obj to a json formatted str", "json.dumps"),
-    Question("English", "no such words anywhere", "not.there"),
+    ComparedQuestion("English", "return true if the file exists", "posixpath.lexists"),
+    ComparedQuestion("English", "serialize obj to a json formatted str", "json.dumps"),
+    ComparedQuestion("English", "no such words anywhere", "not.there"),
 )
 STACK = {
     "backends": {"m": {"use": "memory"}},
@@ -47,7 +47,7 @@ def test_every_question_has_its_docstring_even_in_a_small_demo():
 
 def test_reading_docstrings_imports_none_of_the_modules():
     script = (
-        "import sys; from nestvec.cli.docstrings import docstrings, MODULES; before = set(sys.modules); "
+        "import sys; from nestvec._cli.docstrings import docstrings, MODULES; before = set(sys.modules); "
         "docstrings(900); print(*sorted(set(MODULES) & (set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from nestvec import DimensionsReport
 from nestvec.contract import ListCollections
-from nestvec.dimensions.page import render
+from nestvec_report import render
 
 from .conftest import SharedMemory, Shell
 
@@ -38,7 +39,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         seen.append(report)
         return render(report)
 
-    monkeypatch.setattr("nestvec.dimensions.page.render", rendering)
+    monkeypatch.setattr("nestvec_report.render", rendering)
     return seen
 
 
@@ -110,13 +111,25 @@ def test_a_page_of_the_same_figures(filled: Shell, page: list[Any]) -> None:
     run = filled("dimensions", "docs", *FEW, "--time", "--funnel", "8,32", "--json", "--html", str(target))
     assert run.code == 0, run.err
     written = target.read_text(encoding="utf-8")
-    assert written == render(run.json)
+    assert written == render(DimensionsReport.from_dict(run.json))
     assert "do not say much" in written
-    assert json.loads(json.dumps(page)) == [run.json]
+    assert [report.to_dict() for report in page] == [run.json]
     assert f"page: {target}" in run.err
 
 
-def test_a_page_that_can_not_be_written_is_refused_before_anything_is_measured(filled: Shell, page: list[Any]) -> None:
+def test_without_the_distribution_that_makes_pages_nothing_is_measured(
+    filled: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nestvec_report", None)  # what an import of it finds
+    target = filled.folder / "report.html"
+    run = filled("dimensions", "docs", "--html", str(target))
+    assert (run.code, run.out) == (1, "")
+    assert "pip install 'nestvec[report]'" in run.err
+    assert not target.exists()
+    assert filled("dimensions", "docs", *FEW).code == 0
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_measured(filled: Shell, page: list[Any]) -> None:
     run = filled("dimensions", "docs", "--html", str(filled.folder / "gone" / "report.html"))
     assert (run.code, page) == (1, [])
     assert "there is no folder" in run.err
@@ -124,7 +137,7 @@ def test_a_page_that_can_not_be_written_is_refused_before_anything_is_measured(f
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_so_is_one_in_a_place_that_can_not_be_written(
+def test_so_is_one_in_a_place_that_cannot_be_written(
     filled: Shell, page: list[Any], monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
     target = filled.folder / "report.html"
@@ -134,7 +147,7 @@ def test_so_is_one_in_a_place_that_can_not_be_written(
     monkeypatch.setattr("os.access", lambda path, mode: path != locked)
     run = filled("dimensions", "docs", "--html", str(target))
     assert (run.code, run.out, page) == (1, "", [])
-    assert f"{locked} can not be written to" in run.err
+    assert f"{locked} cannot be written to" in run.err
 
 
 @pytest.mark.parametrize(
@@ -159,9 +172,9 @@ def test_wrong_usage(shell: Shell, arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("docs", "--dimensions", "65"), "65 can not be measured; the vectors have 1 to 64"),
+        (("docs", "--dimensions", "65"), "65 cannot be measured; the vectors have 1 to 64"),
         (("docs", "--funnel", "32,8"), "give ascending lengths below 64"),
-        (("docs", "--queries", "gone.txt"), "questions can not be read from gone.txt"),
+        (("docs", "--queries", "gone.txt"), "questions cannot be read from gone.txt"),
         (("dcos",), "did you mean 'docs'"),
         (("docs", "--rotation", "0" * 16), "was trained for Matryoshka prefixes"),
         (("--embedder", "wrods", "texts.jsonl"), "did you mean 'words'"),
@@ -176,7 +189,7 @@ def test_what_is_refused_says_why(filled: Shell, arguments: tuple[str, ...], tol
     assert "Traceback" not in run.err
 
 
-def test_a_line_that_can_not_be_read_stops_it(filled: Shell) -> None:
+def test_a_line_that_cannot_be_read_stops_it(filled: Shell) -> None:
     path = filled.file("broken.jsonl", '{"id": "a", "text": "fine"}\n{"id"\n')
     run = filled("dimensions", "--embedder", "words", path)
     assert run.code == 1

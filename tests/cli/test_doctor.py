@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from nestvec.errors import BackendUnavailable, EmbedderUnavailable
-from nestvec.testing.recording import RecordingEmbedder
-from nestvec.testing.registry import test_registry as registry_with
+from nestvec_testing.recording import RecordingEmbedder
+from nestvec_testing.registry import test_registry as registry_with
 
 
 def by_subject(run):
@@ -106,7 +106,7 @@ def test_secrets_are_checked_by_name_only(shell, monkeypatch, present):
 
 
 def test_a_broken_plugin_fails_only_if_it_is_used(applied):
-    # The working plugins stay; `extra` names a module that can not be imported.
+    # The working plugins stay; `extra` names a module that cannot be imported.
     extra = dict(applied.runtime.registry._extra)
     from importlib.metadata import EntryPoint
 

@@ -9,16 +9,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from nestvec.client.base import Runtime
+from nestvec._hosts.note import NOTE
 from nestvec.contract import ReadNote, WriteNote
 from nestvec.encoding.tasks import NO_TASKS
 from nestvec.errors import EmbedderUnavailable
 from nestvec.hookspecs import hookimpl
-from nestvec.parity.note import NOTE
-from nestvec.testing.mutants import EMBEDDERS
-from nestvec.testing.recording import RecordingEmbedder, capabilities
-from nestvec.testing.recording import nestvec_embedder as recording
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
+from nestvec_testing.mutants import EMBEDDERS
+from nestvec_testing.recording import RecordingEmbedder, capabilities
+from nestvec_testing.recording import nestvec_embedder as recording
+from nestvec_testing.registry import test_registry
 
 MUTANTS = {mutant.name: mutant.subject.plugin.open for mutant in EMBEDDERS}
 TITLES = [
@@ -258,7 +258,7 @@ def test_other_spaces_are_named_field_by_field(doctor, options, field):
     assert f"FAIL  {field}: " in doctor("--embedder", "a", "--against", "b", **pair).out
 
 
-def test_what_can_not_be_compared(doctor):
+def test_what_cannot_be_compared(doctor):
     """A model without tasks and prefixes, of another length: no figure, but the reasons."""
     pair = {"a": (RecordingEmbedder, {"dimensions": 32}), "b": ("plain", {})}
     run = doctor("--embedder", "a", "--against", "b", "--json", **pair)

@@ -171,7 +171,14 @@ class TestInterrupted:
     def many(self, applied, lines):
         return applied.file("in.jsonl", lines(*({"id": i, "text": f"text {i}"} for i in range(100))))
 
-    def test_ctrl_c(self, applied, many):
+    @pytest.fixture
+    def listening(self):
+        """Ctrl-C is heard, also where a shell started the tests in the background, deaf to it."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    def test_ctrl_c(self, applied, many, listening):
         def interrupt(ids):
             if "40" in ids:
                 os.kill(os.getpid(), signal.SIGINT)

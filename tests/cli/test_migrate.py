@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from nestvec.cli import tidying
-from nestvec.cli.stages import Stages
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.contract import Point, WriteNote
-from nestvec.flows import gate
-from nestvec.flows.migrate.report import MigrationProgress, Stage
+from nestvec._cli import tidying
+from nestvec._cli.stages import Stages
+from nestvec._client import connect
+from nestvec._collections import write_fence
+from nestvec._migration.report import MigrationProgress, MigrationStage
+from nestvec.contract import SetAlias, WriteNote
+from nestvec.runtime import Runtime
 
 from .conftest import SharedMemory, Shell
 
@@ -33,7 +33,7 @@ REPORT = {
     "deleted", "verified", "overlap", "writers_waited", "seconds", "usage", "failed",
 }  # fmt: skip
 GENERATION = {
-    "collection", "backend", "physical", "generation", "standing", "space", "dimensions", "model", "storage", "chunks",
+    "collection", "backend", "physical", "generation", "role", "space", "dimensions", "model", "storage", "chunks",
     "created_from", "since",
 }  # fmt: skip
 
@@ -146,7 +146,7 @@ def test_to_another_model_and_back(filled: Shell, time: Time) -> None:
     assert filled("plan").code == 1
 
 
-def test_going_back_without_what_can_not_be_brought_over_has_to_be_said(filled: Shell, lines: Any) -> None:
+def test_going_back_without_what_cannot_be_brought_over_has_to_be_said(filled: Shell, lines: Any) -> None:
     another_model(filled)
     assert filled("migrate", "docs").code == 0
     assert filled("ingest", "docs", filled.file("new.jsonl", lines({"id": "new", "text": "later"}))).code == 0
@@ -188,7 +188,7 @@ def test_what_was_cut_off_is_not_had_by_shrinking_again(filled: Shell) -> None:
     assert filled("shrink", "docs", "--dimensions", "8").code == 0
     run = filled("shrink", "docs", "--dimensions", "16")
     assert run.code == 1
-    assert "can not be shrunk to 16 dimensions: it has 8, and what was cut off is gone" in run.err
+    assert "cannot be shrunk to 16 dimensions: it has 8, and what was cut off is gone" in run.err
     assert "`nestvec rollback docs` goes back to them" in run.err
     assert "Matryoshka" not in run.err
 
@@ -197,7 +197,7 @@ def test_what_was_cut_off_is_not_had_by_shrinking_again(filled: Shell) -> None:
     ("arguments", "code", "said"),
     [
         (("migrate", "doc"), 1, "did you mean 'docs'?"),
-        (("shrink", "docs", "--dimensions", "999"), 1, "can not give 999 dimensions"),
+        (("shrink", "docs", "--dimensions", "999"), 1, "cannot give 999 dimensions"),
         (("shrink", "docs", "--dimensions", "0"), 2, "--dimensions"),
         (("shrink", "docs"), 2, "--dimensions"),
         (("rollback", "docs"), 1, "nothing to go back to"),
@@ -208,7 +208,7 @@ def test_what_was_cut_off_is_not_had_by_shrinking_again(filled: Shell) -> None:
     ],
     ids=str,
 )
-def test_what_can_not_be_is_said(filled: Shell, arguments: Any, code: int, said: str) -> None:
+def test_what_cannot_be_is_said(filled: Shell, arguments: Any, code: int, said: str) -> None:
     run = filled(*arguments)
     assert run.code == code
     assert said in run.err
@@ -239,7 +239,7 @@ def test_questions_are_asked_before_and_after(filled: Shell, name: str, content:
     assert "warning" not in run.err
 
 
-def test_questions_that_can_not_be_asked_of_both_are_not_left_out_in_silence(filled: Shell) -> None:
+def test_questions_that_cannot_be_asked_of_both_are_not_left_out_in_silence(filled: Shell) -> None:
     another_model(filled)
     run = filled("migrate", "docs", "--questions", filled.file("questions.txt", "number 3?"))
     assert run.code == 0
@@ -302,10 +302,10 @@ def test_documents_that_fail_are_named_and_nothing_is_switched(textless: Shell) 
     assert run.out == ""
     assert "warning: " in run.err
     assert "three.jsonl:4" in run.err
-    assert "error: 7 documents can not be brought over, so nothing was switched: docs is as it was" in run.err
+    assert "error: 7 documents cannot be brought over, so nothing was switched: docs is as it was" in run.err
     assert run.err.count("its text is not stored") == 5
     assert "… and 2 more" in run.err
-    assert textless.store._pointers == {"docs": "docs_1"}
+    assert textless.store._aliases == {"docs": "docs_1"}
     told = textless("migrate", "docs", *files, "--json")
     assert (told.code, told.json["switched"], len(told.json["failed"])) == (1, False, 7)
     files = ("--from", str(textless.folder / "all.jsonl"), "--id", "key", "--text", "words")
@@ -351,8 +351,8 @@ def test_ctrl_c_just_as_the_fence_is_raised(
     original, noted = SharedMemory.write_note, []
 
     def write_note(store: SharedMemory, request: WriteNote) -> None:
-        first = request.name == gate.NOTE and not noted
-        noted.extend([request.name] if request.name == gate.NOTE else [])
+        first = request.name == write_fence.NOTE and not noted
+        noted.extend([request.name] if request.name == write_fence.NOTE else [])
         if first and not late:
             interrupt()
         original(store, request)
@@ -362,20 +362,22 @@ def test_ctrl_c_just_as_the_fence_is_raised(
     with monkeypatch.context() as patched:
         patched.setattr(SharedMemory, "write_note", write_note)
         assert filled("migrate", "docs").code == 130
-    assert gate.NOTE not in filled.store._collections["docs_1"].notes, "writers would wait for a fence to run out"
+    assert write_fence.NOTE not in filled.store._collections["docs_1"].notes, (
+        "writers would wait for a fence to run out"
+    )
     assert filled("migrate", "docs").code == 0
 
 
 def test_ctrl_c_while_it_switches(filled: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     another_model(filled)
-    original = SharedMemory.point
+    original = SharedMemory.set_alias
 
-    def point(store: SharedMemory, request: Point) -> None:
+    def point(store: SharedMemory, request: SetAlias) -> None:
         original(store, request)
         interrupt()
 
     with monkeypatch.context() as patched:
-        patched.setattr(SharedMemory, "point", point)
+        patched.setattr(SharedMemory, "set_alias", point)
         run = filled("migrate", "docs")
     assert run.code == 130
     assert "interrupted while it switched" in run.err
@@ -428,7 +430,7 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert "Traceback" not in rest
     with connect(config, Runtime(pause=lambda seconds: pytest.fail("writers need not wait"))) as nv:
         live, shadow = nv.generations()
-        assert (live.standing, shadow.standing, shadow.chunks) == ("live", "shadow", 12)
+        assert (live.role, shadow.role, shadow.chunks) == ("live", "candidate", 12)
         assert nv["docs"].upsert([Document("d0", "text number 0")]).unchanged == 1
     time = Time()
     with connect(config, Runtime(clock=time, wall=time, pause=time.pass_)) as nv:
@@ -519,9 +521,9 @@ def test_what_was_begun_is_removed_by_its_number(filled: Shell) -> None:
     assert filled("migrate", "docs").code == 130
     kept = filled("cleanup", "docs", "--yes")
     assert kept.code == 0
-    assert "= docs_2 on backend store (shadow, 0 chunks) stays: a migration to it is under way" in kept.out
+    assert "= docs_2 on backend store (candidate, 0 chunks) stays: a migration to it is under way" in kept.out
     gone = filled("cleanup", "docs", "--generation", "2", "--yes")
-    assert "- docs_2 on backend store (shadow, 0 chunks) removed" in gone.out
+    assert "- docs_2 on backend store (candidate, 0 chunks) removed" in gone.out
     assert list(filled.store._collections) == ["docs_1"]
 
 
@@ -535,8 +537,8 @@ def steps(stages: Stages, *states: MigrationProgress) -> None:
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], time: Time) -> None:
-    copying = [MigrationProgress(Stage.COPYING, done, 1000, done) for done in range(0, 1001, 10)]
-    waiting = MigrationProgress(Stage.DRAINING, note="writers wait 36 s")
+    copying = [MigrationProgress(MigrationStage.COPYING, done, 1000, done) for done in range(0, 1001, 10)]
+    waiting = MigrationProgress(MigrationStage.DRAINING, note="writers wait 36 s")
     steps(Stages(terminal=False, clock=time), *copying, waiting, waiting)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "copying"
@@ -547,23 +549,23 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], ti
 
 def test_a_line_is_due_after_some_seconds(capsys: pytest.CaptureFixture[str], time: Time) -> None:
     stages = Stages(terminal=False, clock=time)
-    stages(MigrationProgress(Stage.COPYING, 0, 100_000))
+    stages(MigrationProgress(MigrationStage.COPYING, 0, 100_000))
     time.now += 6
-    stages(MigrationProgress(Stage.COPYING, 10, 100_000, 1))
+    stages(MigrationProgress(MigrationStage.COPYING, 10, 100_000, 1))
     assert capsys.readouterr().err.splitlines() == ["copying", "copying: 0 %, 1 document brought over"]
 
 
 def test_a_bar_for_each_stage_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     stages = Stages(terminal=True)
-    states = [MigrationProgress(Stage.COPYING, done, 100, done) for done in (0, 50, 100)]
-    again = [MigrationProgress(Stage.CATCHING_UP, done, 100) for done in (100, 40)]
-    waiting = MigrationProgress(Stage.DRAINING, note="writers wait 36 s")
+    states = [MigrationProgress(MigrationStage.COPYING, done, 100, done) for done in (0, 50, 100)]
+    again = [MigrationProgress(MigrationStage.CATCHING_UP, done, 100) for done in (100, 40)]
+    waiting = MigrationProgress(MigrationStage.DRAINING, note="writers wait 36 s")
     steps(stages, *states, *again, waiting)
     said = capsys.readouterr().err
     assert "copying:" in said
     assert "catching up:" in said
     assert "writers wait 36 s\n" in said
-    assert stages.stage is Stage.DRAINING
+    assert stages.stage is MigrationStage.DRAINING
 
 
 def test_json_stays_json_while_it_tells_how_far_it_is(filled: Shell) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.artifacts import DEFAULT_FOLDER, About, save
-from nestvec.cli import progress as progresses
-from nestvec.cli.progress import Lines
-from nestvec.testing.recording import RecordingEmbedder
+from nestvec._artifacts import DEFAULT_FOLDER, About, save
+from nestvec._cli import progress as progresses
+from nestvec._cli.progress import Lines
+from nestvec_testing.recording import RecordingEmbedder
 
 from .conftest import Shell
 
@@ -100,7 +100,7 @@ def test_progress_counts_vectors(
 
 
 @pytest.mark.parametrize("readonly", [True, False])
-def test_a_folder_that_can_not_be_written_is_named_before_anything_is_embedded(
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_embedded(
     plain: Shell, monkeypatch: pytest.MonkeyPatch, readonly: bool
 ) -> None:
     place = plain.folder / "place"
@@ -111,8 +111,8 @@ def test_a_folder_that_can_not_be_written_is_named_before_anything_is_embedded(
     monkeypatch.setattr(RecordingEmbedder, "encode", None)
     run = plain("nest", "--embedder", "words", str(plain.folder / "texts.jsonl"))
     assert run.code == 1
-    why = "can not be written to" if readonly else "is no folder"
-    assert f"rotations can not be kept in {place / 'new'}: {place} {why}; " in run.err
+    why = "cannot be written to" if readonly else "is no folder"
+    assert f"rotations cannot be kept in {place / 'new'}: {place} {why}; " in run.err
     assert "write the key `artifacts` with a folder" in run.err
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
-from nestvec.cli.output import amount, clean, fit, wrap
+from nestvec._cli.output import amount, clean, fit, wrap
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(2, 30), st.integers(1, 4))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.contract import Create, Point, WriteNote
-from nestvec.flows import gate
-from nestvec.flows.gate import Gate, Place, State
-from nestvec.flows.shrunk import NOTE, Supersedes
-from nestvec.specs import StoredCollection
+from nestvec._collections import write_fence
+from nestvec._collections.superseded import NOTE, Supersedes
+from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence
+from nestvec._specs import StoredCollection
+from nestvec.contract import Create, SetAlias, WriteNote
 
 from .conftest import Shell
 
@@ -73,8 +73,12 @@ def test_a_collection_that_was_shrunk_is_in_order(pending: Shell) -> None:
     record = {**info.record, "generation": 2, "space": small.to_dict()}
     store.create(Create("docs_2", {"dense": 8}, info.metric, info.fields, record))
     store.write_note(WriteNote("docs_2", NOTE, Supersedes(16).to_text()))
-    store.point(Point("docs", "docs_2"))
-    store.write_note(WriteNote("docs_1", gate.NOTE, Gate(State.MOVED, to=Place("store", "docs_2")).to_text()))
+    store.set_alias(SetAlias("docs", "docs_2"))
+    store.write_note(
+        WriteNote(
+            "docs_1", write_fence.NOTE, WriteFence(FenceState.MOVED, to=GenerationPlace("store", "docs_2")).to_text()
+        )
+    )
     run = pending("plan")
     assert run.code == 0
     assert "was shrunk to 8 dimensions: write dimensions = 8" in run.out
@@ -84,9 +88,9 @@ def test_a_collection_that_was_shrunk_is_in_order(pending: Shell) -> None:
 
 
 def test_a_damaged_note_is_one_sentence(pending: Shell) -> None:
-    pending.store.write_note(WriteNote("docs_1", gate.NOTE, "?"))
+    pending.store.write_note(WriteNote("docs_1", write_fence.NOTE, "?"))
     for command in (["plan"], ["search", "docs", "one"]):
         run = pending(*command)
         assert run.code == 1
-        assert "the note 'gate' of collection 'docs_1' can not be read" in run.err
+        assert "the note 'gate' of collection 'docs_1' cannot be read" in run.err
         assert "Traceback" not in run.err

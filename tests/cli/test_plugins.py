@@ -8,11 +8,12 @@ from types import ModuleType
 
 import pytest
 
-from nestvec.cli.plugins import forms_of
+from nestvec._cli.plugins import forms_of
+from nestvec.capabilities import Power
 from nestvec.hookspecs import hookimpl
-from nestvec.testing.memory import CAPABILITIES
-from nestvec.testing.memory import nestvec_backend as memory
-from nestvec.testing.registry import test_registry as registry_with
+from nestvec_testing.memory import CAPABILITIES
+from nestvec_testing.memory import nestvec_backend as memory
+from nestvec_testing.registry import test_registry as registry_with
 
 
 def named(run, kind, name):
@@ -42,7 +43,7 @@ def test_capabilities_show_a_broken_plugin_with_its_error_and_all_others(shell):
     run = shell("plugins", "--capabilities", "--json")
     assert run.code == 0
     (row,) = named(run, "backend", "broken")
-    assert "can not be imported" in row["error"]
+    assert "cannot be imported" in row["error"]
     assert run.json["capabilities"]["memory"]["exact"] is True
     assert "broken" not in run.json["capabilities"]
     text = shell("plugins", "--capabilities").out
@@ -60,15 +61,17 @@ def test_a_backend_with_a_server_and_an_embedded_form_shows_both(shell):
 def test_a_milvus_server_has_its_row(shell):
     pytest.importorskip("nestvec_milvus")
     matrix = shell("plugins", "--capabilities", "--json").json["capabilities"]
-    assert (matrix["milvus"]["embedded"], matrix["milvus"]["native_async"]) == (False, True)
+    assert matrix["milvus"]["embedded"] is False
     assert matrix["milvus (embedded)"]["embedded"] is True
 
 
 def test_every_form_has_its_row(shell):
-    pytest.importorskip("nestvec_pinecone")
+    pytest.importorskip("nestvec_qdrant")
     matrix = shell("plugins", "--capabilities", "--json").json["capabilities"]
-    assert matrix["pinecone"]["collection_record"] is True
-    assert matrix["pinecone (one index)"]["collection_record"] is False
+    assert "storage" in matrix["qdrant"]["powers"]
+    assert "storage" not in matrix["qdrant (embedded)"]["powers"]
+    table = shell("plugins", "--capabilities").out.splitlines()
+    assert [line.split()[1] for line in table if line.startswith("power ")] == list(Power)
 
 
 def test_what_other_forms_can_do_as_well_is_said_once():

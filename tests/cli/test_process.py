@@ -30,7 +30,7 @@ def nestvec(*arguments: str, folder: Path, stdin: str = "", **environment: str) 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["ingest", "--help"], ["plugins", "--json"]])
 def test_nothing_heavy_is_imported_for_help_and_lists(tmp_path, arguments):
     script = (
-        "import sys\nfrom nestvec.cli import main\n"
+        "import sys\nfrom nestvec._cli import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "print('\\n'.join(sys.modules), file=sys.stderr)"
     )

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.cli.intake import Ingestion
-from nestvec.cli.progress import Bar, Lines, progress
+from nestvec._cli.intake import Ingestion
+from nestvec._cli.progress import Bar, Lines, progress
 from nestvec.types import Report
 
 

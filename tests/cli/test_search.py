@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from wcwidth import wcswidth
 
-from nestvec.cli.search import hit_table
+from nestvec._cli.search import hit_table
 from nestvec.types import Hit
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
+from nestvec.capabilities import BackendCapabilities, ModelCapabilities, Power, TaskPair
 from nestvec.config import Config, load_config
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.errors import ConfigError
@@ -18,9 +18,9 @@ from nestvec.hookspecs import hookimpl
 from nestvec.names import NameRules
 from nestvec.options import LocalPath, Options, Secret
 from nestvec.registry import Registry
-from nestvec.testing import memory, recording
-from nestvec.testing.registry import test_registry
 from nestvec.types import Metric, Purpose
+from nestvec_testing import memory, recording
+from nestvec_testing.registry import test_registry
 
 
 class Index(Options):
@@ -48,9 +48,9 @@ class _Acme:
     @hookimpl
     def nestvec_backend(self) -> BackendPlugin:
         capabilities = BackendCapabilities(
+            powers=frozenset({Power.ALIASES, Power.NOTES, Power.UPDATES, Power.TENANCY}),
             metrics=frozenset({Metric.COSINE, Metric.DOT}),
             max_dimensions=48,
-            tenants=False,
             names=NameRules(hyphen=False, max_length=24),
         )
         return replace(

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.artifacts import DEFAULT_FOLDER, About, Artifact, save
+from nestvec._artifacts import DEFAULT_FOLDER, About, Artifact, save
 from nestvec.config import Config
-from nestvec.encoding.nesting import fit_rotation
+from nestvec.encoding.rotation import fit_rotation
 
 Load = Callable[[str], Config]
 Problems = Callable[[str], list[str]]
@@ -47,7 +47,7 @@ def test_the_shortest_prefix_may_be_chosen(load: Load, problems: Problems, artif
     block = CONNECTIONS + f'nesting = {{ rotation = "{artifact.fingerprint}", min_dimensions = 20 }}'
     assert load(block).embedders["model"].capabilities.min_dimensions == 20
     (problem,) = problems(block + COLLECTION)
-    assert problem.startswith("collections.docs.dimensions: plain can not give 16 dimensions; it offers 20 to 48")
+    assert problem.startswith("collections.docs.dimensions: plain cannot give 16 dimensions; it offers 20 to 48")
 
 
 def test_the_matrix_is_not_read(load: Load, artifact: Artifact) -> None:

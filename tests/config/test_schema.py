@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from nestvec.artifacts import About
+from nestvec._artifacts import About
 from nestvec.config import json_schema, parse_config
 from nestvec.errors import ConfigError
 from nestvec.registry import Registry
-from nestvec.testing.registry import test_registry
+from nestvec_testing.registry import test_registry
 
 GOOD = """
 artifacts = "elsewhere"

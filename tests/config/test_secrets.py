@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
 from nestvec.config import Config, load_config, parse_config
 from nestvec.errors import ConfigError, SecretError
 from nestvec.options import Secret
 from nestvec.registry import Registry
+from nestvec.runtime import Runtime
 
 VALUE = "sk-THE-VERY-SECRET"
 VALUES = {
@@ -67,7 +67,7 @@ def test_a_literal_is_told_where_secrets_belong(load: Load) -> None:
     with pytest.raises(ConfigError) as caught:
         load(f'[backends.search]\nuse = "acme"\napi_key = "{VALUE}"')
     assert caught.value.problems == (
-        'backends.search.api_key: a secret can not stand here literally; write { env = "NAME" } or { file = "path" }',
+        'backends.search.api_key: a secret cannot stand here literally; write { env = "NAME" } or { file = "path" }',
     )
 
 
@@ -151,7 +151,7 @@ def test_an_empty_secret_is_missing(monkeypatch: pytest.MonkeyPatch, value: str)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SecretError, match=r"acme api_key: the file .*key\.txt can not be read") as caught:
+    with pytest.raises(SecretError, match=r"acme api_key: the file .*key\.txt cannot be read") as caught:
         Secret(file=tmp_path / "key.txt").reveal("acme api_key")
     assert isinstance(caught.value.__cause__, FileNotFoundError)
 

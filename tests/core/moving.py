@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from nestvec.chunking import Splitter
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.contract import Create, Fetch, Point
-from nestvec.drivers.retry import RetryPolicy
-from nestvec.drivers.sync import PairPorts, run
-from nestvec.flows import gate
-from nestvec.flows.apply import apply
-from nestvec.flows.base import Binding, Flow, Target, Wait
-from nestvec.flows.gate import Gate, Place
-from nestvec.flows.layout import head_id
-from nestvec.flows.migrate.passes import Crossing, Tally, run_pass
-from nestvec.flows.migrate.routes import Transform, Way
-from nestvec.specs import StoredCollection
-from nestvec.testing.registry import test_registry
+from nestvec._chunking import Splitter
+from nestvec._client import connect
+from nestvec._collections import write_fence
+from nestvec._collections.apply import apply
+from nestvec._collections.opening import CollectionState, OpenCollection, Target
+from nestvec._collections.write_fence import GenerationPlace, WriteFence
+from nestvec._documents.layout import head_id
+from nestvec._migration.passes import run_pass
+from nestvec._migration.routes import Transform, Way
+from nestvec._migration.transfer import Transfer, TransferStatistics
+from nestvec._session.session import Backend, Session, complete
+from nestvec._specs import StoredCollection
+from nestvec.contract import Create, Fetch, SetAlias
+from nestvec.errors import NestvecError
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
+from nestvec_testing.requests import Wait, bare
+from nestvec_testing.stepping import Stepper
 
 NUMBERS = itertools.count()
 WANTED = {"embedder": "v3", "dimensions": 16}
@@ -71,30 +74,30 @@ class Move:
         self.docs: Any = self.client["docs"]
         self.old: Any = self.client.adapter("old")
         self.new: Any = self.client.adapter(block["backend"])
-        self.to = Place(block["backend"], "docs_1" if apart else "docs_2")
-        run(apply(self.before), self.docs._places[1])
+        self.to = GenerationPlace(block["backend"], "docs_1" if apart else "docs_2")
+        complete(apply(OpenCollection(self.before, self.docs._sessions[1])))
 
     @property
-    def before(self) -> Binding:
-        """A binding to what the collection was, of its own."""
+    def before(self) -> CollectionState:
+        """A state of what the collection was, of its own."""
         return replace(self.docs._among.previous, target=None)
 
     @property
-    def pinned(self) -> Binding:
-        """A binding to the new generation, which no pointer leads to yet."""
+    def pinned(self) -> CollectionState:
+        """A state of the new generation, which no alias leads to yet."""
         spec = self.docs.spec
         stored = StoredCollection.read(spec.record(2), self.to.physical)
-        return replace(self.docs._binding, target=Target(self.to.physical, stored, math.inf))
+        return replace(self.docs._among.wanted, target=Target(self.to.physical, stored, math.inf))
 
     def embedder(self, name: str) -> Any:
         return self.client.embedder(name)
 
-    def passing(self) -> Any:
-        spec = self.docs.spec
-        job = Crossing(
-            replace(self.before, target=self.source), self.pinned, Way.EMBED, Transform(16), Splitter(spec.chunking)
-        )
-        return run_pass(job, "changes")
+    def passing(self, wanted: Session, previous: Session) -> Coroutine[Any, Any, TransferStatistics]:
+        """A pass, by these sessions."""
+        source = OpenCollection(replace(self.before, target=self.source), previous)
+        target = OpenCollection(self.pinned, wanted)
+        splitter = Splitter(self.docs.spec.chunking)
+        return run_pass(Transfer(source, target, Way.EMBED, Transform(16), splitter), "changes")
 
     @property
     def source(self) -> Target:
@@ -106,20 +109,25 @@ class Move:
         record = spec.record(2 if self.to.physical == "docs_2" else 1)
         self.new.create(Create(self.to.physical, spec.vectors, spec.metric, spec.fields, record, spec.namespaces))
 
-    def bring(self) -> Tally:
-        wanted, previous = self.docs._places
-        return run(self.passing(), PairPorts(previous, wanted))
+    def bring(self) -> TransferStatistics:
+        return complete(self.passing(*self.docs._sessions))
 
-    def fence(self) -> Gate:
-        return self.on_old(gate.raise_fence(self.time, "docs_1", "m", 90))
+    @property
+    def backend(self) -> Backend:
+        """Where the collection was."""
+        backend: Backend = self.docs._sessions[1].backend
+        return backend
 
-    def switch(self, fence: Gate) -> None:
-        assert self.on_old(gate.to_switching(self.time, "docs_1", fence, self.to))
-        self.new.point(Point("docs", self.to.physical))
-        self.on_old(gate.mark_moved("docs_1", self.to))
+    def fence(self) -> WriteFence:
+        return complete(write_fence.raise_fence(self.backend, self.time, "docs_1", "m", 90))
 
-    def on_old(self, flow: Flow[Any]) -> Any:
-        return run(flow, self.docs._places[1])
+    def switch(self, fence: WriteFence) -> None:
+        assert self.to_switching(fence)
+        self.new.set_alias(SetAlias("docs", self.to.physical))
+        complete(write_fence.mark_moved(self.backend, "docs_1", self.to))
+
+    def to_switching(self, fence: WriteFence) -> bool:
+        return complete(write_fence.to_switching(self.backend, self.time, "docs_1", fence, self.to))
 
     def migrate(self) -> None:
         """All at once: nobody else waits."""
@@ -130,9 +138,10 @@ class Move:
 
     def back(self) -> None:
         """To what it was: everything is there still."""
-        self.on_old(gate.reopen("docs_1"))
-        self.old.point(Point("docs", "docs_1"))
-        run(gate.mark_moved(self.to.physical, Place("old", "docs_1")), self.docs._places[0])
+        complete(write_fence.reopen(self.backend, "docs_1"))
+        self.old.set_alias(SetAlias("docs", "docs_1"))
+        there = self.docs._sessions[0].backend
+        complete(write_fence.mark_moved(there, self.to.physical, GenerationPlace("old", "docs_1")))
 
 
 def text(number: int) -> str:
@@ -159,42 +168,46 @@ def spy(adapter: Any) -> list[Any]:
 
         return call
 
-    for name in ("resolve", "describe", "read_note", "count", "scroll", "query", "fetch", "write", "remove"):
+    for name in ("resolve_alias", "describe", "read_note", "count", "scroll", "query", "fetch", "write", "remove"):
         setattr(adapter, name, spied(getattr(adapter, name)))
     return asked
 
 
 class Actor:
-    """A flow, advanced one request at a time; what waits goes on when its time has come."""
+    """A rule, advanced one request at a time; what waits goes on when its time has come."""
 
-    def __init__(self, move: Move, flow: Any, answer: Callable[[Any], Any]) -> None:
-        self.move, self.flow, self._answer = move, flow, answer
-        self.until, self.done = 0.0, False
-        self.request: Any = None
-        self.result: Any = None
-        self._step(lambda: next(flow))
+    def __init__(self, move: Move, rule: Coroutine[Any, Any, Any], answer: Callable[[Any], Any]) -> None:
+        self.move, self._answer, self.until = move, answer, 0.0
+        self.step = Stepper(rule)
+        self._arm()
+
+    @property
+    def done(self) -> bool:
+        return self.step.done
+
+    @property
+    def result(self) -> Any:
+        return self.step.result
 
     def advance(self) -> bool:
         """One request, if it may; returns whether it did."""
         if self.done or self.move.time.now < self.until:
             return False
-        inner = getattr(self.request, "request", self.request)
-        if isinstance(inner, Wait):
-            self._step(lambda: self.flow.send(None))
-            return True
-        try:
-            answer = self._answer(self.request)
-        except Exception as error:
-            failure = error
-            self._step(lambda: self.flow.throw(failure))
+        if isinstance(bare(self.step.request), Wait):
+            self.step.answer()
         else:
-            self._step(lambda: self.flow.send(answer))
+            self._make()
+        self._arm()
         return True
 
-    def _step(self, move: Callable[[], Any]) -> None:
+    def _make(self) -> None:
         try:
-            self.request = move()
-        except StopIteration as stop:
-            self.done, self.request, self.result = True, None, stop.value
-        inner = getattr(self.request, "request", None)
-        self.until = self.move.time.now + inner.seconds if isinstance(inner, Wait) else 0.0
+            answer = self._answer(self.step.request)
+        except NestvecError as error:
+            self.step.fail(error)
+        else:
+            self.step.answer(answer)
+
+    def _arm(self) -> None:
+        request = bare(self.step.request)
+        self.until = self.move.time.now + request.seconds if isinstance(request, Wait) else 0.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._client import aconnect, connect
 from nestvec.errors import CollectionConflict, ConfigError, InvalidInput, SpaceUnknown, Unsupported
 from nestvec.filters import F
-from nestvec.testing.memory import make_foreign
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.memory import make_foreign
+from nestvec_testing.registry import test_registry
 
 SIZE = 32
 TEXTS = [f"{word} river stone winter {i}" for i, word in enumerate(["boat", "lamp", "harbour", "violin", "desert"] * 4)]
@@ -59,7 +59,7 @@ def opened(registry):
             adapters["store"] = client.adapter("store")
             rows = client.embed(TEXTS, task="retrieval.passage", dimensions=SIZE)
             make_foreign(adapters["store"], "articles", {"": rows}, [payload(i) for i in range(len(TEXTS))])
-        client._adapters["store"] = adapters["store"]
+        client._connections.adapters.put("store", adapters["store"])
         return client
 
     yield open_one
@@ -77,7 +77,7 @@ def test_the_plan_says_what_is_checked_and_what_is_not(opened):
     assert change.action == "adopt"
     assert "20 records of 32 dimensions" in details(client)
     assert "embeds up to 8 of its texts" in details(client)
-    assert not client._embedders or client.embedder("model").requests[-1].task == "retrieval.passage"
+    assert not client._connections.embedders.opened or client.embedder("model").requests[-1].task == "retrieval.passage"
     assert "foreign.verify is false" in details(opened(foreign={"verify": False}))
     assert "no texts to embed" in details(opened(foreign={"text": None}))
 
@@ -86,7 +86,7 @@ def test_planning_embeds_nothing(opened):
     opened()  # embeds what it stores
     client = opened()
     client.plan("legacy")
-    assert not client._embedders
+    assert not client._connections.embedders.opened
 
 
 def test_the_model_itself_is_compared_and_no_cache_of_it(opened, tmp_path):
@@ -209,7 +209,7 @@ def test_without_verifying_it_is_adopted_as_declared(opened):
     client = opened(embedder={"model": "recording-v2"}, foreign={"verify": False})
     client.apply("legacy")
     assert client["legacy"].count() == 20
-    assert not client._embedders
+    assert not client._connections.embedders.opened
 
 
 def test_before_adoption_it_is_unknown_and_afterwards_guarded(opened):
@@ -246,7 +246,7 @@ def test_a_foreign_collection_under_our_name_offers_adoption(opened, registry):
     plain = values()
     plain["collections"] = {"articles": {"dimensions": SIZE}}
     other = connect(plain, Runtime(registry))
-    other._adapters["store"] = client.adapter("store")
+    other._connections.adapters.put("store", client.adapter("store"))
     assert "adopt = true" in other.plan()[0].details[0]
 
 
@@ -267,7 +267,7 @@ def test_mistakes_in_the_file_are_named(changes, message):
 
 def test_a_backend_that_reads_only_its_own_says_so():
     plain = values()
-    plain["backends"]["store"] = {"use": "discarding"}
+    plain["backends"]["store"] = {"use": "sqlite", "path": ":memory:"}
     with pytest.raises(ConfigError, match="reads only what nestvec made"):
         connect(plain, Runtime(test_registry()))
 
@@ -275,7 +275,7 @@ def test_a_backend_that_reads_only_its_own_says_so():
 async def test_asynchronously(opened, registry):
     source = opened()
     async with aconnect(values(), Runtime(registry)) as client:
-        client._adapters["store"] = source.adapter("store")
+        client._connections.adapters.put("store", source.adapter("store"))
         await client.apply()
         assert (await client["legacy"].search(TEXTS[3], limit=1))[0].document_id == "theirs-3"
         await client.copy("legacy", "own")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nestvec
-from nestvec.client import Nestvec
+from nestvec._client import Nestvec
 from nestvec.errors import (
     CollectionConflict,
     ConfigError,
@@ -19,8 +19,8 @@ from nestvec.errors import (
     InvalidName,
     NestvecError,
 )
-from nestvec.testing.recording import RecordingEmbedder
 from nestvec.types import Document
+from nestvec_testing.recording import RecordingEmbedder
 
 CALLS: dict[str, Callable[[Nestvec], Any]] = {
     "an id that is no Unicode": lambda nv: nv["docs"].get("\ud800"),
@@ -83,14 +83,14 @@ def test_a_configuration_of_another_type() -> None:
         nestvec.connect(None)  # type: ignore[arg-type]
 
 
-def test_a_field_can_not_come_back_as_another_type(open_docs: Callable[..., Nestvec]) -> None:
+def test_a_field_cannot_come_back_as_another_type(open_docs: Callable[..., Nestvec]) -> None:
     shared = {"apply": False}
     client = open_docs(fields={"y": "integer"})
     adapter = client.adapter("store")
 
     def again(**fields: str) -> Nestvec:
         other = open_docs(fields=fields, **shared)
-        other._adapters["store"] = adapter
+        other._connections.adapters.put("store", adapter)
         return other
 
     assert again().apply()[0].action == "update"
@@ -112,13 +112,13 @@ def test_a_failure_of_what_was_embedded_is_an_invalid_reply(open_docs: Callable[
             return type(reply)(reply.vectors, (EncodeFailure(0, NestvecError("why")),))
 
     client = open_docs()
-    client._embedders["model"] = Both()
+    client._connections.embedders.put("model", Both())
     with pytest.raises(EmbedderInvalidReply, match="failure"):
         client["docs"].upsert(Document("a", "text"))
 
 
 def test_reading_does_not_go_on_in_another_generation(open_docs: Callable[..., Nestvec], clock: Any) -> None:
-    from nestvec.contract import Create, Point
+    from nestvec.contract import Create, SetAlias
 
     client = open_docs()
     docs = client["docs"]
@@ -127,7 +127,7 @@ def test_reading_does_not_go_on_in_another_generation(open_docs: Callable[..., N
     next(pages)
     adapter = client.adapter("store")
     adapter.create(Create("docs_2", docs.spec.vectors, docs.spec.metric, {}, docs.spec.record(2)))
-    adapter.point(Point("docs", "docs_2"))
+    adapter.set_alias(SetAlias("docs", "docs_2"))
     clock.now += 100
     with pytest.raises(GenerationMoved, match="start again"):
         next(pages)

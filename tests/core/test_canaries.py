@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from nestvec._hosts import canaries as canary_texts
+from nestvec._hosts.agreement import LEAST, MEDIAN, STRETCH, Agreement, agreement_of, compare, cosine
+from nestvec._hosts.canaries import SHORT, TEXTS, VERSION, Leg, canary_request, canary_rows, legs_of, version_for
+from nestvec._hosts.note import QUANTIZATION, Canaries, pack, texts_for, unpack
 from nestvec.contract import MAX_NOTE, Encoded, EncodeFailure
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import EmbedderRefused, SpaceUnknown, Unsupported
-from nestvec.parity import canaries as canary_texts
-from nestvec.parity.agreement import LEAST, MEDIAN, STRETCH, Agreement, agreement_of, compare, cosine
-from nestvec.parity.canaries import SHORT, TEXTS, VERSION, Leg, canary_request, canary_rows, legs_of, version_for
-from nestvec.parity.note import QUANTIZATION, Canaries, pack, texts_for, unpack
 from nestvec.spaces import EmbeddingSpace
 
 PASSAGE, QUERY = "retrieval.passage", "retrieval.query"

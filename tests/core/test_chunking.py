@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.chunking import Chunking, Splitter, join_chunks
+from nestvec._chunking import Chunking, Splitter, join_chunks
 from nestvec.errors import Unsupported
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=400).filter(str.strip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.client import Nestvec, aconnect, connect
-from nestvec.client.base import Runtime
-from nestvec.drivers.sync import PairPorts, run
+from nestvec._client import Nestvec, aconnect, connect
+from nestvec._migration.copy import CopyReport, copy
+from nestvec._session.session import complete
+from nestvec.contract import Write
 from nestvec.errors import (
     BackendUnavailable,
     CollectionConflict,
@@ -21,8 +23,10 @@ from nestvec.errors import (
     InvalidName,
     SpaceMismatch,
 )
-from nestvec.flows.copy import CopyReport, copy
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.requests import bare
+from nestvec_testing.tap import tap_in_place
 
 FIELDS = {"lang": "keyword", "year": "integer", "price": "float", "seen": "datetime", "tags": "keyword[]"}
 BACKENDS = ("memory", "sqlite", "qdrant")
@@ -99,7 +103,7 @@ def test_a_second_copy_writes_only_what_changed(opened: Any) -> None:
     again = client.copy("a", "b", page=16)
     assert (again.written, again.unchanged) == (0, first.records)
     client["a"].upsert([Document("d3", corpus()[3].text, {"lang": "fr"})])
-    changed = len(client["a"]._splitter().split("d3", corpus()[3].text))
+    changed = len(complete(client["a"]._sessions[0].splitter()).split("d3", corpus()[3].text))
     # A replaced document has other records: those of the old version stay in the target, and that is told.
     with pytest.raises(CollectionError, match="held others before"):
         client.copy("a", "b")
@@ -224,19 +228,18 @@ def test_all_namespaces_are_copied(runtime: Runtime, tmp_path: Path, source: str
 def test_an_interrupted_copy_of_all_namespaces_goes_on(runtime: Runtime, tmp_path: Path) -> None:
     with connect(shared(tmp_path), runtime) as client:
         total = fill(client)
-        adapter = client.adapter("two")
-        write = adapter.write
+        gone = ["other"]
 
-        def failing(request: Any) -> None:
-            if request.tenant == "other":
+        def failing(request: Any, perform: Callable[[Any], Any]) -> Any:
+            if isinstance(bare(request), Write) and getattr(request, "tenant", None) in gone:
                 raise BackendUnavailable("gone")
-            write(request)
+            return perform(request)
 
-        adapter.write = failing  # type: ignore[method-assign]
+        tap_in_place(client.adapter("two"), failing)
         with pytest.raises(BackendUnavailable):
             client.copy("a", "b")
         assert client["b"].tenants() == ["acme"]
-        adapter.write = write  # type: ignore[method-assign]
+        gone.clear()
         report = client.copy("a", "b")
         assert report.records == total == report.written + report.unchanged
         assert report.unchanged == client["b"].namespace("acme").count(chunks=True)
@@ -285,11 +288,11 @@ def test_a_copy_of_all_namespaces_is_one_event(runtime: Runtime, tmp_path: Path)
     settings = shared(tmp_path)
     with connect(settings, runtime) as client:
         fill(client)
-        source, target = client["a"]._binding, client["b"]._binding
         client.apply("b")
-        flow, told = copy(source, target), list[Any]()
-        ports = PairPorts(client["a"]._ports, replace(client["b"]._ports, notify=told.append))
-        report = run(flow, ports)
+        told = list[Any]()
+        source, target = (complete(client[name]._located()) for name in "ab")
+        target = replace(target, session=target.session.notifying(told.append))
+        report = complete(copy(source, target))
         copied = [event for event in told if event.name == "collection_copied"]
         assert [event.data for event in copied] == [{"records": report.records}]
 

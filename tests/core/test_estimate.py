@@ -12,27 +12,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.chunking import Splitter
-from nestvec.client import Nestvec, aconnect, connect
-from nestvec.client.base import Runtime
-from nestvec.client.generations import at_hand
+from nestvec._chunking import Splitter
+from nestvec._client import Nestvec, aconnect, connect
+from nestvec._collections.superseded import NOTE as SUPERSEDES
+from nestvec._collections.superseded import Supersedes
+from nestvec._collections.write_fence import NOTE as FENCE
+from nestvec._collections.write_fence import POLL, SKEW, FenceState, GenerationPlace, WriteFence
+from nestvec._migration.effort import SAMPLE, Effort, embedding_cost
+from nestvec._migration.generations import NOTE, MigrationNote
+from nestvec._migration.report import MigrationPlan, MigrationStage
+from nestvec._migration.resources import at_hand
+from nestvec._migration.routes import Way
 from nestvec.config import Connection
 from nestvec.contract import Create, EmbedderPlugin, Fetch, WriteNote
-from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import CollectionConflict, CollectionNotFound, InvalidName, Unsupported
-from nestvec.flows.gate import NOTE as GATE
-from nestvec.flows.gate import POLL, SKEW, Gate, Place, State
-from nestvec.flows.migrate.measure import SAMPLE, Effort, bill
-from nestvec.flows.migrate.places import NOTE, Journal
-from nestvec.flows.migrate.report import MigrationPlan, Stage
-from nestvec.flows.migrate.routes import Way
-from nestvec.flows.shrunk import NOTE as SUPERSEDES
-from nestvec.flows.shrunk import Supersedes
 from nestvec.options import Secret
-from nestvec.testing.memory import _STORES
-from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
+from nestvec_testing.memory import _STORES
+from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities
+from nestvec_testing.registry import test_registry
 
 PLACES = ("here", "there")
 NUMBERS = itertools.count()
@@ -78,7 +77,7 @@ class Bench:
         assert [vars_of(store) for store in self.stores] == before
         return found
 
-    def shadow(self, number: int, *, source: str = "docs_1", **wanted: Any) -> Nestvec:
+    def candidate(self, number: int, *, source: str = "docs_1", **wanted: Any) -> Nestvec:
         """A generation that a migration to what is wanted began."""
         client = self.open(**wanted)
         spec = client["docs"].spec
@@ -86,8 +85,8 @@ class Bench:
         record = spec.record(number, {}) | {"shadow": True}
         adapter = client.adapter(spec.backend)
         adapter.create(Create(physical, spec.vectors, spec.metric, spec.fields, record, spec.namespaces))
-        journal = Journal("m", Place("here", source), Stage.COPYING, 100.0)
-        adapter.write_note(WriteNote(physical, NOTE, journal.to_text()))
+        progress = MigrationNote("m", GenerationPlace("here", source), MigrationStage.COPYING, 100.0)
+        adapter.write_note(WriteNote(physical, NOTE, progress.to_text()))
         return client
 
 
@@ -97,7 +96,7 @@ def vars_of(store: str) -> Any:
         return {}, {}, {}, {}
     notes = {name: each.notes for name, each in found.collections.items()}
     points = {name: sorted(each.points) for name, each in found.collections.items()}
-    return notes, points, dict(found.pointers), {name: each.info.record for name, each in found.collections.items()}
+    return notes, points, dict(found.aliases), {name: each.info.record for name, each in found.collections.items()}
 
 
 @pytest.fixture
@@ -131,9 +130,9 @@ def test_where_only_dimensions_shrink_nothing_is_embedded_and_shrink_is_named(be
     assert (plan.way, plan.tokens, plan.requests, plan.money, plan.seconds) == (Way.DERIVE, 0, 0, 0.0, None)
     assert plan.changes == ("dimensions: 32 → 8",)
     assert "nestvec shrink docs --dimensions 8" in plan.advice[0]
-    assert (plan.source, plan.target) == (Place("here", "docs_1"), Place("here", "docs_2"))
+    assert (plan.source, plan.target) == (GenerationPlace("here", "docs_1"), GenerationPlace("here", "docs_2"))
     assert (plan.documents, plan.chunks) == (30, docs.docs.count(chunks=True))
-    assert plan.writers_wait == docs.docs._binding.lease + SKEW + POLL
+    assert plan.writers_wait == docs.docs._among.wanted.lease + SKEW + POLL
 
 
 def test_shrinking_is_not_named_where_it_would_do_less(bench: Any) -> None:
@@ -268,7 +267,11 @@ def test_another_backend_is_where_previous_says(bench: Any) -> None:
     with pytest.raises(CollectionNotFound, match=r"\[collections.docs.previous\]"):
         docs.plan(backend="there")
     plan = docs.plan(backend="there", previous={"backend": "here"})
-    assert (plan.way, plan.source, plan.target) == (Way.COPY, Place("here", "docs_1"), Place("there", "docs_1"))
+    assert (plan.way, plan.source, plan.target) == (
+        Way.COPY,
+        GenerationPlace("here", "docs_1"),
+        GenerationPlace("there", "docs_1"),
+    )
     assert plan.changes == ("backend: here → there",)
     assert (plan.documents, plan.tokens, plan.money) == (5, 0, 0.0)
 
@@ -330,41 +333,41 @@ def test_an_unfinished_migration_goes_on_and_costs_what_is_left(bench: Any) -> N
     docs = bench(chunking={"size": 1000})
     docs.docs.upsert(document(i, 10) for i in range(20))
     whole = docs.plan(embedder="new")
-    client = docs.shadow(7, embedder="new")
+    client = docs.candidate(7, embedder="new")
     adapter = client.adapter("here")
-    adapter._pointers["docs"] = "docs_7"
+    adapter._aliases["docs"] = "docs_7"
     client["docs"].upsert(document(i, 10) for i in range(5))
-    adapter._pointers["docs"] = "docs_1"
+    adapter._aliases["docs"] = "docs_1"
     plan = docs.plan(embedder="new")
-    assert plan.target == Place("here", "docs_7")
+    assert plan.target == GenerationPlace("here", "docs_7")
     assert "(stage: copying): it has 5 of 20 documents" in plan.advice[-1]
     assert plan.documents == 20
     assert plan.tokens == whole.tokens * 15 // 20
 
 
-def test_a_shadow_of_something_else_is_not_gone_on_with(bench: Any) -> None:
+def test_a_candidate_of_something_else_is_not_gone_on_with(bench: Any) -> None:
     docs = bench()
-    docs.shadow(7, embedder="free")
-    docs.shadow(8, embedder="new", source="docs_3")
-    assert docs.plan(embedder="new").target == Place("here", "docs_9")
+    docs.candidate(7, embedder="free")
+    docs.candidate(8, embedder="new", source="docs_3")
+    assert docs.plan(embedder="new").target == GenerationPlace("here", "docs_9")
 
 
 def test_going_back_to_what_it_was_uses_what_is_there(bench: Any) -> None:
     docs = bench(chunking={"size": 1000})
     docs.docs.upsert(document(i, 10) for i in range(20))
-    docs.shadow(2, embedder="new")
-    docs.client.adapter("here")._pointers["docs"] = "docs_2"
-    moved = Gate(State.MOVED, to=Place("here", "docs_2"))
-    docs.client.adapter("here").write_note(WriteNote("docs_1", GATE, moved.to_text()))
+    docs.candidate(2, embedder="new")
+    docs.client.adapter("here")._aliases["docs"] = "docs_2"
+    moved = WriteFence(FenceState.MOVED, to=GenerationPlace("here", "docs_2"))
+    docs.client.adapter("here").write_note(WriteNote("docs_1", FENCE, moved.to_text()))
     plan = docs.plan()
-    assert plan.target == Place("here", "docs_1")
+    assert plan.target == GenerationPlace("here", "docs_1")
     assert "'docs_1' was this before" in plan.advice[-1]
 
 
 def test_a_switch_that_is_not_complete_is_completed_first(bench: Any) -> None:
     docs = bench()
-    docs.shadow(2, embedder="new")
-    docs.client.adapter("here")._pointers["docs"] = "docs_2"
+    docs.candidate(2, embedder="new")
+    docs.client.adapter("here")._aliases["docs"] = "docs_2"
     plan = docs.plan(embedder="new")
     assert plan.way is None
     assert "to its end first" in plan.advice[0]
@@ -373,9 +376,9 @@ def test_a_switch_that_is_not_complete_is_completed_first(bench: Any) -> None:
 def test_a_shrunk_collection_needs_only_its_size_written_down(bench: Any) -> None:
     docs = bench()
     docs.docs.upsert(corpus(5))
-    small = docs.shadow(2, dimensions=8)
+    small = docs.candidate(2, dimensions=8)
     adapter = small.adapter("here")
-    adapter._pointers["docs"] = "docs_2"
+    adapter._aliases["docs"] = "docs_2"
     adapter.write_note(WriteNote("docs_2", SUPERSEDES, Supersedes(32).to_text()))
     plan = docs.plan()
     assert plan.way is None
@@ -386,8 +389,8 @@ def test_a_shrunk_collection_needs_only_its_size_written_down(bench: Any) -> Non
 def test_where_previous_says_that_it_was_shorter_it_grows_again(bench: Any) -> None:
     docs = bench()
     docs.docs.upsert(corpus(5))
-    small = docs.shadow(2, dimensions=8)
-    small.adapter("here")._pointers["docs"] = "docs_2"
+    small = docs.candidate(2, dimensions=8)
+    small.adapter("here")._aliases["docs"] = "docs_2"
     small.adapter("here").write_note(WriteNote("docs_2", SUPERSEDES, Supersedes(32).to_text()))
     plan = docs.plan(previous={"dimensions": 8})
     assert (plan.way, plan.changes) == (Way.EMBED, ("dimensions: 8 → 32",))
@@ -429,7 +432,7 @@ def test_what_is_not_there_is_said(bench: Any) -> None:
     docs = bench()
     with pytest.raises(InvalidName, match="did you mean 'docs'"):
         docs.client.plan_migration("doc")
-    docs.client.adapter("here")._pointers.clear()
+    docs.client.adapter("here")._aliases.clear()
     with pytest.raises(CollectionNotFound, match="nestvec apply"):
         docs.plan(dimensions=8)
 
@@ -497,9 +500,9 @@ def test_a_sample_of_equal_documents_tells_the_truth(
     sampled = min(sampled, documents)
     every = sampled * chunks
     effort = Effort(sampled, every, every, every * tokens, sampled if late else 0)
-    costs = bill(effort, spec, documents, documents * chunks, 20.0)
+    costs = embedding_cost(effort, spec, documents, documents * chunks, 20.0)
     assert costs.tokens == documents * chunks * tokens
     assert costs.requests is not None
     assert costs.requests >= (documents if late else documents * chunks / spec.model.batch)
     assert costs.money == pytest.approx(costs.tokens * 20 / 1e6)
-    assert bill(replace(effort, textless=1), spec, documents, documents * chunks, 20.0).tokens is None
+    assert embedding_cost(replace(effort, textless=1), spec, documents, documents * chunks, 20.0).tokens is None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from nestvec.client import aconnect, connect
-from nestvec.contract import Count, Drop, Encode, Event, Query, Remove, Resolve, Write
+from nestvec._client import aconnect, connect
+from nestvec._collections.following import follow
+from nestvec._collections.opening import LEASE
+from nestvec._documents.reading import count
+from nestvec.contract import Count, Drop, Encode, Event, Query, Remove, ResolveAlias, Write
 from nestvec.errors import (
     BackendUnavailable,
     CollectionConflict,
@@ -23,10 +25,9 @@ from nestvec.errors import (
     SpaceMismatch,
 )
 from nestvec.filters import F
-from nestvec.flows.base import LEASE
-from nestvec.flows.documents import count
-from nestvec.flows.following import Via, follow
 from nestvec.types import Document
+from nestvec_testing.requests import SideRequest
+from nestvec_testing.stepping import Asking, answered
 
 from .moving import PREVIOUS, Actor, Move, corpus, spy, stored, text
 
@@ -126,7 +127,7 @@ def test_a_handle_that_is_opened_afterwards_asks_nobody_about_what_was(move: Mov
     fresh = connect(move.values, move.runtime)
     asked = spy(fresh.adapter("old"))
     assert fresh["docs"].count() == 6
-    assert asked.count(Resolve("docs")) == (0 if move.to.backend == "new" else 1)
+    assert asked.count(ResolveAlias("docs")) == (0 if move.to.backend == "new" else 1)
 
 
 def test_within_a_lease_nothing_more_is_asked_than_of_a_collection_without_a_past(move: Move) -> None:
@@ -166,7 +167,7 @@ def test_a_page_of_another_generation_is_not_continued(move: Move) -> None:
 
 
 def test_a_matrix_starts_again_in_the_new_space(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nestvec.flows.scroll._PAGE", 4)
+    monkeypatch.setattr("nestvec._documents.scroll._PAGE", 4)
     move.docs.count()
     scroll = move.old.scroll
 
@@ -221,16 +222,18 @@ def test_views_of_namespaces_follow_together() -> None:
 
 def test_a_switch_between_two_looks_is_noticed(move: Move) -> None:
     """It was not there yet where it is wanted, and is no longer where it was."""
-    places, looked = move.docs._places, []
+    sessions, looked = move.docs._sessions, []
 
-    def answer(via: Via) -> Any:
-        if via.place == 1 and 1 not in looked:
+    def answer(request: SideRequest) -> Any:
+        place = int(request.side)
+        if place == 1 and 1 not in looked:
             move.migrate()
-        looked.append(via.place)
-        return places[via.place].answer(via.request)
+        looked.append(place)
+        return answered(sessions[place], request)
 
     among = connect(move.values, move.runtime)["docs"]._among
-    actor = Actor(move, follow(among, count), answer)
+    asking = [Asking(place, clock=move.time) for place in "01"]
+    actor = Actor(move, follow(among, asking, count), answer)
     while not actor.done:
         actor.advance()
     assert actor.result == 6
@@ -243,8 +246,8 @@ def test_a_pointer_that_is_seen_late_is_waited_for_but_not_for_long(move: Move, 
     was = None if move.to.backend == "new" else "docs_1"
     move.migrate()
     move.time.pass_(LEASE)
-    resolve, calls = move.new.resolve, itertools.count()
-    move.new.resolve = lambda request: was if next(calls) < late else resolve(request)
+    resolve, calls = move.new.resolve_alias, itertools.count()
+    move.new.resolve_alias = lambda request: was if next(calls) < late else resolve(request)
     started = move.time.now
     if late == 3:
         assert move.docs.embed(["one"]).shape == (1, 16)
@@ -256,13 +259,13 @@ def test_a_pointer_that_is_seen_late_is_waited_for_but_not_for_long(move: Move, 
 
 def test_listeners_hear_once_that_it_moved(move: Move) -> None:
     heard: list[Event] = []
-    move.docs._places = tuple(replace(each, notify=heard.append) for each in move.docs._places)
+    move.docs._sessions = tuple(each.notifying(heard.append) for each in move.docs._sessions)
     move.docs.count()
     move.migrate()
     move.time.pass_(LEASE)
     for _ in range(3):
         move.docs.count()
-    assert [event.data for event in heard if event.name == "pointer_moved"] == [
+    assert [event.data for event in heard if event.name == "alias_moved"] == [
         {"from": "docs_1", "to": move.to.physical, "backend": move.to.backend}
     ]
 
@@ -362,7 +365,7 @@ def test_without_a_past_nothing_is_asked_twice(move: Move) -> None:
         with pytest.raises(CollectionNotFound if move.to.backend == "new" else SpaceMismatch) as caught:
             alone["docs"].search("one")
     assert "previous" not in str(caught.value)
-    assert [type(each).__name__ for each in asked] == ["Resolve", "Describe"][: len(asked) // 2] * 2
+    assert [type(each).__name__ for each in asked] == ["ResolveAlias", "Describe"][: len(asked) // 2] * 2
 
 
 @pytest.mark.parametrize("failure", [BackendUnavailable("gone"), CollectionConflict("no"), CollectionNotFound("no")])

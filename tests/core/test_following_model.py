@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.client import connect
-from nestvec.contract import Point
-from nestvec.flows import gate
-from nestvec.flows.base import LEASE, Wait
-from nestvec.flows.copy import At, at
-from nestvec.flows.following import follow
-from nestvec.flows.search import SearchOptions, search
-from nestvec.flows.upsert import Incoming, ingest
+from nestvec._client import connect
+from nestvec._collections import write_fence
+from nestvec._collections.following import follow
+from nestvec._collections.opening import LEASE
+from nestvec._documents.search import SearchOptions, search
+from nestvec._documents.upsert import IncomingDocument, upsert
+from nestvec._session.session import Backend
+from nestvec.contract import SetAlias
 from nestvec.types import Document, Hit
+from nestvec_testing.stepping import Asking, answered
 
 from .moving import Actor, Move, corpus, stored, text
 
@@ -34,12 +35,14 @@ class World:
         #: When a search began, and its best hit.
         self.answers: list[tuple[float, Hit]] = []
         self.switched_at = math.inf
-        handle = self.move.docs._places
-        self.actors = [
-            Actor(self.move, self.reader(), lambda via: handle[via.place].answer(via.request)),
-            Actor(self.move, self.writer(), lambda via: handle[via.place].answer(via.request)),
-            Actor(self.move, self.migration(), lambda at: handle[at.side == "source"].answer(at.request)),
-        ]
+        self.actors = [Actor(self.move, rule, self.answer) for rule in (self.reader(), self.writer(), self.migration())]
+
+    def sessions(self) -> tuple[Asking, Asking]:
+        """For what is wanted, and what it was before."""
+        return Asking("0", clock=self.move.time), Asking("1", clock=self.move.time)
+
+    def answer(self, request: Any) -> Any:
+        return answered(self.move.docs._sessions[int(request.side)], request)
 
     def _scores(self) -> tuple[float, float]:
         """The score of the best hit in either space: vectors of the other one would give another."""
@@ -53,32 +56,34 @@ class World:
         """Alternatives of one process."""
         return connect(self.move.values, self.move.runtime)["docs"]._among
 
-    def reader(self) -> Iterator[Any]:
-        among = self.handle()
+    async def reader(self) -> None:
+        among, sessions = self.handle(), self.sessions()
         for _ in range(6):
             begun = self.move.time.now
-            hits = yield from follow(among, lambda it: search(it, [text(1)], SearchOptions(limit=2)))
+            hits = await follow(among, sessions, lambda it: search(it, [text(1)], SearchOptions(limit=2)))
             self.answers.append((begun, hits[0][0]))
 
-    def writer(self) -> Iterator[Any]:
-        among = self.handle()
+    async def writer(self) -> None:
+        among, sessions = self.handle(), self.sessions()
         for turn in range(4):
-            batch = [Incoming(Document(f"w{turn}", f"text of turn {turn}"))]
-            yield from follow(among, lambda it, batch=batch: ingest(it, batch))
+            batch = [IncomingDocument(Document(f"w{turn}", f"text of turn {turn}"))]
+            await follow(among, sessions, partial(upsert, incoming=batch))
             self.acknowledged.append(f"w{turn}")
 
-    def migration(self) -> Iterator[Any]:
+    async def migration(self) -> None:
         time, move = self.move.time, self.move
+        wanted, previous = self.sessions()
+        source, target = Backend(previous), Backend(wanted)
         move.create()
-        yield from move.passing()
+        await move.passing(wanted, previous)
         while True:
-            fence = yield from at("source", gate.raise_fence(time, "docs_1", "m", 90))
-            yield At("source", Wait(gate.drain(LEASE)))
-            yield from move.passing()
-            if (yield from at("source", gate.to_switching(time, "docs_1", fence, move.to))):
+            fence = await write_fence.raise_fence(source, time, "docs_1", "m", 90)
+            await previous.wait(write_fence.drain(LEASE))
+            await move.passing(wanted, previous)
+            if await write_fence.to_switching(source, time, "docs_1", fence, move.to):
                 break
-        yield At("target", Point("docs", move.to.physical))
-        yield from at("source", gate.mark_moved("docs_1", move.to))
+        await target.set_alias(SetAlias("docs", move.to.physical))
+        await write_fence.mark_moved(source, "docs_1", move.to)
         self.switched_at = time.now
 
 

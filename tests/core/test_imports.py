@@ -1,4 +1,4 @@
-"""What importing costs, and what the two clients offer."""
+"""What importing costs, and which names are public."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import nestvec
-from nestvec.client import AsyncCollection, AsyncNestvec, Collection, Nestvec
+from nestvec._client import Collection, Nestvec
 
 HEAVY = ("numpy", "httpx", "pydantic", "pluggy", "qdrant_client", "click", "tqdm")
 
@@ -46,9 +46,9 @@ def test_registering_the_plugins_loads_no_sdk() -> None:
 
 CACHED = """
 import pathlib, tempfile
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.testing.registry import test_registry
+from nestvec._client import connect
+from nestvec.runtime import Runtime
+from nestvec_testing.registry import test_registry
 folder = pathlib.Path(tempfile.mkdtemp()) / "cache"
 values = {{"backends": {{"store": {{"use": "memory"}}}}, "collections": {{"docs": {{}}}},
           "embedders": {{"model": {{"use": "recording", "cache": {cache}}}}}}}
@@ -82,21 +82,6 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nope"):
         nestvec.nope  # noqa: B018
-
-
-@pytest.mark.parametrize(("one", "other"), [(Nestvec, AsyncNestvec), (Collection, AsyncCollection)])
-def test_both_clients_offer_the_same_methods_with_the_same_parameters(one: type, other: type) -> None:
-    def public(kind: type) -> dict[str, list[str]]:
-        return {
-            name: list(inspect.signature(member).parameters)
-            for name, member in inspect.getmembers(kind, inspect.isfunction)
-            if not name.startswith("_")
-        }
-
-    assert public(one) == public(other)
-    for name, member in inspect.getmembers(one, inspect.isfunction):
-        if not name.startswith("_"):
-            assert inspect.getdoc(member), name
 
 
 def needed_by(distribution: str, known: set[str]) -> set[str]:

@@ -7,7 +7,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.flows.layout import _NAMESPACE, record_id
+from nestvec._documents.layout import _NAMESPACE, record_id
 
 
 @given(st.none() | st.text(), st.text(min_size=1), st.integers(0, 1), st.integers(0, 10**6))

@@ -13,27 +13,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.chunking import Splitter
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._chunking import Splitter
+from nestvec._client import Nestvec, connect
+from nestvec._collections.opening import CollectionState, OpenCollection, Target
+from nestvec._documents.layout import hash_text
+from nestvec._migration.passes import run_pass
+from nestvec._migration.routes import Route, Transform, Way, route
+from nestvec._migration.transfer import PassProgress, Transfer, TransferStatistics
+from nestvec._session.session import Session, complete
+from nestvec._specs import CollectionSpec, StoredCollection
 from nestvec.contract import Create
-from nestvec.drivers.retry import RetryPolicy
-from nestvec.drivers.sync import PairPorts, run
-from nestvec.encoding.matryoshka import truncate
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import BackendRefused, BackendUnavailable
-from nestvec.flows.base import Binding, Target
-from nestvec.flows.layout import hash_text
-from nestvec.flows.migrate.passes import Crossing, Progress, Tally, run_pass
-from nestvec.flows.migrate.routes import Route, Transform, Way, route
-from nestvec.specs import CollectionSpec, StoredCollection
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import DENSE, Document, Metric
+from nestvec_testing.registry import test_registry
 
 FIELDS = {"lang": "keyword", "year": "integer"}
 
 
 class Bench:
-    """A collection `docs`, and a second generation of it that no pointer leads to."""
+    """A collection `docs`, and a second generation of it that no alias leads to."""
 
     def __init__(self, *, wanted: dict[str, Any] | None = None, **settings: Any) -> None:
         common = {"dimensions": 32, "fields": FIELDS, "chunking": {"size": 20}, **settings}
@@ -55,22 +55,21 @@ class Bench:
         spec, record = self.wanted, self.wanted.record(2) | {"shadow": True}
         self.adapter.create(Create("docs_2", spec.vectors, spec.metric, spec.fields, record, spec.namespaces))
 
-    def binding(self, spec: CollectionSpec, physical: str, number: int) -> Binding:
+    def pinned(self, session: Session, spec: CollectionSpec, physical: str, number: int) -> OpenCollection:
         stored = StoredCollection.read(spec.record(number), physical)
-        made = self.docs._binding
-        return Binding(spec, made.capabilities, made.clock, made.lease, target=Target(physical, stored, math.inf))
+        made, target = self.docs._among.wanted, Target(physical, stored, math.inf)
+        return OpenCollection(CollectionState(spec, made.capabilities, made.clock, made.lease, target=target), session)
 
-    def crossing(self, **changes: Any) -> Crossing:
-        stored = self.docs.spec
+    def transfer(self, session: Session | None = None, **changes: Any) -> Transfer:
+        stored, session = self.docs.spec, session or self.docs._sessions[0]
         way = route(stored, self.wanted).way
         transform = Transform(self.wanted.space.dimensions)
-        source, target = self.binding(stored, "docs_1", 1), self.binding(self.wanted, "docs_2", 2)
-        return replace(Crossing(source, target, way, transform, Splitter(self.wanted.chunking)), **changes)
+        source, target = self.pinned(session, stored, "docs_1", 1), self.pinned(session, self.wanted, "docs_2", 2)
+        return replace(Transfer(source, target, way, transform, Splitter(self.wanted.chunking)), **changes)
 
-    def run(self, **changes: Any) -> Tally:
+    def run(self, **changes: Any) -> TransferStatistics:
         self.embedder.requests.clear()
-        ports = self.docs._ports
-        return run(run_pass(self.crossing(**changes), "documents"), PairPorts(ports, ports))
+        return complete(run_pass(self.transfer(**changes), "documents"))
 
     def points(self, physical: str) -> dict[tuple[str, int], Any]:
         stored = self.adapter._collections[physical].points.values()
@@ -116,13 +115,13 @@ def bench() -> Iterator[Callable[..., Bench]]:
 def test_a_smaller_size_is_derived_without_embedding(bench: Any) -> None:
     both = bench(wanted={"dimensions": 8})
     both.docs.upsert(corpus())
-    tally = both.run()
-    assert (tally.seen, tally.brought, tally.failed) == (12, 12, ())
-    assert tally.chunks == both.docs.count(chunks=True)
+    statistics = both.run()
+    assert (statistics.seen, statistics.brought, statistics.failed) == (12, 12, ())
+    assert statistics.chunks == both.docs.count(chunks=True)
     assert not both.embedder.requests
     both.check()
     again = both.run()
-    assert (again.changes, again.chunks, again.seen) == (0, tally.chunks, 12)
+    assert (again.changes, again.chunks, again.seen) == (0, statistics.chunks, 12)
 
 
 def test_what_was_written_replaced_and_deleted_since_is_caught_up(bench: Any) -> None:
@@ -131,8 +130,8 @@ def test_what_was_written_replaced_and_deleted_since_is_caught_up(bench: Any) ->
     both.run()
     both.docs.upsert([document("d3", 1, "other"), document("new", 9), document("d4", 6, year=1999)])
     both.docs.delete(["d5", "d6"])
-    tally = both.run()
-    assert (tally.brought, tally.deleted) == (3, 2)
+    statistics = both.run()
+    assert (statistics.brought, statistics.deleted) == (3, 2)
     both.check()
     assert both.run().changes == 0
 
@@ -141,8 +140,8 @@ def test_a_new_model_is_embedded_from_stored_texts_and_keeps_the_hashes(bench: A
     both = bench(wanted={"purpose": "matching", "chunking": {"size": 40}})
     both.docs.upsert(corpus())
     assert route(both.docs.spec, both.wanted).way is Way.EMBED
-    tally = both.run()
-    assert (tally.brought, tally.failed) == (12, ())
+    statistics = both.run()
+    assert (statistics.brought, statistics.failed) == (12, ())
     assert set(both.embedder.tasks) == {"text-matching"}
     assert both.run().changes == 0
     assert not both.embedder.requests, "a second pass embeds nothing"
@@ -160,13 +159,13 @@ def test_a_new_model_is_embedded_from_stored_texts_and_keeps_the_hashes(bench: A
 def test_texts_that_are_not_stored_come_from_files_or_are_named(bench: Any) -> None:
     both = bench(store_text=False, wanted={"purpose": "matching"})
     both.docs.upsert(corpus(3))
-    tally = both.run()
-    assert tally.brought == 0
-    assert [each.document_id for each in tally.failed] == ["d0", "d1", "d2"]
-    assert "not stored" in tally.failed[0].error
+    statistics = both.run()
+    assert statistics.brought == 0
+    assert [each.document_id for each in statistics.failed] == ["d0", "d1", "d2"]
+    assert "not stored" in statistics.failed[0].error
     texts = {hash_text(each.text): each.text for each in corpus(2)}
-    tally = both.run(texts=texts)
-    assert (tally.brought, [each.document_id for each in tally.failed]) == (2, ["d2"])
+    statistics = both.run(texts=texts)
+    assert (statistics.brought, [each.document_id for each in statistics.failed]) == (2, ["d2"])
 
 
 def test_namespaces_are_all_brought_over_and_emptied_ones_emptied(bench: Any) -> None:
@@ -190,8 +189,8 @@ def test_a_document_that_the_backend_refuses_is_named_and_the_others_arrive(benc
         write(request)
 
     both.adapter.write = picky
-    tally = both.run()
-    assert (tally.brought, [each.document_id for each in tally.failed]) == (11, ["d7"])
+    statistics = both.run()
+    assert (statistics.brought, [each.document_id for each in statistics.failed]) == (11, ["d7"])
     assert not [key for key in both.points("docs_2") if key[0] == "d7"]
 
 
@@ -202,15 +201,15 @@ def test_a_dry_pass_writes_nothing_and_counts_what_differs(bench: Any) -> None:
     both.docs.upsert([document("d3", 1, "other"), document("new")])
     both.docs.delete("d5")
     before = dict(both.adapter._collections["docs_2"].points)
-    tally = both.run(dry=True)
-    assert sorted(each.document_id for each in tally.failed) == ["d3", "d5", "new"]
+    statistics = both.run(dry=True)
+    assert sorted(each.document_id for each in statistics.failed) == ["d3", "d5", "new"]
     assert both.adapter._collections["docs_2"].points == before
 
 
 def test_progress_and_a_steady_sample_are_told(bench: Any) -> None:
     both = bench(wanted={"dimensions": 8})
     both.docs.upsert(corpus(40))
-    heard: list[Progress] = []
+    heard: list[PassProgress] = []
     first = both.run(progress=heard.append)
     assert heard[-1].seen == heard[-1].total
     assert heard[-1].brought == 40
@@ -222,10 +221,10 @@ def test_listeners_hear_nothing_of_documents_that_are_only_brought_over(bench: A
     both = bench(wanted={"purpose": "matching"})
     both.docs.upsert(corpus(3))
     heard: list[str] = []
-    ports = replace(both.docs._ports, notify=lambda event: heard.append(event.name))
-    run(run_pass(both.crossing(), "documents"), PairPorts(ports, ports))
+    session = both.docs._sessions[0].notifying(lambda event: heard.append(event.name))
+    complete(run_pass(both.transfer(session), "documents"))
     both.docs.delete("d0")
-    run(run_pass(both.crossing(), "documents"), PairPorts(ports, ports))
+    complete(run_pass(both.transfer(session), "documents"))
     assert heard == []
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.artifacts import Artifact
-from nestvec.client import aconnect, connect
-from nestvec.encoding.nesting import fit_rotation, unnest
+from nestvec._artifacts import Artifact
+from nestvec._client import aconnect, connect
+from nestvec._documents.sampling import choose_texts
+from nestvec.encoding.rotation import fit_rotation, unnest
 from nestvec.errors import InvalidInput, Unsupported
-from nestvec.flows.nest import different, fit
-from nestvec.flows.sampling import choose_texts
+from nestvec.nesting.fitting import different, fit
 from nestvec.types import Document
 
 UDHR = Path(__file__).parents[2] / "benchmarks/data/udhr.json"
@@ -86,7 +86,7 @@ def test_texts_are_embedded_as_the_model_gives_them(filled: Path) -> None:
     assert "was not measured" in report.warnings[-1]
 
 
-def test_what_can_not_be_nested_says_why(filled: Path) -> None:
+def test_what_cannot_be_nested_says_why(filled: Path) -> None:
     short = values(filled) | {"collections": {"short": {"dimensions": 64}}}
     with connect(short) as nv, pytest.raises(Unsupported, match="holds 64 of 384 dimensions"):
         nv.nest("short")

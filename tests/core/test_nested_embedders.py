@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,25 +11,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.artifacts import About, Artifact, save
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
-from nestvec.contract import AsyncEmbedder, EmbedderPlugin, Encode, Encoded
-from nestvec.encoding.matryoshka import nest, truncate
-from nestvec.encoding.nested import NestedEmbedder
-from nestvec.encoding.nesting import fit_rotation
+from nestvec._artifacts import About, Artifact, save
+from nestvec._client import aconnect, connect
+from nestvec.contract import Embedder, EmbedderPlugin, Encode, Encoded
+from nestvec.encoding.rotation import fit_rotation
+from nestvec.encoding.vectors import nest, truncate
 from nestvec.errors import ConfigError, SpaceMismatch
 from nestvec.hookspecs import hookimpl
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest, recording
-from nestvec.testing.recording import RecordingEmbedder, RecordingOptions
-from nestvec.testing.registry import test_registry
+from nestvec.nesting.embedder import NestedEmbedder
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest, recording
+from nestvec_testing.recording import RecordingEmbedder, RecordingOptions
+from nestvec_testing.registry import test_registry
 
 DOCUMENTS = [Document(f"d{i}", f"The river {i} runs by stone {i % 7} in winter {i % 5}.") for i in range(40)]
 TEXTS = [document.text for document in DOCUMENTS]
 
 
-class _Awaited(AsyncEmbedder):
+class _Awaited(Embedder):
     def __init__(self, options: RecordingOptions) -> None:
         self.inner = RecordingEmbedder(options)
 
@@ -109,7 +110,11 @@ async def test_asynchronously(tmp_path: Path, artifact: Artifact, rotation: np.n
     cache = {"cache": {"path": str(tmp_path / "cache")}} if cached else {}
     async with aconnect(values(tmp_path, artifact, use=use, **cache), RUNTIME) as nv:
         found = await nv.embed(TEXTS, task="retrieval.passage", dimensions=16)
-        assert isinstance(await nv.embedder("model"), AsyncEmbedder) == (use == "native")
+        opened = await nv.embedder("model")
+        reply = opened.encode(Encode((), None, 64))
+        assert inspect.isawaitable(reply) == (use == "native")
+        if inspect.isawaitable(reply):
+            await reply
     np.testing.assert_allclose(found, expected(rotation), atol=1e-6)
 
 
@@ -161,7 +166,7 @@ def test_a_damaged_matrix_stops_the_opening_and_not_the_planning(tmp_path: Path,
     artifact.matrix.write_bytes(b"gone")
     with connect(values(tmp_path, artifact), RUNTIME) as nv:
         assert [change.action for change in nv.plan()] == ["create"]
-        with pytest.raises(ConfigError, match=f"rotation {artifact.fingerprint}: .*can not be read"):
+        with pytest.raises(ConfigError, match=f"rotation {artifact.fingerprint}: .*cannot be read"):
             nv.embed(TEXTS)
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.artifacts import About, Artifact, is_fingerprint, save
-from nestvec.encoding.matryoshka import nest, normalize
-from nestvec.encoding.nesting import directions, fault, fingerprint, fit_rotation, unnest
+from nestvec._artifacts import About, Artifact, is_fingerprint, save
+from nestvec.encoding.rotation import directions, fault, fingerprint, fit_rotation, unnest
+from nestvec.encoding.vectors import nest, normalize
 from nestvec.errors import ConfigError, InvalidInput
 
 MODEL = "some/model"
@@ -96,7 +96,7 @@ def test_repeated_vectors_tell_nothing_apart() -> None:
         (np.array([[1.0, np.inf], [2.0, 1.0]]), "NaN or infinity .vector number 0"),
     ],
 )
-def test_what_can_not_be_fitted_on_is_refused(vectors: np.ndarray, said: str) -> None:
+def test_what_cannot_be_fitted_on_is_refused(vectors: np.ndarray, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         fit_rotation(vectors)
 
@@ -155,7 +155,7 @@ def test_an_artifact_of_another_model_is_not_overwritten(rotation: np.ndarray, k
 
 def test_a_damaged_matrix_is_not_overwritten(rotation: np.ndarray, kept: Artifact) -> None:
     kept.matrix.write_bytes(b"precious")
-    with pytest.raises(ConfigError, match="can not be read"):
+    with pytest.raises(ConfigError, match="cannot be read"):
         save(kept.folder, rotation, About(MODEL, 16))
     assert kept.matrix.read_bytes() == b"precious"
 
@@ -205,9 +205,9 @@ def _nan(matrix: np.ndarray) -> np.ndarray:
 CORRUPTIONS: dict[str, tuple[Callable[[Artifact], object], str]] = {
     "no matrix": (lambda a: a.matrix.unlink(), "there is no file .*npy"),
     "no description": (lambda a: a.about.unlink(), "there is no file .*json"),
-    "an empty matrix": (lambda a: a.matrix.write_bytes(b""), "can not be read"),
-    "half a matrix": (lambda a: a.matrix.write_bytes(a.matrix.read_bytes()[:300]), "can not be read"),
-    "a pickle": (lambda a: np.save(a.matrix, np.array([{}], object), allow_pickle=True), "can not be read"),
+    "an empty matrix": (lambda a: a.matrix.write_bytes(b""), "cannot be read"),
+    "half a matrix": (lambda a: a.matrix.write_bytes(a.matrix.read_bytes()[:300]), "cannot be read"),
+    "a pickle": (lambda a: np.save(a.matrix, np.array([{}], object), allow_pickle=True), "cannot be read"),
     "an archive": (lambda a: np.savez(a.matrix.open("wb"), one=np.eye(16)), "no single matrix"),
     "a bit": (_flip, "is damaged"),
     "doubles": (_matrix(lambda matrix: matrix.astype(np.float64)), "float64"),
@@ -216,10 +216,10 @@ CORRUPTIONS: dict[str, tuple[Callable[[Artifact], object], str]] = {
     "stretched": (_matrix(lambda matrix: matrix * np.float32(1.01)), "not orthogonal"),
     "NaN": (_matrix(_nan), "NaN"),
     "another rotation": (_matrix(lambda matrix: np.ascontiguousarray(matrix.T)), "has the fingerprint"),
-    "no JSON": (lambda a: a.about.write_text("{"), "json can not be read"),
-    "no object": (lambda a: a.about.write_text("[]"), "json can not be read"),
-    "not UTF-8": (lambda a: a.about.write_bytes(b"\xff"), "json can not be read"),
-    "a key less": (lambda a: a.about.write_text(json.dumps({"fingerprint": a.fingerprint})), "can not be read.*model"),
+    "no JSON": (lambda a: a.about.write_text("{"), "json cannot be read"),
+    "no object": (lambda a: a.about.write_text("[]"), "json cannot be read"),
+    "not UTF-8": (lambda a: a.about.write_bytes(b"\xff"), "json cannot be read"),
+    "a key less": (lambda a: a.about.write_text(json.dumps({"fingerprint": a.fingerprint})), "cannot be read.*model"),
     "of another": (lambda a: _text(a, fingerprint="0" * 16), "it describes 0000000000000000"),
     "no size": (lambda a: _text(a, dimensions="16"), "positive whole number"),
 }

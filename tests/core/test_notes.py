@@ -17,7 +17,7 @@ def test_names_that_can_be_used(name):
 @pytest.mark.parametrize(
     "request_of", [lambda name: WriteNote("docs_1", name, None), lambda name: ReadNote("docs_1", name)]
 )
-def test_names_that_can_not(name, request_of):
+def test_names_that_cannot(name, request_of):
     with pytest.raises(InvalidName, match=r"docs_1.*lower-case letters, digits and hyphens"):
         request_of(name)
 

@@ -7,8 +7,13 @@ import threading
 import numpy as np
 import pytest
 
+from nestvec._collections import write_fence as gate
+from nestvec._collections.opening import OpenCollection
+from nestvec._documents.search import SearchOptions, search
+from nestvec._hosts.canaries import SHORT, TEXTS, VERSION, legs_of
+from nestvec._hosts.note import NOTE, Canaries
 from nestvec.contract import Encode, Encoded, Query, ReadNote, Remove, Write, WriteNote
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import (
     BackendDenied,
     CollectionConflict,
@@ -19,17 +24,14 @@ from nestvec.errors import (
     SpaceUnknown,
     Unsupported,
 )
-from nestvec.flows import gate
-from nestvec.flows.search import SearchOptions, search
-from nestvec.parity.canaries import SHORT, TEXTS, VERSION, legs_of
-from nestvec.parity.note import NOTE, Canaries
-from nestvec.testing import BackendUnderTest, Stepper
-from nestvec.testing.adapters.spaces import _next_generation
-from nestvec.testing.bench import Bench
-from nestvec.testing.data import document, words
-from nestvec.testing.loop import DRIVERS
-from nestvec.testing.recording import RecordingEmbedder
 from nestvec.types import Document
+from nestvec_testing import BackendUnderTest, Stepper
+from nestvec_testing.adapters.spaces import _next_generation
+from nestvec_testing.bench import Bench
+from nestvec_testing.data import document, words
+from nestvec_testing.loop import DRIVERS
+from nestvec_testing.recording import RecordingEmbedder
+from nestvec_testing.stepping import Asking
 
 QUESTION = words(5)
 #: What changes a database.
@@ -517,7 +519,7 @@ def test_after_a_copy_a_handle_looks_again(bench):
         two[b].search(QUESTION)
 
 
-def test_canaries_of_other_texts_can_not_be_compared(bench, monkeypatch):
+def test_canaries_of_other_texts_cannot_be_compared(bench, monkeypatch):
     one, two = pair(bench, host("one"), host("two"))
     one.apply()
     a, b = f"{bench.name}a", f"{bench.name}b"
@@ -548,15 +550,15 @@ def test_copies_of_collections_without_canaries(bench):
 
 
 @pytest.fixture
-def binding(open_docs):
+def opened(open_docs):
     client = open_docs(embedder={"host": "two"})
     collection = client["docs"]
     assert collection.count() == 0
-    return collection._binding
+    return OpenCollection(collection._among.live.state, Asking())
 
 
-def rows(binding, seed=0):
-    legs = legs_of(binding.spec.space)
+def rows(opened, seed=0):
+    legs = legs_of(opened.spec.space)
     made = np.random.default_rng(seed).standard_normal((6, 32)).astype(np.float32)
     return {leg: normalize(made) for leg in legs}
 
@@ -565,10 +567,10 @@ def encoded(vectors):
     return Encoded(tuple(vectors[i : i + 1] for i in range(len(vectors))))
 
 
-def test_a_search_step_by_step(binding):
+def test_a_search_step_by_step(opened):
     """Note read, each task embedded once, acceptance noted, then — and only then — the question."""
-    vectors = rows(binding)
-    step = Stepper(search(binding, ["river"], SearchOptions()))
+    vectors = rows(opened)
+    step = Stepper(search(opened, ["river"], SearchOptions()))
     assert step.request == ReadNote("docs_1", NOTE)
     asked = step.answer(Canaries.of("one", vectors).to_text())
     for leg, rows_of in vectors.items():
@@ -584,11 +586,11 @@ def test_a_search_step_by_step(binding):
     assert isinstance(step.answer(encoded(vectors[leg][:1])), Query)
 
 
-def test_a_refusal_step_by_step(binding):
-    step = Stepper(search(binding, ["river"], SearchOptions()))
-    step.answer(Canaries.of("one", rows(binding)).to_text())
-    others = rows(binding, seed=1)
-    first, second = legs_of(binding.spec.space)
+def test_a_refusal_step_by_step(opened):
+    step = Stepper(search(opened, ["river"], SearchOptions()))
+    step.answer(Canaries.of("one", rows(opened)).to_text())
+    others = rows(opened, seed=1)
+    first, second = legs_of(opened.spec.space)
     step.answer(encoded(others[first]))
     with pytest.raises(HostMismatch):
         step.answer(encoded(others[second]))
@@ -600,7 +602,7 @@ def test_threads_that_search_at_once_measure_once(open_docs):
     docs = client["docs"]
     docs.upsert(documents())
     store, other = client.adapter("store"), open_docs(apply=False, embedder={"host": "two"})
-    other._adapters["store"] = store
+    other._connections.adapters.put("store", store)
     gate = threading.Barrier(8)
 
     def ask():
@@ -616,7 +618,7 @@ def test_threads_that_search_at_once_measure_once(open_docs):
 
 
 def test_an_adopted_collection_has_none(open_docs, monkeypatch):
-    from nestvec.testing.memory import make_foreign
+    from nestvec_testing.memory import make_foreign
 
     client = open_docs(
         apply=False,

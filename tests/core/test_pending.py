@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from nestvec.client import aconnect, connect
-from nestvec.contract import Describe, Drop, Point, Unpoint, WriteNote
-from nestvec.drivers.sync import run
+from nestvec._client import aconnect, connect
+from nestvec._collections import write_fence
+from nestvec._collections.apply import apply
+from nestvec._collections.opening import OpenCollection
+from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence
+from nestvec._session.session import complete
+from nestvec.contract import Describe, Drop, DropAlias, SetAlias, WriteNote
 from nestvec.errors import CollectionConflict
-from nestvec.flows import gate
-from nestvec.flows.apply import apply
-from nestvec.flows.gate import Place
 
 from .moving import Move, corpus
 
@@ -81,7 +82,7 @@ def test_after_going_back_a_migration_is_pending_again(move: Move) -> None:
 def test_when_the_old_one_is_gone_nothing_is_said_of_it_but_that(move: Move) -> None:
     move.migrate()
     if move.to.backend == "new":
-        move.old.unpoint(Unpoint("docs"))
+        move.old.drop_alias(DropAlias("docs"))
     move.old.drop(Drop("docs_1"))
     assert planned(move) == ("none", (LEFT,))
 
@@ -96,7 +97,7 @@ def test_what_apply_can_do_is_done_once_it_is_as_wanted(move: Move) -> None:
 
 
 def test_where_there_is_none_at_all_it_is_created_as_wanted(move: Move) -> None:
-    move.old.unpoint(Unpoint("docs"))
+    move.old.drop_alias(DropAlias("docs"))
     move.old.drop(Drop("docs_1"))
     assert planned(move)[0] == "create"
     client = connect(move.values, move.runtime)
@@ -118,7 +119,7 @@ def test_where_it_is_neither_it_is_a_conflict_that_tells_of_both(move: Move) -> 
 
 def test_two_of_which_neither_came_of_the_other_are_a_conflict() -> None:
     move = Move()
-    run(apply(move.docs._binding), move.docs._ports)
+    complete(apply(OpenCollection(move.docs._among.wanted, move.docs._sessions[0])))
     action, (detail,) = planned(move)
     assert action == "conflict"
     assert "'old'" in detail
@@ -128,22 +129,22 @@ def test_two_of_which_neither_came_of_the_other_are_a_conflict() -> None:
 def test_while_the_switch_is_under_way_two_are_none(move: Move) -> None:
     move.create()
     fence = move.fence()
-    assert move.on_old(gate.to_switching(move.time, "docs_1", fence, move.to))
+    assert move.to_switching(fence)
     assert planned(move)[0] == "migrate"
-    move.new.point(Point("docs", move.to.physical))
+    move.new.set_alias(SetAlias("docs", move.to.physical))
     assert planned(move) == ("none", (LEFT,))
 
 
 def test_something_else_in_the_place_that_is_wanted_is_a_conflict() -> None:
     move = Move()
     move.values["collections"]["docs"] |= {"dimensions": 8}
-    run(apply(move.docs._binding), move.docs._ports)  # with 16
+    complete(apply(OpenCollection(move.docs._among.wanted, move.docs._sessions[0])))  # with 16
     action, details = planned(move)
     assert (action, "dimensions: stored 16, configured 8" in details) == ("conflict", True)
 
 
 def test_without_a_past_what_moved_is_a_conflict_that_says_where(move: Move) -> None:
-    move.old.write_note(WriteNote("docs_1", gate.NOTE, moved_to("other")))
+    move.old.write_note(WriteNote("docs_1", write_fence.NOTE, moved_to("other")))
     del move.values["collections"]["docs"]["previous"]
     move.values["collections"]["docs"] |= {"backend": "old", "embedder": "v2", "dimensions": 24}
     action, (detail,) = planned(move)
@@ -158,4 +159,4 @@ def test_without_a_past_another_space_is_a_conflict_that_names_the_command(move:
 
 
 def moved_to(backend: str) -> str:
-    return gate.Gate(gate.State.MOVED, to=Place(backend, "docs_9")).to_text()
+    return WriteFence(FenceState.MOVED, to=GenerationPlace(backend, "docs_9")).to_text()

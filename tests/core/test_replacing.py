@@ -11,22 +11,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nestvec._chunking import Chunking, Splitter
+from nestvec._collections.apply import apply
+from nestvec._collections.opening import CollectionState, OpenCollection
+from nestvec._documents.deleting import delete, delete_where
+from nestvec._documents.layout import Head, head_id
+from nestvec._documents.reading import get
+from nestvec._documents.upsert import IncomingDocument, upsert
+from nestvec._session.session import Blocking, Component, Session, complete
+from nestvec._specs import CollectionSpec
 from nestvec.capabilities import TaskPair
-from nestvec.chunking import Chunking, Splitter
-from nestvec.contract import Create, Point, Remove, Write
-from nestvec.drivers.sync import Ports, run
+from nestvec.contract import Create, Remove, SetAlias, Write
 from nestvec.encoding.tasks import JINA_V3
 from nestvec.errors import BackendUnavailable, CollectionError
-from nestvec.flows.apply import apply
-from nestvec.flows.base import Binding
-from nestvec.flows.documents import delete, delete_where, get
-from nestvec.flows.layout import Head, head_id
-from nestvec.flows.upsert import Incoming, upsert
 from nestvec.spaces import space_of
-from nestvec.specs import CollectionSpec
-from nestvec.testing.memory import CAPABILITIES, MemoryAdapter
-from nestvec.testing.recording import RecordingEmbedder, RecordingOptions, capabilities
 from nestvec.types import DENSE, Document
+from nestvec_testing.memory import CAPABILITIES, MemoryAdapter
+from nestvec_testing.recording import RecordingEmbedder, RecordingOptions, capabilities
+from nestvec_testing.stepping import Asking, Stepper, answered
 
 
 class Killed(BaseException):
@@ -45,19 +47,23 @@ class Mortal(MemoryAdapter):
         for i, record in enumerate(request.records):
             self._spend()
             rows = {name: values[i : i + 1] for name, values in request.vectors.items()}
-            super().write(Write(request.physical, [record], rows, request.generation, request.tenant))
+            super().write(Write(request.physical, [record], rows, request.generation))
             self.watch()
 
     def remove(self, request: Remove) -> None:
         for identity in request.ids:
             self._spend()
-            super().remove(Remove(request.physical, [identity], request.generation, request.tenant))
+            super().remove(Remove(request.physical, [identity], request.generation))
             self.watch()
 
     def _spend(self) -> None:
         if self.lives <= 0:
             raise Killed
         self.lives -= 1
+
+
+async def nothing_to_open() -> Any:
+    raise AssertionError("all that there is was opened")
 
 
 class World:
@@ -68,19 +74,33 @@ class World:
         self.spec = CollectionSpec("docs", space, model, "store", "model", chunking=Chunking(size=10))
         self.adapter = Mortal()
         self.embedder = RecordingEmbedder()
-        self.ports = Ports(lambda: self.embedder, lambda: self.adapter, model, lambda _: None)
-        self.binding = Binding(self.spec, CAPABILITIES, time.monotonic)
-        run(apply(self.binding), self.ports)
+        self.session = self.session_over(self.adapter)
+        self.state = CollectionState(self.spec, CAPABILITIES, time.monotonic)
+        self.docs = OpenCollection(self.state, self.session)
+        complete(apply(self.docs))
+
+    def session_over(self, adapter: Mortal) -> Session:
+        embedder: Component[Any] = Component(nothing_to_open)
+        store: Component[Any] = Component(nothing_to_open)
+        embedder.opened, store.opened = self.embedder, adapter
+
+        async def splitter() -> Splitter:
+            return Splitter(self.spec.chunking)
+
+        return Session(store, embedder, self.spec.model, lambda _: None, Blocking(), make_splitter=splitter)
+
+    def stepped(self, *documents: Document) -> Stepper[Any]:
+        """An ingestion, request by request."""
+        return Stepper(upsert(OpenCollection(self.state, Asking()), [IncomingDocument(item) for item in documents]))
 
     def put(self, *documents: Document) -> Any:
-        flow = upsert(self.binding, Splitter(self.spec.chunking), [Incoming(item) for item in documents])
-        return run(flow, self.ports)
+        return complete(upsert(self.docs, [IncomingDocument(item) for item in documents]))
 
     def drop(self, *ids: str) -> int:
-        return run(delete(self.binding, ids), self.ports)
+        return complete(delete(self.docs, ids))
 
     def read(self, *ids: str) -> list[Document]:
-        return run(get(self.binding, ids), self.ports)
+        return complete(get(self.docs, ids))
 
     @property
     def points(self) -> dict[str, Any]:
@@ -233,32 +253,30 @@ def test_an_interrupted_deletion_by_filter_is_finished_by_the_next() -> None:
         world.put(Document("d", text("a", 5), {"n": 1}), Document("other", "stays"))
         world.adapter.lives = lives
         with contextlib.suppress(Killed):
-            run(delete_where(world.binding, None), world.ports)
+            complete(delete_where(world.docs, None))
         world.adapter.lives = float("inf")
-        run(delete_where(world.binding, None), world.ports)
+        complete(delete_where(world.docs, None))
         assert world.points == {}
 
 
 def test_two_writers_of_one_document_tear_nothing_that_the_next_ingestion_does_not_mend() -> None:
     """Another process writes its chunks between our chunks and our head."""
     world, rival = World(), World()
-    rival.adapter = world.adapter
-    rival.ports = Ports(lambda: rival.embedder, lambda: world.adapter, world.ports.model, lambda _: None)
+    rivals = rival.session_over(world.adapter)
     world.put(Document("d", text("a", 3)))
     ours, theirs = Document("d", text("b", 4)), Document("d", text("c", 5))
-    flow = upsert(world.binding, Splitter(world.spec.chunking), [Incoming(ours)])
-    request, writes = next(flow), 0
-    with contextlib.suppress(StopIteration):
-        while True:
-            answer = world.ports.answer(request)
-            writes += isinstance(request, Write)
-            if writes == 1 and isinstance(request, Write):
-                their_flow = upsert(rival.binding, Splitter(rival.spec.chunking), [Incoming(theirs)])
-                their_request = next(their_flow)
-                while not isinstance(their_request, Write):
-                    their_request = their_flow.send(rival.ports.answer(their_request))
-                rival.ports.answer(their_request)  # their chunks, over ours; their head never comes
-            request = flow.send(answer)
+    step, writes = world.stepped(ours), 0
+    while not step.done:
+        request = step.request
+        answer = answered(world.session, request)
+        writes += isinstance(request, Write)
+        if writes == 1 and isinstance(request, Write):
+            other = rival.stepped(theirs)
+            while not isinstance(other.request, Write):
+                other.answer(answered(rivals, other.request))
+            answered(rivals, other.request)  # their chunks, over ours; their head never comes
+            other.close()
+        step.answer(answer)
     with pytest.raises(CollectionError, match="not whole"):
         world.read("d")
     assert world.put(ours).documents == 1
@@ -276,10 +294,12 @@ def test_threads_that_write_one_document_do_so_one_after_the_other(open_docs: An
         thread.join()
     assert client["docs"].get("d") in versions
     last = client["docs"].get("d")
-    assert client["docs"].count(chunks=True) == len(client["docs"]._splitter().split("d", last.text))
+    assert client["docs"].count(chunks=True) == len(
+        complete(client["docs"]._sessions[0].splitter()).split("d", last.text)
+    )
 
 
-def test_a_write_is_not_repeated_after_its_lease_when_the_pointer_moved(open_docs: Any, clock: Any) -> None:
+def test_a_write_is_not_repeated_after_its_lease_when_the_alias_moved(open_docs: Any, clock: Any) -> None:
     client = open_docs()
     docs, adapter = client["docs"], client.adapter("store")
     docs.upsert(Document("first", "one"))
@@ -290,7 +310,7 @@ def test_a_write_is_not_repeated_after_its_lease_when_the_pointer_moved(open_doc
         calls.append(request.physical)
         if len(calls) == 1:
             adapter.create(created)
-            adapter.point(Point("docs", "docs_2"))
+            adapter.set_alias(SetAlias("docs", "docs_2"))
             clock.now += 100
             raise BackendUnavailable("cut off")
         write(request)

@@ -11,17 +11,29 @@ import numpy as np
 import pytest
 
 import nestvec
-from nestvec.client import Nestvec, aconnect
-from nestvec.client.base import Runtime
-from nestvec.contract import Batch, CollectionInfo, Count, Create, Describe, Fetch, Point, ReadNote, Resolve, Scroll
+from nestvec._client import Nestvec, aconnect
+from nestvec._collections.opening import CollectionState, OpenCollection
+from nestvec._documents.scroll import matrix
+from nestvec._session.session import complete
+from nestvec.contract import (
+    Batch,
+    CollectionInfo,
+    Count,
+    Create,
+    Describe,
+    Fetch,
+    ReadNote,
+    ResolveAlias,
+    Scroll,
+    SetAlias,
+)
 from nestvec.errors import CollectionError, InvalidInput, SpaceMismatch
 from nestvec.filters import F
-from nestvec.flows.base import Binding
-from nestvec.flows.scroll import matrix
-from nestvec.testing.data import document, record, words
-from nestvec.testing.memory import CAPABILITIES
-from nestvec.testing.stepping import trace
+from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Document
+from nestvec_testing.data import document, record, words
+from nestvec_testing.memory import CAPABILITIES
+from nestvec_testing.stepping import Asking, trace
 
 SMALL = {"chunking": {"size": 60}}
 SIZE = 1024
@@ -102,7 +114,8 @@ def test_a_mean_has_length_1_only_where_vectors_have(open_docs: Open) -> None:
     docs = filled(open_docs)
     docs.count()
     spec = replace(docs.spec, space=replace(docs.spec.space, normalized=False))
-    found = docs._run(matrix(replace(docs._binding, spec=spec), group_by_document=True))
+    state = replace(docs._among.live.state, spec=spec)
+    found = complete(matrix(OpenCollection(state, docs._sessions[0]), group_by_document=True))
     chunks = docs.matrix()
     for each, row in zip(found.document_ids, found.vectors, strict=True):
         own = chunks.vectors[np.array(chunks.document_ids) == each]
@@ -200,10 +213,10 @@ def test_new_texts_are_checked_like_questions(open_docs: Open) -> None:
 def test_new_texts_of_another_space_are_refused_before_they_cost(open_docs: Open) -> None:
     client = open_docs()
     other = open_docs(apply=False, purpose="matching")
-    other._adapters["store"] = client.adapter("store")
+    other._connections.adapters.put("store", client.adapter("store"))
     with pytest.raises(SpaceMismatch, match="index_task"):
         other["docs"].embed(["text"])
-    assert not other._embedders
+    assert not other._connections.embedders.opened
 
 
 # ---------------------------------------------------------------- while others write
@@ -261,7 +274,7 @@ def test_a_matrix_starts_again_in_another_generation(open_docs: Open, clock: Any
 
     def switch(request: Scroll) -> None:
         clock.now += 100
-        adapter.point(Point("docs", "docs_2"))
+        adapter.set_alias(SetAlias("docs", "docs_2"))
 
     def pages_of_one(request: Scroll) -> Any:
         found = perform(request)
@@ -279,12 +292,12 @@ def test_a_matrix_starts_again_in_another_generation(open_docs: Open, clock: Any
 # ---------------------------------------------------------------- one array, no second copy
 
 
-def binding(open_docs: Open) -> Binding:
+def opened(open_docs: Open) -> OpenCollection:
     spec = open_docs(apply=False, embedder={"dimensions": SIZE}, dimensions=SIZE)["docs"].spec
-    return Binding(spec, CAPABILITIES, lambda: 0.0)
+    return OpenCollection(CollectionState(spec, CAPABILITIES, lambda: 0.0), Asking())
 
 
-def answers(made: Binding, counted: int, pages: list[int]) -> dict[type, Any]:
+def answers(made: OpenCollection, counted: int, pages: list[int]) -> dict[type, Any]:
     """A collection of which so many records were counted, and that comes in pages of such sizes."""
     spec = made.spec
     info = CollectionInfo("docs_1", spec.vectors, spec.metric, spec.record(1), spec.fields)
@@ -299,11 +312,11 @@ def answers(made: Binding, counted: int, pages: list[int]) -> dict[type, Any]:
             [same] * size, {DENSE: rows if size else np.zeros((0, 0), np.float32)}, str(number + 1) if left else None
         )
 
-    return {Resolve: "docs_1", Describe: info, ReadNote: None, Count: counted, Scroll: page}
+    return {ResolveAlias: "docs_1", Describe: info, ReadNote: None, Count: counted, Scroll: page}
 
 
 def test_the_vectors_are_never_held_twice(open_docs: Open) -> None:
-    made = binding(open_docs)
+    made = opened(open_docs)
     replies = answers(made, 4000, [100] * 40)
     tracemalloc.start()
     try:
@@ -318,7 +331,7 @@ def test_the_vectors_are_never_held_twice(open_docs: Open) -> None:
 
 @pytest.mark.parametrize(("counted", "pages"), [(5, [3, 3, 0, 9]), (0, [2]), (50, [3, 4]), (7, [7, 0]), (3, [0])])
 def test_what_others_write_and_delete_meanwhile_fits(open_docs: Open, counted: int, pages: list[int]) -> None:
-    made = binding(open_docs)
+    made = opened(open_docs)
     found = trace(matrix(made), answers(made, counted, pages)).result
     assert found.vectors.shape == (sum(pages), SIZE)
     assert len(found.records) == sum(pages)
@@ -326,7 +339,7 @@ def test_what_others_write_and_delete_meanwhile_fits(open_docs: Open, counted: i
 
 
 def test_more_than_fits_into_memory_is_refused_in_words(open_docs: Open) -> None:
-    made = binding(open_docs)
+    made = opened(open_docs)
     with pytest.raises(InvalidInput, match=r"'docs': 1,000,000,000,000,000 vectors of 1024 .* page by page"):
         trace(matrix(made), answers(made, 10**15, [1]))
 

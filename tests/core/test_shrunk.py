@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
-from nestvec.contract import Create, Point, ReadNote, Resolve, WriteNote
-from nestvec.drivers.sync import run
+from nestvec._client import aconnect, connect
+from nestvec._collections import write_fence
+from nestvec._collections.opening import LEASE
+from nestvec._collections.superseded import NOTE, Supersedes, derived
+from nestvec._collections.write_fence import GenerationPlace
+from nestvec._session.session import complete
+from nestvec._specs import CollectionSpec, StoredCollection
+from nestvec.contract import Create, ReadNote, ResolveAlias, SetAlias, WriteNote
 from nestvec.errors import CollectionError, SpaceMismatch
 from nestvec.filters import F
-from nestvec.flows import gate
-from nestvec.flows.base import LEASE
-from nestvec.flows.gate import Place
-from nestvec.flows.shrunk import NOTE, Supersedes, derived
-from nestvec.specs import CollectionSpec, StoredCollection
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 from .moving import NUMBERS, Time, spy, text
 
@@ -53,12 +53,12 @@ class Shrinking:
         spec = replace(self.small, **changes)
         self.adapter.create(Create("docs_2", spec.vectors, spec.metric, spec.fields, spec.record(2)))
         self.adapter.write_note(WriteNote("docs_2", NOTE, note))
-        self.point("docs_2", "docs_1")
+        self.set_alias("docs_2", "docs_1")
 
-    def point(self, to: str, was: str) -> None:
-        self.adapter.point(Point("docs", to))
-        self.adapter.write_note(WriteNote(to, gate.NOTE, None))
-        run(gate.mark_moved(was, Place("store", to)), self.docs._ports)
+    def set_alias(self, to: str, was: str) -> None:
+        self.adapter.set_alias(SetAlias("docs", to))
+        self.adapter.write_note(WriteNote(to, write_fence.NOTE, None))
+        complete(write_fence.mark_moved(self.docs._sessions[0].backend, was, GenerationPlace("store", to)))
 
 
 @pytest.fixture
@@ -114,7 +114,8 @@ def test_one_note_is_read_once_and_only_where_the_sizes_differ(shrinking: Shrink
 def test_a_writer_that_waited_does_not_write_by_what_it_knew_of_the_old_one(shrinking: Shrinking) -> None:
     """While it waits it looks again and again; what it finds may be the new one while its lease still holds."""
     shrinking.docs.count()
-    run(gate.raise_fence(shrinking.time, "docs_1", "m", 90), shrinking.docs._ports)
+    backend = shrinking.docs._sessions[0].backend
+    complete(write_fence.raise_fence(backend, shrinking.time, "docs_1", "m", 90))
     shrinking.time.pass_(LEASE)
     shrinking.time.during = shrinking.shrink
     assert shrinking.docs.upsert([Document("b", text(2))]).documents == 1
@@ -130,10 +131,10 @@ def test_shrunk_again_and_brought_back(shrinking: Shrinking) -> None:
     spec = replace(shrinking.small, space=replace(docs.spec.space, dimensions=4), funnel=())
     shrinking.adapter.create(Create("docs_3", spec.vectors, spec.metric, spec.fields, spec.record(3)))
     shrinking.adapter.write_note(WriteNote("docs_3", NOTE, Supersedes(32).to_text()))
-    shrinking.point("docs_3", "docs_2")
+    shrinking.set_alias("docs_3", "docs_2")
     shrinking.time.pass_(LEASE)
     assert docs.embed(["one"]).shape == (1, 4)
-    shrinking.point("docs_1", "docs_3")
+    shrinking.set_alias("docs_1", "docs_3")
     shrinking.time.pass_(LEASE)
     assert docs.embed(["one"]).shape == (1, 32)
 
@@ -196,7 +197,7 @@ def test_apply_updates_it_as_what_it_is(shrinking: Shrinking) -> None:
     assert (stored.space.dimensions, stored.funnel, set(stored.fields)) == (8, (4,), {"year", "lang"})
     asked = spy(client.adapter("store"))
     client["docs"].count()
-    assert Resolve("docs") in asked, "what was known of it may be out of date"
+    assert ResolveAlias("docs") in asked, "what was known of it may be out of date"
 
 
 def test_what_differs_beside_the_size_is_a_conflict(shrinking: Shrinking) -> None:

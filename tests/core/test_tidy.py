@@ -10,18 +10,17 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, aconnect, connect
-from nestvec.client.base import Runtime
-from nestvec.contract import Create, Drop, Point, WriteNote
-from nestvec.drivers.retry import RetryPolicy
+from nestvec._client import Nestvec, aconnect, connect
+from nestvec._collections import write_fence
+from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence
+from nestvec._migration.generations import NOTE, GenerationRole, MigrationNote
+from nestvec._migration.report import MigrationStage
+from nestvec.contract import Create, Drop, SetAlias, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionNotFound, InvalidInput, InvalidName
-from nestvec.flows import gate as gates
-from nestvec.flows.gate import Gate, Place, State
-from nestvec.flows.migrate.places import NOTE, Journal, Standing
-from nestvec.flows.migrate.report import Stage
-from nestvec.testing.memory import _STORES
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document, Metric
+from nestvec_testing.memory import _STORES
+from nestvec_testing.registry import test_registry
 
 NOW = 10_000.0
 HERE, THERE = "tidy-here", "tidy-there"
@@ -62,29 +61,29 @@ class World:
         *,
         backend: str = "here",
         live: bool = False,
-        shadow: bool = False,
-        source: Place | None = None,
-        stage: Stage = Stage.DONE,
+        candidate: bool = False,
+        source: GenerationPlace | None = None,
+        stage: MigrationStage = MigrationStage.DONE,
         left: float | None = NOW - 1000,
-        gate: Gate | None = None,
+        fence: WriteFence | None = None,
         dimensions: int = 32,
     ) -> None:
         spec = self.open(dimensions=dimensions, backend=backend)["docs"].spec
         physical, adapter = f"docs_{number}", self.adapter(backend)
-        record = spec.record(number) | ({"shadow": True} if shadow else {})
+        record = spec.record(number) | ({"shadow": True} if candidate else {})
         adapter.create(Create(physical, spec.vectors, spec.metric, spec.fields, record))
         if source is not None:
-            journal = Journal("m", source, stage, NOW - 2000, left)
-            adapter.write_note(WriteNote(physical, NOTE, journal.to_text()))
-        if gate is not None:
-            adapter.write_note(WriteNote(physical, gates.NOTE, gate.to_text()))
+            progress = MigrationNote("m", source, stage, NOW - 2000, left)
+            adapter.write_note(WriteNote(physical, NOTE, progress.to_text()))
+        if fence is not None:
+            adapter.write_note(WriteNote(physical, write_fence.NOTE, fence.to_text()))
         if live:
-            adapter.point(Point("docs", physical))
+            adapter.set_alias(SetAlias("docs", physical))
 
     def migrated(self, left: float = NOW - 1000) -> None:
         """Generation 1 was left for 2."""
-        self.make(1, gate=Gate(State.MOVED, to=Place("here", "docs_2")))
-        self.make(2, live=True, source=Place("here", "docs_1"), left=left, dimensions=32)
+        self.make(1, fence=WriteFence(FenceState.MOVED, to=GenerationPlace("here", "docs_2")))
+        self.make(2, live=True, source=GenerationPlace("here", "docs_1"), left=left, dimensions=32)
 
     def there(self, backend: str = "here") -> list[str]:
         return sorted(self.adapter(backend)._collections)
@@ -102,19 +101,30 @@ def world() -> Iterator[World]:
 
 def test_what_there_is(world: World) -> None:
     world.migrated()
-    world.make(3, shadow=True, source=Place("here", "docs_2"), stage=Stage.COPYING, left=None, dimensions=8)
+    world.make(
+        3,
+        candidate=True,
+        source=GenerationPlace("here", "docs_2"),
+        stage=MigrationStage.COPYING,
+        left=None,
+        dimensions=8,
+    )
     world.client["docs"].upsert([Document("a", "text")])
     one, two, three = world.client.generations("docs")
-    assert [each.standing for each in (one, two, three)] == [Standing.RETIRED, Standing.LIVE, Standing.SHADOW]
+    assert [each.role for each in (one, two, three)] == [
+        GenerationRole.RETIRED,
+        GenerationRole.LIVE,
+        GenerationRole.CANDIDATE,
+    ]
     assert (two.backend, two.physical, two.generation, two.chunks) == ("here", "docs_2", 2, 1)
     assert (two.space, two.model) == (world.client["docs"].spec.space.fingerprint, "recording-v3")
-    assert (two.dimensions, two.storage, two.created_from) == (32, "float32", Place("here", "docs_1"))
-    assert (one.created_from, three.created_from, three.dimensions) == (None, Place("here", "docs_2"), 8)
+    assert (two.dimensions, two.storage, two.created_from) == (32, "float32", GenerationPlace("here", "docs_1"))
+    assert (one.created_from, three.created_from, three.dimensions) == (None, GenerationPlace("here", "docs_2"), 8)
     assert one.since == two.since == datetime.fromtimestamp(NOW - 1000, UTC)
     assert three.since == datetime.fromtimestamp(NOW - 2000, UTC)
     assert world.client.generations() == [one, two, three]
     told = json.loads(json.dumps(two.to_dict()))
-    assert (told["standing"], told["since"]) == ("live", "1970-01-01T02:30:00+00:00")
+    assert (told["role"], told["since"]) == ("live", "1970-01-01T02:30:00+00:00")
 
 
 def test_a_retired_generation_goes_and_its_removal_is_an_event(world: World) -> None:
@@ -130,13 +140,13 @@ def test_a_retired_generation_goes_and_its_removal_is_an_event(world: World) -> 
 
 
 def test_readers_may_still_be_on_one_that_was_just_left(world: World) -> None:
-    lease = world.client["docs"]._binding.lease
+    lease = world.client["docs"]._among.wanted.lease
     world.migrated(left=NOW - 1)
     (kept,) = world.client.cleanup("docs")
     assert not kept.removed
-    until = datetime.fromtimestamp(NOW - 1 + gates.drain(lease), UTC).isoformat(timespec="seconds")
+    until = datetime.fromtimestamp(NOW - 1 + write_fence.drain(lease), UTC).isoformat(timespec="seconds")
     assert kept.reason == f"readers may still be on it until {until}"
-    world.now += gates.drain(lease)
+    world.now += write_fence.drain(lease)
     assert world.client.cleanup("docs")[0].removed
 
 
@@ -156,10 +166,10 @@ def test_a_number_that_there_is_not(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["generations", "cleanup"])
-def test_a_journal_that_can_not_be_read_stops_it(world: World, name: str) -> None:
+def test_a_note_that_cannot_be_read_stops_it(world: World, name: str) -> None:
     world.migrated()
     world.adapter().write_note(WriteNote("docs_2", NOTE, "?"))
-    with pytest.raises(CollectionError, match="can not be read"):
+    with pytest.raises(CollectionError, match="cannot be read"):
         getattr(world.client, name)("docs")
 
 
@@ -168,39 +178,51 @@ def test_without_a_live_one_nothing_goes(world: World) -> None:
     with pytest.raises(CollectionNotFound, match="no generation of collection 'docs' is live"):
         world.client.cleanup("docs")
     assert world.there() == ["docs_1"]
-    assert world.client.generations()[0].standing is Standing.RETIRED
+    assert world.client.generations()[0].role is GenerationRole.RETIRED
 
 
 @pytest.mark.parametrize(
-    "gate",
+    "fence",
     [
-        Gate(State.FENCED, "m", NOW + 10),
-        Gate(State.FENCED, "m", NOW - gates.SKEW + 0.1),
-        Gate(State.SWITCHING, "m", to=Place("here", "docs_3")),
+        WriteFence(FenceState.FENCED, "m", NOW + 10),
+        WriteFence(FenceState.FENCED, "m", NOW - write_fence.SKEW + 0.1),
+        WriteFence(FenceState.SWITCHING, "m", to=GenerationPlace("here", "docs_3")),
     ],
     ids=["fenced", "hardly over", "switching"],
 )
-def test_nothing_goes_while_a_migration_holds_a_gate(world: World, gate: Gate) -> None:
+def test_nothing_goes_while_a_migration_holds_a_fence(world: World, fence: WriteFence) -> None:
     world.make(1)
-    world.make(2, live=True, source=Place("here", "docs_1"), gate=gate)
-    world.make(3, shadow=True, source=Place("here", "docs_2"), stage=Stage.DRAINING, left=None)
+    world.make(2, live=True, source=GenerationPlace("here", "docs_1"), fence=fence)
+    world.make(3, candidate=True, source=GenerationPlace("here", "docs_2"), stage=MigrationStage.DRAINING, left=None)
     for number in (None, 1, 3):
-        with pytest.raises(CollectionConflict, match="holds the gate of 'docs_2'"):
+        with pytest.raises(CollectionConflict, match="holds the write fence of 'docs_2'"):
             world.client.cleanup("docs", generation=number)
     assert world.there() == ["docs_1", "docs_2", "docs_3"]
 
 
 def test_a_fence_that_ran_out_holds_nothing(world: World) -> None:
     world.make(1)
-    world.make(2, live=True, source=Place("here", "docs_1"), gate=Gate(State.FENCED, "m", NOW - gates.SKEW - 0.1))
+    world.make(
+        2,
+        live=True,
+        source=GenerationPlace("here", "docs_1"),
+        fence=WriteFence(FenceState.FENCED, "m", NOW - write_fence.SKEW - 0.1),
+    )
     assert [each.removed for each in world.client.cleanup("docs")] == [True]
 
 
-@pytest.mark.parametrize("shadow", [True, False], ids=["forwards", "back to a generation"])
-def test_a_migration_that_has_begun_is_left_alone_unless_it_is_named(world: World, shadow: bool) -> None:
+@pytest.mark.parametrize("candidate", [True, False], ids=["forwards", "back to a generation"])
+def test_a_migration_that_has_begun_is_left_alone_unless_it_is_named(world: World, candidate: bool) -> None:
     world.make(2, live=True)
-    moved = None if shadow else Gate(State.MOVED, to=Place("here", "docs_2"))
-    world.make(3, shadow=shadow, source=Place("here", "docs_2"), stage=Stage.COPYING, left=None, gate=moved)
+    moved = None if candidate else WriteFence(FenceState.MOVED, to=GenerationPlace("here", "docs_2"))
+    world.make(
+        3,
+        candidate=candidate,
+        source=GenerationPlace("here", "docs_2"),
+        stage=MigrationStage.COPYING,
+        left=None,
+        fence=moved,
+    )
     (kept,) = world.client.cleanup("docs")
     assert not kept.removed
     assert "--generation 3" in kept.reason
@@ -211,16 +233,20 @@ def test_a_migration_that_has_begun_is_left_alone_unless_it_is_named(world: Worl
 
 def test_what_was_gone_back_from_goes(world: World) -> None:
     """Each of the two came from the other; neither of the migrations runs any more."""
-    world.make(1, live=True, source=Place("here", "docs_2"))
-    world.make(2, source=Place("here", "docs_1"), gate=Gate(State.MOVED, to=Place("here", "docs_1")))
+    world.make(1, live=True, source=GenerationPlace("here", "docs_2"))
+    world.make(
+        2,
+        source=GenerationPlace("here", "docs_1"),
+        fence=WriteFence(FenceState.MOVED, to=GenerationPlace("here", "docs_1")),
+    )
     assert [each.removed for each in world.client.cleanup("docs")] == [True]
     assert world.there() == ["docs_1"]
 
 
-def test_a_shadow_of_a_generation_that_is_no_longer_live_goes(world: World) -> None:
+def test_a_candidate_of_a_generation_that_is_no_longer_live_goes(world: World) -> None:
     world.migrated()
-    world.make(3, shadow=True, source=Place("here", "docs_1"), stage=Stage.COPYING, left=None)
-    world.make(4, shadow=True)
+    world.make(3, candidate=True, source=GenerationPlace("here", "docs_1"), stage=MigrationStage.COPYING, left=None)
+    world.make(4, candidate=True)
     assert all(each.removed for each in world.client.cleanup("docs"))
     assert world.there() == ["docs_2"]
 
@@ -233,8 +259,8 @@ def test_what_became_live_between_looking_and_removing_stays(world: World, monke
 
     def count(request: Any) -> int:
         asked.append(request)
-        adapter.point(Point("docs", "docs_1"))
-        adapter.write_note(WriteNote("docs_1", gates.NOTE, None))
+        adapter.set_alias(SetAlias("docs", "docs_1"))
+        adapter.write_note(WriteNote("docs_1", write_fence.NOTE, None))
         return int(original(request))
 
     monkeypatch.setattr(adapter, "count", count)
@@ -245,13 +271,13 @@ def test_what_became_live_between_looking_and_removing_stays(world: World, monke
 
 
 def test_a_pointer_to_what_is_removed_goes_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The collection moved from `there` to `here`; its old pointer stayed, and the gate tells where it went."""
-    world.make(1, backend="there", live=True, gate=Gate(State.MOVED, to=Place("here", "docs_1")))
-    world.make(1, live=True, source=Place("there", "docs_1"))
+    """The collection moved from `there` to `here`; its old pointer stayed, and the fence tells where it went."""
+    world.make(1, backend="there", live=True, fence=WriteFence(FenceState.MOVED, to=GenerationPlace("here", "docs_1")))
+    world.make(1, live=True, source=GenerationPlace("there", "docs_1"))
     client = world.open(previous={"backend": "there"})
-    assert [(each.backend, each.standing) for each in client.generations()] == [
-        ("there", Standing.RETIRED),
-        ("here", Standing.LIVE),
+    assert [(each.backend, each.role) for each in client.generations()] == [
+        ("there", GenerationRole.RETIRED),
+        ("here", GenerationRole.LIVE),
     ]
     assert world.client.generations() == client.generations()[1:], "without `previous` nobody looks there"
     adapter = client.adapter("there")
@@ -263,11 +289,11 @@ def test_a_pointer_to_what_is_removed_goes_first(world: World, monkeypatch: pyte
         patched.setattr(adapter, "drop", interrupted)
         with pytest.raises(KeyboardInterrupt):
             client.cleanup("docs")
-    assert (world.adapter("there")._pointers, world.there("there")) == ({}, ["docs_1"])
+    assert (world.adapter("there")._aliases, world.there("there")) == ({}, ["docs_1"])
     (removal,) = client.cleanup("docs", generation=1)
     assert (removal.removed, removal.generation.backend) == (True, "there")
     assert (world.there("there"), world.there()) == ([], ["docs_1"])
-    assert world.adapter()._pointers == {"docs": "docs_1"}
+    assert world.adapter()._aliases == {"docs": "docs_1"}
 
 
 def test_adopted_collections_are_passed_over(world: World) -> None:
@@ -301,14 +327,14 @@ def test_what_somebody_else_made_is_never_touched(world: World) -> None:
     assert world.there() == ["docs_2", "docs_7", "docs_8"]
 
 
-def test_a_record_that_can_not_be_read_is_no_licence(world: World) -> None:
+def test_a_record_that_cannot_be_read_is_no_licence(world: World) -> None:
     world.migrated()
     info = world.adapter()._collections["docs_1"].info
     world.adapter()._collections["docs_1"].info = replace(info, record={"nestvec": 99})
     for number in (None, 1):
         (kept,) = world.client.cleanup("docs", generation=number)
         assert not kept.removed
-        assert "can not be read" in kept.reason
+        assert "cannot be read" in kept.reason
     assert world.client.generations()[0].model is None
 
 

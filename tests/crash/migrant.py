@@ -11,15 +11,19 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.client.sync import Nestvec
-from nestvec.testing.registry import test_registry
+from nestvec._client import connect
+from nestvec._client.sync import Nestvec
+from nestvec._session.session import complete
+from nestvec.runtime import Runtime
+from nestvec_testing.registry import test_registry
+from nestvec_testing.requests import bare
+from nestvec_testing.tap import tap_in_place
 
 DIMENSIONS = 16
-METHODS = ("create", "update", "point", "unpoint", "write_note", "write", "remove", "scroll", "fetch", "count")
+METHODS = ("create", "update", "set_alias", "drop_alias", "write_note", "write", "remove", "scroll", "fetch", "count")
 
 
 class Skipping:
@@ -44,35 +48,19 @@ def runtime() -> Runtime:
     return Runtime(test_registry(), clock=clocks.clock, wall=clocks.wall, lease=0.5, pause=clocks.pause)
 
 
-def told(method: Any, name: str) -> Any:
-    """The method of an adapter, telling that it is called."""
-
-    def call(request: Any) -> Any:
-        sys.stdout.write(name + "\n")
+def told(request: Any, perform: Callable[[Any], Any]) -> Any:
+    """Tells of a request before it is sent."""
+    if (method := bare(request).method) in METHODS:
+        sys.stdout.write(method + "\n")
         sys.stdout.flush()
-        return method(request)
-
-    return call
+    return perform(request)
 
 
 def main() -> None:
     config, how = json.loads(sys.argv[1]), sys.argv[2]
     with connect(config, runtime()) as client:
         for backend in config["backends"]:
-            adapter = client.adapter(backend)
-            for name in (
-                "create",
-                "update",
-                "point",
-                "unpoint",
-                "write_note",
-                "write",
-                "remove",
-                "scroll",
-                "fetch",
-                "count",
-            ):
-                setattr(adapter, name, told(getattr(adapter, name), name))
+            tap_in_place(complete(client._connections.adapter(backend)), told)
         go(client, how)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.testing.registry import test_registry
+from nestvec._client import connect
+from nestvec.runtime import Runtime
+from nestvec_testing.registry import test_registry
 
 from .victim import corpus
 

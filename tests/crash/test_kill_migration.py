@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.sync import Nestvec
+from nestvec._client import connect
+from nestvec._client.sync import Nestvec
 from nestvec.types import Document
 
 from .migrant import DIMENSIONS, go, runtime
@@ -137,10 +137,10 @@ def test_a_killed_migration_is_finished_by_the_next_run(way: str, tmp_path: Path
 
 def arrived(client: Nestvec, way: str, moment: str) -> None:
     """One generation is live, in the space and on the backend that were wanted; none is left half-way."""
-    standings = [str(each.standing) for each in client.generations("docs")]
-    assert standings.count("live") == 1, (moment, standings)
-    assert "shadow" not in standings, (moment, standings)
-    (live,) = (each for each in client.generations("docs") if each.standing == "live")
+    roles = [str(each.role) for each in client.generations("docs")]
+    assert roles.count("live") == 1, (moment, roles)
+    assert "candidate" not in roles, (moment, roles)
+    (live,) = (each for each in client.generations("docs") if each.role == "live")
     wanted = {
         "shrink": ("recording-v3", DIMENSIONS, "first"),
         "another model": ("recording-v4", 32, "first"),

@@ -10,12 +10,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.testing.registry import test_registry
+from nestvec._client import connect
+from nestvec._session.session import complete
+from nestvec.contract import Remove, Write
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
+from nestvec_testing.requests import bare
+from nestvec_testing.tap import tap_in_place
 
 VERSIONS = ("old", "new", "gone")
 SIZES = {
@@ -40,20 +45,17 @@ def main() -> None:
     config, version, death = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     with connect(config, Runtime(test_registry())) as client:
         client.apply()
-        adapter: Any = client.adapter("store")
-        count = 0
+        adapter, count = complete(client._connections.adapter("store")), 0
 
-        def mortal(method: Any) -> Any:
-            def call(request: Any) -> Any:
-                nonlocal count
+        def mortal(request: Any, perform: Callable[[Any], Any]) -> Any:
+            nonlocal count
+            if isinstance(bare(request), Write | Remove):
                 if count == death:
                     os._exit(9)
                 count += 1
-                return method(request)
+            return perform(request)
 
-            return call
-
-        adapter.write, adapter.remove = mortal(adapter.write), mortal(adapter.remove)
+        tap_in_place(adapter, mortal)
         client["docs"].upsert(corpus(version))
         if version == "gone":
             client["docs"].delete(["one", "two", "three", "stays"])

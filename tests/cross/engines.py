@@ -63,7 +63,7 @@ def milvus_server(folder: Path) -> Iterator[Engine]:
 
 @contextmanager
 def pinecone(folder: Path) -> Iterator[Engine]:
-    from nestvec.testing.emulators.pinecone import PineconeEmulator
+    from nestvec_pinecone.testing import PineconeEmulator
 
     with PineconeEmulator() as emulator, patched_environment(NESTVEC_CROSS_PINECONE_KEY=emulator.api_key):
         yield Engine("pinecone", {"api_key": {"env": "NESTVEC_CROSS_PINECONE_KEY"}, "control_host": emulator.url})

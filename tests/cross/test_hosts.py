@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, connect
 from nestvec.errors import HostMismatch
-from nestvec.testing.data import document, words
-from nestvec.testing.recording import RecordingEmbedder
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
+from nestvec_testing.data import document, words
+from nestvec_testing.recording import RecordingEmbedder
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine
 
@@ -36,7 +36,7 @@ def client(engine: Engine, store: Any = None, **embedder: Any) -> Nestvec:
     }
     made = connect(values, Runtime(test_registry()))
     if store is not None:
-        made._adapters["store"] = store
+        made._connections.adapters.put("store", store)
     return made
 
 

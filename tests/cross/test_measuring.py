@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from nestvec import DimensionsOptions, Document
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
 from nestvec.contract import ListCollections
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
+from nestvec_testing.blocking import blocking
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine
 
@@ -35,13 +36,13 @@ def test_time_and_funnel_on_the_engine_itself(engine: Engine) -> None:
         nv.apply()
         nv["docs"].upsert(Document(f"d{number}", text) for number, text in enumerate(TEXTS))
         report = nv.dimensions("docs", options=OPTIONS)
-        left = nv.adapter("store").list_collections(ListCollections())
+        left = blocking(nv.adapter("store")).list_collections(ListCollections())
         funnels = nv.config.backends["store"].capabilities.funnels
         assert nv["docs"].count() == len(TEXTS)
     assert len(left) == 1, left
     assert all(point.search_ms is not None for point in report.curves[0].points), report.warnings
     if not funnels:
-        assert "the funnel 16 was not measured: backend 'store' can not search coarse to fine" in str(report.warnings)
+        assert "the funnel 16 was not measured: backend 'store' cannot search coarse to fine" in str(report.warnings)
         return
     (funnel,) = report.funnels
     assert funnel.plain_recall.value >= (0.9 if engine.approximate else 1)

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
-from nestvec.contract import ListCollections, Resolve
-from nestvec.flows.gate import Place
-from nestvec.flows.migrate.places import Standing
-from nestvec.flows.migrate.routes import Way
-from nestvec.testing.memory import _STORES
-from nestvec.testing.registry import test_registry
+from nestvec._client import Nestvec, connect
+from nestvec._collections.write_fence import GenerationPlace
+from nestvec._migration.generations import GenerationRole
+from nestvec._migration.routes import Way
+from nestvec._session.session import finished
+from nestvec.contract import ListCollections, ResolveAlias
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.memory import _STORES
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine
 
@@ -69,12 +70,16 @@ def test_from_the_first_generation_to_another_backend(engine: Engine) -> None:
         report = nv.migrate("docs")
         assert (report.switched, report.target) == (True, plan.target)
         old, new = nv.generations()
-        assert (old.physical, old.standing, old.dimensions, old.chunks) == (first, Standing.RETIRED, 32, 30)
-        assert (new.standing, new.model, new.created_from) == (Standing.LIVE, "recording-v4", Place("engine", first))
+        assert (old.physical, old.role, old.dimensions, old.chunks) == (first, GenerationRole.RETIRED, 32, 30)
+        assert (new.role, new.model, new.created_from) == (
+            GenerationRole.LIVE,
+            "recording-v4",
+            GenerationPlace("engine", first),
+        )
         assert [each.removed for each in nv.cleanup("docs")] == [False]
         time.now += 60
         assert [each.removed for each in nv.cleanup("docs")] == [True]
-        assert [each.standing for each in nv.generations()] == [Standing.LIVE]
+        assert [each.role for each in nv.generations()] == [GenerationRole.LIVE]
         assert nv["docs"].count() == 30
     moved = {"backend": "other", "embedder": "new", "dimensions": 8, "previous": {"backend": "engine"}}
     with opened(**moved) as nv:
@@ -83,8 +88,8 @@ def test_from_the_first_generation_to_another_backend(engine: Engine) -> None:
         time.now += 60
         assert [each.removed for each in nv.cleanup("docs")] == [True]
         adapter = nv.adapter("engine")
-        pointer = nv.config.backends["engine"].capabilities.names.encode("docs")
-        assert adapter.resolve(Resolve(pointer)) is None
-        assert not [name for name in adapter.list_collections(ListCollections()) if "docs" in name]
+        alias = nv.config.backends["engine"].capabilities.names.encode("docs")
+        assert finished(adapter.resolve_alias, ResolveAlias(alias)) is None
+        assert not [name for name in finished(adapter.list_collections, ListCollections()) if "docs" in name]
         assert nv["docs"].count() == 30
     _STORES.pop(elsewhere)

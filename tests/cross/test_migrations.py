@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
-from nestvec.flows.migrate.routes import Way
-from nestvec.testing.registry import test_registry
+from nestvec._client import Nestvec, connect
+from nestvec._migration.routes import Way
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, Engine
 
@@ -71,7 +71,7 @@ def test_a_collection_shrinks_and_another_model_follows(engine: Engine, tmp_path
     with client(engine, tmp_path, **wanted) as nv:
         nv.config.previous["docs"]
         first = client(engine, tmp_path)
-        first._adapters = nv._adapters  # one process holds an embedded store
+        first._connections.adapters = nv._connections.adapters  # one process holds an embedded store
         first.adapter("store")
         first.apply()
         first["docs"].upsert(DOCUMENTS)
@@ -93,7 +93,7 @@ def test_a_collection_shrinks_and_another_model_follows(engine: Engine, tmp_path
 def test_a_collection_leaves_for_another_engine_and_comes_back(engine: Engine, tmp_path: Path) -> None:
     with client(engine, tmp_path, backend="other", previous={"backend": "store"}) as nv:
         first = client(engine, tmp_path)
-        first._adapters = nv._adapters
+        first._connections.adapters = nv._connections.adapters
         first.apply()
         first["docs"].upsert(DOCUMENTS)
         report = nv.migrate("docs")

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.artifacts import Artifact
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._artifacts import Artifact
+from nestvec._client import connect
 from nestvec.errors import SpaceUnknown
-from nestvec.testing.memory import make_foreign
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.memory import make_foreign
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, Engine
 

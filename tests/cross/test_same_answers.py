@@ -19,18 +19,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.client import Collection, Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Collection, Nestvec, connect
 from nestvec.contract import Embedder, Encode, Encoded, Group
-from nestvec.encoding.encoder import finish
-from nestvec.encoding.matryoshka import truncate
 from nestvec.encoding.tasks import PASSAGE, QUERY
+from nestvec.encoding.vectors import finish, truncate
 from nestvec.filters import F, matches, resolve
 from nestvec.registry import default_registry
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document, Field
 from nestvec_e5.plugin import E5Options, capabilities
 from nestvec_e5.rotation import FINGERPRINTS
+from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine
 
@@ -148,7 +147,7 @@ def client(engine: Engine, world: World) -> Iterator[Nestvec]:
     }
     with connect(values, Runtime(test_registry())) as opened:
         opened.apply()
-        opened._embedders["model"] = world.embedder
+        opened._connections.embedders.put("model", world.embedder)
         for size in SIZES:
             report = opened[f"docs{size}"].upsert(world.documents)
             assert report.documents == len(world.documents) > 2000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -14,23 +14,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec import DimensionsOptions, Document, Question
-from nestvec.artifacts import About, save
-from nestvec.cli.docstrings import docstrings
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
-from nestvec.client.dimensions import Request
-from nestvec.contract import BackendPlugin, Create, Drop, EmbedderPlugin, ListCollections, Query, Write
-from nestvec.drivers.retry import RetryPolicy
-from nestvec.encoding.nesting import fingerprint, fit_rotation
+from nestvec import DimensionsOptions, DimensionsReport, Document, Question
+from nestvec._artifacts import About, save
+from nestvec._cli.docstrings import docstrings
+from nestvec._client import aconnect, connect
+from nestvec._documents.sampling import StoredSample
+from nestvec._evaluation.gathering import GatheredVectors, _split
+from nestvec._evaluation.request import DimensionsRequest
+from nestvec._session.session import finished
+from nestvec.capabilities import Power
+from nestvec.contract import BackendPlugin, Create, Drop, EmbedderPlugin, ListCollections, Query, QueryStaged, Write
+from nestvec.encoding.rotation import fingerprint, fit_rotation
 from nestvec.errors import BackendRefused, BackendUnavailable, ConfigError, InvalidInput, InvalidName, Unsupported
-from nestvec.flows.dimensions import Gathered, _split
-from nestvec.flows.sampling import Stored
 from nestvec.hookspecs import hookimpl
-from nestvec.testing import recording
-from nestvec.testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions, make_foreign
-from nestvec.testing.recording import RecordingOptions, capabilities
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import RetryPolicy, Runtime
+from nestvec_testing import recording
+from nestvec_testing.memory import CAPABILITIES, MemoryAdapter, MemoryOptions, make_foreign
+from nestvec_testing.recording import RecordingOptions, capabilities
+from nestvec_testing.registry import test_registry
 
 OPTIONS = DimensionsOptions(resamples=100, sample=300, k=5)
 _WORDS = "river stone winter house bread garden letter music winter door bridge forest summer window horse"
@@ -48,11 +49,12 @@ DOCUMENTS = [Document(f"d{number}", sentence(number)) for number in range(320)]
 class Store(MemoryAdapter):
     """Stays open, and lets a test act just before a request."""
 
+    before: Callable[[Any], None] = staticmethod(lambda request: None)
+
     def __init__(self) -> None:
         super().__init__()
         self.made: list[Create] = []
         self.asked: list[Query] = []
-        self.before = lambda request: None
 
     def create(self, request: Create) -> None:
         self.made.append(request)
@@ -147,8 +149,10 @@ def test_a_model_that_was_trained_for_prefixes_has_one_curve(filled: dict[str, A
 
 def test_the_json_form_is_the_documented_one(filled: dict[str, Any], runtime: Runtime) -> None:
     with connect(filled, runtime) as nv:
-        report = nv.dimensions("docs", options=replace(OPTIONS, funnels=[(8, 32)], time=True)).to_dict()
+        measured = nv.dimensions("docs", options=replace(OPTIONS, funnels=[(8, 32)], time=True))
+    report = measured.to_dict()
     assert json.loads(json.dumps(report)) == report
+    assert DimensionsReport.from_dict(json.loads(json.dumps(report))) == measured
     interval = {"value", "low", "high"}
     assert set(report) == {
         "version", "collection", "embedder", "model", "tasks", "metric", "full", "sample", "k", "keep", "confidence",
@@ -194,18 +198,18 @@ def test_the_rotation_is_fitted_on_what_was_kept_apart(
     tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, Any] = {}
-    real = Request.measure
+    real = DimensionsRequest.measure
 
     def fitting(rows: np.ndarray) -> np.ndarray:
         seen["fitted"] = rows
         return fit_rotation(rows)
 
-    def measuring(self: Request, gathered: Gathered, stored_under: Any) -> Any:
+    def measuring(self: DimensionsRequest, gathered: GatheredVectors, stored_under: Any) -> Any:
         seen["gathered"] = gathered
         return real(self, gathered, stored_under)
 
-    monkeypatch.setattr("nestvec.client.dimensions.fit_rotation", fitting)
-    monkeypatch.setattr(Request, "measure", measuring)
+    monkeypatch.setattr("nestvec._evaluation.request.fit_rotation", fitting)
+    monkeypatch.setattr(DimensionsRequest, "measure", measuring)
     with connect(values(tmp_path), runtime) as nv:
         nv.dimensions(texts=DOCUMENTS, embedder="flat", options=OPTIONS)
     assert len(seen["fitted"]) == 135
@@ -219,7 +223,7 @@ def test_the_rotation_is_fitted_on_what_was_kept_apart(
 def test_no_row_is_in_two_parts(needed: int, fit: bool) -> None:
     rows = np.arange(200, dtype=np.float32)[:, None]
     names = tuple(f"r{number}" for number in range(200))
-    found = _split(Stored(names, names, rows), needed, None, None, 200, OPTIONS, fit=fit)
+    found = _split(StoredSample(names, names, rows), needed, None, None, 200, OPTIONS, fit=fit)
     parts = [set(part[:, 0]) for part in (found.questions, found.rows, found.fitted)]
     assert set.union(*parts) == set(rows[:, 0])
     assert sum(map(len, parts)) == 200
@@ -232,7 +236,7 @@ def test_no_row_is_in_two_parts(needed: int, fit: bool) -> None:
 def test_a_text_that_is_searched_is_not_fitted_on_either_where_it_is_there_twice() -> None:
     rows = np.repeat(np.arange(100, dtype=np.float32)[:, None], 2, axis=0)[np.random.default_rng(0).permutation(200)]
     names = tuple(f"r{number}" for number in range(200))
-    found = _split(Stored(names, names, rows), 0, None, None, 200, OPTIONS, fit=True)
+    found = _split(StoredSample(names, names, rows), 0, None, None, 200, OPTIONS, fit=True)
     assert 0 < len(found.fitted) < 90
     assert set(found.fitted[:, 0]).isdisjoint([*found.rows[:, 0], *found.questions[:, 0]])
 
@@ -349,7 +353,7 @@ def test_labels_by_which_nothing_is_found_leave_the_decision_to_recall(
 # ---------------------------------------------------------------- what is refused
 
 
-def test_what_can_not_be_measured_says_why(filled: dict[str, Any], tmp_path: Path, runtime: Runtime) -> None:
+def test_what_cannot_be_measured_says_why(filled: dict[str, Any], tmp_path: Path, runtime: Runtime) -> None:
     with connect(filled, runtime) as nv:
         for wrong in (
             {},
@@ -406,7 +410,7 @@ def test_all_namespaces_are_sampled(tmp_path: Path, runtime: Runtime) -> None:
         report = nv.dimensions("docs", options=OPTIONS)
         assert (report.sample.texts + report.sample.questions, report.expected) == (120, 120)
         assert "all namespaces were searched together" in "\n".join(report.warnings)
-        with pytest.raises(Unsupported, match="labels can not be used"):
+        with pytest.raises(Unsupported, match="labels cannot be used"):
             nv.dimensions("docs", queries=[Question("a", ["d1"])], options=OPTIONS)
 
 
@@ -438,7 +442,8 @@ def test_time_and_funnels_are_measured_in_a_collection_of_their_own(
     assert all(made.physical.startswith("nestvec-measure-") for made in store.made)
     assert len({made.physical for made in store.made}) == 3
     assert all(point.search_ms is not None for point in report.curves[0].points)
-    staged = [[(stage.vector, stage.limit) for stage in query.stages] for query in store.asked if query.stages]
+    staged_queries = [query for query in store.asked if isinstance(query, QueryStaged)]
+    staged = [[(stage.vector, stage.limit) for stage in query.stages] for query in staged_queries]
     assert staged[0] == [("dense_8", 80), ("dense_32", 20)]
     assert len(staged) == 30 + 3, "three searches to warm up"
     (funnel,) = report.funnels
@@ -480,7 +485,7 @@ def test_what_the_backend_refuses_is_told_and_the_rest_is_reported(
     assert store.names == before
 
 
-def test_a_collection_that_can_not_be_dropped_is_named(filled: dict[str, Any], runtime: Runtime, store: Store) -> None:
+def test_a_collection_that_cannot_be_dropped_is_named(filled: dict[str, Any], runtime: Runtime, store: Store) -> None:
     def fail(request: Any) -> None:
         if isinstance(request, Drop):
             raise BackendUnavailable("away")
@@ -513,13 +518,14 @@ def test_an_interruption_leaves_no_temporary_collection(
     assert store.names == before
 
 
-def test_a_backend_without_funnels_says_so(tmp_path: Path, runtime: Runtime) -> None:
-    config = values(tmp_path) | {"backends": {"store": {"use": "discarding"}}}
-    with connect(config, runtime) as nv:
+def test_a_backend_without_funnels_says_so(tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = replace(CAPABILITIES, powers=CAPABILITIES.powers - {Power.FUNNELS})
+    monkeypatch.setattr(sys.modules[__name__], "CAPABILITIES", without)
+    with connect(values(tmp_path), runtime) as nv:
         texts = [document.text for document in DOCUMENTS[:60]]
         report = nv.dimensions(texts=texts, embedder="trained", options=replace(OPTIONS, funnels=[(8,)]))
     assert report.funnels == ()
-    assert "the funnel 8 was not measured: backend 'store' can not search coarse to fine" in "\n".join(report.warnings)
+    assert "the funnel 8 was not measured: backend 'store' cannot search coarse to fine" in "\n".join(report.warnings)
 
 
 # ---------------------------------------------------------------- asynchronously
@@ -571,7 +577,7 @@ def test_on_the_embedded_stack_with_and_without_the_rotation(tmp_path: Path) -> 
         nv.apply()
         nv["docs"].upsert(documents[80:])
         report = nv.dimensions("docs", queries=[each.text for each in documents[:80]], options=options)
-        assert nv.adapter("store").list_collections(ListCollections()) == ["docs_1"]
+        assert finished(nv.adapter("store").list_collections, ListCollections()) == ["docs_1"]
         shipped = nv.embedder("small").rotation()
     assert shipped is not None
     plain, nested = report.curves

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.dimensions import scoring
-from nestvec.dimensions.bootstrap import Bootstrap
-from nestvec.dimensions.labels import Labels
-from nestvec.dimensions.measure import Trial, bytes_a_vector, measure
-from nestvec.dimensions.scoring import Neighbours, aligned, nearest
+from nestvec._evaluation import scoring
+from nestvec._evaluation.bootstrap import Bootstrap
+from nestvec._evaluation.labels import Labels
+from nestvec._evaluation.measure import Trial, bytes_a_vector, measure
+from nestvec._evaluation.scoring import Neighbours, aligned, nearest
 from nestvec.types import Metric, Storage
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.dimensions.bootstrap import Bootstrap, Interval
-from nestvec.dimensions.options import DimensionsOptions, Question
-from nestvec.dimensions.recommend import Basis, percent, recommend
+from nestvec._evaluation.bootstrap import Bootstrap, Interval
+from nestvec._evaluation.options import DimensionsOptions
+from nestvec._evaluation.recommend import Basis, percent, recommend
+from nestvec._questions import Question
 from nestvec.errors import InvalidInput
 
 BASIS = Basis("recall@10", 0.99, 0.95, 500, 4500)

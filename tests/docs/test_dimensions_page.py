@@ -13,9 +13,9 @@ import pytest
 
 import nestvec
 from nestvec import DimensionsReport, Document, Question
-from nestvec.cli import main
-from nestvec.dimensions import report
-from nestvec.readers.questions import read_questions
+from nestvec._cli import main
+from nestvec._evaluation import report
+from nestvec._readers.questions import read_questions
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/choose-dimensions.md").read_text(encoding="utf-8")
 CONFIG = """

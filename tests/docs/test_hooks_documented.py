@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nestvec import hookspecs
-from nestvec.contract import Event
+from nestvec.contract import POWERS, Adapter, Event
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def test_a_hook_has_a_section_with_its_signature(name: str) -> None:
 
 
 def test_the_page_has_no_section_of_a_hook_that_is_gone() -> None:
-    assert set(re.findall(r"^## `(\w+)`", PAGE, re.MULTILINE)) == HOOKS.keys()
+    assert set(re.findall(r"^## `(nestvec_\w+)`", PAGE, re.MULTILINE)) == HOOKS.keys()
 
 
 @pytest.mark.parametrize("name", HOOKS)
@@ -51,3 +51,11 @@ def test_the_events_of_the_page_are_those_of_the_code() -> None:
         for name in re.findall(r'\bEvent\(\s*"(\w+)"', path.read_text(encoding="utf-8"))
     }
     assert told == promised == raised
+
+
+@pytest.mark.parametrize("kind", [Adapter, *POWERS], ids=lambda kind: kind.__name__)
+def test_what_a_backend_answers_has_a_section(kind: type) -> None:
+    assert kind is Adapter or re.search(rf"^### `{kind.__name__}`$", PAGE, re.MULTILINE)
+    for name, member in inspect.getmembers(kind, inspect.isfunction):
+        if getattr(member, "__isabstractmethod__", False):
+            assert len(re.findall(rf"^###+ `{name}`$", PAGE, re.MULTILINE)) == 1, name

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from nestvec.cli import main
+from nestvec._cli import main
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 import nestvec
-from nestvec.cli import main
-from nestvec.client.base import Runtime
+from nestvec._cli import main
 from nestvec.config import parse_config
-from nestvec.testing.emulators.jina import KEY, JinaEmulator
+from nestvec.runtime import Runtime
+from nestvec_testing.emulators.jina import KEY, JinaEmulator
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

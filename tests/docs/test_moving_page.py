@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from nestvec import Document, connect
-from nestvec.client.base import Runtime
-from nestvec.testing.emulators.jina import JinaEmulator
+from nestvec.runtime import Runtime
+from nestvec_testing.emulators.jina import JinaEmulator
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "move-from-jina-v2-to-v3.md"
 BLOCKS = re.findall(r"^## ([^\n]+)$|^```toml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)

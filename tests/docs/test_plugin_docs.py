@@ -14,7 +14,7 @@ import pytest
 
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest
 
 ROOT = Path(__file__).parents[2]
 SQLITE = ROOT / "tests" / "plugins" / "nestvec-sqlite"

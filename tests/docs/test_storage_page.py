@@ -11,8 +11,8 @@ import pytest
 
 from nestvec.config.load import parse_config
 from nestvec.errors import ConfigError
-from nestvec.testing.registry import test_registry
 from nestvec.types import Storage
+from nestvec_testing.registry import test_registry
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "store-small-and-search-coarse-to-fine.md"
 
@@ -35,5 +35,5 @@ def test_without_its_version_the_server_counts_as_one_that_has_neither() -> None
         parse_config(values, test_registry())
     told = str(refused.value)
     assert "storage: backend 'search' has no 'int8'; it has float32 (float16 and int8 need Milvus 2.4" in told
-    assert "funnel: backend 'search' can not search coarse to fine" in told
+    assert "funnel: backend 'search' cannot search coarse to fine" in told
     assert told.count("say which version yours is with version in [backends.NAME]") == 2

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from nestvec.testing.emulators.jina import JinaEmulator
-from nestvec.testing.emulators.jina.contract import Contract
+from nestvec_testing.emulators.jina import JinaEmulator
+from nestvec_testing.emulators.jina.contract import JinaContract
 
 V3 = "jina-embeddings-v3"
 
@@ -58,7 +58,7 @@ def contract_in(environment):
         if environment.get("CI") == "true":
             pytest.fail(f"{told}; CI must not go without")
         pytest.skip(told)
-    return Contract(file)
+    return JinaContract(file)
 
 
 @pytest.fixture(scope="session")

@@ -16,16 +16,20 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from nestvec.cli import emulate, main
-from nestvec.testing.emulators.emulation import Emulation
+from nestvec._cli import emulate, main
+from nestvec_testing.emulators.emulation import Emulation
 
 ROOT = Path(__file__).parents[2]
-DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"][emulate.GROUP]
+PROJECTS = [tomllib.loads(file.read_text("utf-8"))["project"] for file in ROOT.glob("plugins/*/pyproject.toml")]
+#: By name, as the command lists them.
+DECLARED = dict(
+    sorted(pair for project in PROJECTS for pair in project.get("entry-points", {}).get(emulate.GROUP, {}).items())
+)
 #: The command as a process, whatever was installed when.
 SCRIPT = f"""
 import sys
 from importlib.metadata import EntryPoint
-from nestvec.cli import emulate, main
+from nestvec._cli import emulate, main
 emulate.found = lambda: {{n: [EntryPoint(n, v, emulate.GROUP)] for n, v in {DECLARED!r}.items()}}
 main(sys.argv[1:])
 """
@@ -79,6 +83,37 @@ class TestFinding:
         assert "pinecone " in result.stdout
         assert "--tokens-per-minute" in run("jina", "--help").stdout
 
+    @pytest.mark.parametrize("name", DECLARED)
+    def test_what_to_install_is_an_extra_of_who_declares_it(self, name):
+        distribution, extra = emulate.package_of(name).rstrip("]").split("[")
+        project = tomllib.loads((ROOT / "plugins" / distribution / "pyproject.toml").read_text("utf-8"))["project"]
+        assert name in project["entry-points"][emulate.GROUP]
+        assert extra in project["optional-dependencies"]
+
+    @pytest.mark.parametrize("name", DECLARED)
+    def test_one_that_is_not_installed(self, run, monkeypatch, name):
+        others = {each: value for each, value in DECLARED.items() if each != name}
+        monkeypatch.setattr(emulate, "found", lambda: entries(**others))
+        result = run(name, "--port", "0")
+        assert result.exit_code == 2
+        assert f"there is no emulator '{name}'; installed: {', '.join(others)}" in result.stderr
+        assert f"pip install '{emulate.package_of(name)}'" in result.stderr
+
+    def test_without_any(self, run, monkeypatch):
+        monkeypatch.setattr(emulate, "found", dict)
+        told = run("--help")
+        assert told.exit_code == 0
+        assert "pip install 'nestvec-testing[emulators]'" in " ".join(told.stdout.split())
+        assert "pip install 'nestvec-VENDOR[testing]'" in " ".join(told.stdout.split())
+
+    @pytest.mark.parametrize("name", DECLARED)
+    def test_one_without_its_extra(self, run, monkeypatch, name):
+        """The plugin is there, and what its emulator needs is not."""
+        monkeypatch.setattr(emulate, "found", lambda: entries(**{name: "nowhere.at.all:x"}))
+        result = run(name)
+        assert result.exit_code == 1
+        assert f"No module named 'nowhere'; pip install '{emulate.package_of(name)}'" in result.stderr
+
     def test_a_wrong_name(self, run):
         result = run("pincone")
         assert result.exit_code == 2
@@ -87,7 +122,7 @@ class TestFinding:
     @pytest.mark.parametrize(
         ("value", "told"),
         [
-            ("nowhere.at.all:x", "can not be imported: ModuleNotFoundError"),
+            ("nowhere.at.all:x", "cannot be imported: ModuleNotFoundError"),
             ("nestvec.errors:NestvecError", "must be a click command"),
             (["a:b", "c:d"], "is claimed by a:b and c:d"),
         ],
@@ -143,11 +178,11 @@ class TestServing:
         for module in ("starlette", "uvicorn"):
             with monkeypatch.context() as without:
                 without.setitem(sys.modules, module, None)
-                without.delitem(sys.modules, "nestvec.testing.emulators.server", raising=False)
+                without.delitem(sys.modules, "nestvec_testing.emulators.server", raising=False)
                 result = run("jina", "--port", "0")
             assert result.exit_code == 1
             assert f"needs {module}" in result.stderr
-            assert "pip install 'nestvec[emulators]'" in result.stderr
+            assert "pip install 'nestvec-testing[emulators]'" in result.stderr
 
     def test_an_embedder_that_is_not_there(self, run):
         result = run("jina", "--embedder", "nowhere", "--port", "0")

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from nestvec.errors import InvalidInput
-from nestvec.testing.emulators.jina import (
+from nestvec_testing.emulators.jina import (
     Cut,
     CutShort,
     Delay,
     DuplicateIndex,
     Html,
+    HttpStatus,
     Malformed,
-    NotFinite,
+    NotFiniteVectors,
     OtherDimensions,
     Reordered,
-    Status,
     Storm,
     WrongCount,
     plain_vectors,
@@ -68,8 +68,8 @@ class TestRepliesThatLookRight:
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     def test_numbers_that_are_none(self, met, value):
-        assert [np.isfinite(vector).all() for _, vector in met(NotFinite(value=value))] == [False, True, True]
-        spoilt = met(NotFinite(value=value, containing="t"))
+        assert [np.isfinite(vector).all() for _, vector in met(NotFiniteVectors(value=value))] == [False, True, True]
+        spoilt = met(NotFiniteVectors(value=value, containing="t"))
         assert [np.isfinite(vector).all() for _, vector in spoilt] == [True, False, False]
 
     def test_other_dimensions(self, met):
@@ -118,13 +118,13 @@ class TestRepliesThatDoNot:
     @pytest.mark.parametrize(
         ("fault", "code"),
         [
-            (Status(status=500), "INTERNAL_ERROR"),
-            (Status(status=503, retry_after=3), "SERVICE_UNAVAILABLE"),
-            (Status(status=504), "SERVICE_TIMEOUT"),
-            (Status(status=429), "RATE_REQUEST_LIMIT_EXCEEDED"),
-            (Status(status=429, message="RATE_IP_LIMIT_EXCEEDED"), "RATE_IP_LIMIT_EXCEEDED"),
-            (Status(status=400), None),
-            (Status(status=422), None),
+            (HttpStatus(status=500), "INTERNAL_ERROR"),
+            (HttpStatus(status=503, retry_after=3), "SERVICE_UNAVAILABLE"),
+            (HttpStatus(status=504), "SERVICE_TIMEOUT"),
+            (HttpStatus(status=429), "RATE_REQUEST_LIMIT_EXCEEDED"),
+            (HttpStatus(status=429, message="RATE_IP_LIMIT_EXCEEDED"), "RATE_IP_LIMIT_EXCEEDED"),
+            (HttpStatus(status=400), None),
+            (HttpStatus(status=422), None),
         ],
     )
     def test_statuses(self, described, fault, code):
@@ -135,28 +135,28 @@ class TestRepliesThatDoNot:
         assert described.post().status_code == 200
 
     def test_the_nth_request(self, described):
-        described.emulator.inject(Status(status=500), skip=2, times=2)
+        described.emulator.inject(HttpStatus(status=500), skip=2, times=2)
         assert [described.post().status_code for _ in range(6)] == [200, 200, 500, 500, 200, 200]
 
 
 class TestPoison:
     @pytest.mark.parametrize("status", [400, 422, 500])
     def test_a_text_that_is_always_refused(self, described, status):
-        described.emulator.poison("arsenic", Status(status=status))
+        described.emulator.poison("arsenic", HttpStatus(status=status))
         assert [described.post(["a", "some arsenic", "b"]).status_code for _ in range(3)] == [status] * 3
         assert described.post([{"text": "arsenic"}]).status_code == status
         assert described.post(["a", "b"]).status_code == 200
 
     def test_a_text_without_a_vector(self, jina):
-        jina.emulator.poison("arsenic", NotFinite(containing="arsenic"))
+        jina.emulator.poison("arsenic", NotFiniteVectors(containing="arsenic"))
         for texts in (["a", "arsenic", "b"], ["arsenic"]):
             reply = jina.post(texts, dimensions=4)
             for text, item in zip(texts, reply.json()["data"], strict=True):
                 assert np.isfinite(item["embedding"]).all() == (text != "arsenic")
 
     def test_several_poisons(self, described):
-        described.emulator.poison("arsenic", Status(status=500))
-        described.emulator.poison("lead", Status(status=422))
+        described.emulator.poison("arsenic", HttpStatus(status=500))
+        described.emulator.poison("lead", HttpStatus(status=422))
         assert [described.post(text).status_code for text in ("arsenic", "lead", "water")] == [500, 422, 200]
         described.emulator.reset()
         assert described.post("arsenic").status_code == 200
@@ -168,7 +168,7 @@ class TestPoison:
 
 
 def test_a_storm(described):
-    faults = {Status(status=503): 0.3, Status(status=429): 0.2}
+    faults = {HttpStatus(status=503): 0.3, HttpStatus(status=429): 0.2}
 
     def met():
         described.emulator.reset()

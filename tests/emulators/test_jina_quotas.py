@@ -10,10 +10,10 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from nestvec.testing.emulators.jina import Hold, JinaEmulator
-from nestvec.testing.emulators.jina.errors import Refusal
-from nestvec.testing.emulators.jina.limits import Rates
-from nestvec.testing.emulators.jina.settings import Settings
+from nestvec_testing.emulators.jina import Hold, JinaEmulator
+from nestvec_testing.emulators.jina.errors import JinaRefusal
+from nestvec_testing.emulators.jina.limits import Rates
+from nestvec_testing.emulators.jina.settings import JinaSettings
 
 
 def codes(responses):
@@ -25,7 +25,7 @@ class Quota:
 
     def __init__(self, **limits):
         self.now = 0.0
-        self.rates = Rates(lambda: Settings(**limits), lambda: self.now)
+        self.rates = Rates(lambda: JinaSettings(**limits), lambda: self.now)
 
     def ask(self, at, tokens=1, key="k", address="a"):
         """None where it is served, else the code and the wait."""
@@ -33,7 +33,7 @@ class Quota:
         try:
             self.rates.check_request(key, address)
             self.rates.check_tokens(key, tokens)
-        except Refusal as refusal:
+        except JinaRefusal as refusal:
             return refusal.code.removeprefix("RATE_").removesuffix("_LIMIT_EXCEEDED"), refusal.wait
         self.rates.serve(key, address, tokens)
         return None
@@ -76,7 +76,7 @@ class TestWindows:
     def test_a_limit_that_was_lowered(self):
         quota = Quota(requests_per_minute=3)
         assert [quota.ask(at) for at in (0, 1, 2)] == [None] * 3
-        quota.rates._settings = lambda: Settings(requests_per_minute=1)
+        quota.rates._settings = lambda: JinaSettings(requests_per_minute=1)
         assert quota.ask(3) == ("REQUEST", 59)
         assert quota.left() == (0,)
 

@@ -9,8 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
-from nestvec.testing.emulators.jina import JinaEmulator, count_tokens, plain_vectors
-from nestvec.testing.emulators.jina.models import MODELS
+from nestvec_testing.emulators.jina import JinaEmulator, count_tokens, plain_vectors
+from nestvec_testing.emulators.jina.models import MODELS
 
 V2, V3, V4 = "jina-embeddings-v2-base-de", "jina-embeddings-v3", "jina-embeddings-v4"
 NANO, SMALL = "jina-embeddings-v5-text-nano", "jina-embeddings-v5-text-small"

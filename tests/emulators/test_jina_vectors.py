@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec.errors import PluginNotFound
-from nestvec.testing.emulators.jina import JinaEmulator, count_tokens, late_vectors, plain_vectors
-from nestvec.testing.emulators.jina.tokens import cut
-from nestvec.testing.emulators.jina.vectors import NEAR, WHOLE, WINDOW
-from nestvec.testing.emulators.jina.words import LEXICON, Lexicon
+from nestvec_testing.emulators.jina import JinaEmulator, count_tokens, late_vectors, plain_vectors
+from nestvec_testing.emulators.jina.tokens import cut
+from nestvec_testing.emulators.jina.vectors import NEAR, WHOLE, WINDOW
+from nestvec_testing.emulators.jina.words import LEXICON, Lexicon
 
 V3 = "jina-embeddings-v3"
 TEXTS = st.lists(st.text(st.sampled_from("abz .,7é日\n\u0301"), max_size=40), min_size=1, max_size=5)
@@ -72,7 +72,7 @@ class TestPlain:
 
     def test_forgetting_changes_nothing(self, monkeypatch):
         before = plain_vectors(["annual leave, thirty days"])
-        monkeypatch.setattr("nestvec.testing.emulators.jina.words._REMEMBERED", 1)
+        monkeypatch.setattr("nestvec_testing.emulators.jina.words._REMEMBERED", 1)
         assert np.array_equal(plain_vectors(["annual leave, thirty days"]), before)
 
     @pytest.mark.parametrize("dimensions", [64, 256, 1024])

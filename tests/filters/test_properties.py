@@ -22,8 +22,8 @@ from nestvec.filters import (
     push_negations,
     resolve,
 )
-from nestvec.testing.strategies import filters_for, metadata_for
 from nestvec.types import Field, FieldType
+from nestvec_testing.strategies import filters_for, metadata_for
 
 FIELDS = {kind.value: Field(kind) for kind in FieldType} | {f"{kind}s": Field(kind, many=True) for kind in FieldType}
 FILTERS = filters_for(FIELDS)

@@ -74,7 +74,7 @@ def test_values_become_what_the_field_holds(where, held):
         (F.boolean <= True, "boolean fields have no order that is the same everywhere, so no $lte"),
         (
             F.keywords == "a",
-            "a list (keyword[]) can not be compared as one value; use .contains(...) / $contains",
+            "a list (keyword[]) cannot be compared as one value; use .contains(...) / $contains",
         ),
         (F.integers > 1, "use .contains(...) / $contains"),
         (F.keywords != "a", "use .contains(...) / $contains"),
@@ -128,7 +128,7 @@ def test_bookkeeping_is_left_alone_even_where_a_field_has_its_name():
     assert resolve(first, {}) is first
 
 
-def test_users_can_not_reach_bookkeeping_by_name():
+def test_users_cannot_reach_bookkeeping_by_name():
     with pytest.raises(InvalidFilter, match="unknown field 'chunk'"):
         resolve({"chunk": 0}, FIELDS)
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from nestvec import Document, F
-from nestvec.client import Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, connect
 from nestvec.contract import Encode, Group
 from nestvec.errors import HostMismatch
-from nestvec.testing.emulators.jina import JinaEmulator, sources
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
+from nestvec_testing.emulators.jina import JinaEmulator, sources
+from nestvec_testing.registry import test_registry
 
 transformers = pytest.importorskip(
     "nestvec_transformers.model", reason="needs the model libraries: pip install -r requirements-models.txt"

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from nestvec.testing import SAMPLE
+from nestvec_testing import SAMPLE
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _of_the_kit_on_a_stand_in(item: pytest.Item) -> bool:
-    from nestvec.testing import AdapterConformance
+    from nestvec_testing import AdapterConformance
 
     kit = isinstance(item, pytest.Function) and item.cls is not None and issubclass(item.cls, AdapterConformance)
     where = getattr(getattr(item, "callspec", None), "params", {}).get("where")

@@ -13,9 +13,10 @@ import numpy as np
 import yaml
 
 from nestvec.contract import BackendPlugin, Batch, CollectionInfo, Create, Query, Write
-from nestvec.testing.emulators.pinecone import PineconeEmulator, Settings
-from nestvec.testing.tap import async_tap, tap
 from nestvec.types import DENSE, Metric
+from nestvec_pinecone.testing import PineconeEmulator, PineconeSettings
+from nestvec_testing.requests import Within, bare
+from nestvec_testing.tap import tap
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -45,7 +46,7 @@ def milvus(folder: Path) -> Iterator[tuple[str, str]]:
 @contextmanager
 def pinecone(folder: Path) -> Iterator[tuple[str, str]]:
     """The emulator, reduced to what Pinecone Local is known to have, with the index that docker-compose.yml makes."""
-    with PineconeEmulator(Settings(api_key=KEY, recent=False, lsn=False)) as emulator:
+    with PineconeEmulator(PineconeSettings(api_key=KEY, recent=False, lsn=False)) as emulator:
         make_index(emulator)
         yield '"http://localhost:5081"', f'"{emulator.host(INDEX["name"])}"'
 
@@ -103,17 +104,19 @@ def in_one_index(plugin: BackendPlugin) -> BackendPlugin:
         return replace(reply, vectors={DENSE: size}) if isinstance(reply, CollectionInfo) else reply
 
     def intercept(request: Any, perform: Callable[[Any], Any]) -> Any:
-        return cut(perform(filled(request)), sizes.get(getattr(request, "physical", ""), most))
+        asked = filled(bare(request))
+        within = replace(request, request=asked) if isinstance(request, Within) else asked
+        return cut(perform(within), sizes.get(getattr(asked, "physical", ""), most))
 
-    def opened(options: Any, form: str, front: Any) -> Any:
+    def opened(options: Any, form: str, *, native: bool) -> Any:
         inner = getattr(plugin, form)(options)
-        made = front(inner, intercept)
+        made = tap(inner, intercept, native=native)
         made.close = inner.close
         return made
 
     return replace(
         plugin,
         capabilities=lambda options: replace(plugin.capabilities(options), metrics=frozenset({metric})),
-        open=lambda options: opened(options, "open", tap),
-        open_async=lambda options: opened(options, "open_async", async_tap),
+        open=lambda options: opened(options, "open", native=False),
+        open_async=lambda options: opened(options, "open_async", native=True),
     )

@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nestvec.cli import main
-from nestvec.client import connect
+from nestvec._cli import main
+from nestvec._client import connect
 from nestvec.contract import Drop, ListCollections
 from nestvec.registry import default_registry
-from nestvec.testing import AdapterConformance, BackendUnderTest
-from nestvec.testing.emulators.jina import JinaEmulator
 from nestvec.types import Document
+from nestvec_testing import AdapterConformance, BackendUnderTest
+from nestvec_testing.blocking import blocking
+from nestvec_testing.emulators.jina import JinaEmulator
 
 from .places import CONFIGURATION, KEY, STAND_INS, configuration, in_one_index
 
@@ -94,7 +95,7 @@ class Shell:
     def clear(self) -> None:
         """Drop what was made."""
         with connect(self.path) as client:
-            adapter = client.adapter(self.backend)
+            adapter = blocking(client.adapter(self.backend))
             for physical in adapter.list_collections(ListCollections()):
                 if self.collection in physical:
                     adapter.drop(Drop(physical))

@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import connect
+from nestvec._client import connect
 from nestvec.errors import BackendRefused
-from nestvec.testing.emulators.pinecone import Exchange, PineconeEmulator, Settings
-from nestvec.testing.emulators.pinecone.contract import Contract
 from nestvec.types import Document
+from nestvec_pinecone.testing import PineconeEmulator, PineconeExchange, PineconeSettings
+from nestvec_pinecone.testing.contract import PineconeContract
 
 from .places import INDEX, KEY, ROOT, SERVICES, STAND_INS, make_index
 
@@ -32,7 +32,7 @@ INIT = SERVICES["pinecone-index"]
 VERSION = "2025-01"
 
 
-def contract(plane: str, environment: Mapping[str, str] = os.environ) -> Contract:
+def contract(plane: str, environment: Mapping[str, str] = os.environ) -> PineconeContract:
     """The official description, which is not part of this repository; skips or fails without."""
     folder = Path(environment.get("NESTVEC_CONTRACTS") or ROOT.parent / "shared" / "contracts")
     file = folder / f"pinecone-db_{plane}-{VERSION}.yaml"
@@ -41,15 +41,17 @@ def contract(plane: str, environment: Mapping[str, str] = os.environ) -> Contrac
         if environment.get("CI") == "true":
             pytest.fail(f"{told}; CI must not go without")
         pytest.skip(told)
-    return Contract(file)
+    return PineconeContract(file)
 
 
-def exchange(path: str, body: bytes, status: int, reply: bytes, index: str | None = None) -> Exchange:
+def exchange(path: str, body: bytes, status: int, reply: bytes, index: str | None = None) -> PineconeExchange:
     """A request and its answer, as the journal would have them."""
-    return Exchange(method="POST", path=path, query=(), headers={}, raw=body, status=status, reply=reply, index=index)
+    return PineconeExchange(
+        method="POST", path=path, query=(), headers={}, raw=body, status=status, reply=reply, index=index
+    )
 
 
-def creation(body: bytes) -> Exchange:
+def creation(body: bytes) -> PineconeExchange:
     """The request that makes the index, and the answer that the description promises."""
     made = json.loads(body)
     status = {"ready": True, "state": "Ready"}
@@ -187,7 +189,7 @@ def test_the_script_says_when_the_index_is_elsewhere(script: list[str], control:
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[PineconeEmulator]:
     """As far as is known like Pinecone Local: nothing newer than 2025-01, no positions in the log."""
     monkeypatch.setenv("PINECONE_API_KEY", KEY)
-    with PineconeEmulator(Settings(api_key=KEY, recent=False, lsn=False)) as running:
+    with PineconeEmulator(PineconeSettings(api_key=KEY, recent=False, lsn=False)) as running:
         make_index(running)
         running.forget()
         yield running

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nestvec.parity.canaries import TEXTS, VERSION
+from nestvec._hosts.canaries import TEXTS, VERSION
 
 
 def canaries(emulator):

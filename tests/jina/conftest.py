@@ -8,9 +8,9 @@ import pytest
 
 from nestvec.contract import Encode, Group
 from nestvec.embedders.jina import governor
-from nestvec.embedders.jina.embedder import AsyncJinaEmbedder, JinaEmbedder
+from nestvec.embedders.jina.embedder import JinaEmbedder
 from nestvec.embedders.jina.options import JinaOptions
-from nestvec.testing.emulators.jina import JinaEmulator
+from nestvec_testing.emulators.jina import JinaEmulator
 
 KEY = "NESTVEC_TEST_JINA_KEY"
 
@@ -36,7 +36,7 @@ class Awaited:
 
     def __init__(self, options):
         self.runner = asyncio.Runner()
-        self.embedder = AsyncJinaEmbedder(options)
+        self.embedder = JinaEmbedder(options, native=True)
 
     def encode(self, request):
         return self.runner.run(self.embedder.encode(request))

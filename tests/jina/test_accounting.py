@@ -5,7 +5,7 @@ from __future__ import annotations
 from nestvec.embedders.jina.embedder import JinaEmbedder
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.embedders.jina.quota import Quota
-from nestvec.testing.emulators.jina import Status
+from nestvec_testing.emulators.jina import HttpStatus
 
 from .conftest import KEY, ask, group
 
@@ -31,7 +31,8 @@ def test_a_request_over_what_is_left_waits():
 def test_a_burst_of_refusals_is_one_refusal(emulator):
     emulator.dial(latency=0.05)
     emulator.inject(
-        Status(status=429, delay=0.1) if "delay" in Status.__dataclass_fields__ else Status(status=429), times=10
+        HttpStatus(status=429, delay=0.1) if "delay" in HttpStatus.__dataclass_fields__ else HttpStatus(status=429),
+        times=10,
     )
     embedder = JinaEmbedder(options(emulator, batch=1, requests_per_minute=0, attempts=2))
     import time
@@ -48,7 +49,7 @@ def test_a_burst_of_refusals_is_one_refusal(emulator):
 def test_what_is_refused_uses_no_tokens(emulator):
     import time
 
-    emulator.inject(Status(status=429, retry_after=0))
+    emulator.inject(HttpStatus(status=429, retry_after=0))
     embedder = JinaEmbedder(options(emulator, tokens_per_minute=200))
     started = time.monotonic()
     request = ask(group("a", "word " * 60))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec.client.base import Runtime
-from nestvec.parity.canaries import TEXTS, VERSION
-from nestvec.testing import memory
-from nestvec.testing.loop import DRIVERS, Loop
-from nestvec.testing.registry import test_registry
+from nestvec._hosts.canaries import TEXTS, VERSION
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing import memory
+from nestvec_testing.loop import DRIVERS, Loop
+from nestvec_testing.registry import test_registry
 
 SENTENCES = ["The river runs by the old mill.", "In winter it is full of ice.", "The engine stands in the garden."]
 DOCUMENTS = [Document(f"d{i}", "\n\n".join(f"{each} {i}" for each in SENTENCES[: i % 3 + 1])) for i in range(60)]
@@ -19,7 +19,7 @@ DOCUMENTS = [Document(f"d{i}", "\n\n".join(f"{each} {i}" for each in SENTENCES[:
 @pytest.fixture(params=DRIVERS)
 def ingest(request, settings, tmp_path):
     """Ingest everything into a fresh collection; returns the report, and vectors by document and chunk."""
-    from nestvec.client import aconnect, connect
+    from nestvec._client import aconnect, connect
 
     loop = Loop()
 

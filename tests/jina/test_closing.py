@@ -10,10 +10,10 @@ import time
 import pytest
 
 from nestvec.embedders.jina import engine
-from nestvec.embedders.jina.embedder import AsyncJinaEmbedder, JinaEmbedder
+from nestvec.embedders.jina.embedder import JinaEmbedder
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.errors import EmbedderError
-from nestvec.testing.emulators.jina import Hold
+from nestvec_testing.emulators.jina import Hold
 
 from .conftest import KEY, ask, group
 
@@ -56,7 +56,7 @@ def test_closing_ends_what_another_thread_waits_for(emulator, others):
 
 
 async def test_cancelling_before_the_first_step_does_not_hang(emulator):
-    embedder = AsyncJinaEmbedder(options(emulator))
+    embedder = JinaEmbedder(options(emulator), native=True)
     busy, go = threading.Event(), threading.Event()
     engine.ENGINE._loop.call_soon_threadsafe(lambda: (busy.set(), go.wait(10)))
     busy.wait(10)
@@ -71,7 +71,7 @@ async def test_cancelling_before_the_first_step_does_not_hang(emulator):
 
 
 async def test_a_cancelled_close_leaves_no_thread(emulator):
-    embedder = AsyncJinaEmbedder(options(emulator))
+    embedder = JinaEmbedder(options(emulator), native=True)
     await embedder.encode(ask(group("a", "text")))
     task = asyncio.create_task(embedder.close())
     await asyncio.sleep(0)

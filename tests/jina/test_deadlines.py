@@ -9,14 +9,14 @@ import time
 import pytest
 
 from nestvec.errors import EmbedderUnavailable
-from nestvec.testing.emulators.jina import Hold, Status
+from nestvec_testing.emulators.jina import Hold, HttpStatus
 
 from .conftest import ask, group
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_pause_beyond_the_deadline_is_an_error_at_once(open_jina, emulator, status):
-    emulator.inject(Status(status=status, retry_after=3600), times=None)
+    emulator.inject(HttpStatus(status=status, retry_after=3600), times=None)
     embedder, started = open_jina(), time.monotonic()
     with pytest.raises(EmbedderUnavailable):
         encode(embedder, 5)

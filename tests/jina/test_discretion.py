@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from nestvec.embedders.jina.embedder import _tls
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.errors import EmbedderError, SecretError
-from nestvec.testing.emulators.jina import Status
+from nestvec_testing.emulators.jina import HttpStatus
 
 from .conftest import KEY, ask, group
 
@@ -31,14 +31,14 @@ def test_a_key_that_no_header_can_carry_is_not_printed(open_jina, emulator, monk
 
 
 def test_half_a_key_is_not_printed_either(open_jina, emulator):
-    emulator.inject(Status(status=401, message="x" * 270 + emulator.api_key))
+    emulator.inject(HttpStatus(status=401, message="x" * 270 + emulator.api_key))
     with pytest.raises(EmbedderError) as caught:
         open_jina().encode(ask(group("a", "text")))
     assert emulator.api_key[:10] not in str(caught.value)
 
 
 def test_what_is_no_secret_is_left_in_messages(open_jina, emulator):
-    emulator.inject(Status(status=500), times=None)
+    emulator.inject(HttpStatus(status=500), times=None)
     with pytest.raises(EmbedderError, match="status 500"):
         open_jina(headers={"x-version": "0"}, attempts=1).encode(ask(group("a", "text")))
 
@@ -49,7 +49,7 @@ def test_impossible_headers_are_refused_when_the_configuration_is_read(headers):
         JinaOptions.model_validate({"headers": headers, "api_key": {"env": KEY}})
 
 
-def test_a_proxy_of_the_environment_that_can_not_be_used_is_named(open_jina, monkeypatch):
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_named(open_jina, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "foo://127.0.0.1:1")
     with pytest.raises(EmbedderError, match="proxy"):
         open_jina().encode(ask(group("a", "text")))

@@ -12,16 +12,16 @@ import pytest
 
 from nestvec.encoding.models import MODELS
 from nestvec.errors import EmbedderDenied, EmbedderError, EmbedderInvalidReply, EmbedderRefused, EmbedderUnavailable
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest
-from nestvec.testing.emulators.jina import (
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest
+from nestvec_testing.emulators.jina import (
     Cut,
     DuplicateIndex,
     Html,
+    HttpStatus,
     Malformed,
-    NotFinite,
+    NotFiniteVectors,
     OtherDimensions,
     Reordered,
-    Status,
     WrongCount,
     late_vectors,
     plain_vectors,
@@ -100,10 +100,10 @@ def test_usage_and_order(open_jina, emulator):
 @pytest.mark.parametrize(
     "fault",
     [
-        Status(status=429),
-        Status(status=429, retry_after=0),
-        Status(status=500),
-        Status(status=503),
+        HttpStatus(status=429),
+        HttpStatus(status=429, retry_after=0),
+        HttpStatus(status=500),
+        HttpStatus(status=503),
         Cut(),
         Cut(applied=True),
         Malformed(),
@@ -111,7 +111,7 @@ def test_usage_and_order(open_jina, emulator):
         WrongCount(by=-1),
         WrongCount(by=1),
         DuplicateIndex(),
-        NotFinite(),
+        NotFiniteVectors(),
         OtherDimensions(),
     ],
     ids=str,
@@ -127,13 +127,15 @@ def test_what_passes_is_repeated(open_jina, emulator, fault):
 
 @pytest.mark.parametrize("status", [504, 408, 413])
 def test_what_is_too_much_at_once_is_halved(open_jina, emulator, status):
-    emulator.inject(Status(status=status))
+    emulator.inject(HttpStatus(status=status))
     reply = open_jina().encode(ask(*(group(f"d{i}", text) for i, text in enumerate(TEXTS))))
     assert all(rows is not None for rows in reply.vectors)
     assert [len(each.texts) for each in emulator.exchanges] == [4, 2, 2]
 
 
-@pytest.mark.parametrize("fault", [Status(status=422), Status(status=400), NotFinite(containing="POISON")], ids=str)
+@pytest.mark.parametrize(
+    "fault", [HttpStatus(status=422), HttpStatus(status=400), NotFiniteVectors(containing="POISON")], ids=str
+)
 def test_the_guilty_text_is_found_and_named(open_jina, emulator, fault):
     emulator.poison("POISON", fault)
     documents = [group(f"doc-{i}", f"text {i} POISON" if i in (11, 40) else f"text {i}", "more") for i in range(64)]
@@ -141,7 +143,7 @@ def test_the_guilty_text_is_found_and_named(open_jina, emulator, fault):
     assert sorted(failure.group for failure in reply.failures) == [11, 40]
     assert all("document 'doc-11'" in str(f.error) or "document 'doc-40'" in str(f.error) for f in reply.failures)
     assert [i for i, rows in enumerate(reply.vectors) if rows is None] == [11, 40]
-    if isinstance(fault, Status):
+    if isinstance(fault, HttpStatus):
         assert all(isinstance(f.error, EmbedderRefused) and "truncate = true" in str(f.error) for f in reply.failures)
 
 
@@ -184,7 +186,7 @@ def test_what_no_repetition_helps_is_told_at_once(open_jina, emulator, dials, op
 
 
 def test_a_server_that_repeats_the_key_does_not_give_it_away(open_jina, emulator):
-    emulator.inject(Status(status=401, message=f"unknown key {emulator.api_key}"))
+    emulator.inject(HttpStatus(status=401, message=f"unknown key {emulator.api_key}"))
     with pytest.raises(EmbedderDenied) as caught:
         open_jina().encode(ask(group("a", "text")))
     assert emulator.api_key not in str(caught.value)
@@ -193,19 +195,19 @@ def test_a_server_that_repeats_the_key_does_not_give_it_away(open_jina, emulator
 
 def test_nobody_there(open_jina):
     with pytest.raises(
-        EmbedderUnavailable, match=r"can not be reached.*check base_url, the network and proxy"
+        EmbedderUnavailable, match=r"cannot be reached.*check base_url, the network and proxy"
     ) as caught:
         open_jina(base_url="http://127.0.0.1:9/v1").encode(ask(group("innocent", "text")))
     assert "innocent" not in str(caught.value), "no document is at fault"
 
 
 def test_a_service_that_is_down_stops_the_run_and_a_flaw_does_not(open_jina, emulator):
-    emulator.inject(Status(status=500), times=None)
+    emulator.inject(HttpStatus(status=500), times=None)
     with pytest.raises(EmbedderUnavailable, match="status 500"):
         open_jina(attempts=3).encode(ask(*(group(f"d{i}", text) for i, text in enumerate(TEXTS))))
     assert len(emulator.exchanges) == 3
     emulator.reset()
-    emulator.poison("river", Status(status=500))
+    emulator.poison("river", HttpStatus(status=500))
     reply = open_jina(attempts=3, batch=2).encode(ask(*(group(f"d{i}", text) for i, text in enumerate(TEXTS))))
     assert [failure.group for failure in reply.failures] == [0, 1]
     assert all(isinstance(failure.error, EmbedderUnavailable) for failure in reply.failures)

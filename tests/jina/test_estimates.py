@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nestvec.encoding.estimate import TokenEstimate
-from nestvec.testing.emulators.jina import count_tokens
+from nestvec_testing.emulators.jina import count_tokens
 
 from .conftest import ask, group
 

@@ -11,19 +11,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nestvec.embedders.jina.embedder import AsyncJinaEmbedder, JinaEmbedder
+from nestvec.embedders.jina.embedder import JinaEmbedder
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.options import JinaOptions
 from nestvec.errors import EmbedderError
-from nestvec.testing.emulators.jina import (
+from nestvec_testing.emulators.jina import (
     Cut,
     Delay,
     DuplicateIndex,
     Hold,
+    HttpStatus,
     Malformed,
-    NotFinite,
+    NotFiniteVectors,
     Reordered,
-    Status,
     Storm,
     WrongCount,
     plain_vectors,
@@ -61,10 +61,10 @@ def quick_minute(monkeypatch, seconds):
 
 
 STORM = {
-    Status(status=429): 0.04,
-    Status(status=429, retry_after=0): 0.04,
-    Status(status=500): 0.05,
-    Status(status=503): 0.03,
+    HttpStatus(status=429): 0.04,
+    HttpStatus(status=429, retry_after=0): 0.04,
+    HttpStatus(status=500): 0.05,
+    HttpStatus(status=503): 0.03,
     Cut(): 0.04,
     Cut(applied=True): 0.03,
     Malformed(): 0.03,
@@ -72,7 +72,7 @@ STORM = {
     WrongCount(by=1): 0.01,
     DuplicateIndex(): 0.02,
     Reordered(): 0.1,
-    NotFinite(): 0.02,
+    NotFiniteVectors(): 0.02,
     Delay(seconds=0.02): 0.1,
 }
 
@@ -82,7 +82,7 @@ def test_in_a_storm_every_text_ends_once(emulator, monkeypatch, seed):
     """10,000 texts, some of them poisoned: each is embedded, and rightly, or named as failed."""
     monkeypatch.setattr("nestvec.embedders.jina.governor._FIRST_PAUSE", 0.001)
     emulator.storm(Storm(seed, STORM, most=4))
-    emulator.poison("POISON", Status(status=422))
+    emulator.poison("POISON", HttpStatus(status=422))
     poisoned = {i for i in range(10_000) if i % 1777 == seed % 7}
     whole = [group(f"d{i}", f"text number {i % 500}" + (" POISON" if i in poisoned else "")) for i in range(10_000)]
     embedder = JinaEmbedder(options(emulator, requests_per_minute=0, tokens_per_minute=0, batch=100, attempts=12))
@@ -202,7 +202,7 @@ def test_interrupting_leaves_no_request_behind(emulator):
 async def test_cancelling_a_task_leaves_no_request_behind(emulator):
     hold = Hold()
     emulator.inject(hold, times=None)
-    embedder = AsyncJinaEmbedder(options(emulator, batch=1))
+    embedder = JinaEmbedder(options(emulator, batch=1), native=True)
     task = asyncio.create_task(embedder.encode(ask(*documents(20))))
     await asyncio.to_thread(_until, lambda: emulator.journal.in_flight == 10)
     task.cancel()

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from nestvec.cli import main
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._cli import main
+from nestvec._client import aconnect, connect
 from nestvec.errors import EmbedderDenied, IngestFailed, SecretError, SpaceMismatch
-from nestvec.testing.emulators.jina import Status
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.emulators.jina import HttpStatus
+from nestvec_testing.registry import test_registry
 
 from .canaries import canaries
 
@@ -37,7 +37,7 @@ def values(settings, **collection):
 
 @pytest.fixture
 def open_docs(settings):
-    from nestvec.testing import memory
+    from nestvec_testing import memory
 
     memory._STORES.clear()
     opened = []
@@ -84,7 +84,7 @@ def test_requests_of_several_batches_are_in_flight_at_once(open_docs, emulator):
 
 
 def test_failures_name_documents_and_lose_nobody(open_docs, emulator):
-    emulator.poison("number 77.", Status(status=422))
+    emulator.poison("number 77.", HttpStatus(status=422))
     docs = open_docs()["docs"]
     with pytest.raises(IngestFailed, match="document 'd77'") as caught:
         docs.upsert(documents(300))

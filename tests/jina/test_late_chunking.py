@@ -13,7 +13,7 @@ from nestvec.embedders.jina.wire import decode
 from nestvec.encoding.estimate import TokenEstimate
 from nestvec.encoding.packing import items_of, windows
 from nestvec.errors import EmbedderInvalidReply, EmbedderRefused
-from nestvec.testing.emulators.jina import Status, count_tokens, late_vectors
+from nestvec_testing.emulators.jina import HttpStatus, count_tokens, late_vectors
 
 from .conftest import KEY, ask, group
 
@@ -90,14 +90,14 @@ def test_a_chunk_that_no_window_holds_is_named_and_stops_nobody(open_jina):
 
 
 def test_a_refused_document_is_named(open_jina, emulator):
-    emulator.poison("POISON", Status(status=422))
+    emulator.poison("POISON", HttpStatus(status=422))
     reply = open_jina().encode(ask(group("bad", "one POISON. ", "two."), group("good", "a. ", "b."), late=True))
     assert [failure.group for failure in reply.failures] == [0]
     assert "document 'bad'" in str(reply.failures[0].error)
 
 
 def test_a_failure_that_passes_is_repeated(open_jina, emulator):
-    emulator.inject(Status(status=500))
+    emulator.inject(HttpStatus(status=500))
     reply = open_jina().encode(ask(group("a", "one. ", "two."), late=True))
     assert (reply.failures, reply.usage.retries) == ((), 1)
 

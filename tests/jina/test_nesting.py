@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.encoding.matryoshka import nest, truncate
+from nestvec._client import connect
+from nestvec.encoding.vectors import nest, truncate
 from nestvec.errors import ConfigError
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 MODEL = "jina-embeddings-v2-base-en"
 WORDS = ("river", "mountain", "wages", "holiday", "violin", "engine", "winter", "letter", "garden", "bridge", "lamp")

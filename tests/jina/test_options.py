@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
 from nestvec.encoding.models import MODELS
 from nestvec.errors import ConfigError
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Purpose
+from nestvec_testing.registry import test_registry
 
 
 def config(embedder, **settings):
@@ -46,8 +46,8 @@ def problem(embedder, **settings):
         ({"base_url": "https://user:hunter2@host/v1"}, {}, "must not contain credentials"),
         ({"base_url": "https://host/v1?x=1"}, {}, "must end after its path"),
         ({"base_url": "http://far.example/v1", "api_key": {"env": "K"}}, {}, "unencrypted to far.example"),
-        ({"headers": {"Authorization": "Bearer abc"}}, {}, "can not stand here literally"),
-        ({"api_key": "jina_literal"}, {}, "can not stand here literally"),
+        ({"headers": {"Authorization": "Bearer abc"}}, {}, "cannot stand here literally"),
+        ({"api_key": "jina_literal"}, {}, "cannot stand here literally"),
         ({"concurrency": 0}, {}, "greater than or equal to 1"),
         ({"modle": "x"}, {}, "did you mean 'model'"),
     ],

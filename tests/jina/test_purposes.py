@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.cli import main
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._cli import main
+from nestvec._client import aconnect, connect
 from nestvec.errors import ConfigError
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 from .canaries import canaries
 

@@ -17,7 +17,7 @@ OPTIONS = JinaOptions.model_validate({"base_url": "http://localhost:1"})
 
 
 @pytest.mark.parametrize("places", [[None, 1], ["0", 1], [{}, {}]])
-def test_places_that_can_not_be_ordered(places):
+def test_places_that_cannot_be_ordered(places):
     content = json.dumps({"data": [{"index": place, "embedding": VECTOR} for place in places]}).encode()
     with pytest.raises(EmbedderInvalidReply):
         wire.decode(content, 2, 4)
@@ -43,7 +43,7 @@ def test_a_remaining_quota_that_is_no_number():
 
 
 async def test_a_server_that_does_not_count_tokens_leaves_us_the_estimate():
-    one = governor.Governor(governor.State.of(OPTIONS))
+    one = governor.Governor(governor.KeyState.of(OPTIONS))
 
     async def send():
         return wire.Reply(np.ones((1, 4), np.float32), 0)

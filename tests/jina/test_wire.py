@@ -97,7 +97,7 @@ NAN[1, 3] = np.nan
         (b"", "not whole JSON"),
     ],
 )
-def test_replies_that_can_not_be_used(content, message):
+def test_replies_that_cannot_be_used(content, message):
     with pytest.raises(EmbedderInvalidReply, match=message):
         decode(content, 3, 5)
 

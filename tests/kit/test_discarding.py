@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
 from nestvec.contract import Count, Describe
 from nestvec.errors import CollectionNotFound, SpaceMismatch
-from nestvec.testing import DiscardingAdapter, test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing import DiscardingAdapter, test_registry
 
 VALUES = {
     "backends": {"none": {"use": "discarding"}},
@@ -46,6 +46,6 @@ def test_keeps_collections_and_guards_spaces(nv):
         adapter.count(Count("other_1"))
     changed = VALUES | {"collections": {"docs": {"dimensions": 8}}}
     other = connect(changed, Runtime(test_registry()))
-    other._adapters["none"] = adapter
+    other._connections.adapters.put("none", adapter)
     with pytest.raises(SpaceMismatch):
         other["docs"].count()

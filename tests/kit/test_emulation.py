@@ -19,11 +19,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from nestvec.errors import BackendUnavailable
-from nestvec.testing.emulators.emulation import Emulation
-from nestvec.testing.emulators.faults import Cut, CutShort, Delay, Hold, Malformed, Meet, Status
-from nestvec.testing.emulators.journal import Exchange
-from nestvec.testing.emulators.plan import Storm
-from nestvec.testing.emulators.server import Server, serve
+from nestvec_testing.emulators.emulation import Emulation
+from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Hold, HttpStatus, Malformed, Meet
+from nestvec_testing.emulators.journal import Exchange
+from nestvec_testing.emulators.plan import Storm
+from nestvec_testing.emulators.server import EmulatorServer, serve
 
 SECONDS = 10
 KEY = "key-that-nobody-may-see"
@@ -113,18 +113,18 @@ class TestServer:
 
     def test_a_port_that_is_taken(self, taken):
         before = set(threading.enumerate())
-        with pytest.raises(BackendUnavailable, match=rf"The thing can not listen on 127.0.0.1, port {taken}: .*free"):
-            Server("thing", port=taken).start(hello)
+        with pytest.raises(BackendUnavailable, match=rf"The thing cannot listen on 127.0.0.1, port {taken}: .*free"):
+            EmulatorServer("thing", port=taken).start(hello)
         assert set(threading.enumerate()) == before
 
     @pytest.mark.parametrize(("host", "port"), [("198.51.100.7", 0), ("no such host", 0), ("127.0.0.1", 70_000)])
-    def test_an_address_that_can_not_be(self, host, port):
-        with pytest.raises(BackendUnavailable, match="can not listen on"):
-            Server("thing", host=host, port=port).start(hello)
+    def test_an_address_that_cannot_be(self, host, port):
+        with pytest.raises(BackendUnavailable, match="cannot listen on"):
+            EmulatorServer("thing", host=host, port=port).start(hello)
 
-    def test_an_application_that_can_not_be_loaded(self):
+    def test_an_application_that_cannot_be_loaded(self):
         before = set(threading.enumerate())
-        server = Server("thing")
+        server = EmulatorServer("thing")
         with pytest.raises(BackendUnavailable, match=r"The thing did not start at http://127\.0\.0\.1:") as caught:
             server.start("nowhere:app")
         assert caught.value.__cause__ is not None
@@ -136,7 +136,7 @@ class TestServer:
         server.stop()
 
     def test_no_address_before_the_first_start(self):
-        for fresh in (Server("thing"), Emulation("thing", Counter)):
+        for fresh in (EmulatorServer("thing"), Emulation("thing", Counter)):
             with pytest.raises(BackendUnavailable, match="The thing has no address yet"):
                 _ = fresh.url
 
@@ -161,14 +161,14 @@ class TestServer:
         assert [each.status for each in world.journal.answered] == [500]
 
     def test_a_missing_library_is_named(self, monkeypatch):
-        monkeypatch.delitem(sys.modules, "nestvec.testing.emulators.server")
+        monkeypatch.delitem(sys.modules, "nestvec_testing.emulators.server")
         monkeypatch.setitem(sys.modules, "uvicorn", None)
-        with pytest.raises(BackendUnavailable, match=r"needs uvicorn.*nestvec\[emulators\]"):
+        with pytest.raises(BackendUnavailable, match=r"needs uvicorn.*nestvec-testing\[emulators\]"):
             Emulation("thing", Counter).start()
 
     def test_importing_the_parts_needs_no_server(self):
         script = (
-            "import sys, nestvec.testing.emulators.emulation, nestvec.testing.emulators.faults;"
+            "import sys, nestvec_testing.emulators.emulation, nestvec_testing.emulators.faults;"
             "heavy = {'starlette', 'uvicorn', 'numpy'} & set(sys.modules);"
             "sys.exit(str(heavy) if heavy else 0)"
         )
@@ -179,9 +179,9 @@ class TestServer:
 FOREGROUND = """
 import threading
 from starlette.applications import Starlette
-from nestvec.testing.emulators.emulation import Emulation
-from nestvec.testing.emulators.faults import Hold
-from nestvec.testing.emulators.journal import Exchange
+from nestvec_testing.emulators.emulation import Emulation
+from nestvec_testing.emulators.faults import Hold
+from nestvec_testing.emulators.journal import Exchange
 
 class Service:
     def build(self): return Starlette()
@@ -225,7 +225,7 @@ class TestForeground:
 
     def test_the_journal_does_not_grow_for_ever(self, world, monkeypatch):
         world.emulation.stop()
-        monkeypatch.setattr(Server, "run", lambda *arguments: None)
+        monkeypatch.setattr(EmulatorServer, "run", lambda *arguments: None)
         world.emulation.run("127.0.0.1", 0)
         assert world.journal.keep == 100
 
@@ -236,11 +236,11 @@ class TestForeground:
 
 class TestFaults:
     def test_statuses(self, world):
-        world.faults.add(Status(status=429, message="slow down", retry_after=7, headers=(("x-quota", "0"),)))
+        world.faults.add(HttpStatus(status=429, message="slow down", retry_after=7, headers=(("x-quota", "0"),)))
         reply = world.post()
         assert (reply.status_code, reply.json(), world.service.count) == (429, {"detail": "slow down"}, 0)
         assert (reply.headers["retry-after"], reply.headers["x-quota"]) == ("7", "0")
-        world.faults.add(Status(status=500, applied=True))
+        world.faults.add(HttpStatus(status=500, applied=True))
         assert (world.post().status_code, world.service.count) == (500, 1)
 
     @pytest.mark.parametrize("applied", [False, True])
@@ -308,13 +308,13 @@ class TestFaults:
         assert [world.post().status_code for _ in range(2)] == [503, 503]
 
     def test_left_out_requests_meet_none(self, world):
-        world.faults.add(Status(status=500), times=None)
+        world.faults.add(HttpStatus(status=500), times=None)
         assert httpx.get(world.emulation.url + "/health").json() == {"ok": True}
         assert [world.post().status_code for _ in range(3)] == [500] * 3
         assert [each.path for each in world.journal.requests] == ["/count"] * 3
 
     def test_storms(self, world):
-        world.faults.storm(Storm(3, {Status(status=429): 0.2, Cut(): 0.2, Malformed(applied=True): 0.2}, most=2))
+        world.faults.storm(Storm(3, {HttpStatus(status=429): 0.2, Cut(): 0.2, Malformed(applied=True): 0.2}, most=2))
 
         def until_it_works(number):
             for attempt in range(1, 4):
@@ -328,7 +328,7 @@ class TestFaults:
         with ThreadPoolExecutor(8) as pool:
             attempts = list(pool.map(until_it_works, range(40)))
         world.faults.clear()
-        world.faults.storm(Storm(3, {Status(status=429): 0.2, Cut(): 0.2, Malformed(applied=True): 0.2}, most=2))
+        world.faults.storm(Storm(3, {HttpStatus(status=429): 0.2, Cut(): 0.2, Malformed(applied=True): 0.2}, most=2))
         assert set(attempts) == {1, 2, 3}
         assert [until_it_works(number) for number in range(40)] == attempts
 
@@ -372,6 +372,6 @@ class TestJournal:
 
 
 def test_replies_do_not_wait_for_acknowledgements() -> None:
-    listener = Server("test service")._bind()
+    listener = EmulatorServer("test service")._bind()
     with listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "connections inherit it"

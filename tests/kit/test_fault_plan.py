@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.errors import InvalidInput
-from nestvec.testing.emulators.faults import Cut, Hold, Malformed, Status
-from nestvec.testing.emulators.journal import Exchange, Journal
-from nestvec.testing.emulators.plan import FaultPlan, Storm
+from nestvec_testing.emulators.faults import Cut, Hold, HttpStatus, Malformed
+from nestvec_testing.emulators.journal import Exchange, Journal
+from nestvec_testing.emulators.plan import FaultPlan, Storm
 
-CUT, BUSY = Cut(), Status(status=503)
+CUT, BUSY = Cut(), HttpStatus(status=503)
 
 
 @pytest.fixture

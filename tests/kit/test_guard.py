@@ -1,4 +1,4 @@
-"""The kit can not be weakened in silence."""
+"""The kit cannot be weakened in silence."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import textwrap
 import pytest
 
 from nestvec.errors import BackendRefused, NestvecError
-from nestvec.testing import SAMPLE, AdapterConformance, EmbedderConformance
-from nestvec.testing.adapters import CollectionChecks
-from nestvec.testing.guard import checks_of, refused
+from nestvec_testing import SAMPLE, AdapterConformance, EmbedderConformance
+from nestvec_testing.adapters import CollectionChecks
+from nestvec_testing.guard import checks_of, refused
 
 
 def weaken(**attributes):
     return type("TestWeak", (AdapterConformance,), attributes)
 
 
-def test_checks_can_not_be_replaced():
+def test_checks_cannot_be_replaced():
     with pytest.raises(TypeError, match=r"test_threshold.*excused"):
         weaken(test_threshold=lambda self, bench: None)
     with pytest.raises(TypeError, match="test_threshold"):
         weaken(test_threshold=None)
 
 
-def test_fixtures_of_the_kit_can_not_be_replaced():
+def test_fixtures_of_the_kit_cannot_be_replaced():
     for name in ("bench", "driver", "_excuses"):
         with pytest.raises(TypeError, match=name):
             weaken(**{name: None})
 
 
-def test_checks_can_not_be_replaced_by_a_mixin():
+def test_checks_cannot_be_replaced_by_a_mixin():
     mixin = type("Mixin", (), {"test_threshold": lambda self, bench: None})
     with pytest.raises(TypeError, match="test_threshold"):
         type("TestWeak", (mixin, AdapterConformance), {})
@@ -82,8 +82,8 @@ def test_refused_accepts_the_right_error_only():
 
 SUITE = """
     import pytest
-    from nestvec.testing import SAMPLE, AdapterConformance, BackendUnderTest
-    from nestvec.testing.mutants import ADAPTERS
+    from nestvec_testing import SAMPLE, AdapterConformance, BackendUnderTest
+    from nestvec_testing.mutants import ADAPTERS
 
     BROKEN = next(mutant for mutant in ADAPTERS if mutant.name == "IgnoresThreshold")
 

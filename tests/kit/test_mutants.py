@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from nestvec.drivers import asynchronous, sync
-from nestvec.encoding.matryoshka import truncate
-from nestvec.flows import base, funnel, search, upsert
-from nestvec.testing import BackendUnderTest, EmbedderUnderTest
-from nestvec.testing.mutants import ADAPTERS, EMBEDDERS, MUTANTS, run_check
+from nestvec._collections import checks, opening
+from nestvec._documents import funnel, search, upsert
+from nestvec._session import session
+from nestvec_testing import BackendUnderTest, EmbedderUnderTest
+from nestvec_testing.mutants import ADAPTERS, EMBEDDERS, MUTANTS, run_check
 
 
 def test_there_are_enough_of_both_kinds():
@@ -34,16 +34,21 @@ def test_originals_pass(kind, check):
     run_check(kind("memory" if kind is BackendUnderTest else "recording"), check)
 
 
-def misrouted(spec, questions):
-    return embed_queries(replace(spec, space=replace(spec.space, query_task=spec.space.index_task)), questions)
+async def misrouted(collection, questions):
+    space = collection.spec.space
+    spec = replace(collection.spec, space=replace(space, query_task=space.index_task))
+    return await embed_queries(collection.knowing(replace(collection.state, spec=spec)), questions)
 
 
-embed_queries = search.embed_queries
+embed_queries, truncate = search.embed_queries, funnel.truncate
 
 
-def trusting(binding, target):
-    yield from ()
+async def trusting(collection, target):
     return target
+
+
+async def sweeping_nothing(*_):
+    return 0
 
 
 CORE = {
@@ -53,14 +58,14 @@ CORE = {
         "questions are embedded as",
     ),
     "spaces not compared": (
-        [(base, "require_same", lambda *_, **__: None)],
+        [(checks, "require_same", lambda *_, **__: None)],
         "test_mixed_up_spaces_are_refused",
         "with another model",
     ),
     "writers not fenced": (
-        [(base, "fence", trusting), *((driver, "require_in_time", lambda *_: None) for driver in (sync, asynchronous))],
+        [(opening, "require_unmoved", trusting), (session, "require_in_time", lambda *_: None)],
         "test_writers_are_fenced",
-        "after the pointer moved",
+        "after the alias moved",
     ),
     "prefixes not renormalised": (
         [(funnel, "truncate", lambda rows, size, **_: truncate(rows, size, normalized=False))],
@@ -68,16 +73,11 @@ CORE = {
         "a prefix is renormalised",
     ),
     "leftovers not swept": (
-        [(upsert, "sweep", lambda *_: iter_nothing())],
+        [(upsert, "sweep", sweeping_nothing)],
         "test_interrupted_writes_are_mended",
         "no chunk of another version is left",
     ),
 }
-
-
-def iter_nothing():
-    yield from ()
-    return 0
 
 
 @pytest.mark.parametrize("case", CORE, ids=str)
@@ -91,4 +91,4 @@ def test_broken_core_is_caught(case, monkeypatch):
 
 
 def test_embedder_subject_by_module_name():
-    run_check(EmbedderUnderTest("nestvec.testing.recording"), "test_deterministic")
+    run_check(EmbedderUnderTest("nestvec_testing.recording"), "test_deterministic")

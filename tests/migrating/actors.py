@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
-from nestvec.client.sync import Nestvec
-from nestvec.testing.registry import test_registry
+from nestvec._client import connect
+from nestvec._client.sync import Nestvec
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 #: Seconds for which a handle trusts what it looked up; the same for all who take part.
 LEASE = 0.5
@@ -64,7 +64,7 @@ def read(client: Nestvec, stopped: Callable[[], bool]) -> dict[str, Any]:
 
 def model_of(client: Nestvec) -> str:
     """Of which model the vectors are that answer now."""
-    (live,) = (each for each in client.generations("docs") if each.standing == "live")
+    (live,) = (each for each in client.generations("docs") if each.role == "live")
     return str(live.model)
 
 

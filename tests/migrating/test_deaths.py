@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec
-from nestvec.flows.migrate.report import MigrationReport
+from nestvec._client import Nestvec
+from nestvec._migration.report import MigrationReport
 
 from .world import CASES, MATCHING, SHORTER, Death, Killed, World, answers, corpus, document, expected, filled, settled
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from nestvec._hosts.note import NOTE as CANARIES
+from nestvec._migration.report import MigrationProgress, MigrationStage
 from nestvec.errors import (
     BackendUnavailable,
     CollectionConflict,
@@ -16,14 +18,12 @@ from nestvec.errors import (
     MigrationInterrupted,
 )
 from nestvec.filters import F
-from nestvec.flows.migrate.report import MigrationProgress, Stage
-from nestvec.parity.note import NOTE as CANARIES
 from nestvec.types import Document
 
 from .world import ELSEWHERE, MATCHING, METRIC, Killed, corpus, document, filled, note, settled, whole
 
 
-def during(stage: Stage, work: Callable[[], object]) -> Callable[[MigrationProgress], None]:
+def during(stage: MigrationStage, work: Callable[[], object]) -> Callable[[MigrationProgress], None]:
     """Progress that does something, once, when a stage begins."""
     left = [work]
 
@@ -34,8 +34,8 @@ def during(stage: Stage, work: Callable[[], object]) -> Callable[[MigrationProgr
     return hear
 
 
-@pytest.mark.parametrize("stage", [Stage.VERIFYING, Stage.DRAINING])
-def test_canaries_that_a_first_writer_left_meanwhile_arrive(world: Any, stage: Stage) -> None:
+@pytest.mark.parametrize("stage", [MigrationStage.VERIFYING, MigrationStage.DRAINING])
+def test_canaries_that_a_first_writer_left_meanwhile_arrive(world: Any, stage: MigrationStage) -> None:
     there = world()
     there.embedders["model"] = {"use": "recording", "host": "api"}
     there.open().apply()
@@ -195,7 +195,7 @@ def test_what_is_no_document_is_told(world: Any, given: Any, told: str) -> None:
             ask("docs", documents=[given])
 
 
-@pytest.mark.parametrize(("store", "method", "moved"), [("other", "point", True), ("store", "write_note", False)])
+@pytest.mark.parametrize(("store", "method", "moved"), [("other", "set_alias", True), ("store", "write_note", False)])
 def test_a_switch_that_breaks_off_half_way_says_what_to_do(world: Any, store: str, method: str, moved: bool) -> None:
     there = world()
     filled(there)

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 
 from nestvec import MigrationProgress, MigrationReport, Overlap
-from nestvec.client import aconnect, connect
-from nestvec.client.base import Runtime
-from nestvec.encoding.matryoshka import normalize, truncate
+from nestvec._client import aconnect, connect
+from nestvec._collections import write_fence
+from nestvec._hosts.note import NOTE, Canaries
+from nestvec._migration.report import MigrationStage
+from nestvec._migration.routes import Way
+from nestvec._session.session import finished
+from nestvec.encoding.vectors import normalize, truncate
 from nestvec.errors import HostMismatch
-from nestvec.flows import gate
-from nestvec.flows.migrate.report import Stage
-from nestvec.flows.migrate.routes import Way
-from nestvec.parity.note import NOTE, Canaries
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
 
 from .world import (
     FIELDS,
@@ -36,6 +37,7 @@ from .world import (
     expected,
     filled,
     note,
+    pausing,
     settled,
 )
 
@@ -129,7 +131,7 @@ def hosted(world: Any) -> World:
 
 
 def replace_agreement() -> Any:
-    from nestvec.parity.agreement import Agreement
+    from nestvec._hosts.agreement import Agreement
 
     return Agreement(1.0, 1.0, 0.0)
 
@@ -225,16 +227,16 @@ def test_progress_and_event(world: Any) -> None:
     filled(there)
     client = there.open(SHORTER)
     told: list[Any] = []
-    client._runtime = replace(client._runtime, registry=_Listening(told))
+    client._connections.runtime = replace(client._runtime, registry=_Listening(told))
     heard: list[MigrationProgress] = []
     report = client.migrate("docs", progress=heard.append)
     stages = list(dict.fromkeys(each.stage for each in heard))
     assert stages == [
-        *(Stage.COPYING, Stage.CATCHING_UP, Stage.VERIFYING, Stage.DRAINING),
-        *(Stage.SWITCHING, Stage.DONE),
+        *(MigrationStage.COPYING, MigrationStage.CATCHING_UP, MigrationStage.VERIFYING, MigrationStage.DRAINING),
+        *(MigrationStage.SWITCHING, MigrationStage.DONE),
     ]
-    assert [each for each in heard if each.stage is Stage.COPYING][-1].brought == 12
-    (wait,) = [each.note for each in heard if each.stage is Stage.DRAINING]
+    assert [each for each in heard if each.stage is MigrationStage.COPYING][-1].brought == 12
+    (wait,) = [each.note for each in heard if each.stage is MigrationStage.DRAINING]
     assert "36 s" in wait
     (event,) = [each for each in told if each.name == "collection_migrated"]
     assert event.collection == "docs"
@@ -253,12 +255,12 @@ class _Listening:
         self.notify = told.append
 
 
-def test_other_shadows_are_told_of(world: Any) -> None:
+def test_other_candidates_are_told_of(world: Any) -> None:
     there: World = world()
     filled(there)
     client = there.open(SHORTER)
-    client.adapter("store").point = lambda request: 1 / 0  # type: ignore[method-assign, assignment]
-    client._runtime = replace(client._runtime, pause=lambda seconds: 1 / 0)
+    client.adapter("store").set_alias = lambda request: 1 / 0  # type: ignore[method-assign, assignment]
+    pausing(client, lambda seconds: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         client.migrate("docs")
     heard: list[MigrationProgress] = []
@@ -316,13 +318,13 @@ def test_qdrant_shrinks_and_moves_to_another_backend(tmp_path: Path) -> None:
         report = client.migrate("docs")
         assert (report.way, report.switched, report.documents) == (Way.COPY, True, 12)
         assert contents(client) == expected(corpus())
-        assert client.adapter("one").read_note(_gate("docs_2")) is not None
+        assert finished(client.adapter("one").read_note, _fence_of("docs_2")) is not None
 
 
-def _gate(physical: str) -> Any:
+def _fence_of(physical: str) -> Any:
     from nestvec.contract import ReadNote
 
-    return ReadNote(physical, gate.NOTE)
+    return ReadNote(physical, write_fence.NOTE)
 
 
 async def test_the_asynchronous_client_does_the_same(tmp_path: Path) -> None:
@@ -349,9 +351,9 @@ async def test_a_cancelled_migration_lifts_its_fence(tmp_path: Path) -> None:
             waiting.set()
             task.cancel()
 
-        client._runtime = replace(client._runtime, pause=wait)
+        pausing(client, wait)
         task = asyncio.ensure_future(client.migrate("docs"))
         with pytest.raises(asyncio.CancelledError):
             await task
         assert waiting.is_set()
-        assert adapter.read_note(_gate("docs_1")) is None
+        assert await adapter.read_note(_fence_of("docs_1")) is None

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import connect
-from nestvec.client.sync import Nestvec
-from nestvec.flows.gate import drain
+from nestvec._client import connect
+from nestvec._client.sync import Nestvec
+from nestvec._collections.write_fence import drain
 from nestvec.types import Document
 
 from .actors import LEASE, STAYING, read, runtime, write
@@ -89,7 +89,7 @@ def test_threads_of_one_process_on_embedded_engines(tmp_path: Path) -> None:
 
 @contextmanager
 def emulators(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
-    from nestvec.testing.emulators.pinecone import PineconeEmulator
+    from nestvec_pinecone.testing import PineconeEmulator
     from nestvec_qdrant.testing import QdrantEmulator
 
     with QdrantEmulator() as qdrant, PineconeEmulator() as pinecone, pytest.MonkeyPatch.context() as patch:

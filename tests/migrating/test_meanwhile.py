@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from itertools import cycle
 from typing import Any
@@ -11,18 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.client import Nestvec
-from nestvec.client.base import make_splitter
+from nestvec._client import Nestvec
+from nestvec._collections.opening import OpenCollection
+from nestvec._documents.deleting import delete
+from nestvec._documents.search import SearchOptions, search
+from nestvec._documents.upsert import IncomingDocument, upsert
 from nestvec.contract import Fetch, Query
 from nestvec.errors import CollectionError, MigrationInterrupted, NestvecError, SpaceError
-from nestvec.flows.base import Flow, Wait
-from nestvec.flows.documents import delete
-from nestvec.flows.search import SearchOptions, search
-from nestvec.flows.upsert import Incoming, upsert
-from nestvec.testing.stepping import Stepper
 from nestvec.types import Document
+from nestvec_testing.requests import Wait, bare
+from nestvec_testing.stepping import Asking, Stepper, answered
+from nestvec_testing.tap import tap_in_place
 
-from .world import CASES, METHODS, World, contents, corpus, document, expected, filled
+from .world import CASES, World, contents, corpus, document, expected, filled
 
 #: What is done to which of a writer's documents, with how many words.
 Deed = tuple[str, int, int]
@@ -42,7 +43,7 @@ class Actor:
     def done(self) -> bool:
         return not self.deeds
 
-    def flow(self, client: Nestvec) -> Flow[Any]:
+    def rule(self, collection: OpenCollection) -> Coroutine[Any, Any, Any]:
         """The first of the deeds that are left."""
         raise NotImplementedError
 
@@ -64,13 +65,14 @@ class Actor:
 
     def _advance(self) -> None:
         if self.step is None:
-            self.step = Stepper(self.flow(self.clients[0]))
+            state = self.clients[0]["docs"]._among.wanted
+            self.step = Stepper(self.rule(OpenCollection(state, Asking(clock=self.time.clock))))
         step, request = self.step, self.step.request
         if isinstance(request, Wait):
             step.answer()
         elif request is not None:
             try:
-                answer = self.clients[0]["docs"]._places[0].answer(request)
+                answer = answered(self.clients[0]["docs"]._sessions[0], request)
             except NestvecError as error:
                 step.fail(error)
             else:
@@ -96,11 +98,10 @@ class Writer(Actor):
         what, key, words = self.deeds[0]
         return document(self.keys[key % len(self.keys)], words, what)
 
-    def flow(self, client: Nestvec) -> Flow[Any]:
-        docs = client["docs"]
+    def rule(self, collection: OpenCollection) -> Coroutine[Any, Any, Any]:
         if self.deeds[0][0] == "delete":
-            return delete(docs._binding, [self.document.id])
-        return upsert(docs._binding, make_splitter(client.config, docs.spec, None), [Incoming(self.document)])
+            return delete(collection, [self.document.id])
+        return upsert(collection, [IncomingDocument(self.document)])
 
     def finished(self, step: Stepper[Any]) -> None:
         if self.deeds[0][0] == "delete":
@@ -115,11 +116,12 @@ class Reader(Actor):
 
     answered = 0
 
-    def flow(self, client: Nestvec) -> Flow[Any]:
-        return search(client["docs"]._binding, ["word1 word2"], SearchOptions(limit=4))
+    def rule(self, collection: OpenCollection) -> Coroutine[Any, Any, Any]:
+        return search(collection, ["word1 word2"], SearchOptions(limit=4))
 
     def finished(self, step: Stepper[Any]) -> None:
-        asked = {request.physical for request in step.requests if isinstance(request, Query | Fetch)}
+        requests = [bare(request) for request in step.requests]
+        asked = {request.physical for request in requests if isinstance(request, Query | Fetch)}
         assert len(asked) == 1
         assert step.result[0]
         self.answered += 1
@@ -134,9 +136,8 @@ class Crowd:
     def around(self, client: Nestvec) -> Nestvec:
         """A client whose every request to a backend lets the others come first."""
         for name in client.config.backends:
-            adapter = client.adapter(name)
-            for method in METHODS:
-                setattr(adapter, method, self._crowded(getattr(adapter, method)))
+            tap_in_place(client.adapter(name), self._crowded)
+        connections = client._connections
         passing = client._runtime.pause
         assert passing is not None
 
@@ -145,15 +146,12 @@ class Crowd:
                 passing(seconds / 14)
                 self.advance(next(self.turns))
 
-        client._runtime = replace(client._runtime, pause=pause)
+        connections.waiting = replace(connections.waiting, pause=pause)
         return client
 
-    def _crowded(self, method: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def call(request: Any) -> Any:
-            self.advance(next(self.turns))
-            return method(request)
-
-        return call
+    def _crowded(self, request: Any, perform: Callable[[Any], Any]) -> Any:
+        self.advance(next(self.turns))
+        return perform(request)
 
     def advance(self, steps: int) -> None:
         for _ in range(steps):

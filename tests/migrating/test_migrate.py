@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.artifacts import About, save
+from nestvec._artifacts import About, save
+from nestvec._collections import write_fence
+from nestvec._collections.write_fence import GenerationPlace
+from nestvec._migration.report import MigrationProgress, MigrationStage
+from nestvec._migration.routes import Route, Way, transform
 from nestvec.contract import Drop, WriteNote
-from nestvec.encoding.matryoshka import nest, normalize, truncate
-from nestvec.encoding.nesting import fit_rotation
+from nestvec.encoding.rotation import fit_rotation
+from nestvec.encoding.vectors import nest, normalize, truncate
 from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
-from nestvec.flows import gate
-from nestvec.flows.gate import Place
-from nestvec.flows.migrate.report import MigrationProgress, Stage
-from nestvec.flows.migrate.routes import Route, Way, transform
 
 from .world import (
     CASES,
@@ -53,7 +53,7 @@ def test_everything_arrives(world: Any, case: str) -> None:
     assert report.overlap.k == 10
     if way is Way.COPY:
         assert report.overlap.least == 1.0
-    assert gate.drain(30) <= report.writers_waited < gate.drain(30) + 5
+    assert write_fence.drain(30) <= report.writers_waited < write_fence.drain(30) + 5
     whole(client, corpus())
     again = client.migrate("docs")
     assert (again.way, again.switched) == (None, False)
@@ -71,7 +71,7 @@ def test_going_back_brings_what_was_written_since_and_touches_nothing_else(world
     report = client.rollback("docs")
     assert (report.switched, report.brought, report.deleted, report.failed) == (True, 3, 2, ())
     assert report.source.backend == client["docs"].spec.backend
-    assert report.target == Place("store", "docs_1")
+    assert report.target == GenerationPlace("store", "docs_1")
     assert report.documents == len(documents)
     whole(there.open(), documents)
     settled(there, documents, {})
@@ -161,13 +161,13 @@ def test_a_switch_whose_end_is_missing_is_ended_and_told(world: Any, run: str) -
         client.migrate("docs")
         client = there.open(MATCHING)
     adapter: Any = client.adapter("store")
-    point = adapter.point
+    point = adapter.set_alias
 
     def last(request: Any) -> None:
         point(request)
         adapter.write_note = adapter.update = lambda request: 1 / 0
 
-    adapter.point = last
+    adapter.set_alias = last
     with pytest.raises(ZeroDivisionError):
         getattr(client, run)("docs")
     report = getattr(there.open(MATCHING), run)("docs")
@@ -331,7 +331,7 @@ def test_as_much_is_embedded_at_once_as_the_embedder_takes(world: Any, batch: in
     heard: list[MigrationProgress] = []
     client.migrate("docs", progress=heard.append)
     assert max(sum(len(group.spans) for group in request.groups) for request in recorded.requests) == most
-    brought = [each.brought for each in heard if each.stage is Stage.COPYING]
+    brought = [each.brought for each in heard if each.stage is MigrationStage.COPYING]
     assert brought == sorted(brought)
     assert brought[0] == most
     assert (heard[0].done, heard[0].total) == (most, 100)
@@ -343,13 +343,13 @@ def test_of_two_places_in_use_the_one_that_came_from_the_other_counts(world: Any
     filled(there)
     client = there.open(ELSEWHERE)
     client.migrate("docs")
-    client.adapter("store").write_note(WriteNote("docs_1", gate.NOTE, None))
+    client.adapter("store").write_note(WriteNote("docs_1", write_fence.NOTE, None))
     report = there.open(ELSEWHERE).migrate("docs")
-    assert (report.way, report.switched, report.target) == (None, True, Place("other", "docs_1"))
+    assert (report.way, report.switched, report.target) == (None, True, GenerationPlace("other", "docs_1"))
     settled(there, corpus(), ELSEWHERE)
     client.rollback("docs")
-    client.adapter("other").write_note(WriteNote("docs_1", gate.NOTE, None))
+    client.adapter("other").write_note(WriteNote("docs_1", write_fence.NOTE, None))
     there.time.pass_(1)
     report = there.open(ELSEWHERE).rollback("docs")
-    assert (report.way, report.switched, report.target) == (None, True, Place("store", "docs_1"))
+    assert (report.way, report.switched, report.target) == (None, True, GenerationPlace("store", "docs_1"))
     settled(there, corpus(), {})

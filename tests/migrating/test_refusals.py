@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Nestvec, aconnect, connect
-from nestvec.client.base import Runtime
+from nestvec._client import Nestvec, aconnect, connect
+from nestvec._collections import write_fence
+from nestvec._collections.write_fence import FenceState, WriteFence
 from nestvec.contract import Create, WriteNote
 from nestvec.errors import (
     BackendRefused,
@@ -22,10 +23,9 @@ from nestvec.errors import (
     MigrationInterrupted,
     Unsupported,
 )
-from nestvec.flows import gate
-from nestvec.flows.gate import Gate, State
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Document
+from nestvec_testing.registry import test_registry
 
 from .world import (
     ELSEWHERE,
@@ -40,6 +40,7 @@ from .world import (
     document,
     filled,
     note,
+    pausing,
     settled,
     whole,
 )
@@ -113,7 +114,7 @@ def test_a_document_that_the_backend_refuses_is_named_and_nothing_switches(world
     assert (report.switched, [each.document_id for each in report.failed]) == (False, ["d7"])
     assert report.documents == 11
     assert there.time.now == started, "no writer had to wait"
-    assert note(client, gate.NOTE, "docs_1") is None
+    assert note(client, write_fence.NOTE, "docs_1") is None
     adapter.write = write
     assert client.migrate("docs").brought == 1
     settled(there, corpus(), SHORTER)
@@ -130,20 +131,20 @@ def test_a_document_that_fails_under_the_fence_lets_writers_in_again(world: Any)
         there.time.pass_(seconds)
         if seconds > 30:  # the last pass is next
             other = there.open()
-            other["docs"]._binding.target = replace(client_target(other), gate=None)
+            other["docs"]._among.wanted.target = replace(client_target(other), fence=None)
             other["docs"].upsert([document("d7", 3, "late")])
             adapter.write = lambda request: (_ for _ in ()).throw(BackendRefused("too fat"))
 
-    client._runtime = replace(client._runtime, pause=late)
+    pausing(client, late)
     report = client.migrate("docs")
     assert (report.switched, [each.document_id for each in report.failed]) == (False, ["d7"])
-    assert note(client, gate.NOTE, "docs_1") is None
+    assert note(client, write_fence.NOTE, "docs_1") is None
     adapter.write = write
 
 
 def client_target(client: Nestvec) -> Any:
     client["docs"].count()
-    return client["docs"]._binding.target
+    return client["docs"]._among.wanted.target
 
 
 def test_a_name_that_is_taken_is_told_before_anything_is_made(world: Any) -> None:
@@ -163,12 +164,12 @@ def test_a_pointer_that_is_refused_lets_writers_in_again(world: Any) -> None:
     filled(there)
     client = there.open(SHORTER)
     adapter: Any = client.adapter("store")
-    adapter.point = lambda request: (_ for _ in ()).throw(BackendRefused("no"))
+    adapter.set_alias = lambda request: (_ for _ in ()).throw(BackendRefused("no"))
     with pytest.raises(BackendRefused):
         client.migrate("docs")
-    assert note(client, gate.NOTE, "docs_1") is None
+    assert note(client, write_fence.NOTE, "docs_1") is None
     there.open()["docs"].upsert([document("new")])
-    del adapter.point
+    del adapter.set_alias
     assert client.migrate("docs").brought == 1
     settled(there, [*corpus(), document("new")], SHORTER)
 
@@ -180,14 +181,14 @@ def test_a_fence_is_lifted_when_the_migration_breaks_off(world: Any, error: Base
     client = there.open(SHORTER)
 
     def interrupted(seconds: float) -> None:
-        assert note(client, gate.NOTE, "docs_1") is not None
+        assert note(client, write_fence.NOTE, "docs_1") is not None
         raise error
 
-    client._runtime = replace(client._runtime, pause=interrupted)
+    pausing(client, interrupted)
     with pytest.raises(type(error)):
         client.migrate("docs")
-    assert note(client, gate.NOTE, "docs_1") is None
-    client._runtime = replace(client._runtime, pause=there.time.pass_)
+    assert note(client, write_fence.NOTE, "docs_1") is None
+    pausing(client, there.time.pass_)
     assert client.migrate("docs").switched
     settled(there, corpus(), SHORTER)
 
@@ -197,17 +198,17 @@ def test_a_fence_of_another_run_is_left_alone(world: Any) -> None:
     there = world()
     filled(there)
     client = there.open(SHORTER)
-    taken: list[Gate] = []
+    taken: list[WriteFence] = []
 
     def overtaken(seconds: float) -> None:
-        held = Gate.from_text(note(client, gate.NOTE, "docs_1") or "", "docs_1")
+        held = WriteFence.from_text(note(client, write_fence.NOTE, "docs_1") or "", "docs_1")
         taken.append(replace(held, until=(held.until or 0) + 10))
-        client.adapter("store").write_note(WriteNote("docs_1", gate.NOTE, taken[0].to_text()))
+        client.adapter("store").write_note(WriteNote("docs_1", write_fence.NOTE, taken[0].to_text()))
 
-    client._runtime = replace(client._runtime, pause=overtaken)
-    with pytest.raises(CollectionConflict, match="can not run at once"):
+    pausing(client, overtaken)
+    with pytest.raises(CollectionConflict, match="cannot run at once"):
         client.migrate("docs")
-    assert Gate.from_text(note(client, gate.NOTE, "docs_1") or "", "docs_1") == taken[0]
+    assert WriteFence.from_text(note(client, write_fence.NOTE, "docs_1") or "", "docs_1") == taken[0]
 
 
 def test_a_switch_of_another_migration_has_to_be_ended_first(world: Any) -> None:
@@ -215,16 +216,16 @@ def test_a_switch_of_another_migration_has_to_be_ended_first(world: Any) -> None
     filled(there)
     client = there.open(SHORTER)
     adapter: Any = client.adapter("store")
-    adapter.point = lambda request: (_ for _ in ()).throw(BackendUnavailable("gone"))
+    adapter.set_alias = lambda request: (_ for _ in ()).throw(BackendUnavailable("gone"))
     with pytest.raises(MigrationInterrupted):
         client.migrate("docs")
-    assert Gate.from_text(note(client, gate.NOTE, "docs_1") or "", "docs_1").state is State.SWITCHING
+    assert WriteFence.from_text(note(client, write_fence.NOTE, "docs_1") or "", "docs_1").state is FenceState.SWITCHING
     for other in (there.open({"dimensions": 16}, previous=False), there.open()):
         with pytest.raises(
             CollectionConflict, match=r"'docs_2' on backend 'store' was interrupted.*nestvec migrate docs"
         ):
             other.migrate("docs")
-    del adapter.point
+    del adapter.set_alias
     assert client.migrate("docs").switched
     settled(there, corpus(), SHORTER)
 
@@ -237,7 +238,7 @@ def test_a_last_pass_that_takes_longer_than_its_fence_is_repeated_and_then_given
     scroll, slow = adapter.scroll, [100.0, 10.0]
 
     def slowly(request: Any) -> Any:
-        held = note(client, gate.NOTE, "docs_1")
+        held = note(client, write_fence.NOTE, "docs_1")
         if held is not None:
             there.time.pass_(slow[0])
             slow[0] *= slow[1]
@@ -246,7 +247,7 @@ def test_a_last_pass_that_takes_longer_than_its_fence_is_repeated_and_then_given
     adapter.scroll = slowly
     with pytest.raises(CollectionError, match=r"changes faster than it can be brought over.*seconds"):
         client.migrate("docs")
-    assert note(client, gate.NOTE, "docs_1") is None
+    assert note(client, write_fence.NOTE, "docs_1") is None
     slow[:] = [200.0, 1.0]
     report = client.migrate("docs")
     assert report.switched
@@ -254,7 +255,7 @@ def test_a_last_pass_that_takes_longer_than_its_fence_is_repeated_and_then_given
     settled(there, corpus(), SHORTER)
 
 
-def test_what_changed_in_the_configuration_meanwhile_makes_another_shadow(world: Any) -> None:
+def test_what_changed_in_the_configuration_meanwhile_makes_another_candidate(world: Any) -> None:
     there = world()
     filled(there)
     client = there.open(SHORTER)
@@ -268,7 +269,7 @@ def test_what_changed_in_the_configuration_meanwhile_makes_another_shadow(world:
     whole(client, corpus())
 
 
-def test_a_shadow_of_an_earlier_generation_is_not_gone_on_with(world: Any) -> None:
+def test_a_candidate_of_an_earlier_generation_is_not_gone_on_with(world: Any) -> None:
     there = world()
     filled(there)
     client = there.open(SHORTER)
@@ -289,7 +290,7 @@ def test_records_that_nobody_knows_of_stop_the_switch(world: Any) -> None:
     adapter.count = lambda request: count(request) + (request.physical == "docs_2")
     with pytest.raises(CollectionError, match="has 35 records where its documents have 34"):
         client.migrate("docs")
-    assert note(client, gate.NOTE, "docs_1") is None
+    assert note(client, write_fence.NOTE, "docs_1") is None
 
 
 def test_a_count_that_lags_is_asked_for_again(world: Any) -> None:
@@ -308,7 +309,7 @@ def test_a_count_that_lags_is_asked_for_again(world: Any) -> None:
     adapter.count = lagging
     report = client.migrate("docs")
     assert report.switched
-    assert report.writers_waited == gate.drain(30) + 3 * gate.POLL
+    assert report.writers_waited == write_fence.drain(30) + 3 * write_fence.POLL
 
 
 @pytest.mark.parametrize("spoilt", ["vectors", "text"])

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nestvec.client import Collection, connect
-from nestvec.client.base import Runtime
-from nestvec.flows import gate
+from nestvec._client import Collection, connect
+from nestvec._collections import write_fence
+from nestvec.runtime import Runtime
 from nestvec.types import Document
 
 from .world import MATCHING, REGISTRY, contents, corpus, document, expected
@@ -56,8 +56,8 @@ class Reader(Thread):
 def test_threads_go_on_while_their_client_migrates(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "SKEW", 0.2)
-    monkeypatch.setattr(gate, "POLL", 0.02)
+    monkeypatch.setattr(write_fence, "SKEW", 0.2)
+    monkeypatch.setattr(write_fence, "POLL", 0.02)
     options: dict[str, Any] = {"path": str(tmp_path)} if backend == "qdrant" else {"store": str(tmp_path)}
     block = {"dimensions": 32, "fields": {"lang": "keyword", "year": "integer"}, "chunking": {"size": 20}}
     values = {"backends": {"one": {"use": backend, **options}}, "embedders": {"model": {"use": "recording"}}}

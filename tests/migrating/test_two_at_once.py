@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,46 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.client import Nestvec
-from nestvec.client.lifecycle import Between, Lifecycle, On, Steps
-from nestvec.client.steps import SyncSteps
-from nestvec.contract import Point
-from nestvec.drivers.sync import PairPorts
+from nestvec._client import Nestvec
+from nestvec._migration.lifecycle import Lifecycle
+from nestvec._session.session import Session
+from nestvec.contract import SetAlias
 from nestvec.errors import NestvecError
-from nestvec.flows.base import Wait
-from nestvec.flows.copy import At
 from nestvec.types import Document
+from nestvec_testing.requests import Wait, bare
+from nestvec_testing.stepping import Asking, Stepper, answered
 
 from .test_meanwhile import DEEDS, Deed, Writer
 from .world import ELSEWHERE, MATCHING, METRIC, SHORTER, World, contents, corpus, document, expected, filled, settled
+
+
+class SteppedServices:
+    """A client's connections, whose sessions hand their requests out; `answer` performs one."""
+
+    def __init__(self, client: Nestvec) -> None:
+        self._connections = client._connections
+        self.config, self.runtime = client.config, client._runtime
+        self._sessions: dict[str, Session] = {}
+
+    def session(self, backend: str, embedder: str) -> Asking:
+        self._sessions[f"{backend}/{embedder}"] = self._connections.session(backend, embedder)
+        model = self.config.embedders[embedder].capabilities
+        return Asking(f"{backend}/{embedder}", model=model, clock=self.runtime.clock)
+
+    def embedding(self, embedder: str) -> Session:
+        return self._connections.embedding(embedder)
+
+    async def embedder(self, name: str) -> Any:
+        return await self._connections.embedder(name)
+
+    async def rotation(self, connection: Any) -> Any:
+        return await self._connections.rotation(connection)
+
+    async def outside(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return work(*arguments)
+
+    def answer(self, request: Any) -> Any:
+        return answered(self._sessions[request.side], request)
 
 
 class Run:
@@ -30,13 +58,22 @@ class Run:
 
     def __init__(self, world: World, wanted: dict[str, Any]) -> None:
         self.time, self.until = world.time, 0.0
-        client = world.open(wanted)
-        self.client = client
-        self.requests = steps(client, Lifecycle(client.config, client._runtime, "docs").migrate((), ()))
-        self.request: Any = None
-        self.report: Any = None
+        self.client = world.open(wanted)
+        self.services = SteppedServices(self.client)
+        self.step = self._begin()
         self.error: NestvecError | None = None
-        self._ask(None)
+
+    def _begin(self) -> Stepper[Any]:
+        return Stepper(Lifecycle(self.services, "docs").migrate((), ()))
+
+    @property
+    def request(self) -> Any:
+        """The next one, which was not made yet."""
+        return bare(self.step.request)
+
+    @property
+    def report(self) -> Any:
+        return self.step.result if self.step.done else None
 
     @property
     def done(self) -> bool:
@@ -46,7 +83,7 @@ class Run:
         """Make the next request, unless it waits."""
         if self.done or self.time.now < self.until:
             return False
-        self._ask(None)
+        self._make()
         return True
 
     def until_it_makes(self, kind: type) -> None:
@@ -62,63 +99,24 @@ class Run:
             self.time.pass_(max(0.0, self.until - self.time.now))
             self.advance()
 
-    def _ask(self, _: None) -> None:
+    def _make(self) -> None:
         try:
-            self.request = request = next(self.requests)
-        except StopIteration as stop:
-            self.report = stop.value
+            self._answer()
         except NestvecError as error:
             self.error = error
+        request = self.request
+        self.until = self.time.now + request.seconds if isinstance(request, Wait) else 0.0
+
+    def _answer(self) -> None:
+        if isinstance(self.request, Wait):
+            self.step.answer()
+            return
+        try:
+            answer = self.services.answer(self.step.request)
+        except NestvecError as error:
+            self.step.fail(error)
         else:
-            self.until = self.time.now + request.seconds if isinstance(request, Wait) else 0.0
-
-
-def steps(owner: Nestvec, lifecycle: Steps) -> Generator[Any, None, Any]:
-    """Each request to a backend, before it is made."""
-    ports = SyncSteps(owner)
-    try:
-        step = next(lifecycle)
-        while True:
-            try:
-                if isinstance(step, On):
-                    answer = yield from each(step.flow, owner._ports(step.backend, step.like.embedder).answer)
-                elif isinstance(step, Between):
-                    answer = yield from between(owner, step)
-                else:
-                    answer = ports.answer(step)
-            except NestvecError as error:
-                step = lifecycle.throw(error)
-            else:
-                step = lifecycle.send(answer)
-    except StopIteration as stop:
-        return stop.value
-
-
-def between(owner: Nestvec, step: Between) -> Generator[Any, None, Any]:
-    source, target = (owner._ports(spec.backend, spec.embedder) for spec in (step.source, step.target))
-    answer = PairPorts(source, target).answer
-    try:
-        return (yield from each(step.flow, answer))
-    except NestvecError:
-        if step.give_up is not None:
-            yield from each(step.give_up(), answer)
-        raise
-
-
-def each(flow: Generator[Any, Any, Any], answer: Callable[[Any], Any]) -> Generator[Any, None, Any]:
-    try:
-        request = next(flow)
-        while True:
-            inner = request.request if isinstance(request, At) else request
-            yield inner
-            try:
-                given_back = None if isinstance(inner, Wait) else answer(request)
-            except NestvecError as error:
-                request = flow.throw(error)
-            else:
-                request = flow.send(given_back)
-    except StopIteration as stop:
-        return stop.value
+            self.step.answer(answer)
 
 
 @settings(max_examples=100)
@@ -191,7 +189,7 @@ def test_who_goes_on_with_what_another_one_pointed_to_keeps_away(wanted: dict[st
     filled(world, documents)
     one, two = Run(world, wanted), Run(world, wanted)
     two.run(before)
-    one.until_it_makes(Point)
+    one.until_it_makes(SetAlias)
     if one.done:  # the second had come too far for the first to switch
         finished(world, wanted, [two], documents)
         return
@@ -252,4 +250,19 @@ def test_a_generation_that_is_removed_and_made_for_something_else_is_not_filled_
     assert one.error is not None
     assert two.report.switched
     of_one_space(world, CLUSTERING)
+    world.close()
+
+
+def test_a_rule_that_is_closed_asks_nobody_to_lift_its_fence() -> None:
+    """Nobody answers any more; the fence runs out by itself."""
+    world = World()
+    filled(world)
+    client = world.open(MATCHING)
+    services = SteppedServices(client)
+    rule = Lifecycle(services, "docs").migrate((), ())
+    step = Stepper(rule)
+    while not isinstance(bare(step.request), Wait):
+        step.answer(services.answer(step.request))
+    rule.close()
+    assert client.adapter("store")._collections["docs_1"].notes  # type: ignore[attr-defined]
     world.close()

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from nestvec.client import Collection, Nestvec, connect
-from nestvec.client.base import Runtime
+from nestvec._client import AsyncNestvec, Collection, Nestvec, connect
+from nestvec._collections import write_fence
+from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence
+from nestvec._migration.generations import NOTE, MigrationNote
+from nestvec._migration.report import MigrationStage
+from nestvec._migration.routes import Way
 from nestvec.contract import ReadNote
-from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import (
     CollectionError,
     SpaceError,
 )
-from nestvec.flows import gate
-from nestvec.flows.gate import Gate, Place, State
-from nestvec.flows.migrate.places import NOTE, Journal
-from nestvec.flows.migrate.report import Stage
-from nestvec.flows.migrate.routes import Way
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
+from nestvec_testing.registry import test_registry
+from nestvec_testing.tap import tap_in_place
 
 FIELDS = {"lang": "keyword", "year": "integer"}
 BEFORE = {"dimensions": 32, "fields": FIELDS, "chunking": {"size": 20}}
@@ -96,6 +99,12 @@ class World:
             client.close()
 
 
+def pausing(client: Nestvec | AsyncNestvec, pause: Callable[[float], object]) -> None:
+    """Let something happen where rules wait, instead of letting time pass."""
+    connections: Any = client._connections
+    connections.waiting = replace(connections.waiting, pause=pause)
+
+
 def document(key: str, words: int = 8, word: str = "word", year: int = 2000) -> Document:
     return Document(key, " ".join(f"{word}{i}" for i in range(words)), {"lang": "de", "year": year, "free": 1})
 
@@ -131,7 +140,7 @@ def whole(client: Nestvec, documents: list[Document]) -> None:
     assert contents(client) == expected(documents)
     docs = handle(client)
     spec = docs.spec
-    physical = client.adapter(spec.backend)._pointers["docs"]  # type: ignore[attr-defined]
+    physical = client.adapter(spec.backend)._aliases["docs"]  # type: ignore[attr-defined]
     points = client.adapter(spec.backend)._collections[physical].points.values()  # type: ignore[attr-defined]
     keys = [(each.tenant, each.record.document_id, each.record.system["chunk"]) for each in points]
     assert len(keys) == len(set(keys))
@@ -147,12 +156,6 @@ def whole(client: Nestvec, documents: list[Document]) -> None:
         np.testing.assert_allclose(found.vectors, wanted, atol=1e-5)
 
 
-METHODS = (
-    *("resolve", "describe", "list_collections", "create", "update", "point", "unpoint", "drop", "write_note"),
-    *("read_note", "write", "remove", "fetch", "scroll", "count", "tenants", "query"),
-)
-
-
 class Killed(BaseException):
     """As a process ends: nothing can be done about it, and nothing is answered any more."""
 
@@ -162,24 +165,20 @@ class Death:
 
     def __init__(self, client: Nestvec, left: int, *, after: bool) -> None:
         self.left, self.after, self.calls = left, after, 0
-        for plugin, methods in [
-            *((client.adapter(name), METHODS) for name in client.config.backends),
-            *((client.embedder(name), ("encode",)) for name in client.config.embedders),
-        ]:
-            for method in methods:
-                setattr(plugin, method, self._mortal(getattr(plugin, method)))
+        for name in client.config.backends:
+            tap_in_place(client.adapter(name), self._mortal)
+        for name in client.config.embedders:
+            embedder: Any = client.embedder(name)
+            embedder.encode = partial(self._mortal, perform=embedder.encode)
 
-    def _mortal(self, method: Any) -> Any:
-        def call(request: Any) -> Any:
-            self.calls += 1
-            if self.calls > self.left + 1 or (self.calls == self.left + 1 and not self.after):
-                raise Killed
-            answer = method(request)
-            if self.calls == self.left + 1:
-                raise Killed
-            return answer
-
-        return call
+    def _mortal(self, request: Any, perform: Callable[[Any], Any]) -> Any:
+        self.calls += 1
+        if self.calls > self.left + 1 or (self.calls == self.left + 1 and not self.after):
+            raise Killed
+        answer = perform(request)
+        if self.calls == self.left + 1:
+            raise Killed
+        return answer
 
 
 CASES = {
@@ -207,20 +206,22 @@ def answers(world: World, wanted: dict[str, Any]) -> list[dict[str, tuple[str, A
 
 
 def settled(world: World, documents: list[Document], wanted: dict[str, Any], *, most: int = 2) -> None:
-    """Nothing of the migration is left but its journal."""
+    """Nothing of the migration is left but its note."""
     client = world.open(wanted or None)
     whole(client, documents)
     backend = client["docs"].spec.backend
-    physical = client.adapter(backend)._pointers["docs"]  # type: ignore[attr-defined]
+    physical = client.adapter(backend)._aliases["docs"]  # type: ignore[attr-defined]
     made = [(name, each) for name in world.stores for each in client.adapter(name)._collections]  # type: ignore[attr-defined]
-    assert 2 <= len(made) <= most, "there is another shadow"
+    assert 2 <= len(made) <= most, "there is another candidate"
     assert "shadow" not in client.adapter(backend)._collections[physical].info.record  # type: ignore[attr-defined]
-    journal = Journal.from_text(client.adapter(backend).read_note(ReadNote(physical, NOTE)), physical)  # type: ignore[arg-type]
-    assert journal.stage is Stage.DONE
-    assert journal.left is not None
-    held = client.adapter(journal.source.backend).read_note(ReadNote(journal.source.physical, gate.NOTE))
-    assert Gate.from_text(held or "", "docs_1") == Gate(State.MOVED, to=Place(backend, physical))
-    assert client.adapter(backend).read_note(ReadNote(physical, gate.NOTE)) is None
+    left = MigrationNote.from_text(client.adapter(backend).read_note(ReadNote(physical, NOTE)), physical)  # type: ignore[arg-type]
+    assert left.stage is MigrationStage.DONE
+    assert left.left is not None
+    held = client.adapter(left.source.backend).read_note(ReadNote(left.source.physical, write_fence.NOTE))
+    assert WriteFence.from_text(held or "", "docs_1") == WriteFence(
+        FenceState.MOVED, to=GenerationPlace(backend, physical)
+    )
+    assert client.adapter(backend).read_note(ReadNote(physical, write_fence.NOTE)) is None
 
 
 def write(client: Nestvec) -> list[Document]:

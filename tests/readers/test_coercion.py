@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nestvec._readers import coerce, coerce_datetimes
 from nestvec.errors import InvalidDocument
-from nestvec.readers import coerce, coerce_datetimes
 from nestvec.types import Field
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from nestvec._readers import FORMATS, Mapping, ReadDocument, ReadFailure, discover, read, total_size
+from nestvec._readers import sources as limits
 from nestvec.errors import InvalidInput
-from nestvec.readers import FORMATS, Mapping, ReadDocument, ReadFailure, discover, read, total_size
-from nestvec.readers import sources as limits
 from nestvec.types import Document
 
 ROW = '{"id": "row", "text": "x"}\n'
@@ -115,8 +115,8 @@ def test_an_unreadable_path_given_by_name_is_refused(folder, monkeypatch):
         read([folder / "z.txt"])
 
 
-def test_a_path_that_can_not_be_reached_is_refused():
-    with pytest.raises(InvalidInput, match="can not be reached"):
+def test_a_path_that_cannot_be_reached_is_refused():
+    with pytest.raises(InvalidInput, match="cannot be reached"):
         read(["x" * 5000 + ".txt"])
 
 
@@ -135,7 +135,7 @@ def test_a_folder_with_nothing_to_read_is_refused(tmp_path):
         ([], {}, "nothing to read"),
         (["-", "-"], {}, "named twice"),
         (["-"], {"format": "josnl"}, r"'josnl' is not known \(did you mean 'jsonl'\?\)"),
-        (["-"], {"format": "parquet"}, "Parquet can not be read from standard input"),
+        (["-"], {"format": "parquet"}, "Parquet cannot be read from standard input"),
     ],
 )
 def test_calls_without_sense_are_refused(paths, options, said):
@@ -158,7 +158,7 @@ def test_a_format_for_inputs_already_discovered_is_refused(folder):
 # ---------------------------------------------------------------- what fails on the way
 
 
-def test_a_file_that_can_not_be_opened_is_a_failure_and_the_others_are_read(folder, monkeypatch):
+def test_a_file_that_cannot_be_opened_is_a_failure_and_the_others_are_read(folder, monkeypatch):
     real = Path.open
 
     def denied(self, *arguments, **options):
@@ -175,7 +175,7 @@ def test_a_file_that_can_not_be_opened_is_a_failure_and_the_others_are_read(fold
     assert len(items) == 5
 
 
-def test_a_sub_folder_that_can_not_be_listed_is_a_failure(folder, monkeypatch):
+def test_a_sub_folder_that_cannot_be_listed_is_a_failure(folder, monkeypatch):
     real = Path.iterdir
 
     def denied(self):
@@ -186,7 +186,7 @@ def test_a_sub_folder_that_can_not_be_listed_is_a_failure(folder, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", denied)
     first, bad, last = read([folder])
     assert (first.document.id, last.document.id) == ("row", "z.txt")
-    assert bad.error == f"{folder / 'b'}: the folder can not be listed: Permission denied"
+    assert bad.error == f"{folder / 'b'}: the folder cannot be listed: Permission denied"
 
 
 def test_links_are_followed_but_not_in_circles(folder, tmp_path):
@@ -246,7 +246,7 @@ def test_damaged_packed_files_are_failures(tmp_path, spoil, name):
     (tmp_path / "b.txt").write_text("next")
     *_, bad, last = read([tmp_path])
     assert str(tmp_path / name) in bad.error
-    assert "can not be read" in bad.error
+    assert "cannot be read" in bad.error
     assert last.document.text == "next"
 
 

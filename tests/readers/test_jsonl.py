@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nestvec._readers import Mapping, ReadDocument, ReadFailure, read
+from nestvec._readers import sources as limits
 from nestvec.errors import InvalidInput
-from nestvec.readers import Mapping, ReadDocument, ReadFailure, read
-from nestvec.readers import sources as limits
 from nestvec.types import Document, Field
 
 DEFAULT = Mapping()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nestvec.readers import ReadDocument, read
+from nestvec._readers import ReadDocument, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

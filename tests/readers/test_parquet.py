@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from nestvec._readers import Mapping, read, total_size
 from nestvec.errors import InvalidInput, Unsupported
-from nestvec.readers import Mapping, read, total_size
 from nestvec.types import Document, Field
 
 pa = pytest.importorskip("pyarrow")
@@ -94,12 +94,12 @@ def test_rows_that_are_no_document_are_failures(write, columns, said):
     assert bad.line == 1
 
 
-def test_a_value_that_python_can_not_hold_fails_its_own_row_only(write):
+def test_a_value_that_python_cannot_hold_fails_its_own_row_only(write):
     far = pa.array([0, 10**15, 0], pa.timestamp("s"))
     first, bad, last = read([write({"id": [1, 2, 3], "text": ["x", "y", "z"], "at": far})])
     assert (first.document.id, last.document.id) == ("1", "3")
     assert bad.line == 2
-    assert "a value can not be read" in bad.error
+    assert "a value cannot be read" in bad.error
 
 
 def test_a_schema_that_does_not_fit_is_refused_before_anything_is_read(write):
@@ -161,5 +161,5 @@ def test_without_pyarrow_the_extra_is_named_at_once(write, monkeypatch):
 def test_pyarrow_is_not_imported_for_other_formats():
     import subprocess
 
-    code = "import sys, nestvec.readers; sys.exit(any(m.startswith(('pyarrow', 'numpy')) for m in sys.modules))"
+    code = "import sys, nestvec._readers; sys.exit(any(m.startswith(('pyarrow', 'numpy')) for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.dimensions.options import Question
+from nestvec._questions import Question
+from nestvec._readers.questions import read_questions
 from nestvec.errors import InvalidInput
-from nestvec.readers.questions import read_questions
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:

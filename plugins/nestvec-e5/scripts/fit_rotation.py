@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from corpus import SOURCES, Source, Text, sample
 
-from nestvec.encoding.nesting import fingerprint
+from nestvec.encoding.rotation import fingerprint
 from nestvec_e5.rotation import DIMENSIONS
 
 if TYPE_CHECKING:

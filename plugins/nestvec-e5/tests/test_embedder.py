@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from nestvec import Document, collection
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
 from nestvec.contract import Encode, Group
 from nestvec.encoding.tasks import PASSAGE, QUERY
 from nestvec.errors import EmbedderError, EmbedderRefused, Unsupported
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
 from nestvec_e5.embedder import E5Embedder
 from nestvec_e5.plugin import E5Options
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest
+from nestvec_testing.registry import test_registry
 
 
 def group(text: str) -> Group:
@@ -86,7 +86,7 @@ def test_both_models_are_there_and_differ() -> None:
     assert not np.allclose(encode(other, text), encode(E5Embedder(E5Options()), text), atol=1e-2)
 
 
-def test_it_says_what_it_can_not_do(embedder: E5Embedder) -> None:
+def test_it_says_what_it_cannot_do(embedder: E5Embedder) -> None:
     with pytest.raises(Unsupported):
         embedder.encode(Encode((group("text"),), PASSAGE, 384, late=True))
 

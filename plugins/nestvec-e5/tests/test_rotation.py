@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.encoding.nesting import fingerprint
+from nestvec.encoding.rotation import fingerprint
 from nestvec.errors import PluginBroken, Unsupported
 from nestvec_e5 import rotation as module
 from nestvec_e5.rotation import DIMENSIONS, FINGERPRINTS, load_rotation
@@ -182,7 +182,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_missing_file_is_a_broken_plugin(data: Path) -> None:
     data.unlink()
-    with pytest.raises(PluginBroken, match=r"can not be read.*Reinstall nestvec-e5") as caught:
+    with pytest.raises(PluginBroken, match=r"cannot be read.*Reinstall nestvec-e5") as caught:
         load_rotation(MODEL)
     assert isinstance(caught.value.__cause__, OSError)
 
@@ -190,13 +190,13 @@ def test_a_missing_file_is_a_broken_plugin(data: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"version https://git-lfs.github.com/spec/v1\n"])
 def test_a_file_that_is_no_matrix_is_a_broken_plugin(data: Path, content: bytes) -> None:
     data.write_bytes(content)
-    with pytest.raises(PluginBroken, match="can not be read"):
+    with pytest.raises(PluginBroken, match="cannot be read"):
         load_rotation(MODEL)
 
 
 def test_a_cut_file_is_a_broken_plugin(data: Path) -> None:
     data.write_bytes(data.read_bytes()[:-100])
-    with pytest.raises(PluginBroken, match="can not be read"):
+    with pytest.raises(PluginBroken, match="cannot be read"):
         load_rotation(MODEL)
 
 

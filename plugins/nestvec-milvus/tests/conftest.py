@@ -15,18 +15,18 @@ import pytest
 from click.testing import CliRunner
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
 
-from nestvec.cli import main
-from nestvec.client.base import Runtime
-from nestvec.contract import Create, Drop
-from nestvec.drivers.retry import RetryPolicy
-from nestvec.testing import SAMPLE
-from nestvec.testing.registry import test_registry
+from nestvec._cli import main
+from nestvec.contract import Create, CreateExtended, Drop
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
-from nestvec_milvus.adapter import AsyncMilvusAdapter, MilvusAdapter
+from nestvec_milvus.adapter import open_adapter
+from nestvec_milvus.creation import creation
 from nestvec_milvus.options import MilvusOptions
-from nestvec_milvus.schema import creation
-from nestvec_milvus.server import Server
+from nestvec_milvus.server import ServerVersion
 from nestvec_milvus.testing.server import ROOT, milvus_server, running
+from nestvec_testing import SAMPLE
+from nestvec_testing.blocking import blocking
+from nestvec_testing.registry import test_registry
 
 __all__ = ["milvus_server"]
 
@@ -52,7 +52,7 @@ class Awaited:
     """An asynchronous adapter, called like a synchronous one."""
 
     def __init__(self, options):
-        self.adapter = AsyncMilvusAdapter(options)
+        self.adapter = open_adapter(options, blocking=False)
         self.runner = asyncio.Runner()
 
     def __getattr__(self, name):
@@ -84,7 +84,8 @@ class Kit:
 
     @classmethod
     def create(cls, name="docs_1", metric=Metric.COSINE, **more):
-        return Create(name, {DENSE: 3}, metric, **{"fields": FIELDS, "record": cls.RECORD, **more})
+        kind = CreateExtended if more.keys() & {"tenants", "storage"} else Create
+        return kind(name, {DENSE: 3}, metric, **{"fields": FIELDS, "record": cls.RECORD, **more})
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +96,7 @@ def kit():
 @pytest.fixture
 def lite(tmp_path):
     """Milvus Lite in a folder."""
-    adapter = MilvusAdapter(Kit.options(path=str(tmp_path / "store.db")))
+    adapter = blocking(open_adapter(Kit.options(path=str(tmp_path / "store.db")), blocking=True))
     yield adapter
     adapter.close()
 
@@ -107,7 +108,7 @@ def shared(request, tmp_path_factory):
         options = Kit.options(path=str(tmp_path_factory.mktemp("milvus") / "store.db"))
     else:
         options = Kit.options(uri=request.getfixturevalue("milvus_server").uri)
-    adapter = MilvusAdapter(options)
+    adapter = blocking(open_adapter(options, blocking=True))
     adapter.drop(Drop("shared_1"))
     adapter.create(Kit.create("shared_1"))
     yield adapter
@@ -185,8 +186,8 @@ def failing():
 @pytest.fixture
 def scripted():
     """A server with a collection `docs_1`, and its address in `uri`."""
-    request = Kit.create()
-    described = creation(request, Server("v2.6.4", (2, 6)))
+    request = CreateExtended("docs_1", {DENSE: 3}, Metric.COSINE, FIELDS, Kit.RECORD)
+    described = creation(request, ServerVersion("v2.6.4", (2, 6)))
     ok = common_pb2.Status()
     with serving(Scripted()) as service:
         service.replies = {
@@ -210,7 +211,7 @@ def open_client(request):
 
     def make(**values):
         options = Kit.options(**{"timeout": 5, **values})
-        opened.append(MilvusAdapter(options) if request.param == "sync" else Awaited(options))
+        opened.append(blocking(open_adapter(options, blocking=True)) if request.param == "sync" else Awaited(options))
         return opened[-1]
 
     yield make
@@ -249,7 +250,7 @@ def client(request, failing, monkeypatch):
     """An adapter of either kind on the failing server."""
     monkeypatch.setenv("MILVUS_TEST_TOKEN", "s3cret")
     options = Kit.options(uri=failing.uri, token={"env": "MILVUS_TEST_TOKEN"}, database="db", timeout=5)
-    adapter = MilvusAdapter(options) if request.param == "sync" else Awaited(options)
+    adapter = blocking(open_adapter(options, blocking=True)) if request.param == "sync" else Awaited(options)
     yield adapter
     adapter.close()
 
@@ -261,9 +262,9 @@ def guarded_server():
         patch.setenv("MILVUS_TEST_ROOT", ROOT)
         patch.setenv("MILVUS_TEST_WRONG", "root:s3cret")
         patch.setenv("MILVUS_TEST_LOW", "low:n0thing")
-        adapter = MilvusAdapter(Kit.options(uri=server.uri, token={"env": "MILVUS_TEST_ROOT"}))
+        adapter = blocking(open_adapter(Kit.options(uri=server.uri, token={"env": "MILVUS_TEST_ROOT"}), blocking=True))
         password = base64.b64encode(b"n0thing").decode()
-        made = adapter._client.send(
+        made = adapter.client.raw.send(
             "CreateCredential", milvus_pb2.CreateCredentialRequest(username="low", password=password)
         )
         assert not made.code, made

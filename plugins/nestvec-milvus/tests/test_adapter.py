@@ -15,13 +15,13 @@ from nestvec.contract import (
     Describe,
     Drop,
     Fetch,
-    Point,
+    ListTenants,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
-    Tenants,
+    SetAlias,
     Update,
     Write,
     WriteNote,
@@ -29,17 +29,19 @@ from nestvec.contract import (
 from nestvec.errors import BackendRefused, Unsupported
 from nestvec.filters import F, matches, resolve
 from nestvec.types import DENSE, Field, FieldType, Metric
-from nestvec_milvus import layout
-from nestvec_milvus.columns import batches
+from nestvec_milvus.adapter import open_adapter
+from nestvec_milvus.client import message, pairs, schemas, unpaired
+from nestvec_milvus.creation import creation, indexes
 from nestvec_milvus.options import MilvusCollectionOptions
-from nestvec_milvus.schema import Columns, creation, indexes
-from nestvec_milvus.server import Server
-from nestvec_milvus.wire import call, pairs, rows_of, schemas, unpaired, vector_column
+from nestvec_milvus.records import batches, rows_of, vector_column
+from nestvec_milvus.schema import OWN_COLUMNS, Columns
+from nestvec_milvus.server import ServerVersion
+from nestvec_testing.blocking import blocking
 
-OLD = Server("v2.3.5", (2, 3))
-NEW = Server("v2.6.4", (2, 6))
+OLD = ServerVersion("v2.3.5", (2, 3))
+NEW = ServerVersion("v2.6.4", (2, 6))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LITE = Server("milvus_lite-3.2.2", (3, 2), lite=True)
+LITE = ServerVersion("milvus_lite-3.2.2", (3, 2), lite=True)
 
 
 def test_long_texts_ids_and_values_survive(shared, kit):
@@ -63,57 +65,51 @@ def test_the_last_of_two_records_with_one_id_counts(shared, kit):
 
 
 def test_what_was_recreated_by_somebody_else_is_noticed(shared, kit):
-    """The columns that the adapter remembers are those of the dropped collection."""
+    """The columns that the adapter has cached are those of the dropped collection."""
     name = "again_1"
     shared.create(kit.create(name))
     shared.write(Write(name, [kit.record("a", keyword="x")], kit.vectors(1)))
-    shared._client.send("DropCollection", call("DropCollection", collection_name=name).request)
-    other = type(shared)(shared_options(shared, kit)) if not shared._operations.embedded else shared
-    remembered = dict(shared._operations._columns)
+    shared.client.raw.send("DropCollection", message("DropCollection", collection_name=name))
+    other = blocking(open_adapter(shared.options, blocking=True)) if not shared.client.embedded else shared
+    cached = dict(shared.cache.columns)
     other.create(kit.create(name, fields={"year": Field(FieldType.INTEGER)}))
-    shared._operations._columns |= remembered
+    shared.cache.columns |= cached
     shared.write(Write(name, [kit.record("b", year=7, keyword="y")], kit.vectors(1)))
-    shared._operations._columns |= remembered
+    shared.cache.columns |= cached
     where = resolve(F.keyword == "y", {"keyword": Field(FieldType.KEYWORD)})
     assert shared.count(Count(name, where)) == 1
     shared.drop(Drop(name))
 
 
-def shared_options(adapter, kit):
-    return kit.options(uri=adapter._operations.place.removeprefix("Milvus at "))
-
-
 def test_a_dropped_collection_takes_its_pointer_along(shared, kit):
     shared.create(kit.create("gone_1", fields={}))
-    shared.point(Point("gone", "gone_1"))
-    assert shared.resolve(Resolve("gone")) == "gone_1"
+    shared.set_alias(SetAlias("gone", "gone_1"))
+    assert shared.resolve_alias(ResolveAlias("gone")) == "gone_1"
     assert shared.describe(Describe("gone")) is None
     shared.drop(Drop("gone"))
-    assert shared.resolve(Resolve("gone")) == "gone_1", "dropping a pointer's name drops no collection"
+    assert shared.resolve_alias(ResolveAlias("gone")) == "gone_1", "dropping a pointer's name drops no collection"
     shared.drop(Drop("gone_1"))
-    assert shared.resolve(Resolve("gone")) is None
+    assert shared.resolve_alias(ResolveAlias("gone")) is None
 
 
 def test_notes_are_properties_of_their_own(shared, kit):
     def properties():
-        reply = shared._client.send(
-            "DescribeCollection", call("DescribeCollection", collection_name="shared_1").request
-        )
+        reply = shared.client.raw.send("DescribeCollection", message("DescribeCollection", collection_name="shared_1"))
         return unpaired(reply.properties)
 
-    theirs = call("AlterCollection", collection_name="shared_1", properties=pairs({"team": "search"}))
-    shared._client.send("AlterCollection", theirs.request)
+    theirs = message("AlterCollection", collection_name="shared_1", properties=pairs({"team": "search"}))
+    shared.client.raw.send("AlterCollection", theirs)
     before = properties()
     shared.write(Write("shared_1", [kit.record("noted")], kit.vectors(1)))
-    columns = shared._operations._columns["shared_1"]
+    columns = shared.cache.columns["shared_1"]
     for name, text in (("canaries", "ü"), ("move", ""), ("canaries", None)):
         shared.write_note(WriteNote("shared_1", name, text))
         assert shared.read_note(ReadNote("shared_1", name)) == text
     assert properties() == before | {"nestvec_note_canaries": "", "nestvec_note_move": "="}
     assert before["team"] == "search"
-    assert shared._operations._columns["shared_1"] is columns, "a note is no reason to read the columns again"
+    assert shared.cache.columns["shared_1"] is columns, "a note is no reason to read the columns again"
     shared.remove(Remove("shared_1", ["noted"]))
-    assert shared._operations._columns["shared_1"] is columns, "nor are those that are remembered outdated by it"
+    assert shared.cache.columns["shared_1"] is columns, "nor are those that are cached outdated by it"
 
 
 def test_records_are_paged_in_order_even_where_they_are_in_many_segments(shared, kit):
@@ -136,30 +132,32 @@ def test_records_are_paged_in_order_even_where_they_are_in_many_segments(shared,
 
 @pytest.mark.parametrize(("rows", "known"), [(3, 100), (500, 2), (2, 0)])
 def test_tenants_are_named_however_many_there_are(shared, kit, monkeypatch, rows, known):
-    monkeypatch.setattr("nestvec_milvus.operations._ROWS", rows)
-    monkeypatch.setattr("nestvec_milvus.operations._KNOWN", known)
+    monkeypatch.setattr("nestvec_milvus.adapter._ROWS", rows)
+    monkeypatch.setattr("nestvec_milvus.adapter._KNOWN", known)
     names = ["a", "b\x00", "b\x010", 'say "ü"', "550E8400E29B41D4A716446655440000", "\\n"]
-    shared.create(kit.create("tenants_1", fields={}, tenants=True))
+    shared.create_extended(kit.create("tenants_1", fields={}, tenants=True))
     for number, tenant in enumerate(names):
         records = [kit.record(f"{i}-{number}", None) for i in range(4)]
-        shared.write(Write("tenants_1", records, kit.vectors(4), tenant=tenant))
+        shared.of_tenant(tenant).write(Write("tenants_1", records, kit.vectors(4)))
     shared.write(Write("tenants_1", [kit.record("0-nobody", None)], kit.vectors(1)))
-    assert sorted(shared.tenants(Tenants("tenants_1"))) == sorted(names)
+    assert sorted(shared.list_tenants(ListTenants("tenants_1"))) == sorted(names)
     shared.remove(Remove("tenants_1", [f"{i}-0" for i in range(4)]))
-    assert sorted(shared.tenants(Tenants("tenants_1"))) == sorted(names[1:])
+    assert sorted(shared.list_tenants(ListTenants("tenants_1"))) == sorted(names[1:])
     shared.drop(Drop("tenants_1"))
 
 
 def test_a_large_tenant_is_not_read_to_its_end(shared, kit, monkeypatch):
-    monkeypatch.setattr("nestvec_milvus.operations._ROWS", 5)
-    shared.create(kit.create("tenants_2", fields={}, tenants=True))
+    monkeypatch.setattr("nestvec_milvus.adapter._ROWS", 5)
+    shared.create_extended(kit.create("tenants_2", fields={}, tenants=True))
     records = [kit.record(f"{i:03}", None) for i in range(50)]
-    shared.write(Write("tenants_2", records, kit.vectors(50), tenant="large"))
-    shared.write(Write("tenants_2", [kit.record("z", None)], kit.vectors(1), tenant="small"))
-    shared.tenants(Tenants("tenants_2"))
-    asked, send = [], shared._client.send
-    monkeypatch.setattr(shared._client, "send", lambda method, *given: asked.append(method) or send(method, *given))
-    assert sorted(shared.tenants(Tenants("tenants_2"))) == ["large", "small"]
+    shared.of_tenant("large").write(Write("tenants_2", records, kit.vectors(50)))
+    shared.of_tenant("small").write(Write("tenants_2", [kit.record("z", None)], kit.vectors(1)))
+    shared.list_tenants(ListTenants("tenants_2"))
+    asked, send = [], shared.client.raw.send
+    monkeypatch.setattr(
+        shared.client.raw, "send", lambda method, message: asked.append(method) or send(method, message)
+    )
+    assert sorted(shared.list_tenants(ListTenants("tenants_2"))) == ["large", "small"]
     assert asked == ["Query"] * 3
     shared.drop(Drop("tenants_2"))
 
@@ -186,10 +184,10 @@ def seal(adapter, name, rows):
     """Make the server flush, index and load again what was written."""
 
     def send(method, **fields):
-        return adapter._client.send(method, call(method, **fields).request)
+        return adapter.client.raw.send(method, message(method, **fields))
 
     flushed = send("Flush", collection_names=[name])
-    if not adapter._operations.embedded:
+    if not adapter.client.embedded:
         segments, moment = flushed.coll_segIDs[name].data, flushed.coll_flush_ts[name]
         until(lambda: send("GetFlushState", segmentIDs=segments, collection_name=name, flush_ts=moment).flushed)
         until(lambda: indexed(send("DescribeIndex", collection_name=name).index_descriptions, rows))
@@ -216,7 +214,7 @@ def test_an_update_replaces_the_record(shared, kit):
 
 @pytest.mark.parametrize("index", ["HNSW", "FLAT", "IVF_FLAT", "AUTOINDEX"])
 def test_every_index_finds_the_nearest(shared, kit, index):
-    if shared._operations.embedded and index == "AUTOINDEX":
+    if shared.client.embedded and index == "AUTOINDEX":
         pytest.skip("Milvus Lite names its indexes")
     options = MilvusCollectionOptions(index=index)
     shared.create(kit.create("index_1", Metric.EUCLIDEAN, fields={}, options=options))
@@ -230,12 +228,12 @@ def test_every_index_finds_the_nearest(shared, kit, index):
 
 
 def test_requests_stay_below_the_limit(kit):
-    columns = Columns("docs_1", {DENSE: 3}, own=frozenset(layout.OWN_COLUMNS))
+    columns = Columns("docs_1", {DENSE: 3}, own=frozenset(OWN_COLUMNS))
     records = [kit.record(n, "x" * (n * 97 % 1000), loose="y" * 100) for n in range(100)]
     write = Write("docs_1", records, kit.vectors(100))
     seen = []
     for count, data in batches(write, columns, limit=5000):
-        request = call("Upsert", collection_name="docs_1", fields_data=data, num_rows=count).request
+        request = message("Upsert", collection_name="docs_1", fields_data=data, num_rows=count)
         assert request.ByteSize() < 5000
         seen += data[0].scalars.string_data.data
     assert seen == [record.id for record in records], "parts keep the order"
@@ -271,12 +269,12 @@ def schema_of(request, server):
 
 def test_more_fields_than_columns_live_in_the_metadata(kit):
     fields = {f"f{n}": Field(FieldType.INTEGER) for n in range(100)}
-    schema = schema_of(kit.create(fields=fields), NEW)
+    schema = schema_of(kit.create(fields=fields, tenants=False), NEW)
     assert len(schema.fields) <= 64
 
 
 def test_several_vectors_need_a_newer_server(shared, kit):
-    if shared._operations.embedded:
+    if shared.client.embedded:
         pytest.skip("Milvus Lite takes several")
     request = kit.create("two_1")
     with pytest.raises(Unsupported, match=r"2\.4"):

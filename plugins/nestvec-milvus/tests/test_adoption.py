@@ -11,24 +11,23 @@ from hypothesis import HealthCheck, given, settings
 from pymilvus import DataType
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
 from nestvec.contract import Adopt, Count, Describe, Fetch, ForeignLayout, Query, Scroll
 from nestvec.errors import CollectionConflict, CollectionNotFound, Unsupported
 from nestvec.filters import F, matches, resolve, to_foreign
-from nestvec.testing.registry import test_registry
-from nestvec.testing.strategies import filters_for
+from nestvec.runtime import Runtime
 from nestvec.types import DENSE, Field, FieldType, Metric
-from nestvec_milvus.filters import compile_filter
-from nestvec_milvus.foreign import foreign_columns
-from nestvec_milvus.literals import Literals
-from nestvec_milvus.server import Server
+from nestvec_milvus.adopt import cells_of, foreign_columns
+from nestvec_milvus.client import message, pairs, schemas
+from nestvec_milvus.filters import Literals, compile_filter
+from nestvec_milvus.server import ServerVersion
 from nestvec_milvus.testing.foreign import make, pymilvus_client, text
-from nestvec_milvus.wire import call, cells_of, pairs, schemas
+from nestvec_testing.registry import test_registry
+from nestvec_testing.strategies import filters_for
 
 NAME = "their_things"
 RECORD = {"nestvec": 1, "name": "docs"}
-LITE = Server("milvus_lite-3.2.2", (3, 2), lite=True)
+LITE = ServerVersion("milvus_lite-3.2.2", (3, 2), lite=True)
 STRINGS = {"key": text(is_primary=True)}
 NUMBERS = {"number": {"datatype": DataType.INT64, "is_primary": True}}
 UNIT = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.6, 0.8, 0.0]]
@@ -53,7 +52,7 @@ def theirs(shared):
 def scrolled(adapter, layout, limit=2):
     records, cursor = [], None
     while True:
-        page = adapter.scroll(Scroll(NAME, None, limit, cursor, foreign=layout))
+        page = adapter.reading(layout).scroll(Scroll(NAME, None, limit, cursor))
         records += page.records
         cursor = page.cursor
         if cursor is None:
@@ -76,12 +75,12 @@ def test_native_keys_are_ids_as_strings_and_lead_back(shared, theirs, columns, k
     assert sorted(record.id for record in records) == sorted(map(str, keys))
     assert all(record.document_id == record.id for record in records)
     wanted = [str(key) for key in keys if key != -(2**63)]  # of which no expression can speak
-    batch = shared.fetch(Fetch(NAME, [*wanted, "x", "7.0", "+7", str(2**63)], vectors=True, foreign=layout))
+    batch = shared.reading(layout).fetch(Fetch(NAME, [*wanted, "x", "7.0", "+7", str(2**63)], vectors=True))
     assert {each.id: int(row[0]) for each, row in zip(batch.records, batch.vectors[DENSE], strict=True)} == {
         str(key): n for n, key in enumerate(keys) if str(key) in wanted
     }
-    assert shared.fetch(Fetch(NAME, ["x"], foreign=layout)).records == []
-    assert shared.count(Count(NAME, foreign=layout)) == len(keys)
+    assert shared.reading(layout).fetch(Fetch(NAME, ["x"])).records == []
+    assert shared.reading(layout).count(Count(NAME)) == len(keys)
 
 
 @pytest.mark.parametrize(
@@ -96,10 +95,10 @@ def test_scores_are_nestvecs_whatever_the_metric(shared, theirs, metric, native,
     rows = [{"number": n, "emb": row} for n, row in enumerate(UNIT)]
     theirs(NUMBERS, rows, vectors={"emb": native}, index="HNSW" if metric is not Metric.DOT else "AUTOINDEX")
     layout = ForeignLayout(NAME)
-    info = shared.describe(Describe(NAME, layout))
+    info = shared.reading(layout).describe(Describe(NAME))
     assert (dict(info.vectors), info.metric, info.record) == ({DENSE: 3}, metric, None)
     question = np.array([[0, 2, 0]], np.float32)
-    (hits,) = shared.query(Query(NAME, {DENSE: question}, metric, 3, foreign=layout))
+    (hits,) = shared.reading(layout).query(Query(NAME, {DENSE: question}, metric, 3))
     wanted = {str(n): score for n, score in enumerate(scores)}
     assert {hit.record.id: hit.score for hit in hits} == pytest.approx(wanted, abs=1e-5)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
@@ -113,8 +112,8 @@ def test_adopting_alters_one_property_and_nothing_else(shared, theirs):
     layout = ForeignLayout(NAME, fields={"lang": "doc.lang", "more": "more"})
 
     def state():
-        described = shared._client.send("DescribeCollection", call("DescribeCollection", collection_name=NAME).request)
-        indexes = shared._client.send("DescribeIndex", call("DescribeIndex", collection_name=NAME).request)
+        described = shared.client.raw.send("DescribeCollection", message("DescribeCollection", collection_name=NAME))
+        indexes = shared.client.raw.send("DescribeIndex", message("DescribeIndex", collection_name=NAME))
         properties = {pair.key: pair.value for pair in described.properties if pair.key != "nestvec"}
         for index in indexes.index_descriptions:
             index.ClearField("indexed_rows")  # grows by itself
@@ -134,21 +133,21 @@ def test_adopting_alters_one_property_and_nothing_else(shared, theirs):
     before = state()
     assert before[2] == {"collection.ttl.seconds": "86400"}
     shared.adopt(Adopt(NAME, layout, RECORD))
-    assert shared.describe(Describe(NAME, layout)).record == RECORD
+    assert shared.reading(layout).describe(Describe(NAME)).record == RECORD
     shared.adopt(Adopt(NAME, layout, {**RECORD, "name": 'other "ü"'}))
-    assert shared.describe(Describe(NAME, layout)).record == {**RECORD, "name": 'other "ü"'}
+    assert shared.reading(layout).describe(Describe(NAME)).record == {**RECORD, "name": 'other "ü"'}
     scrolled(shared, layout)
-    shared.query(Query(NAME, {DENSE: np.eye(1, 3, dtype=np.float32)}, Metric.COSINE, 2, foreign=layout))
+    shared.reading(layout).query(Query(NAME, {DENSE: np.eye(1, 3, dtype=np.float32)}, Metric.COSINE, 2))
     assert state() == before
     client.drop_alias("their_alias")
     with pytest.raises(CollectionNotFound):
         shared.adopt(Adopt("nothing_there", layout, RECORD))
 
 
-def test_without_an_index_it_can_not_be_adopted(shared, theirs):
+def test_without_an_index_it_cannot_be_adopted(shared, theirs):
     theirs(NUMBERS, [], index=None)
     with pytest.raises(CollectionConflict, match="'emb' has no index"):
-        shared.describe(Describe(NAME, ForeignLayout(NAME)))
+        shared.reading(ForeignLayout(NAME)).describe(Describe(NAME))
 
 
 def test_what_a_server_has_not_loaded_stays_so_and_is_named(shared, theirs):
@@ -156,16 +155,16 @@ def test_what_a_server_has_not_loaded_stays_so_and_is_named(shared, theirs):
     client = theirs(NUMBERS, [{"number": n, "emb": row} for n, row in enumerate(UNIT)])
     client.release_collection(NAME)
     layout = ForeignLayout(NAME)
-    assert shared.describe(Describe(NAME, layout)).metric is Metric.COSINE
-    if shared._operations.embedded:
-        assert shared.count(Count(NAME, foreign=layout)) == 3
+    assert shared.reading(layout).describe(Describe(NAME)).metric is Metric.COSINE
+    if shared.client.embedded:
+        assert shared.reading(layout).count(Count(NAME)) == 3
         return
     question = {DENSE: np.eye(1, 3, dtype=np.float32)}
     for read in (
-        lambda: shared.count(Count(NAME, foreign=layout)),
-        lambda: shared.scroll(Scroll(NAME, foreign=layout)),
-        lambda: shared.fetch(Fetch(NAME, ["1"], foreign=layout)),
-        lambda: shared.query(Query(NAME, question, Metric.COSINE, 1, foreign=layout)),
+        lambda: shared.reading(layout).count(Count(NAME)),
+        lambda: shared.reading(layout).scroll(Scroll(NAME)),
+        lambda: shared.reading(layout).fetch(Fetch(NAME, ["1"])),
+        lambda: shared.reading(layout).query(Query(NAME, question, Metric.COSINE, 1)),
     ):
         with pytest.raises(CollectionConflict, match=r"not loaded into memory.*load_collection"):
             read()
@@ -195,7 +194,7 @@ FILTERS = (
 
 def agrees(adapter, layout, stored, where):
     resolved = resolve(where, FIELDS)
-    found = adapter.scroll(Scroll(NAME, to_foreign(resolved, layout.fields), 100, foreign=layout)).records
+    found = adapter.reading(layout).scroll(Scroll(NAME, to_foreign(resolved, layout.fields), 100)).records
     assert {record.id for record in found} == {key for key, each in stored.items() if matches(resolved, each)}, where
 
 
@@ -204,7 +203,7 @@ def test_filters_are_two_valued_wherever_the_values_are(shared, theirs, form):
     rows = [{"number": n, "emb": [1.0, float(n), 0.0]} for n in range(len(VALUES))]
     json = {"doc": {"datatype": DataType.JSON}}
     if form == "columns":
-        if not shared._operations.embedded:
+        if not shared.client.embedded:
             pytest.skip("columns may be null from Milvus 2.5 on")
         kinds = {"keyword": DataType.VARCHAR, "integer": DataType.INT64, "float": DataType.DOUBLE}
         kinds["boolean"] = DataType.BOOL
@@ -248,7 +247,7 @@ def test_small_columns_and_lists(shared, theirs):
     theirs(columns, [{"number": n, "emb": UNIT[n], "tiny": n, "real": n / 2, "sizes": [n] * n} for n in range(3)])
     fields = {"tiny": Field(FieldType.INTEGER), "real": Field(FieldType.FLOAT), "sizes": Field(FieldType.INTEGER, True)}
     layout = ForeignLayout(NAME, fields={name: name for name in fields})
-    assert dict(shared.describe(Describe(NAME, layout)).fields) == fields
+    assert dict(shared.reading(layout).describe(Describe(NAME)).fields) == fields
     counts = [
         (F.tiny < 300, 3), (F.tiny == 300, 0), (F.tiny != 300, 3), (F.tiny.in_([1, 300]), 1), (F.tiny > -(2**63), 3),
         (F.real >= 0.5, 2), (F.real != 1.0, 2), (F.sizes.contains(2), 1), (~F.sizes.contains_any([2, 7]), 2),
@@ -256,7 +255,7 @@ def test_small_columns_and_lists(shared, theirs):
     ]  # fmt: skip
     for where, wanted in counts:
         there = to_foreign(resolve(where, fields), layout.fields)
-        assert shared.count(Count(NAME, there, foreign=layout)) == wanted, where
+        assert shared.reading(layout).count(Count(NAME, there)) == wanted, where
     metadata = [record.metadata for record in scrolled(shared, layout)]
     assert metadata == [{"tiny": n, "real": n / 2} | ({"sizes": [n] * n} if n else {}) for n in range(3)]
 
@@ -269,8 +268,8 @@ def test_instants_as_text_are_read_but_not_compared(shared, theirs):
     layout = ForeignLayout(NAME, fields={"at": "at", "inner": "doc.at"})
     for where in (F.at > moment, F.inner == moment):
         with pytest.raises(Unsupported, match="declare the field as keyword or integer"):
-            shared.count(Count(NAME, to_foreign(resolve(where, fields), layout.fields), foreign=layout))
-    assert shared.count(Count(NAME, to_foreign(resolve(F.at.exists(), fields), layout.fields), foreign=layout)) == 2
+            shared.reading(layout).count(Count(NAME, to_foreign(resolve(where, fields), layout.fields)))
+    assert shared.reading(layout).count(Count(NAME, to_foreign(resolve(F.at.exists(), fields), layout.fields))) == 2
     assert scrolled(shared, layout)[0].metadata == {"at": moment.isoformat(), "inner": 5}
 
 
@@ -291,7 +290,7 @@ def test_instants_of_newer_engines_are_compared(lite):
         (~F.at.exists(), 1),
     ]:
         there = to_foreign(resolve(where, fields), layout.fields)
-        assert lite.count(Count(NAME, there, foreign=layout)) == wanted, where
+        assert lite.reading(layout).count(Count(NAME, there)) == wanted, where
 
 
 def test_a_changed_mapping_or_collection_is_noticed(shared, theirs):
@@ -335,8 +334,8 @@ INDEXES = [index("emb", metric_type="COSINE", index_type="HNSW"), index("two", m
         ([EMB, ("two", "FloatVector")], {}, r"'emb' \(FloatVector\), 'two' \(FloatVector\); say with foreign.vector"),
         ([EMB], {"vector": "embb"}, r"has the vectors 'emb' \(FloatVector\), no 'embb'"),
         ([("h", "Float16Vector")], {}, r"'h' \(Float16Vector\).*FloatVectors, of which there is none"),
-        ([EMB, ("b", "BinaryVector")], {"vector": "b"}, "can not read 'b'"),
-        ([("s", "SparseFloatVector")], {"vector": "s"}, "can not read 's'"),
+        ([EMB, ("b", "BinaryVector")], {"vector": "b"}, "cannot read 'b'"),
+        ([("s", "SparseFloatVector")], {"vector": "s"}, "cannot read 's'"),
         ([], {}, "has the vectors none"),
         ([EMB], {"text": "body"}, r"foreign\.text: there is no column 'body', and no dynamic field.*'emb', 'pk'"),
         ([EMB], {"id": "$meta.key"}, r"foreign\.id: there is no column 'key'"),
@@ -345,7 +344,7 @@ INDEXES = [index("emb", metric_type="COSINE", index_type="HNSW"), index("two", m
         ([EMB], {"fields": {"w": "emb"}}, "does not read columns of type FloatVector"),
     ],
 )
-def test_what_can_not_be_read_is_a_conflict_that_names_it(columns, layout, message):
+def test_what_cannot_be_read_is_a_conflict_that_names_it(columns, layout, message):
     with pytest.raises(CollectionConflict, match=message):
         foreign_columns(described(*columns), INDEXES, ForeignLayout(NAME, **layout))
 
@@ -365,7 +364,7 @@ def test_metrics_and_partitions_that_nestvec_does_not_know_are_unsupported():
 def compiled(where, fields, layout, *columns, dynamic=False):
     found = foreign_columns(described(EMB, *columns, dynamic=dynamic), INDEXES, layout)
     resolved = to_foreign(resolve(where, fields), layout.fields)
-    return compile_filter(resolved, {}, Literals(LITE), key=found.key, places=found.foreign.named).text
+    return compile_filter(resolved, {}, Literals(LITE), key=found.key, paths=found.paths).text
 
 
 def test_the_declaration_must_fit_the_column():
@@ -386,9 +385,9 @@ def test_keys_that_no_expression_can_name_are_read_only(key):
     layout = ForeignLayout(NAME, fields={"lang": f"doc.{key}"})
     with pytest.raises(Unsupported, match="can be read only"):
         compiled(F.lang == "de", {"lang": Field(FieldType.KEYWORD)}, layout, ("doc", "JSON"))
-    place = foreign_columns(described(EMB, ("doc", "JSON")), INDEXES, layout).foreign.fields["lang"]
-    assert place.value({key: "de"}) == "de"
-    assert place.value({}) is place.value(None) is place.value([1]) is None
+    path = foreign_columns(described(EMB, ("doc", "JSON")), INDEXES, layout).fields["lang"]
+    assert path.value({key: "de"}) == "de"
+    assert path.value({}) is path.value(None) is path.value([1]) is None
 
 
 def test_names_of_dynamic_fields_in_functions():

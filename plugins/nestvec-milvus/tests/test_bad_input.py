@@ -1,6 +1,6 @@
 """What goes wrong around a backend, line by line: one clear message each, in Python and on the command line.
 
-What options can not be, and how each status of a server is mapped, is in test_errors.
+What options cannot be, and how each status of a server is mapped, is in test_errors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import grpc
 import pytest
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
-from nestvec.contract import Count, Create, Describe, Drop, ListCollections, Point, Resolve, Write
+from nestvec.contract import Count, Create, Describe, Drop, ErrorContext, ListCollections, ResolveAlias, SetAlias, Write
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -26,11 +26,11 @@ from nestvec.errors import (
     CollectionNotFound,
 )
 from nestvec.types import DENSE, Metric
-from nestvec_milvus.errors import Scene, translate
-from nestvec_milvus.loading import load
-from nestvec_milvus.options import MilvusOptions
-from nestvec_milvus.plugin import capabilities
-from nestvec_milvus.wire import Pause, call
+from nestvec_milvus.adapter import open_adapter
+from nestvec_milvus.client import MilvusConnection, message
+from nestvec_milvus.errors import translate
+from nestvec_milvus.options import MilvusOptions, capabilities
+from nestvec_testing.blocking import blocking
 
 NOT_LOADED = common_pb2.Status(code=101, reason="collection not loaded[collection=7]")
 OK = common_pb2.Status()
@@ -180,7 +180,7 @@ def test_what_a_user_may_not_do(guarded_server, open_client, kit):
         "write": lambda: adapter.write(Write("docs_1", [kit.record("a")], kit.vectors(1))),
         "create": lambda: adapter.create(kit.create("other_1")),
         "drop": lambda: adapter.drop(Drop("docs_1")),
-        "point": lambda: adapter.point(Point("docs", "docs_1")),
+        "set_alias": lambda: adapter.set_alias(SetAlias("docs", "docs_1")),
     }
     for name, ask in asked.items():
         with pytest.raises(BackendDenied) as caught:
@@ -226,7 +226,7 @@ def test_reading_loads_a_collection_that_was_released(scripted, open_client):
 
 
 def test_a_collection_that_is_released_is_loaded_by_the_engine_itself(shared):
-    shared._client.send("ReleaseCollection", call("ReleaseCollection", collection_name="shared_1").request)
+    shared.client.raw.send("ReleaseCollection", message("ReleaseCollection", collection_name="shared_1"))
     assert shared.count(Count("shared_1")) >= 0
 
 
@@ -262,24 +262,25 @@ def test_why_loading_fails_is_passed_on(scripted, open_client):
         open_client(uri=scripted.uri, load_timeout=0.2).count(Count("docs_1"))
 
 
-def test_waiting_is_told_once_a_second_and_ends_in_time():
-    operation, told, waited = load("Milvus at x", "docs_1", 5), [], []
+def test_waiting_is_told_once_a_second_and_ends_in_time(scripted, open_client, monkeypatch, caplog):
+    waited = []
 
-    def drive():
-        step = next(operation)
-        while True:
-            if isinstance(step, Pause):
-                waited.append(step.seconds)
-                told.extend([step.news] if step.news else [])
-                step = operation.send(None)
-            else:
-                kind = {"GetLoadState": LOADING}.get(step.method, milvus_pb2.GetLoadingProgressResponse(progress=1))
-                step = operation.send(milvus_pb2.DescribeIndexResponse() if "Index" in step.method else kind)
+    async def sleep(_, seconds):
+        waited.append(seconds)
 
-    with pytest.raises(BackendUnavailable, match="within 5 seconds"):
-        drive()
+    monkeypatch.setattr(MilvusConnection, "sleep", sleep)
+    scripted.replies |= {
+        "Query": [milvus_pb2.QueryResults(status=NOT_LOADED)],
+        "GetLoadState": [LOADING],
+        "GetLoadingProgress": [milvus_pb2.GetLoadingProgressResponse(progress=1)],
+    }
+    with (
+        caplog.at_level(logging.INFO, "nestvec_milvus"),
+        pytest.raises(BackendUnavailable, match="within 5 seconds"),
+    ):
+        open_client(uri=scripted.uri, load_timeout=5).count(Count("docs_1"))
     assert 5 <= sum(waited) < 5.5
-    assert len(told) == 4
+    assert len([record for record in caplog.records if record.name == "nestvec_milvus.adapter"]) == 4
 
 
 def test_a_collection_that_vanishes_while_it_is_loaded(scripted, open_client):
@@ -310,8 +311,8 @@ def test_an_index_that_somebody_dropped(shared, kit):
     shared.write(Write(name, [kit.record("a")], kit.vectors(1)))
     shared.count(Count(name))
     for method, more in (("ReleaseCollection", {}), ("DropIndex", {"field_name": DENSE, "index_name": DENSE})):
-        shared._client.send(method, call(method, collection_name=name, **more).request)
-    if shared._operations.embedded:
+        shared.client.raw.send(method, message(method, collection_name=name, **more))
+    if shared.client.embedded:
         assert shared.count(Count(name)) == 1, "Milvus Lite reads without"
     else:
         with pytest.raises(BackendRefused) as caught:
@@ -326,11 +327,9 @@ def test_an_index_that_somebody_dropped(shared, kit):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no folder that nobody can write to")
-def test_a_path_that_can_not_be_written(kit, shell):
-    from nestvec_milvus.adapter import MilvusAdapter
-
+def test_a_path_that_cannot_be_written(kit, shell):
     with pytest.raises(BackendFull) as caught:
-        MilvusAdapter(kit.options(path="/sys/store.db"))
+        blocking(open_adapter(kit.options(path="/sys/store.db"), blocking=True))
     refuses(caught.value, "/sys/store.db", "choose a place that may be written")
     tells(shell({"path": '"/sys/store.db"'}, "apply"), "/sys/store.db", "choose a place that may be written")
 
@@ -364,7 +363,7 @@ def test_a_request_that_is_too_large_for_the_server(scripted, open_client, kit):
 
 def test_an_answer_that_is_too_large_for_the_server():
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
-    scene = Scene("Milvus at x", embedded=False, method="scroll", collection="docs_1")
+    scene = ErrorContext("Milvus at x", embedded=False, method="scroll", collection="docs_1")
     for details in ("trying to send message larger than max (9 vs. 4)", "SERVER: Received message larger than max"):
         error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
         assert isinstance(translate(error, scene), BackendRefused)
@@ -374,26 +373,24 @@ def test_an_answer_that_is_too_large_for_the_server():
 
 
 def test_a_name_that_stands_for_something_else(shared, kit):
-    """A collection can not have the name of an alias, nor an alias that of a collection."""
+    """A collection cannot have the name of an alias, nor an alias that of a collection."""
     for name in ("first_1", "second_1"):
         shared.create(kit.create(name, fields={}))
     with pytest.raises(BackendRefused) as caught:
-        shared.point(Point("first_1", "second_1"))
+        shared.set_alias(SetAlias("first_1", "second_1"))
     refuses(caught.value, "first_1", "nothing was changed", "choose another one")
-    shared.point(Point("pointer", "first_1"))
+    shared.set_alias(SetAlias("pointer", "first_1"))
     with pytest.raises(BackendRefused) as caught:
         shared.create(Create("pointer", {DENSE: 5}, Metric.DOT, {}, {"nestvec": 1}))
     refuses(caught.value, "'pointer'", "nothing was changed", "choose another one")
-    assert shared.resolve(Resolve("pointer")) == "first_1"
+    assert shared.resolve_alias(ResolveAlias("pointer")) == "first_1"
     assert shared.describe(Describe("first_1")).vectors == {DENSE: 3}
     for name in ("first_1", "second_1"):
         shared.drop(Drop(name))
 
 
 def test_a_name_that_is_taken_on_the_command_line(shell, kit, tmp_path):
-    from nestvec_milvus.adapter import MilvusAdapter
-
-    adapter = MilvusAdapter(kit.options(path=str(tmp_path / "store.db")))
+    adapter = blocking(open_adapter(kit.options(path=str(tmp_path / "store.db")), blocking=True))
     adapter.create(kit.create("docs", fields={}, record={}))
     adapter.close()
     options = {"path": f'"{tmp_path / "store.db"}"'}

@@ -8,13 +8,15 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from nestvec.contract import Create, Drop, Fetch, Query, Write
+from nestvec.capabilities import Power
+from nestvec.contract import Create, CreateExtended, Drop, Fetch, Query, Write
 from nestvec.errors import BackendRefused, Unsupported
 from nestvec.registry import Registry
 from nestvec.types import DENSE, FieldType, Metric, Storage
-from nestvec_milvus.schema import creation
-from nestvec_milvus.server import FEATURES, Server
-from nestvec_milvus.wire import call, pairs, schemas
+from nestvec_milvus.client import message, pairs, schemas
+from nestvec_milvus.creation import creation
+from nestvec_milvus.options import capabilities
+from nestvec_milvus.server import FEATURES, ServerVersion
 
 OLD = {"IVF_SQ8"}
 FOUR_ON = OLD | {"several vectors", "inverted indexes", "partition keys", "half vectors", "reads beside indexes"}
@@ -52,7 +54,10 @@ def test_what_a_version_can_do(client, failing, name):
     assert (effective.funnels, effective.storage) == (vectors == FOUR, storage)
     assert effective.storage_updates == set(permutations(storage - {"float16"}, 2))
     assert ("funnels" in effective.why_not, "storage" in effective.why_not) == (vectors == ONE, len(storage) < 4)
-    server = Server.of(name, "x")
+    assert {each for each in Power if each not in effective.powers} == (
+        ({Power.FUNNELS} if vectors == ONE else set()) | ({Power.STORAGE} if len(storage) == 1 else set())
+    )
+    server = ServerVersion.of(name, "x")
     assert {feature for feature in FEATURES if server.has(feature)} == features
     assert server.cloud is ("Zilliz" in name)
     assert (server.scalar_index(FieldType.BOOLEAN) is not None) is ("inverted indexes" in features)
@@ -85,7 +90,7 @@ def test_what_is_declared_is_the_least_that_any_server_does(client, failing):
         assert effective.funnels >= declared.funnels
         assert effective.storage >= declared.storage
         assert effective.storage_updates >= declared.storage_updates
-        for name in ("names", "metrics", "tenants", "max_limit", "max_dimensions", "max_write_bytes"):
+        for name in ("names", "metrics", "max_limit", "max_dimensions", "max_write_bytes"):
             assert getattr(effective, name) == getattr(declared, name)
 
 
@@ -142,7 +147,7 @@ def test_the_command_line_shows_what_is_declared(shell):
 
 
 def test_effective_is_declared_or_more(shared):
-    declared = shared._operations.declared
+    declared = capabilities(shared.options)
     effective = shared.capabilities()
     assert effective.max_vectors == (FOUR if declared.embedded else ONE)
     assert effective.exact is declared.exact is declared.embedded
@@ -152,15 +157,15 @@ def test_effective_is_declared_or_more(shared):
 def test_several_vectors_where_they_are_promised_and_only_there(shared, kit):
     """The engine is asked past the adapter's own check: the table must not promise too little, either."""
     sizes = {DENSE: 3, "coarse": 2, "title": 5, "late": 4}
-    request = Create("four_1", sizes, Metric.DOT, {}, kit.RECORD)
+    request = CreateExtended("four_1", sizes, Metric.DOT, {}, kit.RECORD)
     if not server_has(shared, "several vectors"):
-        server = Server("v2.6.4", (2, 6))
-        reply = shared._client.send("CreateCollection", call("CreateCollection", **creation(request, server)).request)
+        server = ServerVersion("v2.6.4", (2, 6))
+        reply = shared.client.raw.send("CreateCollection", message("CreateCollection", **creation(request, server)))
         assert "multiple vector fields is not supported" in reply.reason
         with pytest.raises(Unsupported, match=r"2\.4"):
-            shared.create(request)
+            shared.create_extended(request)
         return
-    shared.create(request)
+    shared.create_extended(request)
     rows = {name: np.eye(2, size, dtype=np.float32) for name, size in sizes.items()}
     shared.write(Write("four_1", [kit.record("a"), kit.record("b")], rows))
     batch = shared.fetch(Fetch("four_1", ["b"], vectors=True))
@@ -177,26 +182,26 @@ def test_filter_templates_are_used_only_where_they_work(shared, kit):
     """Neither the oldest server nor Milvus Lite understands them; where one of them learns to, the table can say so."""
     assert not server_has(shared, "filter templates")
     given = {"v0": schemas.TemplateValue(string_val="x")}
-    request = call(
+    request = message(
         "Query",
         collection_name="shared_1",
         expr="document_id == {v0}",
         expr_template_values=given,
         output_fields=["id"],
         query_params=pairs({"limit": "1"}),
-    ).request
-    assert shared._client.send("Query", request).status.reason
+    )
+    assert shared.client.raw.send("Query", request).status.reason
 
 
 def server_has(adapter, feature):
     adapter.capabilities()
-    return adapter._operations._server.has(feature)
+    return adapter.cache.server.has(feature)
 
 
 @pytest.mark.parametrize("size", [32_768, 32_769])
 def test_the_largest_vectors(shared, kit, size):
     request = Create("large_1", {DENSE: size}, Metric.COSINE, {}, kit.RECORD)
-    if size > shared.capabilities().max_dimensions and not shared._operations.embedded:
+    if size > shared.capabilities().max_dimensions and not shared.client.embedded:
         with pytest.raises(BackendRefused, match="32768"):
             shared.create(request)
     else:

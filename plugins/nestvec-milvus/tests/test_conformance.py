@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.testing import AdapterConformance, BackendUnderTest
-from nestvec.testing.adapters.adoption import AdoptionChecks
 from nestvec_milvus.testing.foreign import in_columns, in_dynamic_field, in_json
+from nestvec_testing import AdapterConformance, BackendUnderTest
+from nestvec_testing.adapters.adoption import AdoptionChecks
 
 
 class TestMilvusLite(AdapterConformance):

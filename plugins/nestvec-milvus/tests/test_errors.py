@@ -1,4 +1,4 @@
-"""Options that can not be, and errors that say what to do."""
+"""Options that cannot be, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -7,12 +7,24 @@ import errno
 import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 from pydantic import ValidationError
 
-from nestvec.contract import BackendPlugin, Count, Describe, ListCollections, Query, Write
+from nestvec.contract import (
+    BackendPlugin,
+    Count,
+    Describe,
+    Drop,
+    ErrorContext,
+    ListCollections,
+    Query,
+    ResolveAlias,
+    SetAlias,
+    Write,
+)
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -26,12 +38,14 @@ from nestvec.errors import (
 )
 from nestvec.registry import Registry
 from nestvec.types import Metric
-from nestvec_milvus.adapter import MilvusAdapter
-from nestvec_milvus.errors import Scene, translate
+from nestvec_milvus.adapter import open_adapter
+from nestvec_milvus.client import message
+from nestvec_milvus.errors import translate
 from nestvec_milvus.options import MilvusCollectionOptions, MilvusOptions
+from nestvec_testing.blocking import blocking
 
 TOKEN = {"env": "MILVUS_TEST_TOKEN"}
-LOCAL = Scene("the Milvus Lite store /data", embedded=True, method="write", collection="docs_1")
+LOCAL = ErrorContext("the Milvus Lite store /data", embedded=True, method="write", collection="docs_1")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +56,7 @@ LOCAL = Scene("the Milvus Lite store /data", embedded=True, method="write", coll
         ({"uri": "localhost:19530"}, "http://localhost:19530"),
         ({"uri": "http://user:hunter2@localhost"}, "must not contain credentials"),
         ({"uri": "http://localhost/db"}, "database = "),
-        ({"uri": "http://localhost", "token": "literal-key"}, "can not stand here literally"),
+        ({"uri": "http://localhost", "token": "literal-key"}, "cannot stand here literally"),
         ({"uri": "http://localhost", "user": "root"}, "belong together"),
         ({"uri": "http://localhost", "user": "root", "password": TOKEN, "token": TOKEN}, "either token"),
         ({"uri": "http://milvus.example.com", "token": TOKEN}, "unencrypted to milvus.example.com"),
@@ -162,7 +176,8 @@ def test_credentials_and_database_travel_with_each_call(client, failing):
 
 def test_user_and_password(failing, monkeypatch):
     monkeypatch.setenv("MILVUS_TEST_TOKEN", "pässword")
-    adapter = MilvusAdapter(MilvusOptions.model_validate({"uri": failing.uri, "user": "root", "password": TOKEN}))
+    options = MilvusOptions.model_validate({"uri": failing.uri, "user": "root", "password": TOKEN})
+    adapter = blocking(open_adapter(options, blocking=True))
     adapter.list_collections(ListCollections())
     assert base64.b64decode(failing.headers[0]["authorization"]).decode() == "root:pässword"
     adapter.close()
@@ -171,7 +186,7 @@ def test_user_and_password(failing, monkeypatch):
 def test_a_missing_secret_is_named(monkeypatch):
     monkeypatch.delenv("MILVUS_TEST_TOKEN", raising=False)
     with pytest.raises(SecretError, match="MILVUS_TEST_TOKEN"):
-        MilvusAdapter(MilvusOptions.model_validate({"uri": "http://localhost", "token": TOKEN}))
+        blocking(open_adapter(MilvusOptions.model_validate({"uri": "http://localhost", "token": TOKEN}), blocking=True))
 
 
 # ------------------------------------------------------------------------------------------------ Milvus Lite
@@ -180,11 +195,11 @@ def test_a_missing_secret_is_named(monkeypatch):
 def test_a_second_process_finds_the_store_locked(lite, tmp_path):
     code = (
         "import sys\n"
-        "from nestvec_milvus.adapter import MilvusAdapter\n"
+        "from nestvec_milvus.adapter import open_adapter\n"
         "from nestvec_milvus.options import MilvusOptions\n"
         "from nestvec.errors import BackendLocked\n"
         "try:\n"
-        "    MilvusAdapter(MilvusOptions(path=sys.argv[1]))\n"
+        "    open_adapter(MilvusOptions(path=sys.argv[1]), blocking=True)\n"
         "except BackendLocked as error:\n"
         "    print(error)\n"
     )
@@ -195,26 +210,44 @@ def test_a_second_process_finds_the_store_locked(lite, tmp_path):
 
 def test_closing_unlocks_and_is_final(kit, lite, tmp_path):
     with pytest.raises(BackendLocked):
-        MilvusAdapter(kit.options(path=str(tmp_path / "store.db")))
+        blocking(open_adapter(kit.options(path=str(tmp_path / "store.db")), blocking=True))
     lite.close()
     lite.close()
     with pytest.raises(BackendRefused, match="was closed"):
         lite.list_collections(ListCollections())
-    MilvusAdapter(kit.options(path=str(tmp_path / "store.db"))).close()
+    blocking(open_adapter(kit.options(path=str(tmp_path / "store.db")), blocking=True)).close()
 
 
-def test_paths_that_can_not_be(kit, tmp_path):
+def test_threads_that_ask_for_one_collection_come_one_after_another(kit, lite):
+    """An operation of several calls is not come between: the engine would refuse what another thread has just done."""
+
+    def make(number):
+        lite.create(kit.create())
+        lite.set_alias(SetAlias("docs", "docs_1"))
+        lite.write(Write("docs_1", [kit.record(f"r{number}")], kit.vectors(1)))
+        return lite.count(Count("docs_1"))
+
+    with ThreadPoolExecutor(8) as pool:
+        counts = list(pool.map(make, range(24)))
+    assert max(counts) == lite.count(Count("docs_1")) == 24
+    assert lite.resolve_alias(ResolveAlias("docs")) == "docs_1"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: lite.drop(Drop("docs_1")), range(8)))
+    assert lite.list_collections(ListCollections()) == []
+
+
+def test_paths_that_cannot_be(kit, tmp_path):
     (tmp_path / "file.db").write_text("x")
     with pytest.raises(ConfigError, match="is a file"):
-        MilvusAdapter(kit.options(path=str(tmp_path / "file.db")))
+        blocking(open_adapter(kit.options(path=str(tmp_path / "file.db")), blocking=True))
     with pytest.raises(ConfigError, match="no folder"):
-        MilvusAdapter(kit.options(path=str(tmp_path / "absent" / "x.db")))
+        blocking(open_adapter(kit.options(path=str(tmp_path / "absent" / "x.db")), blocking=True))
 
 
 def test_a_store_in_memory_leaves_nothing_behind(kit):
-    adapter = MilvusAdapter(kit.options(path=":memory:"))
+    adapter = blocking(open_adapter(kit.options(path=":memory:"), blocking=True))
     adapter.create(kit.create())
-    scratch = adapter._client._scratch
+    scratch = adapter.client.raw._scratch
     assert scratch.is_dir()
     adapter.close()
     assert not scratch.exists()
@@ -242,11 +275,9 @@ def test_an_engine_that_fails_to_write_says_that_the_disk_is_full(kit, lite, mon
 
 
 def test_a_collection_that_is_not_loaded_is_loaded(kit, lite):
-    from nestvec_milvus.wire import call
-
     lite.create(kit.create())
     lite.write(Write("docs_1", [kit.record("a")], kit.vectors(1)))
-    lite._client.send("ReleaseCollection", call("ReleaseCollection", collection_name="docs_1").request)
+    lite.client.raw.send("ReleaseCollection", message("ReleaseCollection", collection_name="docs_1"))
     assert lite.count(Count("docs_1")) == 1
 
 

@@ -8,20 +8,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from nestvec._documents.layout import check_metadata
 from nestvec.contract import Count, Fetch, Remove, Scroll, Update, Write
 from nestvec.errors import Unsupported
 from nestvec.filters import And, F, Or, matches, resolve, system
 from nestvec.filters.tree import MAX_DEPTH
-from nestvec.metadata import check_metadata
-from nestvec.testing.strategies import filters_for, metadata_for
 from nestvec.types import Field, FieldType
-from nestvec_milvus.filters import compile_filter
-from nestvec_milvus.layout import declared_by, identifier, original, with_nul, without_nul
-from nestvec_milvus.literals import Literals, Template, quote, values_for
-from nestvec_milvus.server import Server
+from nestvec_milvus.filters import Literals, Template, compile_filter, quote, values_for
+from nestvec_milvus.schema import declared_by, identifier, original, with_nul, without_nul
+from nestvec_milvus.server import ServerVersion
+from nestvec_testing.strategies import filters_for, metadata_for
 
-OLD = Server("v2.3.5", (2, 3))
-LITE = Server("milvus_lite-3.2.2", (3, 2), lite=True)
+OLD = ServerVersion("v2.3.5", (2, 3))
+LITE = ServerVersion("milvus_lite-3.2.2", (3, 2), lite=True)
 EDGES = (-(2**63), -(2**63) + 1, 2**53 + 1, 2**63 - 1)
 HOSTILE = (
     '" or id != "', "\\", '\\"', "\\\\", "\\u0022 or id != \\u0022", "{v0}", "$meta", "'", "\n\r\t\v\f\a\b", "\x00",
@@ -171,7 +170,7 @@ def test_literals_for_servers_hold_plain_characters_and_octal_only(value):
 
 def test_newer_servers_get_values_beside_the_expression(kit):
     where = resolve((F.keyword == '" or 1 == 1') & F.keywords.contains_any(["a", "b"]) & (F.float > 1.5), kit.FIELDS)
-    values = values_for(Server("v2.6.4", (2, 6)))
+    values = values_for(ServerVersion("v2.6.4", (2, 6)))
     compiled = compile_filter(where, {"keyword": FieldType.KEYWORD, "float": FieldType.FLOAT}, values, tenant="t")
     assert isinstance(values, Template)
     assert " or 1" not in compiled.text

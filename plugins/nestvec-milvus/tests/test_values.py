@@ -1,4 +1,4 @@
-"""Values that can not be stored: each is one failure that names document and field, and stops no other document."""
+"""Values that cannot be stored: each is one failure that names document and field, and stops no other document."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import pytest
 
 import nestvec
-from nestvec.client.base import Runtime
 from nestvec.contract import Drop
-from nestvec.drivers.retry import RetryPolicy
 from nestvec.errors import IngestFailed
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import RetryPolicy, Runtime
 from nestvec.types import Document
+from nestvec_testing.blocking import blocking
+from nestvec_testing.registry import test_registry
 
-#: Metadata that can not be stored → what the failure says.
+#: Metadata that cannot be stored → what the failure says.
 VALUES = {
     "nested": ({"year": {"deep": 1}}, "year"),
     "a list of lists": ({"tags": [["a"]]}, "tags"),
@@ -47,11 +47,11 @@ def documents(request, tmp_path_factory):
     with nestvec.connect(values, Runtime(test_registry(), retry=RetryPolicy(attempts=1))) as client:
         client.apply()
         yield client["values"]
-        client.adapter("store").drop(Drop("values_1"))
+        blocking(client.adapter("store")).drop(Drop("values_1"))
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_that_can_not_be_stored(documents, name):
+def test_a_value_that_cannot_be_stored(documents, name):
     metadata, told = VALUES[name]
     with pytest.raises(IngestFailed) as caught:
         documents.upsert([Document("sound", "a text", {"year": 1}), Document("broken", "a text", metadata)])
@@ -76,7 +76,7 @@ def test_the_largest_values_that_can_be_stored(documents):
     documents.delete("large")
 
 
-def test_values_that_can_not_be_stored_on_the_command_line(shell, tmp_path):
+def test_values_that_cannot_be_stored_on_the_command_line(shell, tmp_path):
     options = {"path": f'"{tmp_path / "store.db"}"'}
     assert shell(options, "apply").code == 0
     rows = {"nested": {"a": {"b": 1}}, "nan": {"a": float("nan")}, "big": {"year": 2**63}, "long": {"a": "x" * 100_000}}

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.contract import Create, Write
-from nestvec.testing.emulators.pinecone import PineconeEmulator
+from nestvec.contract import Create, CreateExtended, Write
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
-from nestvec_pinecone.adapter import AsyncPineconeAdapter, PineconeAdapter
+from nestvec_pinecone.adapter import open_adapter
 from nestvec_pinecone.options import PineconeOptions
+from nestvec_pinecone.testing import PineconeEmulator
+from nestvec_testing.blocking import blocking
 
 KEY = "NESTVEC_TEST_PINECONE_KEY"
 FIELDS = {"lang": Field(FieldType.KEYWORD), "year": Field(FieldType.INTEGER)}
@@ -21,38 +22,31 @@ RECORD = {"nestvec": 1, "name": "docs", "space": {"index_task": None, "dimension
 
 
 class Awaited:
-    """An asynchronous adapter, called like a synchronous one."""
+    """An adapter for an event loop, called without one. What `blocking` is for the other kind."""
 
-    def __init__(self, options):
-        self.runner = asyncio.Runner()
+    def __init__(self, component, runner):
+        self.component, self.runner = component, runner
+
+    @classmethod
+    def open(cls, options):
+        runner = asyncio.Runner()
         try:
-            self.adapter = self.runner.run(self._open(options))
+            return cls(open_adapter(options, blocking=False), runner)
         except BaseException:
-            self.runner.close()
+            runner.close()
             raise
 
-    async def _open(self, options):
-        return AsyncPineconeAdapter(options)
+    def __repr__(self):
+        return repr(self.component)
+
+    def of_tenant(self, tenant):
+        return Awaited(self.component.of_tenant(tenant), self.runner)
+
+    def reading(self, layout):
+        return Awaited(self.component.reading(layout), self.runner)
 
     def __getattr__(self, name):
-        return lambda *arguments: self.runner.run(getattr(self.adapter, name)(*arguments))
-
-    def pause_with(self, pause):
-        async def paused(seconds):
-            pause(seconds)
-
-        self.adapter._pause = paused
-
-    def close(self):
-        self.runner.run(self.adapter.close())
-        self.runner.close()
-
-
-class Direct(PineconeAdapter):
-    """The synchronous one."""
-
-    def pause_with(self, pause):
-        self._pause = pause
+        return lambda *arguments: self.runner.run(getattr(self.component, name)(*arguments))
 
 
 class Kit:
@@ -67,7 +61,17 @@ class Kit:
 
     @classmethod
     def open(cls, form, **values):
-        return (Awaited if form == "async" else Direct)(cls.options(**values))
+        options = cls.options(**values)
+        return Awaited.open(options) if form == "async" else blocking(open_adapter(options, blocking=True))
+
+    @staticmethod
+    def pause_with(adapter, pause):
+        """Instead of waiting between two polls, call this."""
+
+        async def paused(seconds):
+            pause(seconds)
+
+        adapter.component.client.sleep = paused
 
     @staticmethod
     def contracts(environment):
@@ -98,10 +102,17 @@ class Kit:
         return Create(name, {DENSE: size}, metric, **{"fields": FIELDS, "record": RECORD, **more})
 
     @classmethod
-    def write(cls, records, name="docs-1", tenant=None):
+    def extended(cls, *arguments, tenants=True, **more):
+        """A collection that may have tenants."""
+        plain = cls.create(*arguments, **more)
+        names = ("physical", "vectors", "metric", "fields", "record")
+        return CreateExtended(*(getattr(plain, name) for name in names), tenants=tenants)
+
+    @classmethod
+    def write(cls, records, name="docs-1"):
         """Records on the axes, one after the other."""
         axes = np.eye(3, dtype=np.float32)[[n % 3 for n in range(len(records))]]
-        return Write(name, records, {DENSE: axes}, 1, tenant)
+        return Write(name, records, {DENSE: axes}, 1)
 
 
 @pytest.fixture(scope="session")
@@ -129,8 +140,8 @@ def form(request):
     return request.param
 
 
-@pytest.fixture
-def open_adapter(form, emulator):
+@pytest.fixture(name="open_adapter")
+def opening(form, emulator):
     """Opens adapters with these options, on the emulator's control plane unless an index is named."""
     opened = []
 
@@ -143,6 +154,8 @@ def open_adapter(form, emulator):
     yield open_with
     for each in opened:
         each.close()
+        if form == "async":
+            each.runner.close()
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pinecone
 import pytest
 
 from nestvec.contract import ForeignLayout
-from nestvec.testing import AdapterConformance, BackendUnderTest
-from nestvec.testing.adapters.adoption import AdoptionChecks
 from nestvec_pinecone.plugin import nestvec_backend
+from nestvec_testing import AdapterConformance, BackendUnderTest
+from nestvec_testing.adapters.adoption import AdoptionChecks
 
 FIELDS = ("lang", "year", "price", "open", "tags")
 

@@ -10,21 +10,21 @@ from nestvec.contract import (
     Drop,
     Fetch,
     ListCollections,
-    Point,
     Query,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
+    SetAlias,
 )
 from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
 from nestvec.filters import F, resolve
-from nestvec.testing import AdapterConformance, BackendUnderTest
-from nestvec.testing.adapters.base import AdapterKit
-from nestvec.testing.adapters.documents import DocumentChecks
-from nestvec.testing.adapters.tenants import TenantChecks
-from nestvec.testing.emulators.pinecone import Lag, PineconeEmulator, Settings
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.plugin import nestvec_backend
+from nestvec_pinecone.testing import Lag, PineconeEmulator, PineconeSettings
+from nestvec_testing import AdapterConformance, BackendUnderTest
+from nestvec_testing.adapters.base import AdapterKit
+from nestvec_testing.adapters.documents import DocumentChecks
+from nestvec_testing.adapters.tenants import TenantChecks
 
 #: Reading by id, searching, and whether the server tells how far it has come.
 LAGS = [
@@ -51,13 +51,11 @@ class Clock:
 
 
 @pytest.fixture
-def clock(adapter, emulator):
+def clock(kit, adapter, emulator):
     """One for both sides."""
     made = Clock()
-    inner = getattr(adapter, "adapter", adapter)
-    for polling in {id(each): each for each in (inner._operations.polling, inner._operations.catalog.polling)}.values():
-        object.__setattr__(polling, "clock", made)
-    adapter.pause_with(made.pause)
+    adapter.component.client.clock = made
+    kit.pause_with(adapter, made.pause)
     emulator.clock = made
     return made
 
@@ -87,10 +85,10 @@ def test_a_write_and_a_removal_are_seen_by_the_next_read(kit, adapter, emulator,
 
 
 def test_a_new_tenant_is_counted_with_the_others(kit, adapter, emulator, clock):
-    adapter.create(kit.create(tenants=True))
+    adapter.create_extended(kit.extended())
     emulator.dial(query=Lag(reads=2), stats=Lag(reads=3))
     for number, tenant in enumerate(("acme", "bolt")):
-        adapter.write(kit.write([kit.record(0)], tenant=tenant))
+        adapter.of_tenant(tenant).write(kit.write([kit.record(0)]))
         assert adapter.count(Count("docs-1")) == number + 1
 
 
@@ -159,7 +157,7 @@ def test_an_index_that_goes_away_is_not_there_any_more(kit, adapter, emulator, c
 
 
 def test_a_failed_index_is_told(kit, adapter, emulator, clock, monkeypatch):
-    from nestvec.testing.emulators.pinecone.store import Index
+    from nestvec_pinecone.testing.store import Index
 
     monkeypatch.setattr(Index, "state", "InitializationFailed")
     with pytest.raises(BackendRefused, match="InitializationFailed"):
@@ -174,15 +172,15 @@ def test_a_switch_is_one_change_of_one_index(kit, adapter, emulator):
     """Whoever reads between any two requests sees the old target or the new one."""
     for number in (1, 2):
         adapter.create(kit.create(f"docs-{number}"))
-    adapter.point(Point("docs", "docs-1"))
+    adapter.set_alias(SetAlias("docs", "docs-1"))
     emulator.forget()
-    adapter.point(Point("docs", "docs-2"))
+    adapter.set_alias(SetAlias("docs", "docs-2"))
     changes = [(each.path, each.body["tags"]) for each in emulator.exchanges if each.method == "PATCH"]
     assert changes == [
         ("/indexes/docs-2", {"nestvec-to-docs": "2"}),
         ("/indexes/docs-1", {"nestvec-to-docs": ""}),
     ]
-    assert adapter.resolve(Resolve("docs")) == "docs-2"
+    assert adapter.resolve_alias(ResolveAlias("docs")) == "docs-2"
 
 
 def test_a_switch_that_broke_off_holds_and_can_be_repeated(kit, adapter, emulator):
@@ -190,10 +188,10 @@ def test_a_switch_that_broke_off_holds_and_can_be_repeated(kit, adapter, emulato
         adapter.create(kit.create(f"docs-{number}"))
     emulator.index("docs-1").tags["nestvec-to-docs"] = "4"
     emulator.index("docs-2").tags["nestvec-to-docs"] = "5"
-    assert adapter.resolve(Resolve("docs")) == "docs-2"
-    adapter.point(Point("docs", "docs-3"))
+    assert adapter.resolve_alias(ResolveAlias("docs")) == "docs-2"
+    adapter.set_alias(SetAlias("docs", "docs-3"))
     adapter.drop(Drop("docs-3"))
-    assert adapter.resolve(Resolve("docs")) is None, "an old target must not come back"
+    assert adapter.resolve_alias(ResolveAlias("docs")) is None, "an old target must not come back"
 
 
 # ---------------------------------------------------------------- the kit, on a slow server
@@ -202,7 +200,9 @@ def test_a_switch_that_broke_off_holds_and_can_be_repeated(kit, adapter, emulato
 @pytest.fixture(scope="module")
 def slow():
     """Every read misses the last write once, and whole numbers come back as integers."""
-    settings = Settings(fetch=Lag(reads=1), query=Lag(reads=1), whole_numbers="int", negation_finds_missing=True)
+    settings = PineconeSettings(
+        fetch=Lag(reads=1), query=Lag(reads=1), whole_numbers="int", negation_finds_missing=True
+    )
     with PineconeEmulator(settings) as emulator:
         yield emulator
 
@@ -213,7 +213,7 @@ class OnSlow(AdapterKit):
     @pytest.fixture
     def backend(self, slow, monkeypatch):
         monkeypatch.setenv("NESTVEC_TEST_PINECONE_KEY", slow.api_key)
-        monkeypatch.setattr("nestvec_pinecone.polling._FIRST_PAUSE", 0.0)
+        monkeypatch.setattr("nestvec_pinecone.client._FIRST_PAUSE", 0.0)
         slow.reset()
         options = {"api_key": {"env": "NESTVEC_TEST_PINECONE_KEY"}, "control_host": slow.url}
         return BackendUnderTest(nestvec_backend(), options, reopens=True)

@@ -7,9 +7,9 @@ import pinecone
 import pytest
 from pinecone.errors import exceptions
 
-from nestvec.testing.emulators.pinecone import Cut, Lag, Malformed, PineconeEmulator, Settings, Status
-from nestvec.testing.emulators.pinecone.errors import Refusal
-from nestvec.testing.emulators.pinecone.filters import check_filter, selects
+from nestvec_pinecone.testing import Cut, HttpStatus, Lag, Malformed, PineconeEmulator, PineconeSettings
+from nestvec_pinecone.testing.errors import PineconeRefusal
+from nestvec_pinecone.testing.filters import check_filter, selects
 
 QUICK = pinecone.RetryConfig(max_retries=0)
 
@@ -201,7 +201,7 @@ class TestFaults:
         with pinecone.Index(host=index.host, api_key="wrong") as other:
             refused(401, lambda: other.fetch(ids=["a"]))
         index._http._client._transport._config = QUICK
-        emulator.inject(Status(status=429, retry_after=7), path="/query")
+        emulator.inject(HttpStatus(status=429, retry_after=7), path="/query")
         with pytest.raises(exceptions.RateLimitError) as caught:
             index.query(vector=[1, 0], top_k=1)
         assert caught.value.retry_after == 7
@@ -221,7 +221,7 @@ class TestFaults:
     def test_the_journal_keeps_no_key(self, index, emulator):
         index.fetch(ids=["a"])
         assert emulator.exchanges
-        assert emulator.api_key not in repr(emulator.exchanges) + repr(Settings())
+        assert emulator.api_key not in repr(emulator.exchanges) + repr(PineconeSettings())
 
 
 class TestFilters:
@@ -274,7 +274,7 @@ class TestFilters:
         ],
     )
     def test_what_is_no_filter(self, where):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(PineconeRefusal) as caught:
             check_filter(where)
         assert caught.value.status == 400
 
@@ -294,7 +294,7 @@ def test_importing_it_needs_no_server():
     import sys
 
     script = (
-        "import sys, nestvec.testing.emulators.pinecone;"
+        "import sys, nestvec_pinecone.testing;"
         "heavy = {'starlette', 'uvicorn', 'pinecone', 'yaml', 'jsonschema'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nestvec.contract import Count, Describe, Drop, Fetch, Query, Remove, Resolve, Scroll
+from nestvec.contract import Count, Describe, Drop, Fetch, Query, Remove, ResolveAlias, Scroll
 from nestvec.errors import (
     BackendDenied,
     BackendRefused,
@@ -17,9 +17,9 @@ from nestvec.errors import (
     NestvecError,
     SecretError,
 )
-from nestvec.testing.emulators.pinecone import Cut, Malformed, Status
 from nestvec.types import Metric
 from nestvec_pinecone.options import PineconeOptions
+from nestvec_pinecone.testing import Cut, HttpStatus, Malformed
 
 STATUSES = {
     400: BackendRefused,
@@ -44,7 +44,7 @@ def question(kit):
 @pytest.mark.parametrize("status", STATUSES)
 def test_statuses_of_the_data_plane(kit, adapter, emulator, status):
     adapter.create(kit.create())
-    emulator.inject(Status(status=status, message="what the server said"), path="/query", times=2)
+    emulator.inject(HttpStatus(status=status, message="what the server said"), path="/query", times=2)
     with pytest.raises(STATUSES[status], match="what the server said") as caught:
         adapter.query(question(kit))
     assert type(caught.value) is STATUSES[status]
@@ -56,7 +56,7 @@ def test_statuses_of_the_data_plane(kit, adapter, emulator, status):
 
 @pytest.mark.parametrize("status", [400, 401, 403, 429, 500])
 def test_statuses_of_the_control_plane(kit, adapter, emulator, status):
-    emulator.inject(Status(status=status, message="what the server said"), path="/indexes*")
+    emulator.inject(HttpStatus(status=status, message="what the server said"), path="/indexes*")
     with pytest.raises(STATUSES[status], match="what the server said"):
         adapter.describe(Describe("docs-1"))
 
@@ -67,7 +67,7 @@ def test_a_wrong_key_is_denied_on_both_planes(kit, open_adapter, emulator, monke
     for where in ({"control_host": emulator.url}, {"index_host": emulator.host("docs-1")}):
         other = open_adapter(api_key={"env": "OTHER_KEY"}, **where)
         with pytest.raises(BackendDenied, match="api_key") as caught:
-            other.resolve(Resolve("docs"))
+            other.resolve_alias(ResolveAlias("docs"))
         assert "wrong-key-value" not in repr(caught.value) + repr(other)
 
 
@@ -81,7 +81,7 @@ def test_broken_replies_are_retryable(kit, adapter, emulator, fault):
         "/vectors/update": lambda: adapter.count(Count("docs-1")),
         "/vectors/fetch_by_metadata": lambda: adapter.scroll(Scroll("docs-1")),
         "/query": lambda: adapter.query(question(kit)),
-        "/indexes": lambda: adapter.resolve(Resolve("docs")),
+        "/indexes": lambda: adapter.resolve_alias(ResolveAlias("docs")),
     }
     for path, call in calls.items():
         emulator.inject(fault, path=path)
@@ -107,7 +107,7 @@ def test_a_partial_write_is_not_taken_for_a_whole_one(kit, adapter, emulator):
 
 def test_what_was_sent_before_a_failure_is_in_order(kit, adapter, emulator):
     adapter.create(kit.create())
-    emulator.inject(Status(status=503), path="/vectors/upsert", skip=1)
+    emulator.inject(HttpStatus(status=503), path="/vectors/upsert", skip=1)
     with pytest.raises(BackendUnavailable):
         adapter.write(kit.write([kit.record(n) for n in range(2500)]))
     assert len(emulator.sent("/vectors/upsert")) == 2
@@ -115,8 +115,8 @@ def test_what_was_sent_before_a_failure_is_in_order(kit, adapter, emulator):
 
 
 def test_an_unreachable_control_plane_is_told(open_adapter):
-    with pytest.raises(BackendUnavailable, match=r"can not be reached.*127\.0\.0\.1:9"):
-        open_adapter(control_host="http://127.0.0.1:9").resolve(Resolve("docs"))
+    with pytest.raises(BackendUnavailable, match=r"cannot be reached.*127\.0\.0\.1:9"):
+        open_adapter(control_host="http://127.0.0.1:9").resolve_alias(ResolveAlias("docs"))
 
 
 def test_a_dropped_collection_is_not_found_by_who_knew_its_place(kit, open_adapter, emulator):
@@ -138,16 +138,15 @@ def test_a_recreated_collection_is_found_where_it_is_now(kit, open_adapter, emul
     reader.create(kit.create())
     assert reader.count(Count("docs-1")) == 0
     other.drop(Drop("docs-1"))
-    other.create(kit.create(size=3, tenants=True))
-    other.write(kit.write([kit.record(0)], tenant="acme"))
-    emulator.inject(Status(status=404, message="moved"), path="/vectors/update")
+    other.create_extended(kit.extended(size=3))
+    other.of_tenant("acme").write(kit.write([kit.record(0)]))
+    emulator.inject(HttpStatus(status=404, message="moved"), path="/vectors/update")
     assert reader.count(Count("docs-1")) == 1
 
 
 def test_a_used_up_adapter_says_so(kit, adapter):
     adapter.create(kit.create())
-    inner = getattr(adapter, "adapter", adapter)
-    (adapter.close if inner is adapter else lambda: adapter.runner.run(inner.close()))()
+    adapter.close()
     with pytest.raises(BackendRefused, match="closed"):
         adapter.count(Count("docs-1"))
 
@@ -179,7 +178,7 @@ def test_somebody_elses_index_is_described_but_not_vouched_for(kit, adapter, emu
         ({"metric": "cosine"}, "metric"),
     ],
 )
-def test_options_that_can_not_be(values, told):
+def test_options_that_cannot_be(values, told):
     with pytest.raises(ValueError, match=told) as caught:
         PineconeOptions.model_validate(values)
     assert "pcsk_literal" not in str(caught.value)
@@ -205,9 +204,9 @@ def test_a_missing_or_impossible_key_is_told_on_opening(kit, form, monkeypatch):
 
 def test_the_environment_does_not_redirect_requests(kit, open_adapter, emulator, monkeypatch):
     monkeypatch.setenv("PINECONE_CONTROLLER_HOST", "http://127.0.0.1:9")
-    from nestvec_pinecone.clients import open_control
+    from nestvec_pinecone.client import open_client
 
-    client = open_control(PineconeOptions(), "key")
+    client = open_client(PineconeOptions(), "key", None, blocking=True)
     assert client._config.host == "https://api.pinecone.io"
     client.close()
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from nestvec.errors import Unsupported
 from nestvec.filters import F, matches, resolve, system
-from nestvec.testing.data import PARSED, record
-from nestvec.testing.emulators.pinecone.filters import check_filter, selects
-from nestvec.testing.strategies import filters_for, metadata_for
 from nestvec.types import FieldType
 from nestvec_pinecone.filters import compile_filter
 from nestvec_pinecone.records import metadata_of
+from nestvec_pinecone.testing.filters import check_filter, selects
+from nestvec_testing.data import PARSED, record
+from nestvec_testing.strategies import filters_for, metadata_for
 
 NESTVEC = {"nestvec_text": PARSED["lang"], "nestvec_system_chunk": PARSED["year"]}
 FIELDS = {**PARSED, **NESTVEC}

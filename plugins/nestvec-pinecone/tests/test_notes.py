@@ -17,15 +17,15 @@ from nestvec.contract import (
     Fetch,
     ForeignLayout,
     ListCollections,
+    ListTenants,
     ReadNote,
     Scroll,
-    Tenants,
     WriteNote,
 )
 from nestvec.errors import BackendUnavailable, CollectionConflict, CollectionNotFound
-from nestvec.testing.emulators.pinecone import Lag, Status
-from nestvec_pinecone.notes import pack, unpack
-from nestvec_pinecone.plugin import MAX_METADATA_BYTES
+from nestvec_pinecone.options import MAX_METADATA_BYTES
+from nestvec_pinecone.reserved import pack_note, unpack_note
+from nestvec_pinecone.testing import HttpStatus, Lag
 
 #: Of each length in UTF-8, as many first bytes as there are: the text that is hardest to compress.
 LETTERS = [(0, 0x80)] * 128 + [(0x80, 0x800)] * 30 + [(0x800, 0xD800)] * 13 + [(0xE000, 0x10000)] * 2
@@ -46,8 +46,8 @@ def place(request, kit, open_adapter, emulator):
 
 @given(st.text(max_size=MAX_NOTE // 4))
 def test_a_note_is_stored_without_a_letter_that_json_escapes(text):
-    assert unpack(pack(text)) == text
-    assert len(orjson.dumps(pack(text))) == len(pack(text)) + 2
+    assert unpack_note(pack_note(text)) == text
+    assert len(orjson.dumps(pack_note(text))) == len(pack_note(text)) + 2
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -65,13 +65,13 @@ def test_the_hardest_text_fits_into_a_record(kit, adapter, emulator, seed):
 
 def test_notes_are_no_tenant_whatever_that_is_called(kit, place):
     names = ["_nestvec_notes", "nestvec_catalog", "acme"]
-    place.create(kit.create(tenants=True))
+    place.create_extended(kit.extended())
     place.write_note(WriteNote("docs-1", "canaries", "text"))
-    assert place.tenants(Tenants("docs-1")) == []
+    assert place.list_tenants(ListTenants("docs-1")) == []
     assert place.count(Count("docs-1")) == 0
     for tenant in names:
-        place.write(kit.write([kit.record(0)], tenant=tenant))
-    assert sorted(place.tenants(Tenants("docs-1"))) == sorted(names)
+        place.of_tenant(tenant).write(kit.write([kit.record(0)]))
+    assert sorted(place.list_tenants(ListTenants("docs-1"))) == sorted(names)
     assert place.count(Count("docs-1")) == 3
     assert len(place.scroll(Scroll("docs-1")).records) >= 1
     assert len(place.fetch(Fetch("docs-1", [kit.identity(0), "note:docs-1/canaries"])).records) == 3
@@ -102,7 +102,7 @@ def test_a_drop_that_broke_off_can_be_repeated(kit, open_adapter, emulator):
     shared.write_note(WriteNote("docs-1", "move", "text"))
     for done in (0, 1):
         # The first request empties the collection's namespace, the second forgets its notes.
-        emulator.inject(Status(status=500), path="/vectors/delete", skip=1 + done)
+        emulator.inject(HttpStatus(status=500), path="/vectors/delete", skip=1 + done)
         with pytest.raises(BackendUnavailable, match="500"):
             shared.drop(Drop("docs-1"))
         assert shared.describe(Describe("docs-1")) is not None
@@ -115,11 +115,11 @@ def test_the_namespace_of_notes_is_not_adopted(kit, adapter):
     adapter.create(kit.create())
     adapter.write_note(WriteNote("docs-1", "move", "text"))
     with pytest.raises(CollectionConflict, match="has no namespace '_nestvec_notes'"):
-        adapter.describe(Describe("docs-1", ForeignLayout("docs-1", namespace="_nestvec_notes")))
+        adapter.reading(ForeignLayout("docs-1", namespace="_nestvec_notes")).describe(Describe("docs-1"))
 
 
 def test_a_note_is_seen_by_the_next_read(kit, adapter, emulator, monkeypatch):
-    monkeypatch.setattr("nestvec_pinecone.polling._FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("nestvec_pinecone.client._FIRST_PAUSE", 0.0)
     adapter.create(kit.create())
     emulator.dial(fetch=Lag(reads=2), query=Lag(reads=1))
     for text in ("one", "two", None, "three"):

@@ -10,20 +10,20 @@ from nestvec.contract import (
     Drop,
     Fetch,
     ListCollections,
-    Point,
+    ListTenants,
     Query,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
-    Tenants,
+    SetAlias,
     Update,
 )
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound
 from nestvec.filters import F, resolve
-from nestvec.testing import BackendUnderTest
-from nestvec.testing.adapters.documents import InterruptionChecks
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.plugin import nestvec_backend
+from nestvec_testing import BackendUnderTest
+from nestvec_testing.adapters.documents import InterruptionChecks
 
 #: A recent server, and one such as Pinecone Local: nothing newer than API version 2025-01, no log positions.
 SERVERS = {"recent": ({}, {}), "old": ({"recent": False, "lsn": False}, {"scan": True})}
@@ -48,7 +48,7 @@ def own(adapter):
 
 def test_collections_live_side_by_side(kit, shared):
     assert own(shared) == []
-    assert shared.resolve(Resolve("docs")) is None
+    assert shared.resolve_alias(ResolveAlias("docs")) is None
     assert shared.describe(Describe("docs-1")) is None
     for name, count in (("docs-1", 3), ("docs-2", 2)):
         shared.create(kit.create(name))
@@ -72,44 +72,44 @@ def test_collections_live_side_by_side(kit, shared):
 def test_a_pointer_is_one_record(kit, shared, emulator):
     for number in (1, 2):
         shared.create(kit.create(f"docs-{number}"))
-    shared.point(Point("docs", "docs-1"))
-    assert shared.resolve(Resolve("docs")) == "docs-1"
+    shared.set_alias(SetAlias("docs", "docs-1"))
+    assert shared.resolve_alias(ResolveAlias("docs")) == "docs-1"
     emulator.forget()
-    shared.point(Point("docs", "docs-2"))
+    shared.set_alias(SetAlias("docs", "docs-2"))
     (switch,) = emulator.sent("/vectors/upsert")
     assert [each["id"] for each in switch.body["vectors"]] == ["pointer:docs"]
-    assert shared.resolve(Resolve("docs")) == "docs-2"
+    assert shared.resolve_alias(ResolveAlias("docs")) == "docs-2"
     with pytest.raises(CollectionNotFound, match="docs-9"):
-        shared.point(Point("docs", "docs-9"))
+        shared.set_alias(SetAlias("docs", "docs-9"))
     with pytest.raises(BackendRefused, match="hide"):
-        shared.point(Point("docs-1", "docs-2"))
+        shared.set_alias(SetAlias("docs-1", "docs-2"))
 
 
 def test_tenants_have_namespaces_of_their_own(kit, shared, emulator):
-    shared.create(kit.create(tenants=True))
-    shared.create(kit.create("docs-11", tenants=True))
+    shared.create_extended(kit.extended())
+    shared.create_extended(kit.extended("docs-11"))
     for tenant in ("acme", "ünï"):
-        shared.write(kit.write([kit.record(0)], tenant=tenant))
-    shared.write(kit.write([kit.record(0)], "docs-11", tenant="acme"))
+        shared.of_tenant(tenant).write(kit.write([kit.record(0)]))
+    shared.of_tenant("acme").write(kit.write([kit.record(0)], "docs-11"))
     assert set(emulator.index("made").namespaces) >= {"docs-1_acme", "docs-1_%C3%BCn%C3%AF", "docs-11_acme"}
     assert shared.count(Count("docs-1")) == 2
-    assert shared.count(Count("docs-1", tenant="acme")) == 1
-    assert shared.count(Count("docs-1", tenant="other")) == 0
+    assert shared.of_tenant("acme").count(Count("docs-1")) == 1
+    assert shared.of_tenant("other").count(Count("docs-1")) == 0
     assert len(shared.fetch(Fetch("docs-1", [kit.identity(0)])).records) == 2
 
 
 def test_tenants_are_those_of_one_collection(kit, shared):
     for name in ("docs-1", "docs-11", "docs-2"):
-        shared.create(kit.create(name, tenants=name != "docs-2"))
+        shared.create_extended(kit.extended(name, tenants=name != "docs-2"))
     for tenant in ("acme", "docs-11_x", "ünï /%", "__default__"):
-        shared.write(kit.write([kit.record(0)], tenant=tenant))
-    shared.write(kit.write([kit.record(0)], "docs-11", tenant="other"))
+        shared.of_tenant(tenant).write(kit.write([kit.record(0)]))
+    shared.of_tenant("other").write(kit.write([kit.record(0)], "docs-11"))
     shared.write(kit.write([kit.record(0)], "docs-2"))
-    assert sorted(shared.tenants(Tenants("docs-1"))) == ["__default__", "acme", "docs-11_x", "ünï /%"]
-    assert shared.tenants(Tenants("docs-11")) == ["other"]
-    assert shared.tenants(Tenants("docs-2")) == []
-    shared.remove(Remove("docs-1", [kit.identity(0)], tenant="acme"))
-    assert sorted(shared.tenants(Tenants("docs-1"))) == ["__default__", "docs-11_x", "ünï /%"]
+    assert sorted(shared.list_tenants(ListTenants("docs-1"))) == ["__default__", "acme", "docs-11_x", "ünï /%"]
+    assert shared.list_tenants(ListTenants("docs-11")) == ["other"]
+    assert shared.list_tenants(ListTenants("docs-2")) == []
+    shared.of_tenant("acme").remove(Remove("docs-1", [kit.identity(0)]))
+    assert sorted(shared.list_tenants(ListTenants("docs-1"))) == ["__default__", "docs-11_x", "ünï /%"]
 
 
 def test_a_collection_that_does_not_fit_the_index_is_refused(kit, shared, emulator):
@@ -135,8 +135,8 @@ def test_creating_again_completes_and_another_one_conflicts(kit, shared):
 
 def test_a_dropped_collection_leaves_nothing(kit, shared):
     for name in ("docs-1", "docs-2"):
-        shared.create(kit.create(name, tenants=name == "docs-1"))
-    shared.write(kit.write([kit.record(n) for n in range(3)], tenant="acme"))
+        shared.create_extended(kit.extended(name, tenants=name == "docs-1"))
+    shared.of_tenant("acme").write(kit.write([kit.record(n) for n in range(3)]))
     shared.write(kit.write([kit.record(0)], "docs-2"))
     shared.drop(Drop("docs-1"))
     shared.drop(Drop("docs-1"))
@@ -144,8 +144,8 @@ def test_a_dropped_collection_leaves_nothing(kit, shared):
     for request in (Count("docs-1"), Fetch("docs-1", [kit.identity(0)]), Update("docs-1", {}, {})):
         with pytest.raises(CollectionNotFound, match="docs-1"):
             getattr(shared, request.method)(request)
-    shared.create(kit.create(tenants=True))
-    assert shared.count(Count("docs-1", tenant="acme")) == 0
+    shared.create_extended(kit.extended())
+    assert shared.of_tenant("acme").count(Count("docs-1")) == 0
     assert shared.count(Count("docs-2")) == 1
 
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from nestvec.errors import BackendRefused, InvalidName
 from nestvec.types import Record
-from nestvec_pinecone import keys, tags
+from nestvec_pinecone import records
 from nestvec_pinecone.records import metadata_of, record_of
+from nestvec_pinecone.schema import pack_tags, replace_tags, unpack_tags
+from nestvec_pinecone.tenants import tenant_namespace
 
 DATETIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda value: value.replace(tzinfo=UTC))  # noqa: DTZ001 - the strategy wants naive ones
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
@@ -57,7 +59,7 @@ def test_records_come_back(whole, metadata):
         ([1, timedelta()], "list"),
     ],
 )
-def test_what_pinecone_can_not_keep_is_refused_by_name(value, told):
+def test_what_pinecone_cannot_keep_is_refused_by_name(value, told):
     made = Record("id", "doc-9", "text", {"fine": 1, "wrong": value}, {})
     with pytest.raises(BackendRefused, match=told) as caught:
         metadata_of(made, "stamp", "docs-1")
@@ -67,36 +69,36 @@ def test_what_pinecone_can_not_keep_is_refused_by_name(value, told):
 
 @given(NAMES)
 def test_field_names_are_reversible_and_never_ours(name):
-    key = keys.field_key(name)
-    assert keys.field_name(key) == name
-    assert key not in (keys.TEXT, keys.DOCUMENT_ID, keys.STAMP, keys.TYPES)
+    key = records.field_key(name)
+    assert records.field_name(key) == name
+    assert key not in (records.TEXT, records.DOCUMENT_ID, records.STAMP, records.TYPES)
     assert not key.startswith("$")
 
 
 @given(st.lists(st.text(min_size=1, max_size=20), unique=True))
 def test_tenants_have_namespaces_of_their_own(tenants):
-    names = [keys.tenant_namespace(tenant) for tenant in tenants]
+    names = [tenant_namespace(tenant) for tenant in tenants]
     assert len(set(names)) == len(names)
     assert all(name.isascii() and name.isprintable() and name not in ("", "__default__") for name in names)
 
 
 @pytest.mark.parametrize("tenant", ["__default__", "_", "%5F_default__"])
 def test_tenants_do_not_take_pinecones_own_namespace(tenant):
-    assert not keys.tenant_namespace(tenant).startswith("_")
+    assert not tenant_namespace(tenant).startswith("_")
 
 
 def test_a_tenant_that_is_too_long_is_refused():
     with pytest.raises(InvalidName, match="shorter"):
-        keys.tenant_namespace("東" * 100)
+        tenant_namespace("東" * 100)
 
 
 @given(st.dictionaries(st.text(max_size=9), st.one_of(st.text(max_size=60), st.integers(), st.none()), max_size=9))
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 def test_records_fit_into_tags(record):
-    packed = tags.pack(record, "docs-1")
+    packed = pack_tags(record, "docs-1")
     assert len(packed) <= 14
     assert all(re.fullmatch(r"[A-Za-z0-9;@_.+-]{1,120}", value) for value in packed.values()), "what tags may hold"
-    assert tags.unpack({**packed, "team": "search"}) == record
+    assert unpack_tags({**packed, "team": "search"}) == record
 
 
 def noise(numbers):
@@ -106,20 +108,20 @@ def noise(numbers):
 
 def test_large_records_fit_and_larger_ones_are_refused():
     fields = {f"field number {i}": "keyword" for i in range(100)}
-    packed = tags.pack({"fields": fields}, "docs-1")
-    assert tags.unpack(packed) == {"fields": fields}
+    packed = pack_tags({"fields": fields}, "docs-1")
+    assert unpack_tags(packed) == {"fields": fields}
     with pytest.raises(BackendRefused, match="fewer fields"):
-        tags.pack(noise(1000), "docs-1")
+        pack_tags(noise(1000), "docs-1")
 
 
 @pytest.mark.parametrize("change", [{"nestvec-record-0": "zz"}, {"nestvec-record-1": "b"}, {"nestvec-record-1": ""}])
 def test_damaged_tags_are_nobodys_record(change):
-    packed = tags.pack(noise(50), "docs-1")
+    packed = pack_tags(noise(50), "docs-1")
     assert len(packed) == 3
-    assert "unreadable" in tags.unpack({**packed, **change})["nestvec"]
+    assert "unreadable" in unpack_tags({**packed, **change})["nestvec"]
 
 
 def test_a_shorter_record_leaves_nothing_of_a_longer_one():
-    long, short = tags.pack(noise(50), "x"), tags.pack({"a": "b"}, "x")
-    change = tags.replacing({**long, "team": "search"}, short)
+    long, short = pack_tags(noise(50), "x"), pack_tags({"a": "b"}, "x")
+    change = replace_tags({**long, "team": "search"}, short)
     assert change == {**short, "nestvec-record-1": "", "nestvec-record-2": ""}

@@ -15,23 +15,23 @@ from nestvec.contract import (
     Drop,
     Fetch,
     ListCollections,
-    Point,
+    ListTenants,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
-    Tenants,
+    SetAlias,
     Update,
     Write,
     WriteNote,
 )
 from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, CollectionConflict, Unsupported
 from nestvec.filters import F, resolve
-from nestvec.testing.emulators.pinecone import Lag, Meet, Status
-from nestvec.testing.emulators.pinecone.contract import Contract
 from nestvec.types import DENSE, Field, FieldType, Metric
-from nestvec_pinecone.tags import unpack
+from nestvec_pinecone.schema import unpack_tags
+from nestvec_pinecone.testing import HttpStatus, Lag, Meet
+from nestvec_pinecone.testing.contract import PineconeContract
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -69,7 +69,7 @@ def test_a_record_as_it_is_stored(kit, adapter, emulator):
 
 def test_an_index_as_it_is_created(kit, open_adapter, emulator):
     adapter = open_adapter(cloud="gcp", region="europe-west4")
-    adapter.create(kit.create(metric=Metric.DOT, tenants=True))
+    adapter.create_extended(kit.extended(metric=Metric.DOT))
     (sent,) = emulator.sent("/indexes", "POST")
     body = sent.body
     tags = body.pop("tags")
@@ -80,13 +80,13 @@ def test_an_index_as_it_is_created(kit, open_adapter, emulator):
     }
     assert tags.pop("nestvec-tenants") == "yes"
     assert tags.keys() == {"nestvec-record-0", "nestvec-record-1"}
-    assert unpack(tags) == kit.RECORD
+    assert unpack_tags(tags) == kit.RECORD
 
 
 def test_requests_and_replies_are_as_described(kit, adapter, emulator, contracts):
     """The data plane against the public schema, 2026-04, which the SDK's own version, 2026-07, must not leave."""
     everything(kit, adapter)
-    contract = Contract(contracts / "pinecone-db_data-2026-04.yaml")
+    contract = PineconeContract(contracts / "pinecone-db_data-2026-04.yaml")
     assert contract.version == "2026-04"
     data = [each for each in emulator.exchanges if each.index is not None]
     problems = [problem for each in data for problem in contract.problems(each)]
@@ -106,10 +106,10 @@ def test_requests_and_replies_are_as_described(kit, adapter, emulator, contracts
 def test_errors_are_as_described(kit, adapter, emulator, contracts):
     adapter.create(kit.create())
     for status in (400, 401, 403, 404, 429, 500, 503):
-        emulator.inject(Status(status=status), path="/query")
+        emulator.inject(HttpStatus(status=status), path="/query")
         with pytest.raises(Exception, match=str(status)):
             adapter.query(Query("docs-1", kit.vectors([1, 0, 0]), Metric.COSINE, 1))
-    contract = Contract(contracts / "pinecone-db_data-2026-04.yaml")
+    contract = PineconeContract(contracts / "pinecone-db_data-2026-04.yaml")
     sent = emulator.sent("/query")
     assert [each.status for each in sent] == [400, 401, 403, 404, 429, 500, 503]
     assert not [problem for each in sent for problem in contract.problems(each)]
@@ -120,7 +120,7 @@ def test_one_index_without_a_control_plane_is_as_described(kit, open_adapter, em
     emulator.forget()
     adapter = open_adapter(index_host=emulator.host("shared"))
     everything(kit, adapter)
-    contract = Contract(contracts / "pinecone-db_data-2026-04.yaml")
+    contract = PineconeContract(contracts / "pinecone-db_data-2026-04.yaml")
     assert not [problem for each in emulator.exchanges for problem in contract.problems(each)]
     assert {each.index for each in emulator.exchanges} == {"shared"}
 
@@ -139,7 +139,7 @@ def test_the_check_finds_what_is_not_described(kit, adapter, emulator, contracts
 
     adapter.create(kit.create())
     adapter.write(kit.write([kit.record(0)]))
-    contract = Contract(contracts / "pinecone-db_data-2026-04.yaml")
+    contract = PineconeContract(contracts / "pinecone-db_data-2026-04.yaml")
     (sent,) = emulator.sent("/vectors/upsert")
     wrong = [
         replace(sent, raw=b'{"vectors": [{"values": [1]}]}'),
@@ -176,27 +176,27 @@ def test_the_control_plane_is_in_the_sdks_own_form(kit, adapter, emulator):
 
 def everything(kit, adapter):
     """Each request of the contract at least once."""
-    adapter.create(kit.create(tenants=True))
-    adapter.point(Point("docs", "docs-1"))
+    adapter.create_extended(kit.extended())
+    adapter.set_alias(SetAlias("docs", "docs-1"))
     adapter.update(Update("docs-1", kit.FIELDS, {"nestvec": 1, "long": "x" * 300}))
-    assert adapter.resolve(Resolve("docs")) == "docs-1"
+    assert adapter.resolve_alias(ResolveAlias("docs")) == "docs-1"
     assert "docs-1" in adapter.list_collections(ListCollections())
     assert adapter.describe(Describe("docs-1")).record["long"] == "x" * 300
     for text in ("a", None):
         adapter.write_note(WriteNote("docs-1", "canaries", text))
         assert adapter.read_note(ReadNote("docs-1", "canaries")) == text
-    for tenant in ("acme", "ünï cöde", None):
-        adapter.write(kit.write([kit.record(n, lang="de", year=n) for n in range(5)], tenant=tenant))
+    for view in (adapter.of_tenant("acme"), adapter.of_tenant("ünï cöde"), adapter):
+        view.write(kit.write([kit.record(n, lang="de", year=n) for n in range(5)]))
     where = resolve((F.lang == "de") & ~(F.year >= 3), kit.FIELDS)
-    assert adapter.count(Count("docs-1", where, "acme")) == 3
-    assert len(adapter.scroll(Scroll("docs-1", where, 2, tenant="acme")).records) == 2
+    assert adapter.of_tenant("acme").count(Count("docs-1", where)) == 3
+    assert len(adapter.of_tenant("acme").scroll(Scroll("docs-1", where, 2)).records) == 2
     adapter.scroll(Scroll("docs-1", limit=1))
-    (hits,) = adapter.query(Query("docs-1", kit.vectors([1, 1, 0]), Metric.COSINE, 3, 1, where=where, tenant="acme"))
+    (hits,) = adapter.of_tenant("acme").query(Query("docs-1", kit.vectors([1, 1, 0]), Metric.COSINE, 3, 1, where=where))
     assert len(hits) == 2
-    adapter.query(Query("docs-1", kit.vectors([1, 1, 0]), Metric.COSINE, 200, tenant="acme"))
-    assert len(adapter.fetch(Fetch("docs-1", [kit.identity(1)], tenant="acme")).records) == 1
-    assert sorted(adapter.tenants(Tenants("docs-1"))) == ["acme", "ünï cöde"]
-    adapter.remove(Remove("docs-1", [kit.identity(1)], tenant="acme"))
+    adapter.of_tenant("acme").query(Query("docs-1", kit.vectors([1, 1, 0]), Metric.COSINE, 200))
+    assert len(adapter.of_tenant("acme").fetch(Fetch("docs-1", [kit.identity(1)])).records) == 1
+    assert sorted(adapter.list_tenants(ListTenants("docs-1"))) == ["acme", "ünï cöde"]
+    adapter.of_tenant("acme").remove(Remove("docs-1", [kit.identity(1)]))
     adapter.drop(Drop("docs-1"))
     assert adapter.describe(Describe("docs-1")) is None
 
@@ -293,8 +293,8 @@ def test_server_limits_are_told(kit, adapter, emulator):
         adapter.write(Write("docs-1", [kit.record(0)], kit.vectors([0, 0, 0])))
     emulator.index("docs-1").tags.update({f"team-{i}": "x" for i in range(20 - len(emulator.index("docs-1").tags))})
     with pytest.raises(BackendRefused, match="20"):
-        adapter.point(Point("docs", "docs-1"))
-    assert adapter.resolve(Resolve("docs")) is None
+        adapter.set_alias(SetAlias("docs", "docs-1"))
+    assert adapter.resolve_alias(ResolveAlias("docs")) is None
     emulator.index("docs-1").protected = True
     with pytest.raises(BackendDenied, match="protection"):
         adapter.drop(Drop("docs-1"))
@@ -316,27 +316,39 @@ def test_a_question_is_one_request(kit, adapter, emulator):
     assert all(each.body["dryRun"] and "setMetadata" not in each.body for each in emulator.sent("/vectors/update"))
 
 
-def test_tenants_come_by_pages_and_only_empty_ones_are_counted(kit, adapter, emulator, monkeypatch):
-    monkeypatch.setattr("nestvec_pinecone.namespaces._PAGE", 2)
-    adapter.create(kit.create(tenants=True))
-    for tenant in ("a", "b", "c", "d", "e"):
-        adapter.write(kit.write([kit.record(0)], tenant=tenant))
-    adapter.remove(Remove("docs-1", [kit.identity(0)], tenant="d"))
+def test_what_is_known_is_known_to_all_views(kit, adapter, emulator):
+    """Where a collection is, and which namespaces are listed, is not asked again by a tenant's next request."""
+    adapter.create_extended(kit.extended())
+    adapter.of_tenant("acme").write(kit.write([kit.record(0)]))
     emulator.forget()
-    assert sorted(adapter.tenants(Tenants("docs-1"))) == ["a", "b", "c", "e"]
+    adapter.of_tenant("acme").write(kit.write([kit.record(1)]))
+    assert adapter.of_tenant("acme").count(Count("docs-1")) == 2
+    assert adapter.of_tenant("other").count(Count("docs-1")) == 0
+    sent = [each.path for each in emulator.exchanges]
+    assert sent == ["/vectors/upsert", "/vectors/fetch", "/query", "/vectors/update", "/vectors/update"]
+
+
+def test_tenants_come_by_pages_and_only_empty_ones_are_counted(kit, adapter, emulator, monkeypatch):
+    monkeypatch.setattr("nestvec_pinecone.tenants._PAGE", 2)
+    adapter.create_extended(kit.extended())
+    for tenant in ("a", "b", "c", "d", "e"):
+        adapter.of_tenant(tenant).write(kit.write([kit.record(0)]))
+    adapter.of_tenant("d").remove(Remove("docs-1", [kit.identity(0)]))
+    emulator.forget()
+    assert sorted(adapter.list_tenants(ListTenants("docs-1"))) == ["a", "b", "c", "e"]
     assert [each.path for each in emulator.exchanges] == ["/namespaces"] * 3 + ["/vectors/update"]
 
 
 def test_a_tenant_that_is_not_counted_yet_is_named(kit, adapter, emulator):
     """The number of a namespace's records may lag; whoever has records must not be left out."""
-    adapter.create(kit.create(tenants=True))
-    adapter.write(kit.write([kit.record(0)], tenant="late"))
-    adapter.remove(Remove("docs-1", [kit.identity(0)], tenant="late"))
-    assert adapter.tenants(Tenants("docs-1")) == []
+    adapter.create_extended(kit.extended())
+    adapter.of_tenant("late").write(kit.write([kit.record(0)]))
+    adapter.of_tenant("late").remove(Remove("docs-1", [kit.identity(0)]))
+    assert adapter.list_tenants(ListTenants("docs-1")) == []
     emulator.dial(stats=Lag(seconds=3600))
-    adapter.write(kit.write([kit.record(0)], tenant="late"))
+    adapter.of_tenant("late").write(kit.write([kit.record(0)]))
     emulator.forget()
-    assert adapter.tenants(Tenants("docs-1")) == ["late"]
+    assert adapter.list_tenants(ListTenants("docs-1")) == ["late"]
     (listing,) = emulator.sent("/namespaces")
     assert listing.answer["namespaces"] == [{"name": "late", "record_count": 0}]
 
@@ -346,7 +358,7 @@ def test_without_dry_runs_matches_are_counted_by_reading(kit, adapter, emulator,
     """On a server that takes none, or with a key that may only read."""
     adapter.create(kit.create())
     adapter.write(kit.write([kit.record(n, lang="de" if n % 2 else "en") for n in range(300)]))
-    emulator.inject(Status(status=status, message="no dry runs"), path="/vectors/update", times=2)
+    emulator.inject(HttpStatus(status=status, message="no dry runs"), path="/vectors/update", times=2)
     assert adapter.count(Count("docs-1")) == 300
     assert adapter.count(Count("docs-1", resolve(F.lang == "de", kit.FIELDS))) == 150
 
@@ -367,7 +379,7 @@ def test_nothing_is_retried_here(kit, adapter, emulator):
     """One 500, one request; on both planes, for every kind of call."""
     adapter.create(kit.create())
     adapter.count(Count("docs-1"))
-    emulator.inject(Status(status=500), times=100)
+    emulator.inject(HttpStatus(status=500), times=100)
     calls = [
         ("/vectors/upsert", lambda: adapter.write(kit.write([kit.record(0)]))),
         ("/vectors/delete", lambda: adapter.remove(Remove("docs-1", [kit.identity(0)]))),
@@ -375,7 +387,7 @@ def test_nothing_is_retried_here(kit, adapter, emulator):
         ("/vectors/update", lambda: adapter.count(Count("docs-1"))),
         ("/vectors/fetch_by_metadata", lambda: adapter.scroll(Scroll("docs-1"))),
         ("/query", lambda: adapter.query(Query("docs-1", kit.vectors([1, 0, 0]), Metric.COSINE, 1))),
-        ("/indexes", lambda: adapter.resolve(Resolve("docs"))),
+        ("/indexes", lambda: adapter.resolve_alias(ResolveAlias("docs"))),
         ("/indexes/docs-1", lambda: adapter.describe(Describe("docs-1"))),
     ]
     for path, call in calls:

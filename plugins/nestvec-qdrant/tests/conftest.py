@@ -7,11 +7,12 @@ import asyncio
 import numpy as np
 import pytest
 
-from nestvec.contract import Create, Write
+from nestvec.contract import CreateExtended, Write
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
-from nestvec_qdrant.adapter import AsyncQdrantAdapter, QdrantAdapter
+from nestvec_qdrant.adapter import open_adapter
 from nestvec_qdrant.options import QdrantOptions
 from nestvec_qdrant.testing import QdrantEmulator
+from nestvec_testing.blocking import blocking
 
 FIELDS = {"lang": Field(FieldType.KEYWORD), "year": Field(FieldType.INTEGER)}
 RECORD = {"nestvec": 1, "name": "docs", "space": {"index_task": None, "dimensions": 3}, "fields": {"lang": "keyword"}}
@@ -20,16 +21,26 @@ RECORD = {"nestvec": 1, "name": "docs", "space": {"index_task": None, "dimension
 class Awaited:
     """An asynchronous adapter, called like a synchronous one."""
 
-    def __init__(self, options):
-        self.runner = asyncio.Runner()
+    def __init__(self, adapter, runner):
+        self.adapter, self.runner = adapter, runner
+
+    @classmethod
+    def open(cls, options):
+        async def opening():
+            return open_adapter(options, blocking=False)
+
+        runner = asyncio.Runner()
         try:
-            self.adapter = self.runner.run(self._open(options))
+            return cls(runner.run(opening()), runner)
         except BaseException:
-            self.runner.close()
+            runner.close()
             raise
 
-    async def _open(self, options):
-        return AsyncQdrantAdapter(options)
+    def of_tenant(self, tenant):
+        return Awaited(self.adapter.of_tenant(tenant), self.runner)
+
+    def reading(self, layout):
+        return Awaited(self.adapter.reading(layout), self.runner)
 
     def __getattr__(self, name):
         return lambda *arguments: self.runner.run(getattr(self.adapter, name)(*arguments))
@@ -44,7 +55,11 @@ class Kit:
 
     FIELDS = FIELDS
     RECORD = RECORD
-    Awaited = Awaited
+    open_async = Awaited.open
+
+    @staticmethod
+    def open(options):
+        return blocking(open_adapter(options, blocking=True))
 
     @staticmethod
     def options(**values):
@@ -66,14 +81,15 @@ class Kit:
     @staticmethod
     def create(name="docs_1", metric=Metric.COSINE, size=3, **more):
         given = {"fields": FIELDS, "record": RECORD, **more}
-        return Create(name, {DENSE: size}, metric, **given)
+        return CreateExtended(name, {DENSE: size}, metric, **given)
 
     @classmethod
     def fill(cls, adapter, records, name="docs_1", metric=Metric.COSINE, tenants=False, tenant=None, rows=None):
         """A collection with these records, on the axes one after the other unless `rows` are given."""
-        adapter.create(cls.create(name, metric, tenants=tenants))
+        adapter.create_extended(cls.create(name, metric, tenants=tenants))
         axes = np.eye(3, dtype=np.float32)[[n % 3 for n in range(len(records))]]
-        adapter.write(Write(name, records, {DENSE: axes if rows is None else np.array(rows, np.float32)}, 1, tenant))
+        view = adapter if tenant is None else adapter.of_tenant(tenant)
+        view.write(Write(name, records, {DENSE: axes if rows is None else np.array(rows, np.float32)}))
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +113,7 @@ def server(server_process):
 @pytest.fixture
 def remote(server):
     """The synchronous adapter on the server, and the server."""
-    adapter = QdrantAdapter(Kit.options(url=server.url))
+    adapter = Kit.open(Kit.options(url=server.url))
     yield adapter
     adapter.close()
 
@@ -112,6 +128,6 @@ def adapter(form, server, tmp_path):
     """An adapter of each form, on an empty store."""
     where = {"memory": {"path": ":memory:"}, "folder": {"path": str(tmp_path / "store")}}
     options = Kit.options(**where.get(form, {"url": server.url}))
-    opened = Awaited(options) if form == "async" else QdrantAdapter(options)
+    opened = Awaited.open(options) if form == "async" else Kit.open(options)
     yield opened
     opened.close()

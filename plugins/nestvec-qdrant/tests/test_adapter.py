@@ -16,13 +16,13 @@ from nestvec.contract import (
     Drop,
     Fetch,
     ListCollections,
-    Point,
+    ListTenants,
     Query,
     ReadNote,
     Remove,
-    Resolve,
+    ResolveAlias,
     Scroll,
-    Tenants,
+    SetAlias,
     Update,
     Write,
     WriteNote,
@@ -62,7 +62,7 @@ def test_metrics_come_back(adapter, kit, metric):
 
 def test_what_is_not_there_is_none(adapter):
     assert adapter.describe(Describe("docs_1")) is None
-    assert adapter.resolve(Resolve("docs")) is None
+    assert adapter.resolve_alias(ResolveAlias("docs")) is None
     assert adapter.list_collections(ListCollections()) == []
     adapter.drop(Drop("docs_1"))
 
@@ -126,7 +126,7 @@ def test_removing_a_note_where_there_is_no_metadata_yet(remote, server):
 
 def test_indexes_on_a_server(remote, server, kit):
     fields = {kind.value: Field(kind) for kind in FieldType} | {"a.b[0]": Field(FieldType.KEYWORD)}
-    remote.create(kit.create(fields=fields, tenants=True))
+    remote.create_extended(kit.create(fields=fields, tenants=True))
     with closing(QdrantClient(url=server.url, check_compatibility=False)) as client:
         schema = client.get_collection("docs_1").payload_schema
     assert {path: index.data_type.value for path, index in schema.items()} == {
@@ -173,9 +173,7 @@ def test_collection_options_reach_the_server(remote, server, kit):
 
 
 def test_an_embedded_store_refuses_options_that_it_would_ignore(kit, tmp_path):
-    from nestvec_qdrant.adapter import QdrantAdapter
-
-    adapter = QdrantAdapter(kit.options(path=":memory:"))
+    adapter = kit.open(kit.options(path=":memory:"))
     with pytest.raises(Unsupported, match="hnsw_m"):
         adapter.create(kit.create(options=QdrantCollectionOptions.model_validate({"hnsw_m": 8})))
     adapter.create(kit.create(options=QdrantCollectionOptions.model_validate({})))
@@ -185,9 +183,9 @@ def test_an_embedded_store_refuses_options_that_it_would_ignore(kit, tmp_path):
 def test_the_pointer_moves_and_is_no_collection(adapter, kit):
     for name in ("docs_1", "docs_2"):
         adapter.create(kit.create(name))
-        adapter.point(Point("docs", name))
-        adapter.point(Point("docs", name))
-        assert adapter.resolve(Resolve("docs")) == name
+        adapter.set_alias(SetAlias("docs", name))
+        adapter.set_alias(SetAlias("docs", name))
+        assert adapter.resolve_alias(ResolveAlias("docs")) == name
     assert adapter.describe(Describe("docs")) is None
     assert sorted(adapter.list_collections(ListCollections())) == ["docs_1", "docs_2"]
 
@@ -195,20 +193,20 @@ def test_the_pointer_moves_and_is_no_collection(adapter, kit):
 def test_the_pointer_moves_in_one_request(remote, server, kit):
     remote.create(kit.create("docs_1"))
     remote.create(kit.create("docs_2"))
-    remote.point(Point("docs", "docs_1"))
+    remote.set_alias(SetAlias("docs", "docs_1"))
     server.clear_requests()
-    remote.point(Point("docs", "docs_2"))
+    remote.set_alias(SetAlias("docs", "docs_2"))
     (switch,) = [r.body for r in server.requests if r.method == "POST"]
     assert [next(iter(action)) for action in switch["actions"]] == ["delete_alias", "create_alias"]
 
 
 def test_a_pointer_needs_a_collection_and_a_name_of_its_own(adapter, kit):
     with pytest.raises(CollectionNotFound):
-        adapter.point(Point("docs", "docs_1"))
+        adapter.set_alias(SetAlias("docs", "docs_1"))
     adapter.create(kit.create("docs_1"))
     adapter.create(kit.create("other"))
     with pytest.raises(BackendRefused):
-        adapter.point(Point("other", "docs_1"))
+        adapter.set_alias(SetAlias("other", "docs_1"))
 
 
 def test_drop_deletes_the_collection(adapter, kit):
@@ -328,32 +326,33 @@ def test_count_takes_filters_on_system_fields(adapter, kit):
 
 def test_tenants_do_not_see_each_other(adapter, kit):
     kit.fill(adapter, [kit.record(1)], tenants=True, tenant="a")
-    adapter.write(Write("docs_1", [kit.record(2)], kit.vectors([1, 0, 0]), tenant="b"))
+    adapter.of_tenant("b").write(Write("docs_1", [kit.record(2)], kit.vectors([1, 0, 0])))
     ids = [kit.identity(1), kit.identity(2)]
     for tenant, expected in (("a", ids[:1]), ("b", ids[1:]), ("c", []), (None, ids)):
-        query = Query("docs_1", kit.vectors([1, 1, 1]), Metric.COSINE, 5, tenant=tenant)
-        assert sorted(names(adapter.query(query)[0])) == expected
-        assert sorted(r.id for r in adapter.scroll(Scroll("docs_1", tenant=tenant)).records) == expected
+        view = adapter if tenant is None else adapter.of_tenant(tenant)
+        query = Query("docs_1", kit.vectors([1, 1, 1]), Metric.COSINE, 5)
+        assert sorted(names(view.query(query)[0])) == expected
+        assert sorted(r.id for r in view.scroll(Scroll("docs_1")).records) == expected
         for content in (True, False):
-            fetched = adapter.fetch(Fetch("docs_1", ids, content=content, tenant=tenant)).records
+            fetched = view.fetch(Fetch("docs_1", ids, content=content)).records
             assert sorted(r.id for r in fetched) == expected
-        assert adapter.count(Count("docs_1", tenant=tenant)) == len(expected)
+        assert view.count(Count("docs_1")) == len(expected)
 
 
 def test_more_tenants_than_one_answer_holds_are_all_named(adapter, kit, monkeypatch):
-    monkeypatch.setattr("nestvec_qdrant.operations._TENANTS", 2)
+    monkeypatch.setattr("nestvec_qdrant.adapter._TENANTS", 2)
     wanted = ["b", "550E8400E29B41D4A716446655440000", "a", "ünï"]
     kit.fill(adapter, [kit.record(0)], tenants=True, tenant=wanted[0])
     for number, tenant in enumerate(wanted[1:], 1):
-        adapter.write(Write("docs_1", [kit.record(number)], kit.vectors([1, 0, 0]), tenant=tenant))
-        assert sorted(adapter.tenants(Tenants("docs_1"))) == sorted(wanted[: number + 1])
+        adapter.of_tenant(tenant).write(Write("docs_1", [kit.record(number)], kit.vectors([1, 0, 0])))
+        assert sorted(adapter.list_tenants(ListTenants("docs_1"))) == sorted(wanted[: number + 1])
 
 
 def test_tenants_without_an_index_are_read(adapter, kit):
     """As another program, or a creation that broke off, leaves a collection."""
     kit.fill(adapter, [kit.record(0)], tenant="a")
-    adapter.write(Write("docs_1", [kit.record(1)], kit.vectors([1, 0, 0]), tenant="b"))
-    assert sorted(adapter.tenants(Tenants("docs_1"))) == ["a", "b"]
+    adapter.of_tenant("b").write(Write("docs_1", [kit.record(1)], kit.vectors([1, 0, 0])))
+    assert sorted(adapter.list_tenants(ListTenants("docs_1"))) == ["a", "b"]
 
 
 # ------------------------------------------------------------------------------------------------- search
@@ -427,7 +426,7 @@ def test_requests_to_a_missing_collection_say_so(adapter, kit):
         "fetch": Fetch("gone", [kit.identity(1)]),
         "scroll": Scroll("gone"),
         "count": Count("gone"),
-        "tenants": Tenants("gone"),
+        "list_tenants": ListTenants("gone"),
         "query": Query("gone", kit.vectors([1, 0, 0]), Metric.COSINE, 1),
         "update": Update("gone", {}, {}),
     }.items():
@@ -453,5 +452,5 @@ def test_a_closed_adapter_says_so(adapter):
 
 def test_capabilities_are_asked_of_the_store(adapter, form):
     found = adapter.capabilities()
-    assert (found.embedded, found.native_async) == ((False, True) if form in ("server", "async") else (True, False))
+    assert found.embedded is (form in ("memory", "folder"))
     assert found.exact is found.embedded

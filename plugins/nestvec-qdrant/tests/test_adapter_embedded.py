@@ -17,10 +17,9 @@ from qdrant_client import QdrantClient
 from qdrant_client.local.local_collection import LocalCollection
 from qdrant_client.local.qdrant_local import QdrantLocal
 
-from nestvec.contract import Count, Describe, Fetch, Point, Query, Remove, Resolve, Scroll, Write
+from nestvec.contract import Count, Describe, Fetch, Query, Remove, ResolveAlias, Scroll, SetAlias, Write
 from nestvec.errors import BackendFull, BackendLocked, BackendRefused, ConfigError
 from nestvec.types import DENSE, Metric
-from nestvec_qdrant.adapter import QdrantAdapter
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def opened(kit, folder):
     adapters = []
 
     def open_folder(path=folder):
-        adapters.append(QdrantAdapter(kit.options(path=str(path))))
+        adapters.append(kit.open(kit.options(path=str(path))))
         return adapters[-1]
 
     yield open_folder
@@ -45,11 +44,11 @@ def opened(kit, folder):
 def test_everything_survives_a_reopening(kit, opened):
     first = opened()
     kit.fill(first, [kit.record(n, lang="de") for n in range(3)])
-    first.point(Point("docs", "docs_1"))
+    first.set_alias(SetAlias("docs", "docs_1"))
     first.remove(Remove("docs_1", [kit.identity(1)]))
     first.close()
     again = opened()
-    assert again.resolve(Resolve("docs")) == "docs_1"
+    assert again.resolve_alias(ResolveAlias("docs")) == "docs_1"
     assert again.describe(Describe("docs_1")).record == kit.RECORD
     batch = again.scroll(Scroll("docs_1", vectors=True))
     assert batch.records == [kit.record(0, lang="de"), kit.record(2, lang="de")]
@@ -72,7 +71,7 @@ def test_a_write_is_one_commit(kit, opened, monkeypatch):
     adapter = opened()
     kit.fill(adapter, [])
     statements = []
-    storage = adapter._client.collections["docs_1"].storage
+    storage = adapter.client.raw.collections["docs_1"].storage
     storage.storage.set_trace_callback(statements.append)
     adapter.write(Write("docs_1", [kit.record(n) for n in range(50)], {DENSE: np.ones((50, 3), np.float32)}))
     assert statements.count("COMMIT") == 1
@@ -85,11 +84,11 @@ def test_another_process_finds_the_folder_locked(kit, opened, folder):
     opened()
     code = (
         "import sys\n"
-        "from nestvec_qdrant.adapter import QdrantAdapter\n"
+        "from nestvec_qdrant.adapter import open_adapter\n"
         "from nestvec_qdrant.options import QdrantOptions\n"
         "from nestvec.errors import BackendLocked\n"
         "try:\n"
-        "    QdrantAdapter(QdrantOptions.model_validate({'path': sys.argv[1]}))\n"
+        "    open_adapter(QdrantOptions.model_validate({'path': sys.argv[1]}), blocking=True)\n"
         "except BackendLocked as error:\n"
         "    print(error)\n"
     )
@@ -145,7 +144,7 @@ def test_a_damaged_collection_says_so(kit, opened, folder):
 def test_a_full_disk_says_so_and_keeps_nothing_of_the_write(kit, opened):
     adapter = opened()
     kit.fill(adapter, [kit.record(0)])
-    storage = adapter._client.collections["docs_1"].storage
+    storage = adapter.client.raw.collections["docs_1"].storage
     pages = storage.storage.execute("PRAGMA page_count").fetchone()[0]
     storage.storage.execute(f"PRAGMA max_page_count = {pages + 2}")
     big = [kit.record(n, "x" * 5000) for n in range(1, 9)]
@@ -156,7 +155,7 @@ def test_a_full_disk_says_so_and_keeps_nothing_of_the_write(kit, opened):
 
 
 def test_threads_may_hammer_it(kit):
-    adapter = QdrantAdapter(kit.options(path=":memory:"))
+    adapter = kit.open(kit.options(path=":memory:"))
     adapter.create(kit.create())
     start = threading.Barrier(8)
 

@@ -17,18 +17,17 @@ from nestvec.contract import (
     Fetch,
     ForeignLayout,
     ListCollections,
+    ListTenants,
     Query,
     ReadNote,
     Remove,
     Scroll,
-    Tenants,
     Write,
     WriteNote,
 )
 from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, CollectionNotFound
 from nestvec.filters import F, resolve, to_foreign
 from nestvec.types import DENSE, Field, Metric, Record
-from nestvec_qdrant.adapter import QdrantAdapter
 
 
 class Points(points_service_pb2_grpc.PointsServicer):
@@ -141,7 +140,7 @@ def adapter(request, kit, points, collections, monkeypatch):
     monkeypatch.setenv("QDRANT_TEST_KEY", "s3cret")
     # Nothing listens on the REST port: whatever goes there fails.
     options = kit.options(url="http://127.0.0.1:9", grpc=True, grpc_port=port, api_key={"env": "QDRANT_TEST_KEY"})
-    opened = QdrantAdapter(options) if request.param == "sync" else kit.Awaited(options)
+    opened = kit.open(options) if request.param == "sync" else kit.open_async(options)
     yield opened
     opened.close()
     server.stop(None).wait()
@@ -149,9 +148,8 @@ def adapter(request, kit, points, collections, monkeypatch):
 
 def test_writes_arrive_whole_and_wait(adapter, points, kit):
     rows = np.random.default_rng(1).random((3, 4), np.float32)
-    adapter.write(
-        Write("docs_1", [kit.record(n, "Straße", lang="de", year=n) for n in range(3)], {DENSE: rows}, 1, "t")
-    )
+    records = [kit.record(n, "Straße", lang="de", year=n) for n in range(3)]
+    adapter.of_tenant("t").write(Write("docs_1", records, {DENSE: rows}))
     ((request, metadata),) = points.calls
     assert (request.collection_name, request.wait, metadata["api-key"]) == ("docs_1", True, "s3cret")
     assert [point.id.uuid for point in request.points] == [kit.identity(n) for n in range(3)]
@@ -164,8 +162,8 @@ def test_writes_arrive_whole_and_wait(adapter, points, kit):
 
 def test_questions_and_answers(adapter, points, kit):
     where = resolve(F.year >= 2020, kit.FIELDS)
-    query = Query("docs_1", kit.vectors([1, 0, 0], [0, 1, 0]), Metric.EUCLIDEAN, 5, 1, -1.5, where, "acme")
-    first, second = adapter.query(query)
+    query = Query("docs_1", kit.vectors([1, 0, 0], [0, 1, 0]), Metric.EUCLIDEAN, 5, 1, -1.5, where)
+    first, second = adapter.of_tenant("acme").query(query)
     assert first == second
     assert (first[0].score, first[0].record.document_id, first[0].record.metadata) == (-0.5, "d", {"year": 2020})
     ((request, _),) = points.calls
@@ -176,24 +174,24 @@ def test_questions_and_answers(adapter, points, kit):
 
 
 def test_tenants_are_asked_for_exactly(adapter, points):
-    assert adapter.tenants(Tenants("docs_1")) == ["ünï", "7"]
+    assert adapter.list_tenants(ListTenants("docs_1")) == ["ünï", "7"]
     ((request, _),) = points.calls
     assert (request.collection_name, request.key, request.exact) == ("docs_1", "tenant", True)
 
 
 def test_tenants_without_an_index_are_read(adapter, points):
     points.unindexed, points.last = True, True
-    assert adapter.tenants(Tenants("docs_1")) == ["acme"]
+    assert adapter.list_tenants(ListTenants("docs_1")) == ["acme"]
     asked = points.calls[-1][0]
     assert list(asked.with_payload.include.fields) == ["tenant"]
     points.error = (grpc.StatusCode.INVALID_ARGUMENT, "something else")
     with pytest.raises(BackendRefused, match="something else"):
-        adapter.tenants(Tenants("docs_1"))
+        adapter.list_tenants(ListTenants("docs_1"))
 
 
 def test_collections_and_version_come_by_grpc_too(adapter):
     assert adapter.list_collections(ListCollections()) == ["docs_1"]
-    assert adapter.capabilities().native_async
+    assert not adapter.capabilities().embedded
 
 
 @pytest.mark.parametrize(
@@ -220,19 +218,19 @@ def test_what_a_server_does_not_know_is_refused(adapter):
 
 def test_what_others_made_is_read(adapter, points):
     layout = ForeignLayout("docs_1", text="page_content", fields={"year": "metadata.year"})
-    assert dict(adapter.describe(Describe("docs_1", layout)).vectors) == {DENSE: 3}
+    assert dict(adapter.reading(layout).describe(Describe("docs_1")).vectors) == {DENSE: 3}
     where = to_foreign(resolve(F.year >= 2020, {"year": Field.parse("integer")}), layout.fields)
-    batch = adapter.scroll(Scroll("docs_1", where, vectors=True, foreign=layout))
+    batch = adapter.reading(layout).scroll(Scroll("docs_1", where, vectors=True))
     assert (list(batch.records), batch.cursor) == ([Record("7", "7", "text", {"year": 2020}, {})], 8)
     np.testing.assert_array_equal(batch.vectors[DENSE], [[0, 1, 0]])
     ((request, _),) = points.calls
     assert request.filter.must[0].has_vector.has_vector == ""
     assert request.filter.must[1].filter.must[0].field.key == "metadata.year"
     assert list(request.with_payload.include.fields) == ["metadata", "page_content"]
-    adapter.fetch(Fetch("docs_1", ["7", "x", "00000000-0000-5000-8000-000000000001"], foreign=layout))
+    adapter.reading(layout).fetch(Fetch("docs_1", ["7", "x", "00000000-0000-5000-8000-000000000001"]))
     asked = [each.num or each.uuid for each in points.calls[1][0].ids]
     assert asked == [7, "00000000-0000-5000-8000-000000000001"]
-    adapter.query(Query("docs_1", {DENSE: np.ones((1, 3), np.float32)}, Metric.COSINE, 5, foreign=layout))
+    adapter.reading(layout).query(Query("docs_1", {DENSE: np.ones((1, 3), np.float32)}, Metric.COSINE, 5))
     assert not points.calls[2][0].query_points[0].HasField("using")
 
 

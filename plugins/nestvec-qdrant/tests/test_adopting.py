@@ -14,9 +14,8 @@ from nestvec.contract import Adopt, Count, Describe, Fetch, ForeignLayout, Query
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound, Unsupported
 from nestvec.filters import F, resolve, to_foreign
 from nestvec.types import DENSE, Field, Metric, Record
-from nestvec_qdrant.adapter import QdrantAdapter
-from nestvec_qdrant.foreign import native_ids, selection
-from nestvec_qdrant.paths import foreign_path, keys_of
+from nestvec_qdrant.adopt import native_ids, selection
+from nestvec_qdrant.filters import foreign_path, keys_of
 from nestvec_qdrant.records import batch_of
 from nestvec_qdrant.testing import StatusFault
 
@@ -30,7 +29,7 @@ LANGCHAIN = ForeignLayout("theirs", text="page_content", fields={name: f"metadat
 def vendor(form, adapter, server):
     """Qdrant's own client on the same store."""
     if form in ("memory", "folder"):
-        yield adapter._client
+        yield adapter.client.raw
     else:
         with closing(QdrantClient(url=server.url)) as client:
             yield client
@@ -93,7 +92,7 @@ DOT = models.VectorParams(size=5, distance=models.Distance.DOT)
 )
 def test_the_vector_that_is_meant_is_described(adapter, vendor, vectors, wanted, size, metric):
     make(vendor, vectors, {"words": models.SparseVectorParams()})
-    info = adapter.describe(Describe("theirs", ForeignLayout("theirs", wanted)))
+    info = adapter.reading(ForeignLayout("theirs", wanted)).describe(Describe("theirs"))
     assert (dict(info.vectors), info.metric, info.record) == ({DENSE: size}, metric, None)
 
 
@@ -112,8 +111,8 @@ def test_the_vector_that_is_meant_is_described(adapter, vendor, vectors, wanted,
 def test_a_vector_that_is_not_there_or_not_clear_is_a_conflict(adapter, vendor, vectors, wanted, message):
     make(vendor, vectors, {"words": models.SparseVectorParams()})
     for ask in (
-        lambda layout: adapter.describe(Describe("theirs", layout)),
-        lambda layout: adapter.count(Count("theirs", foreign=layout)),
+        lambda layout: adapter.reading(layout).describe(Describe("theirs")),
+        lambda layout: adapter.reading(layout).count(Count("theirs")),
     ):
         with pytest.raises(CollectionConflict, match=message):
             ask(ForeignLayout("theirs", wanted))
@@ -122,7 +121,7 @@ def test_a_vector_that_is_not_there_or_not_clear_is_a_conflict(adapter, vendor, 
 def test_a_distance_that_nestvec_does_not_know_is_a_conflict(adapter, vendor):
     make(vendor, models.VectorParams(size=3, distance=models.Distance.MANHATTAN))
     with pytest.raises(CollectionConflict, match="Manhattan"):
-        adapter.describe(Describe("theirs", ForeignLayout("theirs")))
+        adapter.reading(ForeignLayout("theirs")).describe(Describe("theirs"))
 
 
 def test_the_named_vector_is_read_and_searched(adapter, vendor):
@@ -137,12 +136,12 @@ def test_the_named_vector_is_read_and_searched(adapter, vendor):
         ],
     )
     layout = ForeignLayout("theirs", "content")
-    batch = adapter.scroll(Scroll("theirs", vectors=True, foreign=layout))
+    batch = adapter.reading(layout).scroll(Scroll("theirs", vectors=True))
     assert list(batch.vectors) == [DENSE]
     np.testing.assert_array_equal(batch.vectors[DENSE], rows)
-    (hits,) = adapter.query(Query("theirs", {DENSE: 2 * rows[1:2]}, Metric.DOT, 1, foreign=layout))
+    (hits,) = adapter.reading(layout).query(Query("theirs", {DENSE: 2 * rows[1:2]}, Metric.DOT, 1))
     assert [(hit.record.id, hit.score) for hit in hits] == [("1", 2.0)]
-    assert adapter.query(Query("theirs", {DENSE: rows}, Metric.DOT, 0, foreign=layout)) == [[], [], []]
+    assert adapter.reading(layout).query(Query("theirs", {DENSE: rows}, Metric.DOT, 0)) == [[], [], []]
 
 
 def test_records_without_the_vector_are_passed_over(adapter, vendor):
@@ -153,10 +152,10 @@ def test_records_without_the_vector_are_passed_over(adapter, vendor):
         [models.PointStruct(id=1, vector=both), models.PointStruct(id=2, vector={"title": [1.0, 0.0, 0.0]})],
     )
     layout = ForeignLayout("theirs", "content")
-    assert adapter.count(Count("theirs", foreign=layout)) == 1
+    assert adapter.reading(layout).count(Count("theirs")) == 1
     for batch in (
-        adapter.scroll(Scroll("theirs", vectors=True, foreign=layout)),
-        adapter.fetch(Fetch("theirs", ["1", "2"], vectors=True, foreign=layout)),
+        adapter.reading(layout).scroll(Scroll("theirs", vectors=True)),
+        adapter.reading(layout).fetch(Fetch("theirs", ["1", "2"], vectors=True)),
     ):
         assert [record.id for record in batch.records] == ["1"]
         np.testing.assert_array_equal(batch.vectors[DENSE], [[0, 1, 0]])
@@ -164,7 +163,7 @@ def test_records_without_the_vector_are_passed_over(adapter, vendor):
 
 def test_a_point_without_any_vector_is_passed_over():
     points = [models.Record(id=1, vector=None), models.Record(id=2, vector=[0.0, 1.0, 0.0])]
-    batch = batch_of(points, vectors=True, foreign=ForeignLayout("theirs"), name="")
+    batch = batch_of(points, vectors=True, layout=ForeignLayout("theirs"), vector="")
     assert [record.id for record in batch.records] == ["2"]
 
 
@@ -172,7 +171,7 @@ def test_an_unnamed_vector_beside_a_sparse_one(adapter, vendor):
     make(vendor, COSINE, {"words": models.SparseVectorParams()})
     words = models.SparseVector(indices=[1], values=[1.0])
     vendor.upsert("theirs", [models.PointStruct(id=1, vector={"": [0.0, 1.0, 0.0], "words": words})])
-    batch = adapter.fetch(Fetch("theirs", ["1"], vectors=True, foreign=ForeignLayout("theirs")))
+    batch = adapter.reading(ForeignLayout("theirs")).fetch(Fetch("theirs", ["1"], vectors=True))
     np.testing.assert_array_equal(batch.vectors[DENSE], [[0, 1, 0]])
 
 
@@ -183,7 +182,7 @@ def test_numbers_and_uuids_are_ids(adapter, langchain):
     keys = {"7", UUID, str(2**64 - 1), "0"}
     pages, cursor = [], None
     while len(pages) < 5:
-        page = adapter.scroll(Scroll("theirs", None, 1, cursor, foreign=LANGCHAIN))
+        page = adapter.reading(LANGCHAIN).scroll(Scroll("theirs", None, 1, cursor))
         pages += page.records
         cursor = page.cursor
         if cursor is None:
@@ -191,9 +190,9 @@ def test_numbers_and_uuids_are_ids(adapter, langchain):
     assert {record.id for record in pages} == keys
     assert all(record.document_id == record.id for record in pages)
     asked = [*keys, "8", "-1", "7.0", "their-7", "", UUID.upper(), UUID.replace("-", ""), str(2**64), "9" * 5000, "٧"]
-    batch = adapter.fetch(Fetch("theirs", asked, foreign=LANGCHAIN))
+    batch = adapter.reading(LANGCHAIN).fetch(Fetch("theirs", asked))
     assert {record.id for record in batch.records} == keys
-    assert list(adapter.fetch(Fetch("theirs", ["their-7"], vectors=True, foreign=LANGCHAIN)).records) == []
+    assert list(adapter.reading(LANGCHAIN).fetch(Fetch("theirs", ["their-7"], vectors=True)).records) == []
 
 
 def test_native_ids():
@@ -204,23 +203,23 @@ def test_native_ids():
 
 
 def test_langchains_layout(adapter, langchain):
-    (hits,) = adapter.query(
-        Query("theirs", {DENSE: np.array([[1, 1, 0]], np.float32)}, Metric.COSINE, 1, foreign=LANGCHAIN)
+    (hits,) = adapter.reading(LANGCHAIN).query(
+        Query("theirs", {DENSE: np.array([[1, 1, 0]], np.float32)}, Metric.COSINE, 1)
     )
     assert hits[0].record == Record(
         UUID, UUID, "text 1", {"lang": "de", "year": 2002, "at": "2002-06-01T00:00:00+02:00"}, {}
     )
-    assert adapter.count(Count("theirs", where(F.lang == "de"), foreign=LANGCHAIN)) == 2
-    assert adapter.count(Count("theirs", where(F.lang != "de"), foreign=LANGCHAIN)) == 2
-    assert adapter.count(Count("theirs", where(F.year.exists()), foreign=LANGCHAIN)) == 3
-    assert adapter.count(Count("theirs", foreign=LANGCHAIN)) == 4
+    assert adapter.reading(LANGCHAIN).count(Count("theirs", where(F.lang == "de"))) == 2
+    assert adapter.reading(LANGCHAIN).count(Count("theirs", where(F.lang != "de"))) == 2
+    assert adapter.reading(LANGCHAIN).count(Count("theirs", where(F.year.exists()))) == 3
+    assert adapter.reading(LANGCHAIN).count(Count("theirs")) == 4
 
 
 def test_datetimes_are_strings_and_compare_as_instants(adapter, langchain):
     midnight = datetime(2002, 5, 31, 22, tzinfo=UTC)  # of June 1st, two hours east
     after = F.at > midnight
     for condition, count in ((F.at == midnight, 1), (after, 1), (F.at <= midnight, 2), (~after, 3)):
-        assert adapter.count(Count("theirs", where(condition), foreign=LANGCHAIN)) == count
+        assert adapter.reading(LANGCHAIN).count(Count("theirs", where(condition))) == count
 
 
 def test_dots_lead_inside_and_quotation_marks_keep_keys_together(adapter, vendor):
@@ -237,9 +236,9 @@ def test_dots_lead_inside_and_quotation_marks_keep_keys_together(adapter, vendor
     paths = {"a.b": "nested", '"a.b"': "flat", 'a."b.c"': "half", "a.b.c": "deep", "Straße nr": "x"}
     for path, value in paths.items():
         layout = ForeignLayout("theirs", fields={"lang": path})
-        found = adapter.scroll(Scroll("theirs", where(F.lang == value, layout), foreign=layout)).records
+        found = adapter.reading(layout).scroll(Scroll("theirs", where(F.lang == value, layout))).records
         assert [record.metadata for record in found] == [{"lang": value}], path
-        read = adapter.scroll(Scroll("theirs", foreign=layout)).records
+        read = adapter.reading(layout).scroll(Scroll("theirs")).records
         assert [record.metadata["lang"] for record in read if isinstance(record.metadata.get("lang"), str)] == [value]
 
 
@@ -250,13 +249,13 @@ def test_ids_and_texts_from_the_payload(adapter, vendor):
         "theirs", [models.PointStruct(id=i, vector=[1.0, 0.0, 0.0], payload=each) for i, each in enumerate(payloads)]
     )
     layout = ForeignLayout("theirs", id="doc.id", text="body")
-    records = adapter.scroll(Scroll("theirs", foreign=layout)).records
+    records = adapter.reading(layout).scroll(Scroll("theirs")).records
     assert [(each.id, each.document_id, each.text) for each in records] == [
         ("0", "12", "text"),
         ("1", "k", None),
         ("2", "2", None),
     ]
-    bare = adapter.scroll(Scroll("theirs", content=False, foreign=layout)).records
+    bare = adapter.reading(layout).scroll(Scroll("theirs", content=False)).records
     assert [(each.document_id, each.text) for each in bare] == [("12", None), ("k", None), ("2", None)]
 
 
@@ -272,7 +271,7 @@ def test_only_what_is_mapped_is_asked_for():
 def test_what_is_no_path_is_a_conflict(adapter, langchain, path):
     for layout in (ForeignLayout("theirs", text=path), ForeignLayout("theirs", fields={"lang": path})):
         with pytest.raises(CollectionConflict, match="leads nowhere"):
-            adapter.describe(Describe("theirs", layout))
+            adapter.reading(layout).describe(Describe("theirs"))
 
 
 def test_paths():
@@ -295,7 +294,7 @@ def test_adopting_writes_the_record_and_nothing_else(adapter, langchain, kit):
         adapter.adopt(Adopt("theirs", LANGCHAIN, record))
         assert everything(langchain) == before
         assert langchain.get_collection("theirs").config.metadata == {"owner": "them", "nestvec": record}
-        assert adapter.describe(Describe("theirs", LANGCHAIN)).record == record
+        assert adapter.reading(LANGCHAIN).describe(Describe("theirs")).record == record
 
 
 @pytest.mark.parametrize("form", ["server", "async"], indirect=True)
@@ -310,22 +309,22 @@ def test_a_server_that_wants_an_index_says_which(adapter, langchain, server):
     told = 'Bad request: Index required but not found for "metadata.lang" of one of the following types: [keyword].'
     server.inject(StatusFault(status=400, error=told), path="/collections/theirs/points/count")
     with pytest.raises(BackendRefused, match=r"metadata\.lang.*strict mode.*create that index"):
-        adapter.count(Count("theirs", where(F.lang == "de"), foreign=LANGCHAIN))
+        adapter.reading(LANGCHAIN).count(Count("theirs", where(F.lang == "de")))
 
 
-def test_what_is_not_there_can_not_be_adopted(adapter, kit):
-    assert adapter.describe(Describe("theirs", LANGCHAIN)) is None
+def test_what_is_not_there_cannot_be_adopted(adapter, kit):
+    assert adapter.reading(LANGCHAIN).describe(Describe("theirs")) is None
     with pytest.raises(CollectionNotFound):
         adapter.adopt(Adopt("theirs", LANGCHAIN, kit.RECORD))
-    for request in (Count("theirs", foreign=LANGCHAIN), Fetch("theirs", ["1"], foreign=LANGCHAIN)):
+    for request in (Count("theirs"), Fetch("theirs", ["1"])):
         with pytest.raises(CollectionNotFound, match="theirs"):
-            getattr(adapter, request.method)(request)
+            getattr(adapter.reading(LANGCHAIN), request.method)(request)
 
 
 def test_there_are_no_namespaces(adapter, langchain, kit):
     layout = ForeignLayout("theirs", namespace="acme")
     for act in (
-        lambda: adapter.describe(Describe("theirs", layout)),
+        lambda: adapter.reading(layout).describe(Describe("theirs")),
         lambda: adapter.adopt(Adopt("theirs", layout, kit.RECORD)),
     ):
         with pytest.raises(Unsupported, match=r"foreign\.namespace = 'acme'.*no namespaces; leave it out"):
@@ -348,13 +347,13 @@ def test_types_are_known_from_indexes(adapter, vendor):
         vendor.create_payload_index("theirs", path, kind)
     layout = ForeignLayout("theirs", fields={**LANGCHAIN.fields, "price": "metadata.price", "place": "place"})
     # An index of keywords may hold datetimes as well.
-    assert adapter.describe(Describe("theirs", layout)).fields == {"year": FIELDS["year"], "at": FIELDS["at"]}
+    assert adapter.reading(layout).describe(Describe("theirs")).fields == {"year": FIELDS["year"], "at": FIELDS["at"]}
 
 
 def test_embedded_stores_know_no_types(kit, tmp_path):
-    with closing(QdrantAdapter(kit.options(path=":memory:"))) as adapter:
-        make(adapter._client, COSINE)
-        assert adapter.describe(Describe("theirs", LANGCHAIN)).fields is None
+    with closing(kit.open(kit.options(path=":memory:"))) as adapter:
+        make(adapter.client.raw, COSINE)
+        assert adapter.reading(LANGCHAIN).describe(Describe("theirs")).fields is None
 
 
 def test_a_renewed_description_finds_a_renamed_vector(adapter, vendor):
@@ -363,6 +362,6 @@ def test_a_renewed_description_finds_a_renamed_vector(adapter, vendor):
     for name in ("one", "two"):
         make(vendor, {name: COSINE})
         vendor.upsert("theirs", [models.PointStruct(id=1, vector={name: [1.0, 0.0, 0.0]})])
-        adapter.describe(Describe("theirs", layout))
-        assert adapter.count(Count("theirs", foreign=layout)) == 1
+        adapter.reading(layout).describe(Describe("theirs"))
+        assert adapter.reading(layout).count(Count("theirs")) == 1
         vendor.delete_collection("theirs")

@@ -11,8 +11,8 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from nestvec.contract import ForeignLayout
-from nestvec.testing import AdapterConformance, BackendUnderTest
 from nestvec_qdrant.testing import QdrantEmulator
+from nestvec_testing import AdapterConformance, BackendUnderTest
 
 KEY = "secret-of-the-test"
 FIELDS = ("lang", "year", "price", "open", "tags")
@@ -21,9 +21,9 @@ FIELDS = ("lang", "year", "price", "open", "tags")
 def unnamed(adapter: Any, name: str, rows: Any, payloads: Any) -> ForeignLayout:
     """One vector without a name, numbers for ids, everything flat."""
     size = models.VectorParams(size=rows.shape[1], distance=models.Distance.COSINE)
-    adapter._client.create_collection(name, size)
+    adapter.client.raw.create_collection(name, size)
     points = [models.PointStruct(id=i, vector=row.tolist(), payload=payloads[i]) for i, row in enumerate(rows)]
-    adapter._client.upsert(name, points)
+    adapter.client.raw.upsert(name, points)
     return ForeignLayout(name, None, "key", "body", fields={field: field for field in FIELDS})
 
 
@@ -60,7 +60,7 @@ class TestInFolder(AdapterConformance):
     @pytest.fixture
     def backend(self, tmp_path: Path) -> BackendUnderTest:
         def theirs(adapter: Any, *arguments: Any) -> ForeignLayout:
-            return named(adapter._client, *arguments)
+            return named(adapter.client.raw, *arguments)
 
         return BackendUnderTest("qdrant", {"path": str(tmp_path / "store")}, reopens=True, foreign=theirs)
 

@@ -427,7 +427,7 @@ def test_names_that_are_taken(books):
     alias(books, "live", "books")
     status, error = refusal(lambda: books.create_collection("live", DENSE))
     assert (status, "Alias with the same name already exists" in error) == (400, True)
-    # An alias is followed by everything but deletion, and can not be the target of another.
+    # An alias is followed by everything but deletion, and cannot be the target of another.
     assert books.collection_exists("live")
     assert books.delete_collection("live") is False
     assert refusal(lambda: alias(books, "second", "live"))[0] == 404

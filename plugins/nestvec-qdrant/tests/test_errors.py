@@ -1,4 +1,4 @@
-"""Options that can not be, and errors that say what to do."""
+"""Options that cannot be, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from nestvec.contract import BackendPlugin, Count, ListCollections
+from nestvec.capabilities import Power
+from nestvec.contract import BackendPlugin, Count, ErrorContext, ListCollections
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -29,15 +30,14 @@ from nestvec.errors import (
     Unsupported,
 )
 from nestvec.registry import Registry
-from nestvec_qdrant.adapter import QdrantAdapter
-from nestvec_qdrant.errors import Scene, translate
+from nestvec_qdrant.errors import translate
 from nestvec_qdrant.options import MEMORY, QdrantCollectionOptions, QdrantOptions
 from nestvec_qdrant.plugin import nestvec_backend
 from nestvec_qdrant.schema import check_version
 
 KEY = {"env": "QDRANT_TEST_KEY"}
-REMOTE = Scene("Qdrant at http://x:6333", embedded=False, method="write", collection="docs_1")
-LOCAL = Scene("the Qdrant folder /data", embedded=True, method="write", collection="docs_1")
+REMOTE = ErrorContext("Qdrant at http://x:6333", embedded=False, method="write", collection="docs_1")
+LOCAL = ErrorContext("the Qdrant folder /data", embedded=True, method="write", collection="docs_1")
 
 
 # ------------------------------------------------------------------------------------------------ options
@@ -54,7 +54,7 @@ LOCAL = Scene("the Qdrant folder /data", embedded=True, method="write", collecti
         ({"url": "http://localhost:6333/?a=b"}, "must end after its path"),
         ({"url": "http://user:hunter2@localhost"}, "use api_key"),
         ({"url": "http://qdrant.example.com", "api_key": KEY}, "unencrypted to qdrant.example.com"),
-        ({"url": "http://localhost", "api_key": "literal-key"}, "can not stand here literally"),
+        ({"url": "http://localhost", "api_key": "literal-key"}, "cannot stand here literally"),
         ({"url": "http://localhost", "ca": "ca.pem"}, "ca is for https"),
         ({"url": "http://localhost", "timeout": 0}, "timeout"),
         ({"url": "http://localhost", "retries": 3}, "retries"),
@@ -120,8 +120,9 @@ def test_what_the_plugin_offers(tmp_path):
     assert plugin.options.model_validate(plugin.embedded(tmp_path)).path == tmp_path
     local = plugin.capabilities(plugin.options.model_validate(plugin.embedded(None)))
     server = plugin.capabilities(plugin.options.model_validate({"url": "http://localhost:6333"}))
-    assert (local.embedded, local.exact, local.native_async) == (True, True, False)
-    assert (server.embedded, server.exact, server.native_async) == (False, False, True)
+    assert (local.embedded, local.exact, set(Power) - local.powers) == (True, True, {Power.STORAGE})
+    assert (server.embedded, server.exact, set(Power) - server.powers) == (False, False, set())
+    assert local.why_not["storage"].startswith("an embedded store has no quantisation")
     assert server.max_write_bytes < 32 * 2**20
 
 
@@ -140,15 +141,15 @@ def test_a_missing_key_is_named_and_a_present_one_is_not(monkeypatch, kit):
     options = kit.options(url="http://localhost:6333", api_key=KEY)
     monkeypatch.delenv("QDRANT_TEST_KEY", raising=False)
     with pytest.raises(SecretError, match="QDRANT_TEST_KEY"):
-        QdrantAdapter(options)
+        kit.open(options)
     for wrong in ("schlüssel-123", "two\nlines"):
         monkeypatch.setenv("QDRANT_TEST_KEY", wrong)
         with pytest.raises(SecretError) as caught:
-            QdrantAdapter(options)
+            kit.open(options)
         assert wrong not in str(caught.value)
         assert caught.value.__cause__ is None
     monkeypatch.setenv("QDRANT_TEST_KEY", "s3cret-key")
-    adapter = QdrantAdapter(options)
+    adapter = kit.open(options)
     assert "s3cret-key" not in repr(adapter) + repr(options)
     adapter.close()
 
@@ -157,7 +158,7 @@ def test_an_unreadable_authority_is_a_mistake_of_the_configuration(tmp_path, kit
     (tmp_path / "ca.pem").write_text("no certificate")
     for name in ("ca.pem", "missing.pem"):
         with pytest.raises(ConfigError, match=name):
-            QdrantAdapter(kit.options(url="https://localhost:6333", ca=str(tmp_path / name)))
+            kit.open(kit.options(url="https://localhost:6333", ca=str(tmp_path / name)))
 
 
 # ----------------------------------------------------------------------------------------------- mapping
@@ -257,14 +258,14 @@ def test_long_answers_are_cut():
 
 
 def test_nobody_there(kit):
-    adapter = QdrantAdapter(kit.options(url="http://127.0.0.1:9"))
-    with pytest.raises(BackendUnavailable, match=r"http://127\.0\.0\.1:9 can not be reached"):
+    adapter = kit.open(kit.options(url="http://127.0.0.1:9"))
+    with pytest.raises(BackendUnavailable, match=r"http://127\.0\.0\.1:9 cannot be reached"):
         adapter.count(Count("docs_1"))
     adapter.close()
 
 
 def test_nobody_there_by_grpc(kit):
-    adapter = QdrantAdapter(kit.options(url="http://127.0.0.1:9", grpc=True, grpc_port=9, timeout=2))
+    adapter = kit.open(kit.options(url="http://127.0.0.1:9", grpc=True, grpc_port=9, timeout=2))
     with pytest.raises(BackendUnavailable, match="gRPC on port 9"):
         adapter.list_collections(ListCollections())
     adapter.close()
@@ -273,7 +274,7 @@ def test_nobody_there_by_grpc(kit):
 def test_the_client_asks_for_no_version_by_itself(monkeypatch, kit):
     started = []
     monkeypatch.setattr("qdrant_client.qdrant_remote.Thread", lambda **more: started.append(more) or threading.Thread())
-    QdrantAdapter(kit.options(url="http://127.0.0.1:9")).close()
+    kit.open(kit.options(url="http://127.0.0.1:9")).close()
     assert started == []
 
 

@@ -7,17 +7,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import models
 
+from nestvec._documents.layout import check_metadata
 from nestvec.contract import Count, Scroll
 from nestvec.errors import Unsupported
 from nestvec.filters import And, F, Or, matches, resolve
 from nestvec.filters.tree import MAX_DEPTH
-from nestvec.metadata import check_metadata
-from nestvec.testing.strategies import filters_for, metadata_for
 from nestvec.types import Field, FieldType, Record
-from nestvec_qdrant.adapter import QdrantAdapter
-from nestvec_qdrant.filters import compile_filter
-from nestvec_qdrant.paths import field_at, field_path
+from nestvec_qdrant.filters import compile_filter, field_at, field_path
 from nestvec_qdrant.records import payload_of
+from nestvec_testing.strategies import filters_for, metadata_for
 
 FIELDS = {
     **{kind.value: Field(kind) for kind in FieldType},
@@ -55,7 +53,7 @@ def stored(request, kit, metadata, server_process):
     """An adapter that holds the sample, its documents named by number."""
     server_process.reset()
     options = {"path": ":memory:"} if request.param == "memory" else {"url": server_process.url}
-    adapter = QdrantAdapter(kit.options(**options))
+    adapter = kit.open(kit.options(**options))
     adapter.create(kit.create(fields=FIELDS))
     records = [
         Record(kit.identity(number), str(number), None, each, {"chunk": number, "layout": "l"})
@@ -112,7 +110,7 @@ def test_edges(stored, metadata, where):
 
 
 @pytest.mark.parametrize("number", HUGE)
-def test_ranges_that_doubles_can_not_express_are_unsupported(stored, number):
+def test_ranges_that_doubles_cannot_express_are_unsupported(stored, number):
     for where in (F.integer < number, F.integer <= number, F.integer > number, F.integer >= number):
         with pytest.raises(Unsupported, match=r"2\*\*53"):
             stored.count(Count("docs_1", resolve(where, FIELDS)))

@@ -12,8 +12,8 @@ from qdrant_client import models
 from nestvec.contract import Count, Create, Fetch, ListCollections, Query, Remove, Scroll, Write
 from nestvec.errors import BackendDenied, BackendRefused, BackendUnavailable, CollectionNotFound, Unsupported
 from nestvec.types import DENSE, Metric
-from nestvec_qdrant import writes
-from nestvec_qdrant.adapter import AsyncQdrantAdapter, QdrantAdapter
+from nestvec_qdrant import records
+from nestvec_qdrant.adapter import open_adapter
 from nestvec_qdrant.testing import CutFault, HoldFault, MalformedFault, QdrantEmulator, StatusFault
 
 POINTS = "/collections/docs_1/points"
@@ -22,7 +22,7 @@ POINTS = "/collections/docs_1/points"
 @pytest.fixture(params=["sync", "async"])
 def adapter(request, kit, server):
     options = kit.options(url=server.url)
-    opened = QdrantAdapter(options) if request.param == "sync" else kit.Awaited(options)
+    opened = kit.open(options) if request.param == "sync" else kit.open_async(options)
     opened.create(kit.create())
     server.clear_requests()
     yield opened
@@ -56,7 +56,7 @@ def test_a_write_is_one_request_that_waits(adapter, server, kit):
 
 def test_bodies_are_what_the_clients_own_models_say(kit):
     write = write_of(kit, 3)
-    (body,) = writes.rest_bodies(write)
+    (body,) = records.rest_bodies(write)
     parsed = models.PointsList.model_validate_json(body)
     assert [str(point.id) for point in parsed.points] == [record.id for record in write.records]
     rows = np.array([point.vector["dense"] for point in parsed.points], np.float32)
@@ -64,31 +64,31 @@ def test_bodies_are_what_the_clients_own_models_say(kit):
 
 
 def test_bodies_are_as_short_as_float32_allows(kit):
-    (body,) = writes.rest_bodies(write_of(kit, 1, size=1024))
+    (body,) = records.rest_bodies(write_of(kit, 1, size=1024))
     assert len(body) < 14 * 1024
 
 
 @pytest.mark.parametrize("limit", [400, 1000, 1001, 5000])
 def test_batches_keep_to_the_bytes_and_the_order(kit, limit):
     write = write_of(kit, 20)
-    bodies = list(writes.rest_bodies(write, limit))
+    bodies = list(records.rest_bodies(write, limit=limit))
     assert all(len(body) <= limit for body in bodies)
     sent = [str(point.id) for body in bodies for point in models.PointsList.model_validate_json(body).points]
     assert sent == [record.id for record in write.records]
-    (whole,) = writes.rest_bodies(write)
+    (whole,) = records.rest_bodies(write)
     assert len(bodies) <= 2 * (len(whole) // limit) + 2, "far more requests than needed"
 
 
 def test_batches_keep_to_the_count(kit, monkeypatch):
-    monkeypatch.setattr(writes, "MAX_POINTS", 8)
-    counts = [len(models.PointsList.model_validate_json(body).points) for body in writes.rest_bodies(write_of(kit, 20))]
-    assert counts == [8, 8, 4]
-    assert [len(batch) for batch in writes.grpc_batches(write_of(kit, 20))] == [8, 8, 4]
+    monkeypatch.setattr(records, "MAX_POINTS", 8)
+    bodies = records.rest_bodies(write_of(kit, 20))
+    assert [len(models.PointsList.model_validate_json(body).points) for body in bodies] == [8, 8, 4]
+    assert [len(batch) for batch in records.grpc_batches(write_of(kit, 20))] == [8, 8, 4]
 
 
 def test_a_request_of_more_than_the_limit_is_split(kit):
     with QdrantEmulator() as server:
-        adapter = QdrantAdapter(kit.options(url=server.url))
+        adapter = kit.open(kit.options(url=server.url))
         adapter.create(kit.create())
         server.clear_requests()
         adapter.write(write_of(kit, 40, text="x" * 1_000_000))
@@ -105,7 +105,7 @@ def test_a_record_that_is_too_large_names_its_document(adapter, server, kit):
 
 def test_grpc_batches_hold_the_same_points(kit):
     write = write_of(kit, 3)
-    ((first, *_),) = writes.grpc_batches(write)
+    ((first, *_),) = records.grpc_batches(write)
     assert models.PointStruct.model_validate(first.model_dump()).vector == {"dense": write.vectors[DENSE][0].tolist()}
 
 
@@ -164,7 +164,7 @@ def test_keys_are_sent_and_checked(kit, monkeypatch):
             monkeypatch.setenv("QDRANT_TEST_KEY", key)
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                adapter = QdrantAdapter(kit.options(url=server.url, api_key={"env": "QDRANT_TEST_KEY"}))
+                adapter = kit.open(kit.options(url=server.url, api_key={"env": "QDRANT_TEST_KEY"}))
             calls = {
                 "list": lambda adapter=adapter: adapter.list_collections(ListCollections()),
                 "write": lambda adapter=adapter, key=key: adapter.create(kit.create("for_" + key[:2])),
@@ -230,7 +230,7 @@ def test_a_write_that_is_only_acknowledged_is_not_done(adapter, server, kit):
 
 
 def test_a_later_part_that_fails_leaves_the_earlier_ones(adapter, server, kit, monkeypatch):
-    monkeypatch.setattr(writes, "MAX_POINTS", 2)
+    monkeypatch.setattr(records, "MAX_POINTS", 2)
     server.inject(StatusFault(status=500), method="PUT", path=POINTS, skip=1)
     with pytest.raises(BackendUnavailable):
         adapter.write(write_of(kit, 6))
@@ -238,7 +238,7 @@ def test_a_later_part_that_fails_leaves_the_earlier_ones(adapter, server, kit, m
 
 
 def test_a_slow_server_is_given_up(kit, server):
-    adapter = QdrantAdapter(kit.options(url=server.url, timeout=1))
+    adapter = kit.open(kit.options(url=server.url, timeout=1))
     server.inject(HoldFault())
     with pytest.raises(BackendUnavailable, match="timeout"):
         adapter.list_collections(ListCollections())
@@ -246,7 +246,7 @@ def test_a_slow_server_is_given_up(kit, server):
 
 
 def test_somebody_else_creates_the_same_collection_at_the_same_time(server, kit):
-    adapter = QdrantAdapter(kit.options(url=server.url))
+    adapter = kit.open(kit.options(url=server.url))
     server.inject(
         StatusFault(status=409, error="Wrong input: Collection `docs_1` already exists!", applied=True), method="PUT"
     )
@@ -257,7 +257,7 @@ def test_somebody_else_creates_the_same_collection_at_the_same_time(server, kit)
 
 def test_an_old_server_is_refused_before_anything_is_created(server, kit, monkeypatch):
     monkeypatch.setattr("importlib.metadata.version", lambda name: "1.15.4")
-    adapter = QdrantAdapter(kit.options(url=server.url))
+    adapter = kit.open(kit.options(url=server.url))
     server.clear_requests()
     with pytest.raises(Unsupported, match=r"1\.15\.4"):
         adapter.create(kit.create())
@@ -268,8 +268,8 @@ def test_an_old_server_is_refused_before_anything_is_created(server, kit, monkey
 
 
 async def test_requests_may_overlap_and_be_cancelled(server, kit):
-    adapter = AsyncQdrantAdapter(kit.options(url=server.url))
-    await adapter.create(kit.create())
+    adapter = open_adapter(kit.options(url=server.url), blocking=False)
+    await adapter.create_extended(kit.create())
     await asyncio.gather(*(adapter.write(write_of(kit, n)) for n in (1, 2, 3)))
     held = server.inject(HoldFault(), path=f"{POINTS}/count")
     slow = asyncio.create_task(adapter.count(Count("docs_1")))

@@ -8,11 +8,11 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from nestvec.cli import main
-from nestvec.client.base import Runtime
-from nestvec.testing.emulators.faults import Cut, Delay, Malformed, Status
-from nestvec.testing.registry import test_registry
+from nestvec._cli import main
+from nestvec.runtime import Runtime
 from nestvec_sagemaker.testing import AwsError, ModelFails
+from nestvec_testing.emulators.faults import Cut, Delay, HttpStatus, Malformed
+from nestvec_testing.registry import test_registry
 
 CONFIG = """
 [backends.store]
@@ -49,7 +49,7 @@ class Shell:
 
 @pytest.fixture
 def shell(emulator, tmp_path):
-    from nestvec.testing import memory
+    from nestvec_testing import memory
 
     made = Shell(tmp_path, emulator)
     assert made("apply").exit_code == 0
@@ -125,15 +125,15 @@ CASES = {
         rf"{HERE} is still loading its model.*; wait, or raise deadline",
         2,
     ),
-    "AWS fails": (always(Status(status=503)), rf"{HERE} failed with .* \(status 503\).*; try again, or look at", 2),
+    "AWS fails": (always(HttpStatus(status=503)), rf"{HERE} failed with .* \(status 503\).*; try again, or look at", 2),
     "too slow": (slow, rf"{HERE} did not answer within 0.2 seconds; raise timeout, or set a smaller batch", None),
     "too large": (
-        always(Status(status=413)),
+        always(HttpStatus(status=413)),
         rf"document '.*': {HERE} takes no request of this size.*smaller chunking.size",
         None,
     ),
     "cut off": (always(Cut()), r"the connection to http://127.0.0.1:\d+ .*check", 2),
-    "nobody there": (unreachable, r"http://127.0.0.1:9 can not be reached.*check region, endpoint_url, the network", 0),
+    "nobody there": (unreachable, r"http://127.0.0.1:9 cannot be reached.*check region, endpoint_url, the network", 0),
     "malformed": (always(Malformed()), rf"{HERE} answered something that is not whole JSON.*is it a container of", 2),
     "another form": (
         always(Malformed(content=b'{"embeddings": []}')),

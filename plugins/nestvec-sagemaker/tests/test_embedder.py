@@ -14,11 +14,11 @@ from nestvec.encoding.estimate import TokenEstimate
 from nestvec.encoding.models import MODELS
 from nestvec.encoding.packing import items_of, windows
 from nestvec.errors import EmbedderError, EmbedderRefused
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest
-from nestvec.testing.emulators.faults import Hold, Meet
-from nestvec.testing.emulators.jina import late_vectors, plain_vectors
 from nestvec_sagemaker.testing import AwsError, ModelFails
 from nestvec_sagemaker.wire import MOST_BYTES
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest
+from nestvec_testing.emulators.faults import Hold, Meet
+from nestvec_testing.emulators.jina import late_vectors, plain_vectors
 
 TASK = "retrieval.passage"
 
@@ -254,7 +254,7 @@ def test_what_was_cut_off_is_thrown_away_and_sent_again_in_smaller_windows(open_
     assert kept == set(document.texts())
 
 
-def test_without_usage_only_what_can_not_have_been_cut_is_trusted(open_embedder, emulator, kit):
+def test_without_usage_only_what_cannot_have_been_cut_is_trusted(open_embedder, emulator, kit):
     emulator.dial(cuts=True, usage=False)
     dense = kit.group("dense", *["a b c d e f g h " * 24 for _ in range(100)])
     reply = open_embedder().encode(kit.ask(dense, kit.group("small", "one. ", "two."), late=True))

@@ -18,25 +18,25 @@ from nestvec.errors import (
     EmbedderUnavailable,
     SecretError,
 )
-from nestvec.testing.emulators.faults import Cut, CutShort, Delay, Fault, Malformed, Status
-from nestvec.testing.emulators.jina import (
+from nestvec_sagemaker.testing import AwsError, ModelFails
+from nestvec_testing.emulators.faults import Cut, CutShort, Delay, Fault, HttpStatus, Malformed
+from nestvec_testing.emulators.jina import (
     DuplicateIndex,
     Html,
-    NotFinite,
+    NotFiniteVectors,
     OtherDimensions,
     Reordered,
     WrongCount,
     plain_vectors,
 )
-from nestvec_sagemaker.testing import AwsError, ModelFails
 
 PASSING = [
     AwsError(code="ThrottlingException"),
     AwsError(code="ModelNotReadyException", status=429),
-    Status(status=429),
-    Status(status=500),
-    Status(status=503),
-    Status(status=530),
+    HttpStatus(status=429),
+    HttpStatus(status=500),
+    HttpStatus(status=503),
+    HttpStatus(status=530),
     ModelFails(original=500),
     ModelFails(original=503),
     ModelFails(original=424),
@@ -51,7 +51,7 @@ PASSING = [
     WrongCount(by=-1),
     WrongCount(by=1),
     DuplicateIndex(),
-    NotFinite(),
+    NotFiniteVectors(),
     OtherDimensions(),
     OtherDimensions(index=1),
 ]
@@ -102,14 +102,14 @@ def test_botocore_repeats_nothing_whatever_its_own_settings_are(
 
 
 def test_the_deadline_is_a_limit_too(open_embedder, emulator, kit):
-    emulator.inject(Status(status=503), times=None)
+    emulator.inject(HttpStatus(status=503), times=None)
     with pytest.raises(EmbedderUnavailable):
         open_embedder(deadline=1e-9).encode(kit.ask(*kit.documents()))
     assert len(emulator.exchanges) == 1
 
 
 def test_no_pause_leads_beyond_the_deadline(open_embedder, emulator, kit):
-    emulator.inject(Status(status=503), times=None)
+    emulator.inject(HttpStatus(status=503), times=None)
     started = time.monotonic()
     with pytest.raises(EmbedderUnavailable):
         open_embedder(deadline=20.0, backoff=1000.0).encode(kit.ask(*kit.documents()))
@@ -118,7 +118,7 @@ def test_no_pause_leads_beyond_the_deadline(open_embedder, emulator, kit):
 
 
 def test_one_batch_may_fail_alone(open_embedder, emulator, kit):
-    emulator.inject(Status(status=503), containing="River", times=None)
+    emulator.inject(HttpStatus(status=503), containing="River", times=None)
     reply = open_embedder(batch=1, attempts=2).encode(kit.ask(*kit.documents("River", "Lake")))
     assert [failure.group for failure in reply.failures] == [0]
     assert isinstance(reply.failures[0].error, EmbedderUnavailable)
@@ -206,9 +206,9 @@ def test_half_of_the_credentials(open_embedder, monkeypatch):
         open_embedder()
 
 
-def test_credentials_that_can_not_be_got(open_embedder, aws):
+def test_credentials_that_cannot_be_got(open_embedder, aws):
     (aws / "config").write_text(f"[profile broken]\ncredential_process = {aws}/no-such-program\n")
-    with pytest.raises(SecretError, match=r"credentials can not be used.*no-such-program"):
+    with pytest.raises(SecretError, match=r"credentials cannot be used.*no-such-program"):
         open_embedder(profile="broken")
 
 
@@ -226,18 +226,18 @@ def test_nobody_there(open_embedder, kit):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(EmbedderUnavailable, match=r"can not be reached.*check region, endpoint_url"):
+        with pytest.raises(EmbedderUnavailable, match=r"cannot be reached.*check region, endpoint_url"):
             open_embedder(endpoint_url=url).encode(kit.ask(*kit.documents()))
 
 
-def test_credentials_that_can_not_be_renewed(open_embedder, aws, kit, tmp_path):
+def test_credentials_that_cannot_be_renewed(open_embedder, aws, kit, tmp_path):
     program = tmp_path / "credentials-program"
     expires = "2001-01-01T00:00:00Z"
     made = {"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c", "Expiration": expires}
     program.write_text(f"#!/bin/sh\necho '{json.dumps(made)}'\n")
     program.chmod(0o700)
     (aws / "config").write_text(f"[profile passing]\ncredential_process = {program}\n")
-    with pytest.raises((EmbedderDenied, SecretError), match=r"profile 'passing' can not be renewed.*log in again"):
+    with pytest.raises((EmbedderDenied, SecretError), match=r"profile 'passing' cannot be renewed.*log in again"):
         open_embedder(profile="passing").encode(kit.ask(*kit.documents()))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from nestvec import Document, F
-from nestvec.client import connect
-from nestvec.client.base import Runtime
+from nestvec._client import connect
 from nestvec.errors import HostMismatch
-from nestvec.testing.emulators.jina import JinaEmulator
-from nestvec.testing.registry import test_registry
+from nestvec.runtime import Runtime
+from nestvec_testing.emulators.jina import JinaEmulator
+from nestvec_testing.registry import test_registry
 
 KEY = "NESTVEC_TEST_JINA_KEY"
 TEXTS = {

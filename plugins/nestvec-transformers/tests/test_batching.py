@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec.errors import EmbedderRefused
-from nestvec_transformers.batching import Batcher, cut, is_out_of_memory
+from nestvec_transformers.batching import MemoryBatcher, cut, is_out_of_memory
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
@@ -55,14 +55,14 @@ class Device:
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
 def test_what_does_not_fit_is_run_in_smaller_batches(error):
     device = Device([30] * 10 + [29] * 6, 100, error)
-    assert device.run(Batcher(10_000, 64)) == {number: number * 10 for number in range(16)}
+    assert device.run(MemoryBatcher(10_000, 64)) == {number: number * 10 for number in range(16)}
     assert device.refused == {}
     # 16, then 8, then 4, and three from then on would fit, but are not known to.
     assert [len(batch) for batch in device.tried] == [16, 8, 4] + [2] * 8
 
 
 def test_what_fitted_is_remembered():
-    batcher = Batcher(10_000, 64)
+    batcher = MemoryBatcher(10_000, 64)
     Device([30] * 16, 100).run(batcher)
     again = Device([30] * 8, 100)
     again.run(batcher)
@@ -74,7 +74,7 @@ def test_what_fitted_is_remembered():
 
 def test_what_does_not_fit_alone_is_refused_in_words_and_the_others_go_on():
     device = Device([500, 30, 20, 400], 100)
-    assert device.run(Batcher(10_000, 64)) == {1: 10, 2: 20}
+    assert device.run(MemoryBatcher(10_000, 64)) == {1: 10, 2: 20}
     assert set(device.refused) == {0, 3}
     error = device.refused[0]
     assert isinstance(error, EmbedderRefused)
@@ -85,7 +85,7 @@ def test_what_does_not_fit_alone_is_refused_in_words_and_the_others_go_on():
 
 
 def test_a_text_that_never_fits_makes_no_batch_smaller():
-    batcher = Batcher(10_000, 64)
+    batcher = MemoryBatcher(10_000, 64)
     Device([5000], 100).run(batcher)
     after = Device([10] * 10, 100)
     after.run(batcher)
@@ -94,10 +94,10 @@ def test_a_text_that_never_fits_makes_no_batch_smaller():
 
 def test_other_errors_are_not_taken_for_it():
     def broken(batch):
-        raise RuntimeError("mat1 and mat2 shapes can not be multiplied")
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="mat1"):
-        list(Batcher(100, 10).run([1, 2], broken, lambda *_: None))
+        list(MemoryBatcher(100, 10).run([1, 2], broken, lambda *_: None))
 
 
 def test_between_is_asked_before_each_pass_and_may_stop():
@@ -109,12 +109,12 @@ def test_between_is_asked_before_each_pass_and_may_stop():
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        device.run(Batcher(10_000, 1), between)
+        device.run(MemoryBatcher(10_000, 1), between)
     assert asked == [0, 1, 2]
 
 
 def test_threads_that_run_out_of_memory_together_all_get_their_answers():
-    batcher, answers = Batcher(10_000, 64), [None] * 8
+    batcher, answers = MemoryBatcher(10_000, 64), [None] * 8
 
     def run(place):
         answers[place] = Device([30] * (place + 1), 100).run(batcher)

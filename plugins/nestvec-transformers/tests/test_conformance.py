@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.testing import EmbedderConformance, EmbedderUnderTest
+from nestvec_testing import EmbedderConformance, EmbedderUnderTest
 
 
 class TestTransformers(EmbedderConformance):

@@ -32,7 +32,7 @@ def passes(monkeypatch):
     return seen
 
 
-# ---------------------------------------------------------------- texts that can not be embedded
+# ---------------------------------------------------------------- texts that cannot be embedded
 
 
 @pytest.mark.parametrize("over", [0, 1])

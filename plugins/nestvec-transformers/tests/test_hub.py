@@ -1,4 +1,4 @@
-"""Weights by their name on the hub: nothing is fetched unasked, and what can not be fetched is told in words.
+"""Weights by their name on the hub: nothing is fetched unasked, and what cannot be fetched is told in words.
 
 The hub is a small one on this machine; the client is huggingface_hub itself.
 """
@@ -163,14 +163,14 @@ def test_a_repository_with_terms(opened):
 
 def test_a_hub_that_is_down(opened):
     told = refused(opened, EmbedderUnavailable, repository="acme/broken", download=True)
-    assert told.startswith("acme/broken can not be fetched from the hub (")
+    assert told.startswith("acme/broken cannot be fetched from the hub (")
     assert "hf download acme/broken --revision v1" in told
 
 
 def test_no_network(opened, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     told = refused(opened, EmbedderUnavailable, download=True)
-    assert told.startswith(f"{NAME} can not be fetched from the hub (")
+    assert told.startswith(f"{NAME} cannot be fetched from the hub (")
     assert 'path = "DIR"' in told
 
 

@@ -122,7 +122,7 @@ def test_a_chunk_that_no_window_holds_fails_its_document_alone(open_embedder, ki
     (failure,) = reply.failures
     assert isinstance(failure.error, EmbedderRefused)
     assert str(failure.error).startswith(
-        "document 'huge' can not be late-chunked: chunk 0 has about 200 tokens; at most"
+        "document 'huge' cannot be late-chunked: chunk 0 has about 200 tokens; at most"
     )
     assert "chunking.size" in str(failure.error)
 

@@ -70,7 +70,7 @@ def test_what_is_declared():
         ({"model": "jina-embeddings-v4"}, "jina-embeddings-v3"),
     ],
 )
-def test_what_can_not_be_is_refused(values, told):
+def test_what_cannot_be_is_refused(values, told):
     with pytest.raises(ValidationError) as caught:
         options(**values)
     assert told in str(caught.value)

@@ -58,7 +58,7 @@ def test_no_tokenizer(refused, copied):
 
 def test_a_tokenizer_that_is_none(refused, copied):
     (copied / "tokenizer.json").write_text("{}")
-    assert refused().startswith(f"the tokenizer in {copied} can not be used (")
+    assert refused().startswith(f"the tokenizer in {copied} cannot be used (")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_model_of_another_size(refused, copied):
 def test_weights_that_are_cut_off(refused, copied, file):
     (copied / file).write_bytes((copied / file).read_bytes()[:5000])
     told = refused()
-    assert told.startswith(f"the model in {copied} can not be loaded (")
+    assert told.startswith(f"the model in {copied} cannot be loaded (")
     assert told.endswith(FETCH + str(copied))
 
 
@@ -157,7 +157,7 @@ def test_a_library_that_is_not_there(refused, monkeypatch, name):
 
     monkeypatch.setitem(sys.modules, name, None)
     told = refused(PluginBroken)
-    assert re.match(rf"{name}\S* can not be imported: .*; pip install ", told), told
+    assert re.match(rf"{name}\S* cannot be imported: .*; pip install ", told), told
 
 
 def test_a_peft_that_is_too_old(refused, monkeypatch):

@@ -19,10 +19,10 @@ from pydantic import (
     model_validator,
 )
 
-from nestvec.artifacts import DEFAULT_FOLDER, is_fingerprint
-from nestvec.chunking import Chunking
+from nestvec._artifacts import DEFAULT_FOLDER, is_fingerprint
+from nestvec._chunking import Chunking
 from nestvec.contract import ForeignLayout
-from nestvec.filters.tree import check_name
+from nestvec.filters.fields import check_name
 from nestvec.options import LocalPath, Options
 from nestvec.types import Field as MetadataField
 from nestvec.types import Metric, Purpose, Storage
@@ -256,7 +256,7 @@ class CollectionBlock(Options):
         return reasons
 
     def _misplaced(self, previous: CollectionBlock) -> list[str]:
-        """What can not have been otherwise before a migration."""
+        """What cannot have been otherwise before a migration."""
         reasons = []
         if self.adopt or previous.adopt or previous.foreign is not None:
             reasons.append("only nestvec's own collections migrate; leave previous out, or adopt")

@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from nestvec.artifacts import DEFAULT_FOLDER
+from nestvec._artifacts import DEFAULT_FOLDER
+from nestvec._specs import CollectionSpec
 from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
 from nestvec.config.blocks import (
     CacheBlock,
@@ -28,14 +29,13 @@ from nestvec.config.blocks import (
 from nestvec.config.nesting import Nesting, find_nesting
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
-from nestvec.encoding.matryoshka import check_dimensions
 from nestvec.encoding.tasks import explicit_pair, pair_for
+from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import ConfigError, NestvecError
 from nestvec.names import check_logical, check_unambiguous
 from nestvec.options import Options
 from nestvec.registry import Registry, default_registry
 from nestvec.spaces import space_of
-from nestvec.specs import CollectionSpec
 from nestvec.types import Purpose
 
 P = TypeVar("P", BackendPlugin, EmbedderPlugin)
@@ -90,7 +90,7 @@ def load_config(path: str | Path, registry: Registry | None = None) -> Config:
     except FileNotFoundError as error:
         raise ConfigError(f"there is no configuration file {file}; write one with `nestvec init`") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration file {file} can not be read: {error}") from error
+        raise ConfigError(f"the configuration file {file} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
     return parse_config(data, registry, path=file)
@@ -197,7 +197,7 @@ class _Reader:
         blocks: Mapping[str, EmbedderBlock],
         folder: Path,
     ) -> dict[str, Connection[EmbedderPlugin]]:
-        """The embedders with their rotations. One whose rotation is not to be had can not be used."""
+        """The embedders with their rotations. One whose rotation is not to be had cannot be used."""
         found = dict(connections)
         for name, written in blocks.items():
             if written.nesting is None:
@@ -289,7 +289,7 @@ class _Reader:
         embedder: Connection[EmbedderPlugin],
         options: Options | None,
     ) -> CollectionSpec | None:
-        """The spec that a block describes, or None where model and backend can not do it: all reasons are noted."""
+        """The spec that a block describes, or None where model and backend cannot do it: all reasons are noted."""
         model, can = embedder.capabilities, backend.capabilities
         dimensions = tasks = None
         with self._noting(key):
@@ -377,8 +377,6 @@ def _impossible(
         )
     if block.adopt and not can.adopts:
         yield f"adopt: backend {backend!r} reads only what nestvec made; leave adopt out"
-    if block.namespaces and not can.tenants:
-        yield f"namespaces: backend {backend!r} has none; set namespaces = false"
     if block.storage not in can.storage:
         yield (
             f"storage: backend {backend!r} has no {block.storage.value!r}; it has {', '.join(sorted(can.storage))}"
@@ -395,9 +393,9 @@ def _no_funnel(
     backend: str,
     can: BackendCapabilities,
 ) -> Iterator[str]:
-    """Why this model and this backend can not search coarse to fine."""
+    """Why this model and this backend cannot search coarse to fine."""
     if not can.funnels:
-        yield f"funnel: backend {backend!r} can not search coarse to fine; leave funnel out{_because(can, 'funnels')}"
+        yield f"funnel: backend {backend!r} cannot search coarse to fine; leave funnel out{_because(can, 'funnels')}"
     elif can.max_vectors is not None and len(funnel) >= can.max_vectors:
         yield (
             f"funnel: backend {backend!r} keeps at most {can.max_vectors} vectors a record; give the funnel at most "
@@ -410,7 +408,7 @@ def _no_funnel(
     wrong = [size for size in funnel if not model.min_dimensions <= size < full]
     if wrong:
         yield (
-            f"funnel: {', '.join(map(str, wrong))} can not be used; {model.model} gives prefixes of at least "
+            f"funnel: {', '.join(map(str, wrong))} cannot be used; {model.model} gives prefixes of at least "
             f"{model.min_dimensions} dimensions, and they are shorter than the collection's {full}"
         )
 

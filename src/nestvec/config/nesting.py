@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nestvec.artifacts import Artifact
+from nestvec._artifacts import Artifact
 from nestvec.capabilities import ModelCapabilities
 from nestvec.config.blocks import NestingBlock
 from nestvec.errors import ConfigError

@@ -76,7 +76,7 @@ def _block(group: str, name: str, plugin: Any, definitions: dict[str, Any]) -> d
 
 
 def _inline(schema: dict[str, Any], definitions: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Move a plugin's own definitions beside the core's, under names that can not clash."""
+    """Move a plugin's own definitions beside the core's, under names that cannot clash."""
     inner = schema.pop("$defs", {})
     renamed = {f"#/$defs/{name}": f"#/$defs/{prefix}_{name}" for name in inner}
     for name, definition in inner.items():

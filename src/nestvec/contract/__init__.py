@@ -1,36 +1,32 @@
 """The contract between the core and its plugins.
 
-The core decides and yields *requests*; an `Embedder` answers `Encode`, an `Adapter` answers the others.
-Each request names the method that answers it, so a driver is a few lines and an adapter is one method for
-each request. Adapters see vectors, never texts to embed and never tasks.
+The core's rules ask, a plugin answers: an `Embedder` answers `Encode`, an `Adapter` all other requests. Each request
+names the method that answers it. Ten methods are obligatory (`nestvec.contract.adapters`); what else a database can do
+is an optional power (`nestvec.contract.powers`). Adapters see vectors, never texts to embed and never tasks.
 
 All vectors are `numpy.float32` arrays, one row for each record or query.
 """
 
 from __future__ import annotations
 
-from nestvec.contract.adapters import (
-    Adapter,
-    AsyncAdapter,
-    BackendRequest,
-)
+from nestvec.contract.adapters import Adapter, Answer
 from nestvec.contract.collections import (
     MAX_NOTE,
     SYSTEM_FIELDS,
     CollectionInfo,
     Create,
+    CreateExtended,
     Describe,
     Drop,
+    DropAlias,
     ListCollections,
-    Point,
     ReadNote,
-    Resolve,
-    Unpoint,
+    ResolveAlias,
+    SetAlias,
     Update,
     WriteNote,
 )
 from nestvec.contract.embedding import (
-    AsyncEmbedder,
     Embedder,
     Encode,
     Encoded,
@@ -43,58 +39,81 @@ from nestvec.contract.plugins import (
     EmbedderPlugin,
     Event,
 )
+from nestvec.contract.powers import (
+    POWERS,
+    Adoption,
+    Aliases,
+    BackendRequest,
+    FullAdapter,
+    Funnels,
+    Notes,
+    Tenancy,
+    Updates,
+    VectorStorage,
+)
 from nestvec.contract.records import (
     Batch,
     Count,
     Fetch,
     Found,
+    ListTenants,
     Query,
+    QueryStaged,
     Remove,
     Scroll,
     Stage,
-    Tenants,
     Write,
 )
-from nestvec.contract.single import AsyncSingleAdapter, SingleAdapter
+from nestvec.contract.vendor import ErrorContext, VendorClient
 
 __all__ = [
     "MAX_NOTE",
+    "POWERS",
     "SYSTEM_FIELDS",
     "Adapter",
     "Adopt",
-    "AsyncAdapter",
-    "AsyncEmbedder",
-    "AsyncSingleAdapter",
+    "Adoption",
+    "Aliases",
+    "Answer",
     "BackendPlugin",
     "BackendRequest",
     "Batch",
     "CollectionInfo",
     "Count",
     "Create",
+    "CreateExtended",
     "Describe",
     "Drop",
+    "DropAlias",
     "Embedder",
     "EmbedderPlugin",
     "Encode",
     "EncodeFailure",
     "Encoded",
+    "ErrorContext",
     "Event",
     "Fetch",
     "ForeignLayout",
     "Found",
+    "FullAdapter",
+    "Funnels",
     "Group",
     "ListCollections",
-    "Point",
+    "ListTenants",
+    "Notes",
     "Query",
+    "QueryStaged",
     "ReadNote",
     "Remove",
-    "Resolve",
+    "ResolveAlias",
     "Scroll",
-    "SingleAdapter",
+    "SetAlias",
     "Stage",
-    "Tenants",
-    "Unpoint",
+    "Tenancy",
     "Update",
+    "Updates",
+    "VectorStorage",
+    "VendorClient",
     "Write",
     "WriteNote",
     "lookup",

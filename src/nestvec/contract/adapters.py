@@ -1,157 +1,63 @@
-"""`Adapter` and `AsyncAdapter`: one method for each request to a backend."""
+"""`Adapter`: what a backend's plugin implements, one method for each request.
+
+Ten methods are obligatory. What else a database can do is an optional power, a class to inherit from beside `Adapter`
+(`nestvec.contract.powers`); for what is missing the core has a default, or says that it cannot be had.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from nestvec.contract.collections import (
-    CollectionInfo,
-    Create,
-    Describe,
-    Drop,
-    ListCollections,
-    Point,
-    ReadNote,
-    Resolve,
-    Unpoint,
-    Update,
-    WriteNote,
-)
-from nestvec.contract.foreign import Adopt
-from nestvec.contract.records import Batch, Count, Fetch, Found, Query, Remove, Scroll, Tenants, Write
-from nestvec.errors import Unsupported
+from nestvec.contract.collections import CollectionInfo, Create, Describe, Drop, ListCollections
+from nestvec.contract.records import Batch, Count, Fetch, Found, Query, Remove, Scroll, Write
 
 if TYPE_CHECKING:
     from nestvec.capabilities import BackendCapabilities
 
-BackendRequest: TypeAlias = (
-    Resolve
-    | Describe
-    | ListCollections
-    | Create
-    | Update
-    | Adopt
-    | Point
-    | Unpoint
-    | Drop
-    | WriteNote
-    | ReadNote
-    | Write
-    | Remove
-    | Fetch
-    | Scroll
-    | Count
-    | Tenants
-    | Query
-)
+T = TypeVar("T")
+#: What a method gives: plain `def` returns it, `async def` an awaitable of it. Both fulfil the contract.
+Answer: TypeAlias = T | Awaitable[T]
 
 
 class Adapter(ABC):
-    """Speaks to one backend. Instances must be safe to call from several threads.
+    """Speaks to one backend.
 
-    Filters arrive resolved: every leaf carries its field's type. Reserved records never show up in any
-    answer. Vendor exceptions are mapped onto `nestvec.errors.BackendError` and chained. An adapter does
-    not retry; the drivers do.
+    Methods are plain `def` or `async def`, whichever suits the vendor's client. Where a plugin's `open` returns an
+    adapter with `async def` methods, they never suspend: the synchronous client runs them to their end without an event
+    loop, and the asynchronous one in worker threads, as it does plain methods. Only what `open_async` returns is
+    awaited in an event loop. Instances from `open` must be safe to call from several threads.
+
+    Filters arrive resolved: every leaf carries its field's type. Reserved records never show up in any answer. Vendor
+    exceptions are mapped onto `nestvec.errors.BackendError` and chained. An adapter does not retry; its caller does.
     """
 
     @abstractmethod
-    def capabilities(self) -> BackendCapabilities:
-        """What the connected backend really can do (declared capabilities refined by asking it)."""
+    def capabilities(self) -> Answer[BackendCapabilities]:
+        """What the connected backend really can do: the declared capabilities, refined by asking it."""
 
     @abstractmethod
-    def resolve(self, request: Resolve) -> str | None: ...
+    def describe(self, request: Describe) -> Answer[CollectionInfo | None]: ...
     @abstractmethod
-    def describe(self, request: Describe) -> CollectionInfo | None: ...
+    def create(self, request: Create) -> Answer[None]: ...
     @abstractmethod
-    def list_collections(self, request: ListCollections) -> list[str]: ...
+    def drop(self, request: Drop) -> Answer[None]: ...
     @abstractmethod
-    def create(self, request: Create) -> None: ...
+    def list_collections(self, request: ListCollections) -> Answer[list[str]]: ...
     @abstractmethod
-    def update(self, request: Update) -> None: ...
+    def write(self, request: Write) -> Answer[None]: ...
     @abstractmethod
-    def point(self, request: Point) -> None: ...
+    def remove(self, request: Remove) -> Answer[None]: ...
     @abstractmethod
-    def unpoint(self, request: Unpoint) -> None: ...
+    def fetch(self, request: Fetch) -> Answer[Batch]: ...
     @abstractmethod
-    def drop(self, request: Drop) -> None: ...
+    def scroll(self, request: Scroll) -> Answer[Batch]: ...
     @abstractmethod
-    def write_note(self, request: WriteNote) -> None: ...
+    def count(self, request: Count) -> Answer[int]: ...
     @abstractmethod
-    def read_note(self, request: ReadNote) -> str | None: ...
-    @abstractmethod
-    def write(self, request: Write) -> None: ...
-    @abstractmethod
-    def remove(self, request: Remove) -> None: ...
-    @abstractmethod
-    def fetch(self, request: Fetch) -> Batch: ...
-    @abstractmethod
-    def scroll(self, request: Scroll) -> Batch: ...
-    @abstractmethod
-    def count(self, request: Count) -> int: ...
-    @abstractmethod
-    def tenants(self, request: Tenants) -> list[str]: ...
-    @abstractmethod
-    def query(self, request: Query) -> list[list[Found]]: ...
+    def query(self, request: Query) -> Answer[list[list[Found]]]: ...
 
-    def adopt(self, request: Adopt) -> None:
-        """Optional: backends that can read what others made say so in `BackendCapabilities.adopts`."""
-        raise _no_adoption(request)
-
-    def close(self) -> None:  # noqa: B027
+    def close(self) -> Answer[None]:
         """Release connections and locks. Safe to call twice."""
-
-
-class AsyncAdapter(ABC):
-    """The asynchronous form of `Adapter`, for backends with a native asynchronous client; same contract."""
-
-    @abstractmethod
-    async def capabilities(self) -> BackendCapabilities: ...
-    @abstractmethod
-    async def resolve(self, request: Resolve) -> str | None: ...
-    @abstractmethod
-    async def describe(self, request: Describe) -> CollectionInfo | None: ...
-    @abstractmethod
-    async def list_collections(self, request: ListCollections) -> list[str]: ...
-    @abstractmethod
-    async def create(self, request: Create) -> None: ...
-    @abstractmethod
-    async def update(self, request: Update) -> None: ...
-    @abstractmethod
-    async def point(self, request: Point) -> None: ...
-    @abstractmethod
-    async def unpoint(self, request: Unpoint) -> None: ...
-    @abstractmethod
-    async def drop(self, request: Drop) -> None: ...
-    @abstractmethod
-    async def write_note(self, request: WriteNote) -> None: ...
-    @abstractmethod
-    async def read_note(self, request: ReadNote) -> str | None: ...
-    @abstractmethod
-    async def write(self, request: Write) -> None: ...
-    @abstractmethod
-    async def remove(self, request: Remove) -> None: ...
-    @abstractmethod
-    async def fetch(self, request: Fetch) -> Batch: ...
-    @abstractmethod
-    async def scroll(self, request: Scroll) -> Batch: ...
-    @abstractmethod
-    async def count(self, request: Count) -> int: ...
-    @abstractmethod
-    async def tenants(self, request: Tenants) -> list[str]: ...
-    @abstractmethod
-    async def query(self, request: Query) -> list[list[Found]]: ...
-
-    async def adopt(self, request: Adopt) -> None:
-        """Optional: backends that can read what others made say so in `BackendCapabilities.adopts`."""
-        raise _no_adoption(request)
-
-    async def close(self) -> None:  # noqa: B027
-        """Release connections and locks. Safe to call twice."""
-
-
-def _no_adoption(request: Adopt) -> Unsupported:
-    return Unsupported(
-        f"collection {request.physical!r} can not be adopted: this backend's plugin reads only what nestvec made; "
-        f"ingest its texts into a collection of nestvec's own"
-    )
+        return None

@@ -1,4 +1,4 @@
-"""Requests about collections as a whole: finding, creating, describing, pointing, dropping."""
+"""Requests about collections as a whole: creating, describing, dropping; their aliases and notes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nestvec.contract.foreign import ForeignLayout
 from nestvec.errors import InvalidInput, InvalidName
 from nestvec.types import Field, FieldType, Metric, Storage
 
 if TYPE_CHECKING:
     from nestvec.options import Options
 
-#: nestvec's own filterable bookkeeping fields; adapters index them like declared ones.
+#: nestvec's own filterable bookkeeping fields; adapters index them like declared ones. An adapter without `Tenancy`
+#: also meets `tenant`, a keyword, in the records of a collection that several tenants share, and in filters on them.
 SYSTEM_FIELDS: Mapping[str, Field] = {
     "document_id": Field(FieldType.KEYWORD),
     "chunk": Field(FieldType.INTEGER),
@@ -27,8 +27,8 @@ class CollectionInfo:
     """A physical collection as the backend describes it.
 
     `record` is what nestvec stored on it, or None for a foreign collection. `fields` are the indexed
-    metadata fields, or None where the engine can not tell (whether a field holds lists need not be known).
-    `storage` is how the engine keeps the vectors, or None where it can not tell or the collection is foreign.
+    metadata fields, or None where the engine cannot tell (whether a field holds lists need not be known).
+    `storage` is how the engine keeps the vectors, or None where it cannot tell or the collection is foreign.
     """
 
     physical: str
@@ -38,27 +38,32 @@ class CollectionInfo:
     fields: Mapping[str, Field] | None = None
     storage: Storage | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for databases that have no better place for them. `physical` and `storage` are left out."""
+        fields = {name: str(field) for name, field in (self.fields or {}).items()}
+        return {"vectors": dict(self.vectors), "metric": self.metric.value, "fields": fields, "record": self.record}
+
+    @classmethod
+    def from_dict(cls, physical: str, value: Mapping[str, Any]) -> CollectionInfo:
+        """Read what `to_dict` wrote."""
+        fields = {name: Field.parse(kind) for name, kind in value["fields"].items()}
+        return cls(physical, value["vectors"], Metric(value["metric"]), value["record"], fields)
+
 
 @dataclass(frozen=True, slots=True)
-class Resolve:
-    """Answered with the physical name that the pointer `name` leads to, or None."""
+class ResolveAlias:
+    """Answered with the physical name that the alias `name` leads to, or None."""
 
-    method: ClassVar[str] = "resolve"
+    method: ClassVar[str] = "resolve_alias"
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """Answered with `CollectionInfo`, or None where no such physical collection exists.
-
-    With `foreign`, the collection is somebody else's: `vectors` is then the one that is meant, under the name
-    `DENSE`, and `fields` has the declared fields whose type the engine knows. `CollectionConflict` is raised where
-    there is no such vector, or several and none is named.
-    """
+    """Answered with `CollectionInfo`, or None where no such physical collection exists. Aliases are not followed."""
 
     method: ClassVar[str] = "describe"
     physical: str
-    foreign: ForeignLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +79,8 @@ class Create:
 
     `vectors` maps vector names to dimensions: `DENSE`, and with a funnel its prefixes (`nestvec.types.prefix_name`),
     shortest first. Searches begin with the shortest; `DENSE` then only rescores, and may be kept where reading is slow.
-    A `storage` that is not declared is never asked for; for a declared one that this server lacks, `Unsupported` is
-    raised before anything is created. Repeating the same request after an interruption completes it.
+    `options` are the plugin's own, of the collection's block. Repeating the same request after an interruption
+    completes it.
     """
 
     method: ClassVar[str] = "create"
@@ -84,9 +89,24 @@ class Create:
     metric: Metric
     fields: Mapping[str, Field]
     record: Mapping[str, Any]
-    tenants: bool = False
     options: Options | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateExtended(Create):
+    """The same for a collection that needs optional powers: `Tenancy` for `tenants`, `VectorStorage` for `storage`.
+
+    Only what is declared is asked for; for a declared storage that this server lacks, `Unsupported` is raised before
+    anything is created.
+    """
+
+    method: ClassVar[str] = "create_extended"
+    tenants: bool = False
     storage: Storage = Storage.FLOAT32
+
+    def plain(self) -> Create:
+        """The same without the powers."""
+        return Create(self.physical, self.vectors, self.metric, self.fields, self.record, self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +125,26 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """Let the pointer `name` lead to `physical`, atomically for readers. Answered with None."""
+class SetAlias:
+    """Let the alias `name` lead to `physical`, atomically for readers. Answered with None.
 
-    method: ClassVar[str] = "point"
+    Raises `CollectionNotFound` where there is no such collection, and `BackendRefused` where one of that name would be
+    hidden.
+    """
+
+    method: ClassVar[str] = "set_alias"
     name: str
     physical: str
 
 
 @dataclass(frozen=True, slots=True)
-class Unpoint:
-    """Delete the pointer `name`, atomically for readers; where it led stays. Answered with None.
+class DropAlias:
+    """Delete the alias `name`, atomically for readers; where it led stays. Answered with None.
 
     Deleting one that is not there is no error. A physical collection of that name is left alone.
     """
 
-    method: ClassVar[str] = "unpoint"
+    method: ClassVar[str] = "drop_alias"
     name: str
 
 
@@ -174,10 +198,10 @@ class ReadNote:
 
 
 def check_note(physical: str, name: str, text: str | None = None) -> None:
-    """Refuse what can not be kept as a note. Raises `InvalidName`, `InvalidInput`."""
+    """Refuse what cannot be kept as a note. Raises `InvalidName`, `InvalidInput`."""
     if not _NOTE_NAME.fullmatch(name):
         raise InvalidName(
-            f"collection {physical!r}: {name!r} can not name a note; use up to 64 lower-case letters, digits and "
+            f"collection {physical!r}: {name!r} cannot name a note; use up to 64 lower-case letters, digits and "
             f"hyphens, no hyphen first"
         )
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -69,10 +69,14 @@ class Encoded:
 
 
 class Embedder(ABC):
-    """Turns texts into vectors. Instances must be safe to call from several threads."""
+    """Turns texts into vectors.
+
+    `encode` and `close` are plain `def` or `async def`, by the same rule as the methods of `nestvec.contract.Adapter`:
+    what `open` returns never suspends and is safe to call from several threads; what `open_async` returns is awaited.
+    """
 
     @abstractmethod
-    def encode(self, request: Encode) -> Encoded:
+    def encode(self, request: Encode) -> Encoded | Awaitable[Encoded]:
         """Embed. Raises `EmbedderError` when no group can be served; failures of single groups go in the reply."""
 
     def rotation(self) -> FloatArray | None:
@@ -83,24 +87,6 @@ class Embedder(ABC):
         """A counter of this model's tokens, or None where the embedder has no tokenizer at hand."""
         return None
 
-    def close(self) -> None:  # noqa: B027 - nothing to close is a fine default
+    def close(self) -> Awaitable[None] | None:
         """Release resources. Safe to call twice."""
-
-
-class AsyncEmbedder(ABC):
-    """The asynchronous form of `Embedder`; same contract."""
-
-    @abstractmethod
-    async def encode(self, request: Encode) -> Encoded:
-        """See `Embedder.encode`."""
-
-    def rotation(self) -> FloatArray | None:
-        """See `Embedder.rotation`."""
         return None
-
-    def count_tokens(self) -> Callable[[str], int] | None:
-        """See `Embedder.count_tokens`."""
-        return None
-
-    async def close(self) -> None:  # noqa: B027
-        """Release resources. Safe to call twice."""

@@ -39,12 +39,12 @@ class ForeignLayout:
 class Adopt:
     """Keep nestvec's record of a foreign collection; alter nothing else of it. Answered with None.
 
-    Repeating it replaces the record. Reading `Describe(physical, foreign)` answers it from then on.
+    Repeating it replaces the record. Describing the collection answers it from then on.
     """
 
     method: ClassVar[str] = "adopt"
     physical: str
-    foreign: ForeignLayout
+    layout: ForeignLayout
     record: Mapping[str, Any]
 
 

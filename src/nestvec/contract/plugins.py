@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nestvec.contract.adapters import Adapter, AsyncAdapter
-from nestvec.contract.embedding import AsyncEmbedder, Embedder
+from nestvec.contract.adapters import Adapter
+from nestvec.contract.embedding import Embedder
 
 if TYPE_CHECKING:
     from nestvec.capabilities import BackendCapabilities, ModelCapabilities
@@ -20,8 +20,9 @@ class BackendPlugin:
     """A backend, as its plugin registers it. Building one must not import an SDK.
 
     `options` validates the `[backends.NAME]` block (without `use`), `collection_options` the table of the
-    same name inside a `[collections.NAME]` block. `open_async` is None, or returns None for options that have no
-    asynchronous form (embedded engines): worker threads then drive the synchronous adapter.
+    same name inside a `[collections.NAME]` block. `open` returns an adapter whose
+    methods never suspend; `open_async` one for an event loop. It is None, or returns None for options that have no
+    asynchronous form (embedded engines): worker threads then run the other one.
     """
 
     name: str
@@ -29,7 +30,7 @@ class BackendPlugin:
     options: type[Options]
     capabilities: Callable[[Any], BackendCapabilities]
     open: Callable[[Any], Adapter]
-    open_async: Callable[[Any], AsyncAdapter | None] | None = None
+    open_async: Callable[[Any], Adapter | None] | None = None
     collection_options: type[Options] | None = None
     #: Options of an embedded store at a path (None: in memory); None for a backend without one.
     embedded: Callable[[Path | None], Mapping[str, Any]] | None = None
@@ -54,7 +55,7 @@ class EmbedderPlugin:
     options: type[Options]
     capabilities: Callable[[Any], ModelCapabilities]
     open: Callable[[Any], Embedder]
-    open_async: Callable[[Any], AsyncEmbedder | None] | None = None
+    open_async: Callable[[Any], Embedder | None] | None = None
     #: Options under which this embedder needs no key, server or download; None if it always needs one.
     embedded: Mapping[str, Any] | None = None
     #: Offers itself as the default, to be used without a configuration. One installed plugin may.
@@ -68,7 +69,7 @@ class Event:
     """Something that happened, for metrics and audit. `name` is stable; `data` holds plain values, no secrets.
 
     Names: `document_written`, `document_failed`, `document_deleted`, `search_done`, `request_retried`,
-    `pointer_moved`, `collection_created`, `collection_updated`, `collection_copied`,
+    `alias_moved`, `collection_created`, `collection_updated`, `collection_copied`,
     `collection_adopted`, `collection_migrated`, `generation_removed`, `cache_failed`, `canaries_stored`,
     `host_accepted`.
     """

@@ -1,9 +1,4 @@
-"""Requests about records: writing, reading, searching.
-
-Reading requests with `foreign` go to a collection that somebody else made. Their filters are on scope "foreign": names
-are the backend's own. Records are answered as `nestvec.contract.ForeignLayout` says: native ids as strings, the
-declared fields as metadata, no `system`; vectors under the name `DENSE`.
-"""
+"""Requests about records: writing, reading, searching."""
 
 from __future__ import annotations
 
@@ -11,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from nestvec.contract.foreign import ForeignLayout
 from nestvec.types import Metric, Record
 
 if TYPE_CHECKING:
@@ -27,7 +21,7 @@ class Write:
 
     `vectors[name]` has one row for each record. The order of records is the order of becoming durable: an
     adapter that splits the request writes the parts in order. `generation` is the one that the writer
-    resolved; the driver neither sends nor repeats the request after `until`, when the writer's lease ends.
+    resolved; nobody sends or repeats the request after `until`, when the writer's lease ends.
     """
 
     method: ClassVar[str] = "write"
@@ -35,7 +29,6 @@ class Write:
     records: Sequence[Record]
     vectors: Vectors
     generation: int = 1
-    tenant: str | None = None
     until: float | None = None
 
 
@@ -50,7 +43,6 @@ class Remove:
     physical: str
     ids: Sequence[str]
     generation: int = 1
-    tenant: str | None = None
     until: float | None = None
 
 
@@ -66,8 +58,6 @@ class Fetch:
     ids: Sequence[str]
     vectors: bool = False
     content: bool = True
-    tenant: str | None = None
-    foreign: ForeignLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +71,6 @@ class Scroll:
     cursor: str | int | None = None
     vectors: bool = False
     content: bool = True
-    tenant: str | None = None
-    foreign: ForeignLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +89,36 @@ class Count:
     method: ClassVar[str] = "count"
     physical: str
     where: Filter | None = None
-    tenant: str | None = None
-    foreign: ForeignLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Tenants:
+class ListTenants:
     """Answered with the names of all tenants that have records, each once, in no promised order.
 
     A collection that was created without tenants has none. Where reading lags behind writing, a tenant that just
     lost its last record may still be named; one that has records is never left out.
     """
 
-    method: ClassVar[str] = "tenants"
+    method: ClassVar[str] = "list_tenants"
     physical: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Search with each row of `vectors[DENSE]`, shape (questions, dimensions).
+
+    Answered with one list of `Found` for each question, best first: those after the first `offset`, at most `limit`,
+    none with a score below `threshold`. Scores are higher-is-better (see `Metric`).
+    """
+
+    method: ClassVar[str] = "query"
+    physical: str
+    vectors: Vectors
+    metric: Metric
+    limit: int
+    offset: int = 0
+    threshold: float | None = None
+    where: Filter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,32 +130,19 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """Search with each row of `vectors[name]`, shape (questions, dimensions).
+class QueryStaged(Query):
+    """The same in steps, for backends with `Funnels` (`stages`) or `VectorStorage` (`rescore`).
 
-    Answered with one list of `Found` for each question, best first: those after the first `offset`, at
-    most `limit`, none with a score below `threshold`. Scores are higher-is-better (see `Metric`).
-
-    Without `stages` the search goes by the vector `DENSE` alone. With them, the first stage's vector chooses
-    candidates of all records that match, each following stage some of those before, and `DENSE` gives the final order,
-    the scores, and what `threshold`, `limit` and `offset` count. All names are in `vectors`; no stage's limit is below
-    `limit + offset`, nor above that of the stage before it.
+    The first stage's vector chooses candidates of all records that match, each following stage some of those before,
+    and `DENSE` gives the final order, the scores, and what `threshold`, `limit` and `offset` count. All names are in
+    `vectors`; no stage's limit is below `limit + offset`, nor above that of the stage before it.
 
     On a collection with quantised storage, `rescore` is how many candidates of the quantised index are compared once
     more by the vectors as stored, whose scores are answered: never fewer than `limit + offset`. With stages it is None:
     the first stage may choose by quantised vectors, and the next ones compare stored vectors anyway.
     """
 
-    method: ClassVar[str] = "query"
-    physical: str
-    vectors: Vectors
-    metric: Metric
-    limit: int
-    offset: int = 0
-    threshold: float | None = None
-    where: Filter | None = None
-    tenant: str | None = None
-    foreign: ForeignLayout | None = None
+    method: ClassVar[str] = "query_staged"
     stages: tuple[Stage, ...] = ()
     rescore: int | None = None
 

@@ -76,6 +76,6 @@ def counter(tokenizer: Path | None) -> Callable[[str], int] | None:
         loaded = Tokenizer.from_file(str(tokenizer))
     except Exception as error:  # the library raises bare Exception
         raise ConfigError(
-            f"tokenizer: the file {tokenizer} can not be used: {error}; give the model's tokenizer.json"
+            f"tokenizer: the file {tokenizer} cannot be used: {error}; give the model's tokenizer.json"
         ) from error
     return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)

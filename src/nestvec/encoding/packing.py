@@ -39,7 +39,7 @@ class Item:
 
 
 @dataclass(slots=True)
-class Progress:
+class EncodeProgress:
     """What has come back of one `Encode`."""
 
     request: Encode
@@ -52,7 +52,7 @@ class Progress:
     embedded: int = 0
 
     @classmethod
-    def of(cls, request: Encode) -> Progress:
+    def of(cls, request: Encode) -> EncodeProgress:
         """Nothing yet."""
         return cls(request, [None] * len(request.groups))
 
@@ -122,7 +122,7 @@ def windows(group: Group, items: Sequence[Item], limit: int) -> list[Window]:
         return plan_windows([item.tokens for item in items], max(1, limit - _RESERVE))
     except InvalidInput as error:
         raise EmbedderRefused(
-            f"document {group.key!r:.80} can not be late-chunked: {error}; set a smaller chunking.size"
+            f"document {group.key!r:.80} cannot be late-chunked: {error}; set a smaller chunking.size"
         ) from error
 
 

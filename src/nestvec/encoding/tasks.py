@@ -83,7 +83,7 @@ def check_task(model: ModelCapabilities, task: str | None) -> str | None:
 
 def _unknown_task(model: ModelCapabilities, task: str) -> str:
     if not model.tasks:
-        return f"{model.model} knows no tasks, so {task!r} can not be used; leave the task out"
+        return f"{model.model} knows no tasks, so {task!r} cannot be used; leave the task out"
     close = difflib.get_close_matches(task, model.tasks, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{model.model} has no task {task!r}; {hint}it has {_listed(model.tasks)}"

@@ -23,10 +23,9 @@ Filters are immutable, hashable and picklable, and may be shared freely between 
 
 from __future__ import annotations
 
-from nestvec.filters.dsl import F, FieldExpression, system
 from nestvec.filters.evaluate import matches
+from nestvec.filters.fields import F, FieldExpression, ResolvedFilter, resolve, system, to_foreign
 from nestvec.filters.mongo import FilterLike, parse_dict, to_dict
-from nestvec.filters.resolve import ResolvedFilter, resolve, to_foreign
 from nestvec.filters.tree import (
     MAX_DEPTH,
     And,

@@ -38,13 +38,6 @@ def no_truth(what: str) -> FilterTruthError:
     )
 
 
-def check_name(name: object) -> str:
-    """The name of a field, or `InvalidFilter`."""
-    if not isinstance(name, str) or not name or name.startswith("$"):
-        raise InvalidFilter(f"a field name is a non-empty string that does not start with $, got {name!r}")
-    return name
-
-
 class Op(StrEnum):
     """A comparison of a field with one value, spelt as in the dict form."""
 
@@ -80,7 +73,12 @@ class FieldRef:
 
 
 class Filter:
-    """A condition on records. Combine with `&`, `|` and `~`; compare with `==` for structural equality."""
+    """A condition on records. Combine with `&`, `|` and `~`; compare with `==` for structural equality.
+
+    Example:
+        >>> docs.count(~(F.lang == "de") | (F.year == 2022))
+        3
+    """
 
     __slots__ = ()
 
@@ -102,7 +100,15 @@ class Filter:
         raise no_truth("a filter")
 
     def to_dict(self) -> dict[str, object]:
-        """The canonical dict form; see `nestvec.filters.to_dict`."""
+        """The dict form. (A filter on nestvec's own bookkeeping has none: `InvalidFilter`.)
+
+        Returns:
+            Plain values, which all calls take as a filter, too.
+
+        Example:
+            >>> ((F.lang == "de") & (F.year >= 2020)).to_dict()
+            {'$and': [{'lang': {'$eq': 'de'}}, {'year': {'$gte': 2020}}]}
+        """
         from nestvec.filters.mongo import to_dict
 
         return to_dict(self)

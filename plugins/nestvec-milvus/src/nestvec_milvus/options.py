@@ -1,17 +1,33 @@
-"""What can be configured: the backend's block, and its table inside a collection's block."""
+"""What can be configured, what is declared to be possible with it, and the limits. Imports no SDK."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import SplitResult
 
 from pydantic import AfterValidator, Field, model_validator
 
 from nestvec.addresses import is_plain, split_address
+from nestvec.capabilities import BackendCapabilities
+from nestvec.names import NameRules
 from nestvec.options import LocalPath, Options, Secret
+from nestvec_milvus.server import OLDEST, OLDEST_CLOUD, ServerVersion, parsed
+
+#: What errors and documentation promise. The engines' own limits, 65,535 and 65,536, lie a little above;
+#: the index of newer servers leaves out strings of more than 65,530 bytes.
+MAX_STRING_BYTES: Final = 65_000
+MAX_JSON_BYTES: Final = 65_000
+VARCHAR_LENGTH: Final = 65_535
+MAX_ID_BYTES: Final = 512
+MAX_FIELDS_OF_A_RECORD: Final = 4096
+#: A request may have 64 MiB; smaller ones stay clear of timeouts and of the server's memory.
+MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
+#: What offset and limit of a search may add up to.
+MAX_WINDOW: Final = 16_384
+_MAX_DIMENSIONS: Final = 32_768
 
 _PORT = 19530
 _TLS_PORT = 443
@@ -193,3 +209,26 @@ class MilvusCollectionOptions(Options):
 def embedded_options(path: Path | None) -> dict[str, str | Path]:
     """Options of a Milvus Lite store at a path, or in memory."""
     return {"path": MEMORY if path is None else path}
+
+
+def capabilities(options: MilvusOptions) -> BackendCapabilities:
+    """Declared capabilities: what every version can do from the one on that the options state."""
+    declared = BackendCapabilities(
+        embedded=options.embedded,
+        exact=options.embedded,
+        max_dimensions=_MAX_DIMENSIONS,
+        names=NameRules(hyphen=False),
+        max_write_bytes=MAX_REQUEST_BYTES,
+        max_limit=MAX_WINDOW,
+        max_metadata_bytes=MAX_JSON_BYTES,
+    )
+    hint = "" if options.embedded or options.cloud else "; say which version yours is with version in [backends.NAME]"
+    return _least(options).refine(declared, hint)
+
+
+def _least(options: MilvusOptions) -> ServerVersion:
+    """The least that there may be on the other side."""
+    if options.embedded:
+        return ServerVersion("Milvus Lite", OLDEST, lite=True)
+    stated = parsed(options.version) if options.version is not None else None
+    return ServerVersion("Milvus", stated or (OLDEST_CLOUD if options.cloud else OLDEST), cloud=options.cloud)

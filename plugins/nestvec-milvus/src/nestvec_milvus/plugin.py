@@ -2,61 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from nestvec.capabilities import BackendCapabilities
 from nestvec.contract import BackendPlugin
 from nestvec.hookspecs import hookimpl
-from nestvec.names import NameRules
-from nestvec_milvus.layout import MAX_JSON_BYTES, MAX_REQUEST_BYTES, MAX_WINDOW
-from nestvec_milvus.options import MilvusCollectionOptions, MilvusOptions, embedded_options
-from nestvec_milvus.server import OLDEST, OLDEST_CLOUD, Server, parsed
+from nestvec_milvus.options import MilvusCollectionOptions, MilvusOptions, capabilities, embedded_options
 
 if TYPE_CHECKING:
-    from nestvec.contract import Adapter, AsyncAdapter
+    from nestvec.contract import Adapter
 
-_MAX_DIMENSIONS = 32768
 _EXAMPLE = "http://localhost:19530"
 
 
-def capabilities(options: MilvusOptions) -> BackendCapabilities:
-    """Declared capabilities: what every version can do from the one on that the options state."""
-    declared = BackendCapabilities(
-        embedded=options.embedded,
-        native_async=not options.embedded,
-        exact=options.embedded,
-        max_dimensions=_MAX_DIMENSIONS,
-        names=NameRules(hyphen=False),
-        adopts=True,
-        max_write_bytes=MAX_REQUEST_BYTES,
-        max_limit=MAX_WINDOW,
-        max_metadata_bytes=MAX_JSON_BYTES,
-    )
-    hint = "" if options.embedded or options.cloud else "; say which version yours is with version in [backends.NAME]"
-    return _least(options).refine(declared, hint)
-
-
-def _least(options: MilvusOptions) -> Server:
-    """The least that there may be on the other side."""
-    if options.embedded:
-        return Server("Milvus Lite", OLDEST, lite=True)
-    stated = parsed(options.version) if options.version is not None else None
-    return Server("Milvus", stated or (OLDEST_CLOUD if options.cloud else OLDEST), cloud=options.cloud)
-
-
 def _open(options: MilvusOptions) -> Adapter:
-    from nestvec_milvus.adapter import MilvusAdapter
+    from nestvec_milvus.adapter import open_adapter
 
-    return MilvusAdapter(options)
+    return open_adapter(options, blocking=True)
 
 
-def _open_async(options: MilvusOptions) -> AsyncAdapter | None:
+def _open_async(options: MilvusOptions) -> Adapter | None:
     """None for Milvus Lite: it has no asynchronous form."""
     if options.embedded:
         return None
-    from nestvec_milvus.adapter import AsyncMilvusAdapter
+    from nestvec_milvus.adapter import open_adapter
 
-    return AsyncMilvusAdapter(options)
+    return open_adapter(options, blocking=False)
 
 
 @hookimpl
@@ -68,7 +38,7 @@ def nestvec_backend() -> BackendPlugin:
         options=MilvusOptions,
         capabilities=capabilities,
         open=_open,
-        open_async=cast("Any", _open_async),
+        open_async=_open_async,
         collection_options=MilvusCollectionOptions,
         embedded=embedded_options,
         forms={

@@ -1,37 +1,115 @@
-"""Collections as Milvus describes them, and what it takes to create one."""
+"""Collections as Milvus describes them, and how a record lies in one.
+
+    id           VARCHAR, primary key
+    dense …      one FLOAT_VECTOR, or FLOAT16_VECTOR, for each vector
+    document_id, chunk, layout     nestvec's own filterable fields
+    tenant       VARCHAR, the partition key where the collection has tenants
+    text         VARCHAR
+    metadata     JSON, everything that the user gave; what records are read from
+    system       JSON, nestvec's bookkeeping
+    present      ARRAY of VARCHAR, the names of the metadata fields that are there
+    k_lang …     one scalar column for each declared field with a single value, to filter on
+
+Old servers know no null. So a scalar column holds a default where the field is missing, and `present` tells
+the two apart: no comparison is ever "unknown", and a filter's complement is exact. Lists, and fields that were
+declared after the collection was created, are filtered on in `metadata`.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from nestvec.contract import CollectionInfo, Create, ForeignLayout, Query
-from nestvec.errors import BackendRefused, CollectionConflict, Unsupported
-from nestvec.types import DENSE, FieldType, Metric, Storage
-from nestvec_milvus import layout
-from nestvec_milvus.keeping import check_keeping, column_type, indexes_of
+from nestvec.contract import CollectionInfo, ForeignLayout
+from nestvec.errors import BackendRefused, Unsupported
+from nestvec.types import DENSE, Field, FieldType, Metric, Storage
+from nestvec_milvus.client import Type, unpaired
 from nestvec_milvus.options import MilvusCollectionOptions
-from nestvec_milvus.places import OWN_KEY, Foreign, Key
-from nestvec_milvus.server import Server
-from nestvec_milvus.wire import Type, pairs, schemas, unpaired
+
+ID: Final = "id"
+DOCUMENT_ID: Final = "document_id"
+CHUNK: Final = "chunk"
+LAYOUT: Final = "layout"
+TENANT: Final = "tenant"
+TEXT: Final = "text"
+METADATA: Final = "metadata"
+SYSTEM: Final = "system"
+PRESENT: Final = "present"
+OWN_COLUMNS: Final = (ID, DOCUMENT_ID, CHUNK, LAYOUT, TENANT, TEXT, METADATA, SYSTEM, PRESENT)
+#: In `system`: this record has no text, not even an empty one.
+NO_TEXT: Final = "_no_text"
+
+#: Properties of the collection: nestvec's record; the metric; the parameters of searches; the options that were given
+#: for it; what its storage is being changed to, empty when that is done.
+RECORD_PROPERTY: Final = "nestvec"
+METRIC_PROPERTY: Final = "nestvec_metric"
+SEARCH_PROPERTY: Final = "nestvec_search"
+OPTIONS_PROPERTY: Final = "nestvec_options"
+CHANGING_PROPERTY: Final = "nestvec_changing"
+_NOTE_PROPERTY: Final = "nestvec_note_"
+
+_MAX_COLUMNS: Final = 64
+_MAX_NAME: Final = 255
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_]+\Z")
+_ESCAPED: Final = "x__"
+_PREFIX: Final = {
+    FieldType.KEYWORD: "k_",
+    FieldType.INTEGER: "i_",
+    FieldType.FLOAT: "d_",
+    FieldType.BOOLEAN: "b_",
+    FieldType.DATETIME: "t_",
+}
+_KIND: Final = {prefix: kind for kind, prefix in _PREFIX.items()}
+
+#: The type of a declared field's column, and what stands in it where the field is missing.
+FIELD_COLUMNS: Final[Mapping[FieldType, tuple[Any, str | bool | int | float]]] = {
+    FieldType.KEYWORD: (Type.VarChar, ""),
+    FieldType.INTEGER: (Type.Int64, 0),
+    FieldType.FLOAT: (Type.Double, 0.0),
+    FieldType.BOOLEAN: (Type.Bool, False),
+    FieldType.DATETIME: (Type.Int64, 0),
+}
 
 METRICS = {Metric.COSINE: "COSINE", Metric.DOT: "IP", Metric.EUCLIDEAN: "L2"}
 _METRIC = {name: metric for metric, name in METRICS.items()}
-_COLUMN_TYPE = {
-    FieldType.KEYWORD: Type.VarChar,
-    FieldType.INTEGER: Type.Int64,
-    FieldType.FLOAT: Type.Double,
-    FieldType.BOOLEAN: Type.Bool,
-    FieldType.DATETIME: Type.Int64,
-}
-_CONSISTENCY = {"strong": 0, "session": 1, "bounded": 2, "eventually": 3}
 #: Properties live in the server's etcd, which takes 1.5 MB at once.
 _MAX_RECORD = 512 * 1024
 #: Begins the value of every note that is there, so that an empty one is none.
 _NOTE = "="
-_FOR_SERVERS = {"consistency", "shards", "replicas", "partitions"}
+_INT64: Final = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryKey:
+    """The primary key: its column, and conditions on it that every record fulfils, or none."""
+
+    column: str = ID
+    numeric: bool = False
+    everything: str = f'{ID} != ""'
+    nothing: str = f'{ID} == ""'
+
+    @classmethod
+    def of(cls, column: str, *, numeric: bool) -> PrimaryKey:
+        """The key of somebody else's collection. A string may be empty there."""
+        if numeric:
+            return cls(column, True, f"({column} > 0 or {column} <= 0)", f"({column} > 0 and {column} <= 0)")
+        return cls(column, False, f'{column} >= ""', f'{column} < ""')
+
+    def native(self, identity: str) -> str | int | None:
+        """An id as the column has it, or None for one that it cannot have."""
+        if not self.numeric:
+            return identity
+        try:
+            number = int(identity)
+        except ValueError:
+            return None
+        return number if str(number) == identity and number in _INT64 else None
+
+
+OWN_KEY: Final = PrimaryKey()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +117,7 @@ class Columns:
     """What writing to a collection and searching it needs to know about it.
 
     `half` are the vectors in float16; `search` has the parameters of searches for each vector. `changing` is what an
-    update changes the storage to, or was interrupted at.
+    update changes the storage to, or was interrupted at. `layout` says how somebody else's collection is read.
     """
 
     physical: str
@@ -52,53 +130,24 @@ class Columns:
     record: Mapping[str, Any] | None = None
     half: frozenset[str] = frozenset()
     changing: Storage | None = None
-    key: Key = OWN_KEY
-    foreign: Foreign | None = None
-
-    @property
-    def layout(self) -> ForeignLayout | None:
-        """How somebody else's collection is read."""
-        return None if self.foreign is None else self.foreign.layout
+    key: PrimaryKey = OWN_KEY
+    layout: ForeignLayout | None = None
 
     def native(self, vector: str) -> str:
         """The column of a vector."""
-        return vector if self.foreign is None else self.foreign.vector
+        return vector
+
+    def output_fields(self, *, content: bool, vectors: bool = False) -> list[str]:
+        """The columns to read."""
+        names = [ID, DOCUMENT_ID, SYSTEM]
+        names += [TENANT] if self.tenants else []
+        names += [TEXT, METADATA] if content else []
+        found = [name for name in names if name in self.own]
+        return [*found, *self.vectors] if vectors else found
 
     def info(self, metric: Metric, storage: Storage | None) -> CollectionInfo:
         """The collection in the contract's words. Which fields have an index is not told."""
         return CollectionInfo(self.physical, self.vectors, metric, self.record, storage=storage)
-
-
-def options_of(request: Create) -> MilvusCollectionOptions:
-    """The request's options, or the defaults."""
-    given = request.options
-    return given if isinstance(given, MilvusCollectionOptions) else MilvusCollectionOptions.model_validate({})
-
-
-def check_request(request: Create, server: Server) -> None:
-    """Raise `Unsupported` or `BackendRefused` for what this server could not keep."""
-    given = set(request.options.model_fields_set) & _FOR_SERVERS if request.options is not None else set()
-    if server.lite and given:
-        raise Unsupported(
-            f"collection {request.physical!r}: {', '.join(sorted(given))}: Milvus Lite has no such settings; leave "
-            f"them out, or use a server"
-        )
-    if "partitions" in given and not (request.tenants and server.partition_keys):
-        raise Unsupported(
-            f"collection {request.physical!r}: partitions: only for collections with namespaces, on a server of "
-            f"version 2.4 or later (this is {server.name}); leave it out"
-        )
-    if len(request.vectors) > server.max_vectors:
-        raise Unsupported(
-            f"collection {request.physical!r}: this Milvus ({server.name}) keeps {server.max_vectors} vector(s) for a "
-            f"record, not {len(request.vectors)}; "
-            + ("declare fewer" if server.max_vectors > 1 else "several need a server of version 2.4 or later")
-        )
-    check_keeping(request, options_of(request), server)
-    taken = sorted(set(request.vectors) & set(layout.OWN_COLUMNS))
-    if taken:
-        raise Unsupported(f"collection {request.physical!r}: a vector can not be named {taken[0]!r}; rename it")
-    record_property(request.record, request.physical)
 
 
 def record_property(record: Mapping[str, Any], physical: str) -> str:
@@ -112,142 +161,24 @@ def record_property(record: Mapping[str, Any], physical: str) -> str:
     return text
 
 
-def creation(request: Create, server: Server) -> dict[str, Any]:
-    """Fields of the `CreateCollection` request."""
-    options = options_of(request)
-    partitioned = request.tenants and server.partition_keys
-    schema = schemas.CollectionSchema(name=request.physical, fields=_fields(request, partitioned=partitioned))
-    properties = {
-        layout.RECORD_PROPERTY: record_property(request.record, request.physical),
-        layout.METRIC_PROPERTY: request.metric.value,
-        layout.SEARCH_PROPERTY: search_parameters(request.vectors, request.storage, options, server),
-        layout.OPTIONS_PROPERTY: options.model_dump(exclude_unset=True),
-    }
-    return {
-        "collection_name": request.physical,
-        "schema": schema.SerializeToString(),
-        "shards_num": options.shards,
-        "consistency_level": _CONSISTENCY[options.consistency],
-        "properties": pairs(properties),
-        **({"num_partitions": options.partitions} if partitioned else {}),
-    }
-
-
-def _fields(request: Create, *, partitioned: bool) -> list[Any]:
-    long = {"max_length": layout.VARCHAR_LENGTH}
-    typed = layout.typed_fields(dict(request.fields), len(request.vectors))
-    return [
-        _field(layout.ID, Type.VarChar, {"max_length": layout.MAX_ID_BYTES}, is_primary_key=True),
-        *(_field(name, column_type(request.storage), {"dim": size}) for name, size in request.vectors.items()),
-        _field(layout.DOCUMENT_ID, Type.VarChar, long),
-        _field(layout.CHUNK, Type.Int64),
-        _field(layout.LAYOUT, Type.VarChar, long),
-        *([_field(layout.TENANT, Type.VarChar, long, is_partition_key=partitioned)] if request.tenants else []),
-        _field(layout.TEXT, Type.VarChar, long),
-        _field(layout.METADATA, Type.JSON),
-        _field(layout.SYSTEM, Type.JSON),
-        _field(
-            layout.PRESENT,
-            Type.Array,
-            {**long, "max_capacity": layout.MAX_FIELDS_OF_A_RECORD},
-            element_type=Type.VarChar,
-        ),
-        *(
-            _field(layout.column_of(name, kind), _COLUMN_TYPE[kind], long if kind is FieldType.KEYWORD else {})
-            for name, kind in typed.items()
-        ),
-    ]
-
-
-def _field(name: str, kind: Any, parameters: Mapping[str, int] | None = None, **more: Any) -> Any:
-    return schemas.FieldSchema(name=name, data_type=kind, type_params=pairs(parameters or {}), **more)
-
-
-def search_parameters(
-    vectors: Mapping[str, int], storage: Storage, options: MilvusCollectionOptions, server: Server
-) -> dict[str, dict[str, int]]:
-    """Parameters for searching by each vector."""
-    chosen = indexes_of(vectors, storage, options, server)
-    return {name: options.search_parameters(index) for name, index in chosen.items()}
-
-
-def vector_index(index: str, metric: Metric, options: MilvusCollectionOptions) -> dict[str, Any]:
-    """Parameters for creating the index of a vector."""
-    return {"index_type": index, "metric_type": METRICS[metric], "params": options.build_parameters(index)}
-
-
-def indexes(request: Create, server: Server) -> dict[str, dict[str, Any]]:
-    """The indexes that a collection needs: column → parameters."""
-    options = options_of(request)
-    chosen = indexes_of(request.vectors, request.storage, options, server)
-    vectors = {name: vector_index(index, request.metric, options) for name, index in chosen.items()}
-    scalars = {layout.DOCUMENT_ID: FieldType.KEYWORD, layout.LAYOUT: FieldType.KEYWORD}
-    if request.tenants and not server.partition_keys:
-        scalars[layout.TENANT] = FieldType.KEYWORD
-    typed = layout.typed_fields(dict(request.fields), len(request.vectors))
-    scalars |= {layout.column_of(name, kind): kind for name, kind in typed.items()}
-    found = {column: server.scalar_index(kind) for column, kind in scalars.items()}
-    return {**vectors, **{column: {"index_type": kind} for column, kind in found.items() if kind is not None}}
-
-
-def check_same(request: Create, found: CollectionInfo) -> None:
-    """Raise `CollectionConflict` where a collection to complete is not the one that was begun."""
-    wanted = (dict(request.vectors), request.metric, dict(request.record), request.storage)
-    storage = found.storage or request.storage  # it shows in an index, which may not be there yet
-    if (dict(found.vectors), found.metric, found.record, storage) != wanted:
-        raise CollectionConflict(
-            f"collection {request.physical!r} exists already and is another one: it has vectors {dict(found.vectors)} "
-            f"({found.metric}) and {'another' if found.record else 'no'} nestvec record; nothing was changed"
-        )
-
-
-def check_window(request: Query) -> None:
-    """Raise `Unsupported` for more results, or candidates, than Milvus gives."""
-    begin = f"search in collection {request.physical!r}: Milvus returns at most {layout.MAX_WINDOW} results"
-    if request.offset + request.limit > layout.MAX_WINDOW:
-        raise Unsupported(
-            f"{begin}, and offset {request.offset} + limit {request.limit} is more; ask for fewer, or scroll"
-        )
-    candidates = max(request.rescore or 0, *(stage.limit for stage in request.stages), 0)
-    if candidates > layout.MAX_WINDOW:
-        raise Unsupported(f"{begin}, and {candidates} candidates are more; ask for fewer, or set a lower oversampling")
-
-
-def check_question(request: Query, columns: Columns) -> None:
-    """Raise `BackendRefused` for vectors that the collection does not have, or of another size."""
-    wanted = {name: request.vectors[name].shape[1] for name in used(request)}
-    if any(columns.vectors.get(name) != size for name, size in wanted.items()):
-        raise BackendRefused(
-            f"collection {request.physical!r} takes vectors of dimensions {dict(columns.vectors)}, not {wanted}; "
-            f"search with vectors of that size"
-        )
-
-
-def used(request: Query) -> list[str]:
-    """The vectors that a search goes by."""
-    if request.stages or DENSE in request.vectors:
-        return [*(stage.vector for stage in request.stages), DENSE]
-    return list(request.vectors)
-
-
 def columns_of(described: Any) -> Columns:
     """A collection, from the answer to `DescribeCollection`."""
     fields = described.schema.fields
     names = {each.name for each in fields}
     properties = unpaired(described.properties)
-    own = layout.RECORD_PROPERTY in properties
-    parsed = [layout.declared_by(name) for name in names] if own else []
-    metric = properties.get(layout.METRIC_PROPERTY)
+    own = RECORD_PROPERTY in properties
+    parsed = [declared_by(name) for name in names] if own else []
+    metric = properties.get(METRIC_PROPERTY)
     vectors = {each.name: _size(each) for each in fields if each.data_type in (Type.FloatVector, Type.Float16Vector)}
-    changing = properties.get(layout.CHANGING_PROPERTY)
+    changing = properties.get(CHANGING_PROPERTY)
     return Columns(
         physical=described.schema.name,
         vectors=vectors,
         typed=dict(each for each in parsed if each is not None),
-        own=frozenset(names & set(layout.OWN_COLUMNS)),
-        tenants=layout.TENANT in names,
+        own=frozenset(names & set(OWN_COLUMNS)),
+        tenants=TENANT in names,
         metric=Metric(metric) if metric in set(Metric) else None,
-        search=_for_each(_json(properties.get(layout.SEARCH_PROPERTY)) or {}, vectors),
+        search=_for_each(_json(properties.get(SEARCH_PROPERTY)) or {}, vectors),
         record=record_of(described),
         half=frozenset(each.name for each in fields if each.data_type == Type.Float16Vector),
         changing=Storage(changing) if changing in set(Storage) else None,
@@ -264,29 +195,29 @@ def options_kept(described: Any) -> MilvusCollectionOptions:
 
     Raises `BackendRefused` for some that this version of nestvec does not know.
     """
-    found = _json(unpaired(described.properties).get(layout.OPTIONS_PROPERTY)) or {}
+    found = _json(unpaired(described.properties).get(OPTIONS_PROPERTY)) or {}
     try:
         return MilvusCollectionOptions.model_validate(found)
     except ValueError as error:
         raise BackendRefused(
-            f"collection {described.schema.name!r}: its property {layout.OPTIONS_PROPERTY} has options that this "
+            f"collection {described.schema.name!r}: its property {OPTIONS_PROPERTY} has options that this "
             f"version of nestvec does not know: {found}; use the version that made it, or a later one"
         ) from error
 
 
 def record_of(described: Any) -> dict[str, Any] | None:
     """What nestvec keeps with a collection, from the answer to `DescribeCollection`."""
-    return _json(unpaired(described.properties).get(layout.RECORD_PROPERTY))
+    return _json(unpaired(described.properties).get(RECORD_PROPERTY))
 
 
 def note_value(text: str | None) -> str:
-    """A note as a property's value. A removed one is left empty: old servers can not delete a property."""
+    """A note as a property's value. A removed one is left empty: old servers cannot delete a property."""
     return "" if text is None else _NOTE + text
 
 
 def note_of(described: Any, name: str) -> str | None:
     """What a note says, from the answer to `DescribeCollection`."""
-    value = unpaired(described.properties).get(layout.note_property(name), "")
+    value = unpaired(described.properties).get(note_property(name), "")
     return value.removeprefix(_NOTE) if value else None
 
 
@@ -319,3 +250,65 @@ def _json(text: str | None) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def note_property(name: str) -> str:
+    """The property that holds a note."""
+    return _NOTE_PROPERTY + name
+
+
+def identifier(name: str) -> str:
+    """A metadata field's name in letters, digits and `_`. Reversible.
+
+    >>> identifier("lang"), identifier("a.b")
+    ('lang', 'x__612e62')
+    """
+    if _PLAIN.match(name) and not name.startswith(_ESCAPED):
+        return name
+    return _ESCAPED + name.encode().hex()
+
+
+def original(text: str) -> str:
+    """The inverse of `identifier`."""
+    return bytes.fromhex(text[len(_ESCAPED) :]).decode() if text.startswith(_ESCAPED) else text
+
+
+def without_nul(text: str) -> str:
+    """The string without NUL, for columns with an index: that of old servers ends a string there. Reversible.
+
+    >>> without_nul("a\\x00b"), with_nul(without_nul("a\\x00b")) == "a\\x00b"
+    ('a\\x010b', True)
+    """
+    return text.replace("\x01", "\x011").replace("\x00", "\x010") if "\x00" in text or "\x01" in text else text
+
+
+def with_nul(text: str) -> str:
+    """The inverse of `without_nul`."""
+    return text.replace("\x010", "\x00").replace("\x011", "\x01") if "\x01" in text else text
+
+
+def column_of(name: str, kind: FieldType) -> str:
+    """The scalar column of a declared field."""
+    return _PREFIX[kind] + identifier(name)
+
+
+def declared_by(column: str) -> tuple[str, FieldType] | None:
+    """Field and type behind a scalar column, or None for any other column."""
+    kind = _KIND.get(column[:2])
+    if kind is None or not _PLAIN.match(column):
+        return None
+    try:
+        return original(column[2:]), kind
+    except ValueError:
+        return None  # somebody else's column
+
+
+def typed_fields(fields: dict[str, Field], vectors: int) -> dict[str, FieldType]:
+    """The fields that get a scalar column: single values, as many as a collection can have columns."""
+    single = {
+        name: field.type
+        for name, field in fields.items()
+        if not field.many and len(column_of(name, field.type)) <= _MAX_NAME
+    }
+    room = _MAX_COLUMNS - len(OWN_COLUMNS) - vectors
+    return dict(list(single.items())[: max(room, 0)])

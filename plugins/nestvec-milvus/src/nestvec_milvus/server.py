@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import permutations
 from typing import Final
 
-from nestvec.capabilities import BackendCapabilities
+from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.errors import Unsupported
 from nestvec.types import FieldType, Storage
-from nestvec_milvus.layout import MAX_VECTORS
 
+#: Vectors of a record where there can be several. Servers can be configured to take more.
+MAX_VECTORS: Final = 4
 #: Arrays and JSON columns, which records need, came with 2.3.
 OLDEST: Final = (2, 3)
 #: What Zilliz Cloud is at least compatible with.
@@ -45,8 +47,8 @@ _LITE_WHY: Final = "Milvus Lite keeps every vector in memory as float32, whateve
 _CLOUD_WHY: Final = "Zilliz Cloud chooses indexes, and so how they quantise, by itself"
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+@dataclass(frozen=True)
+class ServerVersion:
     """A Milvus by its version. `name` is what it calls itself."""
 
     name: str
@@ -55,7 +57,7 @@ class Server:
     cloud: bool = False
 
     @classmethod
-    def of(cls, name: str, place: str, *, cloud: bool = False, stated: str | None = None) -> Server:
+    def of(cls, name: str, place: str, *, cloud: bool = False, stated: str | None = None) -> ServerVersion:
         """From the answer to `GetVersion`. Raises `Unsupported` for a server that is too old, or older than `stated`.
 
         A build that does not say its version is what is stated, else the oldest one: that works on all of them.
@@ -87,13 +89,19 @@ class Server:
         """
         return replace(
             declared,
+            powers=self.powers,
             exact=declared.exact or self.lite,
             max_vectors=self.max_vectors,
-            funnels=self.has("several vectors"),
             storage=frozenset(self.storage),
             storage_updates=frozenset(permutations(sorted(self.storage - {Storage.FLOAT16}), 2)),
             why_not=self._reasons(hint),
         )
+
+    @property
+    def powers(self) -> frozenset[Power]:
+        """What it has of its own: everything, but for what old servers and Milvus Lite lack."""
+        lacking = set() if self.has("several vectors") else {Power.FUNNELS}
+        return frozenset(Power) - lacking - ({Power.STORAGE} if self.storage == {Storage.FLOAT32} else set())
 
     @property
     def max_vectors(self) -> int:
@@ -116,7 +124,7 @@ class Server:
         """Whether tenants can have partitions; otherwise their column has an index."""
         return self.has("partition keys")
 
-    @property
+    @cached_property
     def templates(self) -> bool:
         """Whether the values of a filter travel beside it."""
         return self.has("filter templates")

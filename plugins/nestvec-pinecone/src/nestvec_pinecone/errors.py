@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import httpx
 from pinecone.errors import exceptions as vendor
 
+from nestvec.contract import ErrorContext
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -22,6 +22,9 @@ from nestvec.errors import (
 #: Everything that the SDK and the client below it raise.
 VENDOR_ERRORS: Final = (vendor.PineconeError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, TypeError)
 
+#: Options that say where requests go.
+Option: TypeAlias = Literal["control_host", "index_host"]
+
 _SHOWN: Final = 300
 #: Quotas share their statuses with what a key may not do (403) and with passing limits (429): the words differ.
 _QUOTA: Final = re.compile(r"quota|\bmax(imum)? .*allowed|upgrade your plan|storage limit", re.IGNORECASE)
@@ -32,61 +35,37 @@ class NoNamespace(CollectionNotFound):
     """The index is there, but nothing was ever written to that namespace of it. Never leaves the adapter."""
 
 
-class Unreachable(BackendUnavailable):
+class PineconeUnreachable(BackendUnavailable):
     """No answer at all; an index that was deleted has no address any more, and looks like this, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Where an error happened: the backend in words, and the request's name and collection.
-
-    `option` is the one that says where the request went, if somebody wrote that down: then it may be wrong.
-    """
-
-    place: str
-    method: str = "connect"
-    collection: str | None = None
-    option: Literal["control_host", "index_host"] | None = None
-
-    @property
-    def request(self) -> str:
-        """For messages: `write to collection 'docs-1'`."""
-        return f"{self.method} on collection {self.collection!r}" if self.collection else self.method
-
-
-def translate(error: Exception, scene: Scene) -> NestvecError:
-    """The error to raise instead, with the cause chained."""
-    mapped = _mapped(error, scene)
-    mapped.__cause__ = error
-    return mapped
-
-
-def _mapped(error: Exception, scene: Scene) -> NestvecError:
+def translate(error: Exception, context: ErrorContext, option: Option | None = None) -> NestvecError:
+    """The error to raise instead. `option` is the one that says where the request went: then it may be wrong."""
     if isinstance(error, vendor.ApiError):
-        return _from_status(error, scene)
+        return _from_status(error, context, option)
     if isinstance(error, vendor.ResponseParsingError):
         return BackendUnavailable(
-            f"{scene.place}: the answer to {scene.request} can not be understood; is this Pinecone, and not a proxy's "
-            f"page? ({_named(error)})"
+            f"{context.place}: the answer to {context.request} cannot be understood; is this Pinecone, and not a "
+            f"proxy's page? ({_named(error)})"
         )
     if isinstance(error, vendor.PineconeTimeoutError | httpx.TimeoutException):
         return BackendUnavailable(
-            f"{scene.place} did not answer {scene.request} in time ({_named(error)}); try again, or set a longer "
+            f"{context.place} did not answer {context.request} in time ({_named(error)}); try again, or set a longer "
             f"timeout"
         )
     if isinstance(error, vendor.PineconeConnectionError | httpx.HTTPError | OSError):
-        return Unreachable(
-            f"{scene.place} can not be reached for {scene.request}: {_named(error)}; is the address right, with its "
+        return PineconeUnreachable(
+            f"{context.place} cannot be reached for {context.request}: {_named(error)}; is the address right, with its "
             f"port, and the network there?"
         )
-    return BackendRefused(f"{scene.place}: {scene.request} failed: {_named(error)}")
+    return BackendRefused(f"{context.place}: {context.request} failed: {_named(error)}")
 
 
-def _from_status(error: vendor.ApiError, scene: Scene) -> NestvecError:
+def _from_status(error: vendor.ApiError, context: ErrorContext, option: Option | None) -> NestvecError:
     status = error.status_code
-    told = f"{scene.place} answered {scene.request} with {status}: {_short(error.message)}"
+    told = f"{context.place} answered {context.request} with {status}: {_short(error.message)}"
     if status == 404:
-        return _from_missing(error, scene, told)
+        return _from_missing(error, option, told)
     if status in (403, 429) and (full := _exhausted(error)):
         return BackendFull(f"{told}; {full}")
     if status in (401, 402, 403):
@@ -99,19 +78,19 @@ def _from_status(error: vendor.ApiError, scene: Scene) -> NestvecError:
         )
     if status == 408 or (status >= 500 and status != 501):
         return BackendUnavailable(f"{told}; try again later")
-    return BackendRefused(f"{told}; {_refusal(error, scene)}")
+    return BackendRefused(f"{told}; {_refusal(error, option)}")
 
 
-def _from_missing(error: vendor.ApiError, scene: Scene, told: str) -> NestvecError:
+def _from_missing(error: vendor.ApiError, option: Option | None, told: str) -> NestvecError:
     if "namespace" in error.message.lower():
         return NoNamespace(told)
-    if scene.option == "index_host":
+    if option == "index_host":
         return BackendRefused(
             f"{told}; index_host must be the address of one index, as Pinecone's console shows it: not that of the "
             f"control plane, and with the right port; is that index still there?"
         )
-    if scene.option == "control_host" and _is_foreign(error, scene):
-        return BackendRefused(f"{told}; {_refusal(error, scene)}")
+    if option == "control_host" and _is_foreign(error, option):
+        return BackendRefused(f"{told}; {_refusal(error, option)}")
     return CollectionNotFound(f"{told}; create it with `nestvec apply` or apply()")
 
 
@@ -129,21 +108,21 @@ def _exhausted(error: vendor.ApiError) -> str | None:
     )
 
 
-def _refusal(error: vendor.ApiError, scene: Scene) -> str:
+def _refusal(error: vendor.ApiError, option: Option | None) -> str:
     """What to do about a request that would be refused again."""
     if error.status_code == 413:
         return "that is too large for it, or for a proxy in between: use smaller chunks, or less metadata"
-    if _is_foreign(error, scene):
-        option = scene.option or "the network between"
-        return f"that is no answer of Pinecone's: check {option} (something else may be listening at that port)"
+    if _is_foreign(error, option):
+        place = option or "the network between"
+        return f"that is no answer of Pinecone's: check {place} (something else may be listening at that port)"
     return "the same request would be refused again"
 
 
-def _is_foreign(error: vendor.ApiError, scene: Scene) -> bool:
+def _is_foreign(error: vendor.ApiError, option: Option | None) -> bool:
     """Whether the answer has another shape than Pinecone's errors. The planes differ."""
     if not isinstance(error.body, dict):
         return True
-    mark = {"control_host": "error", "index_host": "message", None: None}[scene.option]
+    mark = {"control_host": "error", "index_host": "message", None: None}[option]
     return mark is not None and mark not in error.body
 
 

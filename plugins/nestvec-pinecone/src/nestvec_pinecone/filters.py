@@ -29,8 +29,7 @@ from nestvec.filters import (
 )
 from nestvec.filters.tree import as_leaf
 from nestvec.types import FieldType, Scalar
-from nestvec_pinecone.keys import DOCUMENT_ID, field_key, system_key
-from nestvec_pinecone.values import EXACT, member, microseconds
+from nestvec_pinecone.records import DOCUMENT_ID, EXACT, field_key, member, microseconds, system_key
 
 Condition: TypeAlias = dict[str, Any]
 
@@ -41,12 +40,12 @@ _KEYS: Final[Mapping[str, Callable[[str], str]]] = {"metadata": field_key, "syst
 _OPPOSITE: Final = {Op.GT: "$lte", Op.GTE: "$lt", Op.LT: "$gte", Op.LTE: "$gt", Op.EQ: "$ne"}
 
 
-def compile_filter(where: Filter | None) -> Condition | None:
-    """A resolved filter for Pinecone. None selects everything.
+def compile_filter(where: Filter) -> Condition:
+    """A resolved filter for Pinecone.
 
-    Raises `Unsupported` where Pinecone can not keep the exact meaning: numbers that are not exact as doubles.
+    Raises `Unsupported` where Pinecone cannot keep the exact meaning: numbers that are not exact as doubles.
     """
-    return None if where is None else _condition(push_negations(where))
+    return _condition(push_negations(where))
 
 
 def _condition(node: Filter) -> Condition:
@@ -124,7 +123,7 @@ def _both(field: FieldRef) -> list[Condition]:
 def _value(field: FieldRef, value: Scalar) -> Any:
     """A value as it is stored."""
     if field.scope == "foreign":
-        _check_theirs(field)
+        _check_foreign(field)
     if field.declared.many and field.declared.type is not FieldType.KEYWORD:
         return member(value)
     number = microseconds(value) if isinstance(value, datetime) else value
@@ -136,7 +135,7 @@ def _value(field: FieldRef, value: Scalar) -> Any:
     return number + 0.0 if isinstance(number, float) else number
 
 
-def _check_theirs(field: FieldRef) -> None:
+def _check_foreign(field: FieldRef) -> None:
     """Nobody but nestvec stores datetimes, or lists of other things than strings, as nestvec does."""
     kind = field.declared
     if kind.type is FieldType.DATETIME or (kind.many and kind.type is not FieldType.KEYWORD):

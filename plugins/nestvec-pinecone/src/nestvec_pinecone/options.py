@@ -1,14 +1,30 @@
-"""What can be configured: the backend's block."""
+"""What can be configured, and what Pinecone can do and takes at most."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import SplitResult
 
 from pydantic import AfterValidator, Field, model_validator
 
 from nestvec.addresses import is_plain, refuse_tail, split_address
+from nestvec.capabilities import BackendCapabilities, Power
+from nestvec.names import NameRules
 from nestvec.options import Options, Secret
+
+#: Pinecone's documented limits, each inclusive.
+MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
+MAX_RECORDS: Final = 1000
+MAX_IDS: Final = 1000
+MAX_TOP_K: Final = 10_000
+MAX_METADATA_BYTES: Final = 40 * 1024
+MAX_DIMENSIONS: Final = 20_000
+_WHY_NOT: Final = {
+    "funnels": "a record has one dense vector, and prefixes in a namespace of their own would make two writes of each, "
+    "one of which can fail alone",
+    "storage": "Pinecone itself decides how vectors are kept, and no other way can be asked for",
+}
+_POWERS: Final = frozenset({Power.ALIASES, Power.NOTES, Power.UPDATES, Power.TENANCY, Power.ADOPTION})
 
 
 def _split(address: str) -> SplitResult:
@@ -42,9 +58,7 @@ class PineconeOptions(Options):
     ready_timeout: int = Field(300, ge=1, description="Seconds to wait for an index to be created or deleted.")
     visible_timeout: int = Field(60, ge=1, description="Seconds to wait for a write to become visible.")
     concurrency: int = Field(8, ge=1, le=64, description="Requests that one operation may have in flight.")
-    scan: bool = Field(
-        False, description="Count and filter by listing ids: for servers that can not fetch by metadata."
-    )
+    scan: bool = Field(False, description="Count and filter by listing ids: for servers that cannot fetch by metadata.")
 
     @model_validator(mode="after")
     def _one_place(self) -> PineconeOptions:
@@ -73,3 +87,18 @@ class PineconeOptions(Options):
         if self.index_host is not None:
             return f"the Pinecone index at {self.index_host}"
         return "Pinecone" if self.control_host is None else f"Pinecone at {self.control_host}"
+
+
+def capabilities(_: PineconeOptions) -> BackendCapabilities:
+    """Declared capabilities: the same for all options."""
+    return BackendCapabilities(
+        powers=_POWERS,
+        max_dimensions=MAX_DIMENSIONS,
+        names=NameRules(underscore=False, uppercase=False, max_length=45),
+        max_write_records=MAX_RECORDS,
+        max_write_bytes=MAX_REQUEST_BYTES,
+        max_fetch_ids=MAX_IDS,
+        max_limit=MAX_TOP_K,
+        max_metadata_bytes=MAX_METADATA_BYTES,
+        why_not=_WHY_NOT,
+    )

@@ -1,147 +1,396 @@
-"""The adapters: clients, and the few lines that drive operations on them."""
+"""What each request of the contract does on Qdrant, over a server's client or the engine in this process."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Awaitable
-from contextlib import AbstractContextManager, nullcontext
-from operator import attrgetter
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nestvec.capabilities import BackendCapabilities
-from nestvec.contract import (
-    AsyncSingleAdapter,
-    BackendRequest,
-    SingleAdapter,
+from qdrant_client import models
+
+from nestvec.contract import Batch, CreateExtended, FullAdapter
+from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
+from nestvec.types import DENSE
+from nestvec_qdrant import schema
+from nestvec_qdrant.adopt import check_layout, foreign_info, native_ids, select_vector, selection
+from nestvec_qdrant.client import open_client
+from nestvec_qdrant.filters import TENANT, check_fields, compile_filter
+from nestvec_qdrant.options import QdrantOptions, declared_capabilities
+from nestvec_qdrant.records import (
+    ESSENTIAL,
+    batch_of,
+    found_of,
+    grpc_batches,
+    local_points,
+    of_tenant,
+    query_requests,
+    rest_bodies,
 )
-from nestvec.errors import BackendRefused
-from nestvec_qdrant.clients import (
-    one_transaction,
-    open_local,
-    open_server,
-    open_server_async,
-    without_size_warning,
-)
-from nestvec_qdrant.errors import VENDOR_ERRORS, Scene, translate
-from nestvec_qdrant.operations import Call, Operation, Operations, Transport
-from nestvec_qdrant.options import QdrantOptions
-from nestvec_qdrant.plugin import capabilities
+from nestvec_qdrant.storage import storage_change
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from qdrant_client import AsyncQdrantClient
+
+    from nestvec.capabilities import BackendCapabilities
+    from nestvec.contract import (
+        Adopt,
+        BackendRequest,
+        CollectionInfo,
+        Count,
+        Create,
+        Describe,
+        Drop,
+        DropAlias,
+        Fetch,
+        ForeignLayout,
+        Found,
+        ListCollections,
+        ListTenants,
+        Query,
+        QueryStaged,
+        ReadNote,
+        Remove,
+        ResolveAlias,
+        Scroll,
+        SetAlias,
+        Update,
+        VendorClient,
+        Write,
+        WriteNote,
+    )
+
+    Read: TypeAlias = Fetch | Scroll | Count | Query
+
+_IDS = 1000
+_QUESTIONS = 64
+_TENANTS = 1000
+_NO_INDEX = "no appropriate index"
 
 
-class QdrantAdapter(SingleAdapter):
-    """A server, or an engine in this process. Safe for threads; not to be used across a fork."""
+def open_adapter(options: QdrantOptions, *, blocking: bool) -> QdrantAdapter:
+    """The adapter for these options. Raises what `open_client` raises."""
+    return QdrantAdapter(open_client(options, blocking=blocking), options)
 
-    def __init__(self, options: QdrantOptions) -> None:
-        self._operations = _operations(options)
-        self._client: Any = open_local(options) if options.embedded else open_server(options)
-        # The engine in this process is not safe for threads: one operation at a time.
-        self._lock: AbstractContextManager[Any] = threading.RLock() if options.embedded else nullcontext()
-        self._closed = False
+
+@dataclass(frozen=True, eq=False, repr=False)
+class QdrantAdapter(FullAdapter):
+    """Qdrant, through a client whose methods are awaited: the asynchronous one, or a blocking one that never suspends.
+
+    Over a blocking client it is safe for threads; over the asynchronous one it belongs to an event loop. Not to be used
+    across a fork. Views for a tenant or a foreign layout share the client.
+    """
+
+    client: VendorClient[AsyncQdrantClient]
+    options: QdrantOptions
+    #: Whose records it is about; None for those of all tenants.
+    tenant: str | None = None
+    #: How it reads collections that somebody else made; None for nestvec's own.
+    layout: ForeignLayout | None = None
+    #: The selected vectors of foreign collections, by collection and layout's vector. Each description renews them.
+    _selected: dict[tuple[str, str | None], str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"<QdrantAdapter {self._operations.place}>"
+        return f"<QdrantAdapter {self.client.place}>"
 
-    def capabilities(self) -> BackendCapabilities:
-        """The declared ones; raises `Unsupported` for a server that is too old."""
-        return self._run(self._operations.capabilities(), None)
+    def of_tenant(self, tenant: str) -> QdrantAdapter:
+        """A view for the tenant's records alone."""
+        return replace(self, tenant=tenant)
 
-    def perform(self, request: BackendRequest) -> Any:
-        """Run the operation of the request's name."""
-        return self._run(getattr(self._operations, request.method)(request), request)
-
-    def close(self) -> None:
-        """Close connections, and unlock the folder of an embedded store."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._client.close()
-
-    def _run(self, operation: Operation[T], request: BackendRequest | None) -> T:
-        """Drive an operation to its answer."""
-        scene = _scene(self._operations, request)
-        with self._lock:
-            _check_open(self._closed, scene)
-            try:
-                call = next(operation)
-                while True:
-                    try:
-                        result = self._perform(call)
-                    except VENDOR_ERRORS as error:
-                        call = operation.throw(translate(error, scene))
-                    else:
-                        call = operation.send(result)
-            except StopIteration as stop:
-                answer: T = stop.value
-                return answer
-
-    def _perform(self, call: Call) -> Any:
-        method = attrgetter(call.method)(self._client)
-        if not self._operations.embedded or call.method not in ("upsert", "delete"):
-            return method(**call.arguments)
-        with without_size_warning(), one_transaction(self._client, call.arguments["collection_name"]):
-            return method(**call.arguments)
-
-
-class AsyncQdrantAdapter(AsyncSingleAdapter):
-    """A server. To be used in one event loop."""
-
-    def __init__(self, options: QdrantOptions) -> None:
-        self._operations = _operations(options)
-        self._client: Any = open_server_async(options)
-        self._closed = False
-
-    def __repr__(self) -> str:
-        return f"<AsyncQdrantAdapter {self._operations.place}>"
+    def reading(self, layout: ForeignLayout) -> QdrantAdapter:
+        """A view that reads a foreign collection."""
+        return replace(self, layout=layout)
 
     async def capabilities(self) -> BackendCapabilities:
-        """The declared ones; raises `Unsupported` for a server that is too old."""
-        return await self._run(self._operations.capabilities(), None)
-
-    async def perform(self, request: BackendRequest) -> Any:
-        """Run the operation of the request's name."""
-        return await self._run(getattr(self._operations, request.method)(request), request)
+        """The declared ones, if the server is recent enough."""
+        await self._check_server(None)
+        return declared_capabilities(self.options)
 
     async def close(self) -> None:
-        """Close connections."""
-        if not self._closed:
-            self._closed = True
-            await self._client.close()
+        """Close connections, and unlock the folder of an embedded store."""
+        await self.client.close()
 
-    async def _run(self, operation: Operation[T], request: BackendRequest | None) -> T:
-        """Drive an operation to its answer."""
-        scene = _scene(self._operations, request)
-        _check_open(self._closed, scene)
+    def _calls(self, request: BackendRequest | None) -> AsyncQdrantClient:
+        return self.client.on_behalf_of(request)
+
+    # ------------------------------------------------------------ collections
+
+    async def describe(self, request: Describe | Create | Read) -> CollectionInfo | None:
+        """Describe a collection by its own name: Qdrant would follow an alias."""
+        if self.layout is not None:
+            check_layout(self.layout)
+        if request.physical not in await self.list_collections(request):
+            return None
         try:
-            call = next(operation)
-            while True:
-                try:
-                    result = await self._perform(call)
-                except VENDOR_ERRORS as error:
-                    call = operation.throw(translate(error, scene))
-                else:
-                    call = operation.send(result)
-        except StopIteration as stop:
-            answer: T = stop.value
-            return answer
+            info = await self._calls(request).get_collection(collection_name=request.physical)
+        except CollectionNotFound:
+            return None  # dropped meanwhile
+        if self.layout is None:
+            return schema.collection_info(request.physical, info, embedded=self.client.embedded)
+        vector = select_vector(request.physical, info, self.layout)
+        self._selected[request.physical, self.layout.vector] = vector
+        return foreign_info(request.physical, info, self.layout, vector, embedded=self.client.embedded)
 
-    def _perform(self, call: Call) -> Awaitable[Any]:
-        pending: Awaitable[Any] = attrgetter(call.method)(self._client)(**call.arguments)
-        return pending
+    async def list_collections(self, request: ListCollections | Describe | Create | Read) -> list[str]:
+        """The names of all collections; aliases are not among them."""
+        found = await self._calls(request).get_collections()
+        return [collection.name for collection in found.collections]
+
+    async def create(self, request: Create) -> None:
+        """Create a collection without tenants, of float32."""
+        plain = (request.physical, request.vectors, request.metric, request.fields, request.record, request.options)
+        await self.create_extended(CreateExtended(*plain))
+
+    async def create_extended(self, request: CreateExtended) -> None:
+        """Create a collection with its indexes, or complete one that was begun."""
+        check_fields(request.fields, request.physical)
+        if self.client.embedded:
+            schema.check_embedded(request)
+        await self._check_server(request)
+        found = await self.describe(request)
+        if found is None:
+            try:
+                await self._calls(request).create_collection(**schema.create_arguments(request))
+            except BackendRefused:
+                # Somebody else may have been quicker; if it is the same collection, all is well.
+                found = await self.describe(request)
+                if found is None:
+                    raise
+        if found is not None:
+            schema.check_same(request, found)
+        await self._index(request, schema.indexes(request.fields, tenants=request.tenants))
+
+    async def update(self, request: Update) -> None:
+        """Replace the record, leaving other metadata of the collection alone, and add indexes."""
+        check_fields(request.fields, request.physical)
+        vectors = None
+        if request.storage is not None:
+            updates = declared_capabilities(self.options).storage_updates
+            schema.check_update(request.physical, request.storage, updates, self.client.place)
+            info = await self._calls(request).get_collection(collection_name=request.physical)
+            vectors = storage_change(info, request.storage)
+        await self._set_record(request, vectors)
+        await self._index(request, schema.indexes(request.fields, tenants=False))
+
+    async def adopt(self, request: Adopt) -> None:
+        """Keep the record in the collection's metadata. Raises `CollectionNotFound`, `Unsupported`."""
+        check_layout(request.layout)
+        await self._check_server(request)
+        await self._set_record(request)
+
+    async def drop(self, request: Drop) -> None:
+        """Delete a collection."""
+        await self._calls(request).delete_collection(collection_name=request.physical)
+
+    async def write_note(self, request: WriteNote) -> None:
+        """Keep a note under a key of its own in the collection's metadata; null removes a key."""
+        note = {schema.note_key(request.name): request.text}
+        await self._calls(request).update_collection(collection_name=request.physical, metadata=note)
+
+    async def read_note(self, request: ReadNote) -> str | None:
+        """Look it up in the collection's metadata."""
+        info = await self._calls(request).get_collection(collection_name=request.physical)
+        return schema.note_at(info, request.name)
+
+    async def resolve_alias(self, request: ResolveAlias | SetAlias | DropAlias) -> str | None:
+        """Look the alias up."""
+        found = await self._calls(request).get_aliases()
+        names = {alias.alias_name: alias.collection_name for alias in found.aliases}
+        return names.get(request.name)
+
+    async def set_alias(self, request: SetAlias) -> None:
+        """Switch the alias: both actions are one request, which no reader sees half done."""
+        current = await self.resolve_alias(request)
+        if current == request.physical:
+            return
+        actions = schema.alias_actions(request.name, current, request.physical)
+        await self._calls(request).update_collection_aliases(change_aliases_operations=actions)
+
+    async def drop_alias(self, request: DropAlias) -> None:
+        """Delete the alias. An engine may refuse one that is not there, so it is looked up first."""
+        current = await self.resolve_alias(request)
+        if current is not None:
+            actions = schema.alias_actions(request.name, current, None)
+            await self._calls(request).update_collection_aliases(change_aliases_operations=actions)
+
+    async def _set_record(self, request: Update | Adopt, vectors: Mapping[str, Any] | None = None) -> None:
+        # Qdrant merges by top-level key: the record is replaced as a whole, other keys are left alone.
+        metadata = {schema.RECORD: dict(request.record)}
+        arguments: dict[str, Any] = {} if vectors is None else {"vectors_config": vectors}
+        await self._calls(request).update_collection(collection_name=request.physical, metadata=metadata, **arguments)
+
+    async def _index(self, request: CreateExtended | Update, wanted: Mapping[str, Any]) -> None:
+        if self.client.embedded:
+            return  # it searches without indexes
+        info = await self._calls(request).get_collection(collection_name=request.physical)
+        for path, index in schema.missing_indexes(wanted, info).items():
+            await self._calls(request).create_payload_index(
+                collection_name=request.physical, field_name=path, field_schema=index, wait=True
+            )
+
+    async def _check_server(self, request: BackendRequest | None) -> None:
+        if not self.client.embedded:
+            version = await self._calls(request).info()
+            schema.check_version(version.version, self.client.place)
+
+    # ---------------------------------------------------------------- records
+
+    async def write(self, request: Write) -> None:
+        """Upsert in order, waiting until each part is applied."""
+        if not request.records:
+            return
+        if not (self.client.embedded or self.options.grpc):
+            await self._write_json(request)
+            return
+        batches = [local_points(request, self.tenant)] if self.client.embedded else grpc_batches(request, self.tenant)
+        for points in batches:
+            done = await self._calls(request).upsert(collection_name=request.physical, points=points, wait=True)
+            self._check_applied(request, done.status)
+
+    async def _write_json(self, request: Write) -> None:
+        for body in rest_bodies(request, self.tenant):
+            # The client's own connection, with its address, headers and errors; only the body is ours.
+            reply = await self.client.call(
+                request,
+                "http.client.request",
+                type_=dict[str, Any],
+                method="PUT",
+                url="/collections/{name}/points",
+                path_params={"name": request.physical},
+                params={"wait": "true"},
+                headers={"Content-Type": "application/json"},
+                content=body,
+            )
+            self._check_applied(request, (reply.get("result") or {}).get("status"))
+
+    def _check_applied(self, request: Write | Remove, status: str | None) -> None:
+        if str(status) != models.UpdateStatus.COMPLETED.value:
+            raise BackendUnavailable(
+                f"{self.client.place} took a write to collection {request.physical!r} but did not confirm it (status "
+                f"{status}); it is busy, try again"
+            )
+
+    async def remove(self, request: Remove) -> None:
+        """Delete by id, in order. Ids are of one tenant, as the core makes them."""
+        for ids in _parts(request.ids, _IDS):
+            selector = models.PointIdsList(points=list(ids))
+            done = await self._calls(request).delete(
+                collection_name=request.physical, points_selector=selector, wait=True
+            )
+            self._check_applied(request, done.status)
+
+    async def fetch(self, request: Fetch) -> Batch:
+        """Read by id. The tenant is compared here: reading by id takes no filter."""
+        vector = await self._vector(request)
+        payload, vectors = self._payload(request.content), self._vectors(request.vectors, vector)
+        points: list[models.Record] = []
+        for ids in _parts(request.ids if self.layout is None else native_ids(request.ids), _IDS):
+            points += await self._calls(request).retrieve(
+                collection_name=request.physical, ids=list(ids), with_payload=payload, with_vectors=vectors
+            )
+        return batch_of(of_tenant(points, self.tenant), vectors=request.vectors, layout=self.layout, vector=vector)
+
+    async def scroll(self, request: Scroll) -> Batch:
+        """Read a page; the cursor is the id of the next page's first point."""
+        vector = await self._vector(request)
+        points, cursor = await self._calls(request).scroll(
+            collection_name=request.physical,
+            scroll_filter=self._having(vector, request),
+            limit=request.limit,
+            offset=request.cursor,
+            with_payload=self._payload(request.content),
+            with_vectors=self._vectors(request.vectors, vector),
+        )
+        # The client may parse an id to a UUID object; the contract has strings.
+        following = cursor if cursor is None or isinstance(cursor, int) else str(cursor)
+        return batch_of(points, vectors=request.vectors, cursor=following, layout=self.layout, vector=vector)
+
+    async def count(self, request: Count) -> int:
+        """Count exactly."""
+        where = self._having(await self._vector(request), request)
+        found = await self._calls(request).count(collection_name=request.physical, count_filter=where, exact=True)
+        return int(found.count)
+
+    async def query(self, request: Query) -> list[list[Found]]:
+        """Search with all questions, some at a time."""
+        if request.limit < 1:
+            return [[] for _ in request.vectors[DENSE]]
+        vector = await self._vector(request)
+        asked = query_requests(request, vector, self._where(request), self._payload(content=True))
+        answers: list[list[Found]] = []
+        for part in _parts(asked, _QUESTIONS):
+            replies = await self._calls(request).query_batch_points(collection_name=request.physical, requests=part)
+            answers += [found_of(request, reply.points, self.layout) for reply in replies]
+        return answers
+
+    async def query_staged(self, request: QueryStaged) -> list[list[Found]]:
+        """The same: all its steps are in one request."""
+        return await self.query(request)
+
+    async def list_tenants(self, request: ListTenants) -> list[str]:
+        """Ask for the different values, and for more of them until there are fewer than asked for."""
+        if self.client.embedded:
+            return await self._read_tenants(request)
+        limit = _TENANTS
+        while True:
+            try:
+                found = await self._calls(request).facet(
+                    collection_name=request.physical, key=TENANT, limit=limit, exact=True
+                )
+            except BackendRefused as error:
+                if _NO_INDEX not in str(error).lower():
+                    raise
+                return await self._read_tenants(request)  # made without tenants, or half made
+            if len(found.hits) < limit:
+                return [str(hit.value) for hit in found.hits]
+            limit *= 10
+
+    async def _read_tenants(self, request: ListTenants) -> list[str]:
+        """By reading: an embedded store respells values that look like UUIDs when it is asked for different ones."""
+        names, cursor, more = dict[str, None](), None, True
+        while more:
+            points, cursor = await self._calls(request).scroll(
+                collection_name=request.physical, limit=_TENANTS, offset=cursor, with_payload=[TENANT]
+            )
+            payloads = [point.payload or {} for point in points]
+            names |= dict.fromkeys(payload[TENANT] for payload in payloads if TENANT in payload)
+            more = cursor is not None
+        return list(names)
+
+    async def _vector(self, request: Read) -> str:
+        """The name of the vector that is read. Raises as `describe` does, and `CollectionNotFound`."""
+        if self.layout is None:
+            return DENSE
+        key = request.physical, self.layout.vector
+        if key not in self._selected and await self.describe(request) is None:
+            raise CollectionNotFound(f"{self.client.place} has no collection {request.physical!r}; is its name right?")
+        return self._selected[key]
+
+    def _payload(self, content: bool) -> bool | list[str]:
+        """Which parts of the payload to ask for."""
+        if self.layout is not None:
+            return selection(self.layout, content=content)
+        return True if content else ESSENTIAL
+
+    def _vectors(self, wanted: bool, vector: str) -> bool | list[str]:
+        """Of foreign vectors only the selected one; an unnamed one cannot be asked for by name."""
+        return [vector] if wanted and self.layout is not None and vector else wanted
+
+    def _where(self, request: Scroll | Count | Query) -> models.Filter | None:
+        """The filter; None selects everything."""
+        if request.where is None and self.tenant is None:
+            return None
+        return compile_filter(request.where, self.tenant)
+
+    def _having(self, vector: str, request: Scroll | Count) -> models.Filter | None:
+        """The filter; of foreign points only those that have the vector: no search finds the others."""
+        where = self._where(request)
+        if self.layout is None:
+            return where
+        there = models.HasVectorCondition(has_vector=vector)
+        return models.Filter(must=[there] if where is None else [there, where])
 
 
-def _operations(options: QdrantOptions) -> Operations:
-    transport: Transport = "local" if options.embedded else "grpc" if options.grpc else "rest"
-    return Operations(transport, options.place, capabilities(options))
-
-
-def _scene(operations: Operations, request: BackendRequest | None) -> Scene:
-    method = request.method if request is not None else "capabilities"
-    collection = getattr(request, "physical", None) or getattr(request, "name", None)
-    return Scene(operations.place, operations.embedded, method, collection)
-
-
-def _check_open(closed: bool, scene: Scene) -> None:
-    if closed:
-        raise BackendRefused(f"{scene.place} was closed before {scene.request}; connect again")
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Runs of at most `size` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

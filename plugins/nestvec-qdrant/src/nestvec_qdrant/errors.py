@@ -6,7 +6,6 @@ import errno
 import json
 import re
 import sqlite3
-from dataclasses import dataclass
 
 import grpc  # type: ignore[import-untyped]  # ships no types
 import httpx
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
+from nestvec.contract import ErrorContext
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -59,63 +59,48 @@ _FROM_GRPC = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Where an error happened: the backend in words, whether it is in this process, and the request's name."""
-
-    place: str
-    embedded: bool
-    method: str = "connect"
-    collection: str | None = None
-
-    @property
-    def request(self) -> str:
-        """For messages: `write to collection 'docs_1'`."""
-        return f"{self.method} on collection {self.collection!r}" if self.collection else self.method
-
-
-def translate(error: Exception, scene: Scene) -> NestvecError:
+def translate(error: Exception, context: ErrorContext) -> NestvecError:
     """The error to raise instead, with the cause chained."""
-    mapped = _local(error, scene) if scene.embedded else _remote(error, scene)
+    mapped = _local(error, context) if context.embedded else _remote(error, context)
     mapped.__cause__ = error
     return mapped
 
 
-def _remote(error: Exception, scene: Scene) -> NestvecError:
+def _remote(error: Exception, context: ErrorContext) -> NestvecError:
     if isinstance(error, UnexpectedResponse):
-        return _from_status(error.status_code or 0, _message(error), scene)
+        return _from_status(error.status_code or 0, _message(error), context)
     if isinstance(error, QdrantException):
-        return _from_status(429, str(error), scene)
+        return _from_status(429, str(error), context)
     if isinstance(error, grpc.RpcError):
         code = error.code() if hasattr(error, "code") else None
         details = error.details() if hasattr(error, "details") else str(error)
-        return _from_status(_FROM_GRPC.get(code, 503), f"{code}: {details}", scene)
+        return _from_status(_FROM_GRPC.get(code, 503), f"{code}: {details}", context)
     source = error.source if isinstance(error, ResponseHandlingException) else error
     if isinstance(source, ValidationError | json.JSONDecodeError):
         return BackendUnavailable(
-            f"{scene.place}: the answer to {scene.request} can not be understood; is this a Qdrant server, and not a "
-            f"proxy's page? ({_short(str(source))})"
+            f"{context.place}: the answer to {context.request} cannot be understood; is this a Qdrant server, and not "
+            f"a proxy's page? ({_short(str(source))})"
         )
     if isinstance(source, httpx.HTTPError | OSError):
-        return _unreachable(source, scene)
-    return BackendRefused(f"{scene.place}: {scene.request} failed: {_named(source)}")
+        return _unreachable(source, context)
+    return BackendRefused(f"{context.place}: {context.request} failed: {_named(source)}")
 
 
-def _unreachable(source: Exception, scene: Scene) -> NestvecError:
+def _unreachable(source: Exception, context: ErrorContext) -> NestvecError:
     if isinstance(source, httpx.TimeoutException):
         return BackendUnavailable(
-            f"{scene.place} did not answer {scene.request} in time ({_named(source)}); try again, or set a longer "
+            f"{context.place} did not answer {context.request} in time ({_named(source)}); try again, or set a longer "
             f"timeout"
         )
     hint = "; set ca to your authority's certificate" if "CERTIFICATE_VERIFY_FAILED" in str(source) else ""
     return BackendUnavailable(
-        f"{scene.place} can not be reached for {scene.request}: {_named(source)}; is it running, and is the address "
+        f"{context.place} cannot be reached for {context.request}: {_named(source)}; is it running, and is the address "
         f"right?{hint}"
     )
 
 
-def _from_status(status: int, message: str, scene: Scene) -> NestvecError:
-    told = f"{scene.place} answered {scene.request} with {status}: {message}"
+def _from_status(status: int, message: str, context: ErrorContext) -> NestvecError:
+    told = f"{context.place} answered {context.request} with {status}: {message}"
     if status == 507 or _NO_SPACE.search(message):
         return BackendFull(f"{told}; free some space on the server")
     if status in (401, 403):
@@ -134,30 +119,30 @@ def _from_status(status: int, message: str, scene: Scene) -> NestvecError:
     return BackendRefused(f"{told}; the same request would be refused again")
 
 
-def _local(error: Exception, scene: Scene) -> NestvecError:
+def _local(error: Exception, context: ErrorContext) -> NestvecError:
     message = str(error)
     if isinstance(error, OSError | sqlite3.Error) or _NO_SPACE.search(message):
-        return _storage(error, scene)
+        return _storage(error, context)
     if "already accessed" in message:
         return BackendLocked(
-            f"{scene.place} is in use by another client: one process at a time can open it, once; close the other one, "
-            f"or use a server"
+            f"{context.place} is in use by another client: one process at a time can open it, once; close the other "
+            f"one, or use a server"
         )
     if isinstance(error, ValueError) and _NO_COLLECTION.search(message):
         return CollectionNotFound(
-            f"{scene.place} has no such collection ({scene.request}); create it with `nestvec apply` or apply()"
+            f"{context.place} has no such collection ({context.request}); create it with `nestvec apply` or apply()"
         )
-    return BackendRefused(f"{scene.place} refused {scene.request}: {_named(error)}")
+    return BackendRefused(f"{context.place} refused {context.request}: {_named(error)}")
 
 
-def _storage(error: Exception, scene: Scene) -> NestvecError:
+def _storage(error: Exception, context: ErrorContext) -> NestvecError:
     code = error.errno if isinstance(error, OSError) else None
     if code in _FULL or _NO_SPACE.search(str(error)) or _READ_ONLY.search(str(error)):
         return BackendFull(
-            f"{scene.place} can not be written ({scene.request}): {_named(error)}; free some space, or choose a folder "
-            f"that may be written"
+            f"{context.place} cannot be written ({context.request}): {_named(error)}; free some space, or choose a "
+            f"folder that may be written"
         )
-    return BackendRefused(f"{scene.place} failed on {scene.request}: {_named(error)}")
+    return BackendRefused(f"{context.place} failed on {context.request}: {_named(error)}")
 
 
 def _message(error: UnexpectedResponse) -> str:

@@ -1,4 +1,6 @@
-"""Filters as Qdrant's models.
+"""Filters as Qdrant's models, and paths to what is in a payload.
+
+{"document_id": "hr-7", "text": "…", "metadata": {"lang": "de"}, "nestvec": {"chunk": 0, …}, "tenant": "acme"}
 
 Qdrant's conditions are two-valued, and `must_not` is an exact complement that finds missing fields, too:
 just as nestvec wants it. What differs is spelled out here: floats and datetimes have no equality (a range
@@ -8,13 +10,15 @@ compared as doubles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeAlias
 
 from qdrant_client import models
 
-from nestvec.errors import Unsupported
+from nestvec.errors import CollectionConflict, InvalidFilter, Unsupported
 from nestvec.filters import (
     And,
     Compare,
@@ -24,31 +28,37 @@ from nestvec.filters import (
     FieldRef,
     Filter,
     In,
-    Leaf,
     Not,
     Op,
     Or,
     push_negations,
 )
-from nestvec.filters.tree import as_leaf
 from nestvec.types import FieldType, Scalar
-from nestvec_qdrant.paths import TENANT, field_path, foreign_path, system_path
 
 Condition: TypeAlias = models.Condition
+
+DOCUMENT_ID = "document_id"
+TEXT = "text"
+METADATA = "metadata"
+SYSTEM = "nestvec"
+TENANT = "tenant"
 
 _EXACT = 2**53
 _MATCHED = frozenset({FieldType.KEYWORD, FieldType.INTEGER, FieldType.BOOLEAN})
 _MATCHED_ANY = frozenset({FieldType.KEYWORD, FieldType.INTEGER})
-_PATHS = {"metadata": field_path, "system": system_path, "foreign": foreign_path}
 _BOUND = {Op.GT: "gt", Op.GTE: "gte", Op.LT: "lt", Op.LTE: "lte"}
+_BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
+_KEY = r'"([^"]+)"|([^".]+)'
+_KEYS = re.compile(rf"(?:{_KEY})(?:\.(?:{_KEY}))*\Z")
 
 
 def compile_filter(where: Filter | None, tenant: str | None = None) -> models.Filter | None:
     """A resolved filter, and the tenant's condition, for Qdrant. None selects everything.
 
-    Raises `Unsupported` where Qdrant can not keep the exact meaning.
+    Raises `Unsupported` where Qdrant cannot keep the exact meaning.
     """
-    compiled = None if where is None else _filter(push_negations(where))
+    # A single comparison, as in every count of documents, has no negations to push.
+    compiled = None if where is None else _filter(where if isinstance(where, Compare) else push_negations(where))
     if tenant is None:
         return compiled
     own = models.FieldCondition(key=TENANT, match=models.MatchValue(value=tenant))
@@ -85,14 +95,16 @@ def _literal(node: Filter) -> tuple[Condition, bool]:
     if isinstance(node, Not):
         condition, negated = _literal(node.child)
         return condition, not negated
-    leaf = as_leaf(node)
-    if isinstance(leaf, Exists):
-        return models.IsEmptyCondition(is_empty=models.PayloadField(key=_path(leaf.field))), True
-    return _leaf(leaf), False
+    if isinstance(node, Exists):
+        return models.IsEmptyCondition(is_empty=models.PayloadField(key=_path(node.field))), True
+    if isinstance(node, Compare | In | ContainsAny | ContainsAll):
+        return _leaf(node), False
+    raise InvalidFilter(f"{type(node).__name__} is not a kind of filter that nestvec knows; build it with F")
 
 
-def _leaf(leaf: Leaf) -> Condition:
-    path, kind = _path(leaf.field), leaf.field.declared.type
+def _leaf(leaf: Compare | In | ContainsAny | ContainsAll) -> Condition:
+    # `declared` raises where nobody has resolved the filter.
+    path, kind = _path(leaf.field), leaf.field.type or leaf.field.declared.type
     match leaf:
         case Compare(op=Op.EQ, value=value):
             return _equals(path, kind, value)
@@ -102,8 +114,6 @@ def _leaf(leaf: Leaf) -> Condition:
             return _any(path, kind, values)
         case ContainsAll(values=values):
             return models.Filter(must=[_equals(path, kind, value) for value in values])
-        case Exists():
-            raise AssertionError("handled by the caller")
 
 
 def _path(field: FieldRef) -> str:
@@ -143,3 +153,69 @@ def _number(path: str, bound: str, value: Scalar) -> float:
         return -0.0 if bound in ("gte", "lt") else 0.0
     assert isinstance(value, int | float)  # noqa: S101 - resolved filters hold what the field's type says
     return float(value)
+
+
+def field_path(name: str) -> str:
+    """The path of a metadata field. Quoted where Qdrant would read dots or brackets as steps.
+
+    >>> field_path("lang"), field_path("a.b[0]")
+    ('metadata.lang', 'metadata."a.b[0]"')
+    """
+    return f"{METADATA}.{name}" if _BARE.match(name) else f'{METADATA}."{name}"'
+
+
+def system_path(name: str) -> str:
+    """The path of one of nestvec's own fields."""
+    return DOCUMENT_ID if name == DOCUMENT_ID else f"{SYSTEM}.{name}"
+
+
+@lru_cache(maxsize=1024)
+def keys_of(path: str) -> tuple[str, ...]:
+    """The keys that a path into somebody else's payload leads through. Raises `CollectionConflict` for no path.
+
+    >>> keys_of("metadata.lang"), keys_of('metadata."a.b"')
+    (('metadata', 'lang'), ('metadata', 'a.b'))
+    """
+    if not _KEYS.match(path):
+        raise CollectionConflict(
+            f"{path!r} leads nowhere in a payload of Qdrant: join keys by dots, and put a key that has dots itself "
+            f'into quotation marks, as in metadata."a.b"'
+        )
+    return tuple(quoted or bare for quoted, bare in re.findall(_KEY, path))
+
+
+def foreign_path(path: str) -> str:
+    """The same path as Qdrant wants it: quoted wherever it would read more steps into a key.
+
+    >>> foreign_path("metadata.publication year")
+    'metadata."publication year"'
+    """
+    return ".".join(key if is_bare(key) else f'"{key}"' for key in keys_of(path))
+
+
+def is_bare(key: str) -> bool:
+    """Whether Qdrant takes a key for one without quotation marks."""
+    return _BARE.match(key) is not None
+
+
+def field_at(path: str) -> str | None:
+    """The metadata field that a path leads to: the inverse of `field_path`. None for any other path."""
+    if not path.startswith(f"{METADATA}."):
+        return None
+    name = path[len(METADATA) + 1 :]
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        return name[1:-1]
+    return None if re.search(r'[."\[]', name) else name
+
+
+def check_fields(names: Iterable[str], collection: str) -> None:
+    """Refuse field names that no path can express."""
+    for name in names:
+        if not name or '"' in name:
+            raise Unsupported(
+                f"collection {collection!r}: Qdrant cannot filter on a field named {name!r}; rename it (no quotation "
+                f"marks, not empty)"
+            )
+
+
+_PATHS = {"metadata": field_path, "system": system_path, "foreign": foreign_path}

@@ -1,7 +1,8 @@
-"""What can be configured: the backend's block, and its table inside a collection's block."""
+"""What can be configured: the backend's block, and its table inside a collection's block. What it then can do."""
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult
@@ -9,10 +10,14 @@ from urllib.parse import SplitResult
 from pydantic import AfterValidator, Field, model_validator
 
 from nestvec.addresses import is_plain, refuse_tail, split_address
+from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.options import LocalPath, Options, Secret
 
+#: What a server takes in one request (its default), minus some room.
+MAX_REQUEST_BYTES = 32 * 1024 * 1024 - 64 * 1024
 MEMORY: Literal[":memory:"] = ":memory:"
 _REST_PORT = 6333
+_MAX_DIMENSIONS = 65536
 
 
 def _split(url: str) -> SplitResult:
@@ -97,3 +102,24 @@ class QdrantCollectionOptions(Options):
 def embedded_options(path: Path | None) -> dict[str, str | Path]:
     """Options of an embedded store: in a folder, or in memory."""
     return {"path": MEMORY if path is None else path}
+
+
+def declared_capabilities(options: QdrantOptions) -> BackendCapabilities:
+    """What a store with these options can do. A server that is too old is found out only by asking it."""
+    if options.embedded:
+        return BackendCapabilities(
+            powers=frozenset(Power) - {Power.STORAGE},
+            embedded=True,
+            exact=True,
+            max_dimensions=_MAX_DIMENSIONS,
+            max_vectors=None,
+            why_not={Power.STORAGE: "an embedded store has no quantisation and keeps float32: use a server"},
+        )
+    return BackendCapabilities(
+        powers=frozenset(Power),
+        max_dimensions=_MAX_DIMENSIONS,
+        max_vectors=None,
+        storage=frozenset({"float32", "float16", "int8", "binary"}),
+        storage_updates=frozenset(permutations(("float32", "int8", "binary"), 2)),
+        max_write_bytes=MAX_REQUEST_BYTES,
+    )

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qdrant_client import models
 
-from nestvec.contract import SYSTEM_FIELDS, CollectionInfo, Create
+from nestvec.contract import SYSTEM_FIELDS, CollectionInfo, CreateExtended
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Field, FieldType, Metric, Storage
-from nestvec_qdrant.keeping import DISTANCE, placed, storage_of, vectors_of
+from nestvec_qdrant.filters import TENANT, field_at, field_path, system_path
 from nestvec_qdrant.options import QdrantCollectionOptions
-from nestvec_qdrant.paths import RECORD, TENANT, field_at, field_path, note_key, system_path
+from nestvec_qdrant.storage import DISTANCE, storage_of, vector_params, vectors_of
 
+#: The key of nestvec's record in the collection's own metadata.
+RECORD = "nestvec"
 METRICS = {distance: metric for metric, distance in DISTANCE.items()}
 _INDEX = {
     FieldType.KEYWORD: models.PayloadSchemaType.KEYWORD,
@@ -28,11 +30,11 @@ INDEXED = {index: kind for kind, index in _INDEX.items()}
 OLDEST_SERVER = (1, 16)
 
 
-def creation(request: Create) -> dict[str, Any]:
+def create_arguments(request: CreateExtended) -> dict[str, Any]:
     """Arguments for `create_collection`."""
     given = request.options
     options = given if isinstance(given, QdrantCollectionOptions) else QdrantCollectionOptions.model_validate({})
-    vectors = {name: placed(request, name, size, options.on_disk) for name, size in request.vectors.items()}
+    vectors = {name: vector_params(request, name, size, options.on_disk) for name, size in request.vectors.items()}
     tuned = options.hnsw_m is not None or options.hnsw_ef_construct is not None
     graph = models.HnswConfigDiff(m=options.hnsw_m, ef_construct=options.hnsw_ef_construct)
     settings = {
@@ -49,7 +51,7 @@ def creation(request: Create) -> dict[str, Any]:
     }
 
 
-def check_embedded(request: Create) -> None:
+def check_embedded(request: CreateExtended) -> None:
     """Raise `Unsupported` for options that an embedded store could only ignore."""
     if request.storage is not Storage.FLOAT32:
         raise Unsupported(
@@ -64,7 +66,7 @@ def check_embedded(request: Create) -> None:
         )
 
 
-def check_same(request: Create, found: CollectionInfo) -> None:
+def check_same(request: CreateExtended, found: CollectionInfo) -> None:
     """Raise `CollectionConflict` where a collection to complete is not the one that was begun."""
     wanted = (dict(request.vectors), request.metric, dict(request.record), request.storage)
     if (dict(found.vectors), found.metric, found.record, found.storage) != wanted:
@@ -90,7 +92,7 @@ def missing_indexes(wanted: Mapping[str, Any], info: models.CollectionInfo) -> d
     return {path: schema for path, schema in wanted.items() if (field_at(path) or path) not in present}
 
 
-def described(physical: str, info: models.CollectionInfo, *, embedded: bool) -> CollectionInfo:
+def collection_info(physical: str, info: models.CollectionInfo, *, embedded: bool) -> CollectionInfo:
     """A collection in the contract's words. An embedded store has no indexes to tell fields from."""
     record, vectors = record_at(info), vectors_of(info)
     return CollectionInfo(
@@ -109,10 +111,34 @@ def record_at(info: models.CollectionInfo) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
+def check_update(physical: str, storage: Storage, allowed: Iterable[tuple[str, str]], place: str) -> None:
+    """Raise `Unsupported` for a storage that collections cannot change to in place."""
+    if not any(now == storage for _, now in allowed):
+        raise Unsupported(
+            f"collection {physical!r}: {place} cannot change how it keeps vectors to {storage}; it has to be built anew"
+        )
+
+
+def alias_actions(name: str, current: str | None, target: str | None) -> list[models.AliasOperations]:
+    """What lets an alias lead from one collection to another, in one request; None stands for no collection."""
+    actions: list[models.AliasOperations] = []
+    if current is not None:
+        actions.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=name)))
+    if target is not None:
+        create = models.CreateAlias(collection_name=target, alias_name=name)
+        actions.append(models.CreateAliasOperation(create_alias=create))
+    return actions
+
+
 def note_at(info: models.CollectionInfo, name: str) -> str | None:
     """The text of a note on the collection."""
     text: str | None = (info.config.metadata or {}).get(note_key(name))
     return text
+
+
+def note_key(name: str) -> str:
+    """The key of a note in the collection's own metadata. Keys are merged one by one, so notes do not meet."""
+    return f"{RECORD}-note-{name}"
 
 
 def check_version(version: str, place: str) -> None:

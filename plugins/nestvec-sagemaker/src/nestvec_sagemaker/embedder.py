@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nestvec.contract import Embedder, Encode, Encoded
 from nestvec.encoding.estimate import SPECIALS, TokenEstimate, counter
-from nestvec.encoding.packing import GROWTH, REPACKS, Item, Progress, items_of, named, underestimated, windows
+from nestvec.encoding.packing import GROWTH, REPACKS, EncodeProgress, Item, items_of, named, underestimated, windows
 from nestvec.errors import EmbedderDenied, EmbedderError, EmbedderInvalidReply, EmbedderRefused, EmbedderUnavailable
-from nestvec_sagemaker.errors import TooSlow
+from nestvec_sagemaker.errors import EndpointTooSlow
 from nestvec_sagemaker.options import SageMakerOptions
 from nestvec_sagemaker.retries import Halted, Retries
-from nestvec_sagemaker.session import Runtime
-from nestvec_sagemaker.wire import ENVELOPE, MOST_BYTES, NotFinite, Reply, body, decode, most_texts, piece
+from nestvec_sagemaker.session import RuntimeClient
+from nestvec_sagemaker.wire import (
+    ENVELOPE,
+    MOST_BYTES,
+    EndpointNotFinite,
+    EndpointReply,
+    body,
+    decode,
+    most_texts,
+    piece,
+)
 
 if TYPE_CHECKING:
     from nestvec.encoding.windows import Window
@@ -36,7 +45,7 @@ class SageMakerEmbedder(Embedder):
         self._options = options
         self._count = counter(options.tokenizer)
         self._estimate = TokenEstimate(self._count)
-        self._runtime = Runtime(options)
+        self._runtime = RuntimeClient(options)
         self._pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix="nestvec-sagemaker")
         self._process = os.getpid()
         self._open = True
@@ -71,20 +80,20 @@ class _Run:
         self,
         request: Encode,
         options: SageMakerOptions,
-        runtime: Runtime,
+        runtime: RuntimeClient,
         pool: ThreadPoolExecutor,
         estimate: TokenEstimate,
     ) -> None:
         self._request, self._options, self._runtime = request, options, runtime
         self._pool, self._estimate = pool, estimate
-        self._progress, self._lock = Progress.of(request), threading.Lock()
+        self._progress, self._lock = EncodeProgress.of(request), threading.Lock()
         self._halt = threading.Event()
         self._retries = Retries(options, self._halt, self._repeated)
         self._least: dict[int, float] = {}
         self._most = min(options.batch, most_texts(request.dimensions))
 
     def encoded(self) -> Encoded:
-        """See `Progress.encoded`."""
+        """See `EncodeProgress.encoded`."""
         return self._progress.encoded()
 
     # ------------------------------------------------------------ texts that do not know each other
@@ -95,7 +104,7 @@ class _Run:
         self._all([_call(self._batch, batch) for batch in self._batches(items)])
 
     def _batches(self, items: Sequence[Item]) -> Iterator[list[tuple[Item, bytes]]]:
-        """At most so many texts, and so many bytes, in a request. What can not be sent fails its document."""
+        """At most so many texts, and so many bytes, in a request. What cannot be sent fails its document."""
         batch: list[tuple[Item, bytes]] = []
         size = ENVELOPE
         for item in items:
@@ -131,7 +140,7 @@ class _Run:
             reply = self._post([packed for _, packed in batch], items)
         except EmbedderDenied:
             raise
-        except (EmbedderRefused, NotFinite, TooSlow) as error:
+        except (EmbedderRefused, EndpointNotFinite, EndpointTooSlow) as error:
             if len(batch) == 1:
                 self._fail(items[0], error)
                 return
@@ -211,11 +220,11 @@ class _Run:
 
     # ------------------------------------------------------------ requests
 
-    def _post(self, pieces: Sequence[bytes], items: Sequence[Item]) -> Reply:
+    def _post(self, pieces: Sequence[bytes], items: Sequence[Item]) -> EndpointReply:
         request = self._request
         content = body(self._options.row, pieces, request.task, request.dimensions, late=request.late)
 
-        def send() -> Reply:
+        def send() -> EndpointReply:
             with self._lock:
                 self._progress.sent += 1
             return decode(self._runtime.invoke(content), len(pieces), request.dimensions, self._runtime.place)

@@ -51,7 +51,7 @@ _THROTTLED = frozenset(
     }
 )
 _PASSING = frozenset({"InternalDependencyException", "InternalFailure", "RequestTimeout", "RequestTimeoutException"})
-#: What a container answers that can not do it now: what it needs itself has failed, or there is too much to do.
+#: What a container answers that cannot do it now: what it needs itself has failed, or there is too much to do.
 _OVERLOADED = frozenset({424, 429})
 #: What a container answers that is asked for something else than it serves: no text is at fault.
 _OTHER_CONTAINER = frozenset({401, 403, 404, 405, 415})
@@ -71,24 +71,24 @@ CREDENTIALS = (
 )
 
 
-class Failed(EmbedderUnavailable):
+class EndpointFailed(EmbedderUnavailable):
     """The endpoint, or the way to it, failed; it may pass."""
 
 
-class Unreachable(Failed):
+class EndpointUnreachable(EndpointFailed):
     """Nobody answers at that address."""
 
 
-class TooSlow(Failed):
+class EndpointTooSlow(EndpointFailed):
     """The request took too long; parts of it may not."""
 
 
-class Refused(EmbedderRefused):
+class EndpointRefused(EmbedderRefused):
     """The model does not take one of the texts, or not so many at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SageMakerEndpoint:
     """Whom errors speak of. `region` is the one really used."""
 
     options: SageMakerOptions
@@ -120,7 +120,7 @@ def discreet(text: str, secrets: Iterable[str | None]) -> str:
     return _SIGNED.sub(r"\1\2***", text)
 
 
-def refusal(error: boto.ClientError, place: Place, secrets: Iterable[str | None]) -> EmbedderError:
+def refusal(error: boto.ClientError, place: SageMakerEndpoint, secrets: Iterable[str | None]) -> EmbedderError:
     """What an error reply means. The error itself is made discreet, so that it can be chained."""
     secrets = tuple(secrets)
     error.args = (discreet(str(error), secrets),)
@@ -130,21 +130,25 @@ def refusal(error: boto.ClientError, place: Place, secrets: Iterable[str | None]
     if code == "ModelError":
         return _of_the_model(error.response, place, said, secrets)
     if code in _THROTTLED:
-        return Failed(f"{place} is throttled{said}; lower concurrency, raise deadline, or let the endpoint scale out")
+        return EndpointFailed(
+            f"{place} is throttled{said}; lower concurrency, raise deadline, or let the endpoint scale out"
+        )
     if code == "ModelNotReadyException":
-        return Failed(f"{place} is still loading its model{said}; wait, or raise deadline")
+        return EndpointFailed(f"{place} is still loading its model{said}; wait, or raise deadline")
     if code in _EXPIRED:
         return EmbedderDenied(f"{place}: {place.who} expired{said}; renew them (such as with `aws sso login`)")
     if code in _UNKNOWN:
         return _unknown(place, said)
     if status == 413:
-        return Refused(f"{place} takes no request of this size{said}")
+        return EndpointRefused(f"{place} takes no request of this size{said}")
     if code in _PASSING or status == 429 or status >= 500:
-        return Failed(f"{place} failed with {code} (status {status}){said}; try again, or look at its state in AWS")
+        return EndpointFailed(
+            f"{place} failed with {code} (status {status}){said}; try again, or look at its state in AWS"
+        )
     return _final(code, status, place, said)
 
 
-def _unknown(place: Place, said: str) -> EmbedderError:
+def _unknown(place: SageMakerEndpoint, said: str) -> EmbedderError:
     if _SCOPE.search(said):
         return EmbedderDenied(f"{place.host} belongs to another region than {place.region}{said}; set region")
     return EmbedderDenied(
@@ -152,7 +156,7 @@ def _unknown(place: Place, said: str) -> EmbedderError:
     )
 
 
-def _final(code: str, status: int, place: Place, said: str) -> EmbedderError:
+def _final(code: str, status: int, place: SageMakerEndpoint, said: str) -> EmbedderError:
     if "AccessDenied" in code or code in ("NotAuthorized", "OptInRequired") or status == 403:
         return EmbedderDenied(f"{place}: {place.who} may not use it{said}; allow sagemaker:InvokeEndpoint")
     if code.startswith("Validation") and _MISSING.search(said):
@@ -161,44 +165,46 @@ def _final(code: str, status: int, place: Place, said: str) -> EmbedderError:
             f"belong to its account"
         )
     if code.startswith("Validation") and _LENGTH.search(said):
-        return Refused(f"{place} takes no request of this size{said}")
+        return EndpointRefused(f"{place} takes no request of this size{said}")
     return EmbedderDenied(f"{place} refused with {code or 'no code'} (status {status}){said}; check the options")
 
 
-def _of_the_model(response: Any, place: Place, said: str, secrets: Iterable[str | None]) -> EmbedderError:
+def _of_the_model(response: Any, place: SageMakerEndpoint, said: str, secrets: Iterable[str | None]) -> EmbedderError:
     """The container's own answer. One without a status is a container that did not answer in time, or is gone."""
     original = _number(response, "OriginalStatusCode")
     words = _said(discreet(str(response.get("OriginalMessage") or ""), secrets)) or said
     if original in (408, 504) or (original < 400 and _SLOW.search(words + said)):
-        return TooSlow(f"the model at {place} did not answer in time{words}; set a smaller batch or chunking.size")
+        return EndpointTooSlow(
+            f"the model at {place} did not answer in time{words}; set a smaller batch or chunking.size"
+        )
     if original in _OVERLOADED or not 400 <= original < 500:
-        return Failed(f"the model at {place} failed with status {original}{words}; its log is in {place.log}")
+        return EndpointFailed(f"the model at {place} failed with status {original}{words}; its log is in {place.log}")
     if original in _OTHER_CONTAINER:
         return EmbedderDenied(
             f"the model at {place} answered with status {original}{words}; is it a jina embedding model, and "
             f"{place.options.model} at that?"
         )
-    return Refused(f"the model at {place} refused the text with status {original}{words}")
+    return EndpointRefused(f"the model at {place} refused the text with status {original}{words}")
 
 
-def failure(error: Exception, place: Place) -> EmbedderError:
+def failure(error: Exception, place: SageMakerEndpoint) -> EmbedderError:
     """What a failure without an error reply means. `error` is botocore's."""
     reason = str(error)
     if isinstance(error, CREDENTIALS):
-        return EmbedderDenied(f"{place}: {place.who} can not be used: {reason}; renew them, or set profile")
+        return EmbedderDenied(f"{place}: {place.who} cannot be used: {reason}; renew them, or set profile")
     if isinstance(error, boto.SSLError):
         return EmbedderDenied(f"{place.host} has a certificate that is not trusted ({reason}); set AWS_CA_BUNDLE")
     if isinstance(error, boto.ReadTimeoutError):
-        return TooSlow(
+        return EndpointTooSlow(
             f"{place} did not answer within {place.options.timeout:g} seconds; raise timeout, or set a smaller batch"
         )
     if isinstance(error, boto.ConnectionError):
-        return Unreachable(
-            f"{place.host} can not be reached ({reason}); check region, endpoint_url, the network and the proxy"
+        return EndpointUnreachable(
+            f"{place.host} cannot be reached ({reason}); check region, endpoint_url, the network and the proxy"
         )
     if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError):
-        return Failed(f"the connection to {place.host} broke ({reason}); check the network and the proxy")
-    return EmbedderError(f"{place} can not be asked: {reason}; check the options and the AWS configuration")
+        return EndpointFailed(f"the connection to {place.host} broke ({reason}); check the network and the proxy")
+    return EmbedderError(f"{place} cannot be asked: {reason}; check the options and the AWS configuration")
 
 
 def misconfigured(error: Exception, options: SageMakerOptions) -> ConfigError:
@@ -207,7 +213,7 @@ def misconfigured(error: Exception, options: SageMakerOptions) -> ConfigError:
         return ConfigError("region: none is set, neither here nor in AWS_DEFAULT_REGION nor in the profile; set region")
     if isinstance(error, boto.ProfileNotFound):
         return ConfigError(f"profile: the AWS configuration has no profile {options.profile or 'of AWS_PROFILE'!r}")
-    return ConfigError(f"the AWS configuration can not be used: {error}; check region, profile and the AWS files")
+    return ConfigError(f"the AWS configuration cannot be used: {error}; check region, profile and the AWS files")
 
 
 def _number(values: Any, name: str) -> int:

@@ -9,9 +9,9 @@ from typing import TypeVar
 import tenacity
 
 from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderUnavailable
-from nestvec_sagemaker.errors import TooSlow, Unreachable
+from nestvec_sagemaker.errors import EndpointTooSlow, EndpointUnreachable
 from nestvec_sagemaker.options import SageMakerOptions
-from nestvec_sagemaker.wire import NotFinite, OtherShape
+from nestvec_sagemaker.wire import EndpointNotFinite, EndpointOtherShape
 
 T = TypeVar("T")
 _LONGEST_WAIT = 30.0
@@ -57,7 +57,9 @@ class Retries:
 
     def _stop(self, state: tenacity.RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
-        hopeless = isinstance(error, NotFinite | OtherShape) or (isinstance(error, Unreachable) and not self._answered)
+        hopeless = isinstance(error, EndpointNotFinite | EndpointOtherShape) or (
+            isinstance(error, EndpointUnreachable) and not self._answered
+        )
         most = min(self._options.attempts, _HOPELESS) if hopeless else self._options.attempts
         until = (state.seconds_since_start or 0.0) + state.upcoming_sleep
         return state.attempt_number >= most or until >= self._options.deadline
@@ -65,6 +67,6 @@ class Retries:
 
 def _repeatable(error: BaseException, texts: int) -> bool:
     """What may go better the next time. A slow request of several texts is not repeated but split."""
-    if isinstance(error, TooSlow):
+    if isinstance(error, EndpointTooSlow):
         return texts == 1
     return isinstance(error, EmbedderUnavailable | EmbedderInvalidReply)

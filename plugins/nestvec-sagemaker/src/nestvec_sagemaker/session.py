@@ -10,14 +10,14 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from nestvec.errors import EmbedderDenied, EmbedderInvalidReply, SecretError
-from nestvec_sagemaker.errors import CREDENTIALS, Place, discreet, failure, misconfigured, refusal
+from nestvec_sagemaker.errors import CREDENTIALS, SageMakerEndpoint, discreet, failure, misconfigured, refusal
 from nestvec_sagemaker.options import SageMakerOptions
 
 _CONNECT = 10.0
 _CHAIN = "environment, AWS files, SSO, container and instance roles"
 
 
-class Runtime:
+class RuntimeClient:
     """A client of the SageMaker runtime. Safe for threads. Finding the credentials may ask the instance's metadata."""
 
     def __init__(self, options: SageMakerOptions) -> None:
@@ -29,7 +29,7 @@ class Runtime:
                 "sagemaker-runtime", endpoint_url=options.endpoint_url, config=_config(options)
             )
         except (*CREDENTIALS, boto.ClientError, OSError) as error:  # a program that makes credentials may be missing
-            raise SecretError(f"AWS credentials can not be used: {error}; renew them, or set profile") from error
+            raise SecretError(f"AWS credentials cannot be used: {error}; renew them, or set profile") from error
         except (boto.BotoCoreError, ValueError) as error:  # the client checks addresses with ValueError
             raise misconfigured(error, options) from error
         if self._credentials is None:
@@ -37,7 +37,7 @@ class Runtime:
             raise SecretError(
                 f"no AWS credentials found ({_CHAIN}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile"
             )
-        self.place = Place(options, self._client.meta.region_name)
+        self.place = SageMakerEndpoint(options, self._client.meta.region_name)
 
     def invoke(self, body: bytes) -> bytes:
         """One request, sent once. Raises `EmbedderError`."""
@@ -73,7 +73,7 @@ class Runtime:
             frozen = self._credentials.get_frozen_credentials()
         except Exception as error:  # providers run programs and read files: they raise what they like
             raise EmbedderDenied(
-                f"{self.place}: {self.place.who} can not be renewed: {error}; log in again, or set profile"
+                f"{self.place}: {self.place.who} cannot be renewed: {error}; log in again, or set profile"
             ) from error
         return frozen.access_key, frozen.secret_key, frozen.token
 

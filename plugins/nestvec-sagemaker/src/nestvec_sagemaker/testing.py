@@ -4,7 +4,7 @@
         connect({"embedders": {"model": {"use": "sagemaker", **emulator.options}}, …})
 
 Real HTTP, for a real boto3: access key, session token and region are looked at, the signature is not. Vectors and
-tokens are those of `nestvec.testing.emulators.jina`. Needs `nestvec[emulators]`.
+tokens are those of `nestvec_testing.emulators.jina`. Needs `nestvec-testing[emulators]`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nestvec.testing.emulators.emulation import Emulation
-from nestvec.testing.emulators.faults import Course, Fault
-from nestvec.testing.emulators.jina.models import MODELS, Model
-from nestvec.testing.emulators.jina.tokens import count_tokens
-from nestvec.testing.emulators.jina.vectors import late_vectors, plain_vectors
-from nestvec.testing.emulators.journal import Exchange as AnyExchange
-from nestvec.testing.emulators.journal import Journal
-from nestvec.testing.emulators.replies import Reply
 from nestvec_sagemaker.wire import MOST_BYTES
+from nestvec_testing.emulators.emulation import Emulation
+from nestvec_testing.emulators.faults import Course, Fault
+from nestvec_testing.emulators.jina.models import MODELS, Model
+from nestvec_testing.emulators.jina.tokens import count_tokens
+from nestvec_testing.emulators.jina.vectors import late_vectors, plain_vectors
+from nestvec_testing.emulators.journal import Exchange as AnyExchange
+from nestvec_testing.emulators.journal import Journal
+from nestvec_testing.emulators.replies import HttpReply
 
 if TYPE_CHECKING:
-    from nestvec.testing.emulators.plan import FaultPlan
     from nestvec.types import FloatArray
+    from nestvec_testing.emulators.plan import FaultPlan
 
 ACCESS_KEY: Final = "AKIAIOSFODNN7EXAMPLE"
 REGION: Final = "eu-west-1"
@@ -49,7 +49,7 @@ _CODES: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exchange(AnyExchange):
+class SageMakerExchange(AnyExchange):
     """One request and its reply."""
 
     @property
@@ -59,7 +59,7 @@ class Exchange(AnyExchange):
 
 
 @dataclass(frozen=True)
-class Settings:
+class SageMakerSettings:
     """How it behaves."""
 
     #: The model on each endpoint.
@@ -86,8 +86,8 @@ class ModelFails(Fault):
     original: int
     message: str = "injected by a test"
 
-    async def _reply(self, course: Course) -> Reply:
-        return Reply.of(_model_error(self.original, self.message))
+    async def _reply(self, course: Course) -> HttpReply:
+        return HttpReply.of(_model_error(self.original, self.message))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,18 +98,18 @@ class AwsError(Fault):
     status: int = 400
     message: str = "injected by a test"
 
-    async def _reply(self, course: Course) -> Reply:
-        return Reply.of(_aws_error(self.status, self.code, self.message))
+    async def _reply(self, course: Course) -> HttpReply:
+        return HttpReply.of(_aws_error(self.status, self.code, self.message))
 
 
 class SageMakerEmulator:
     """A SageMaker runtime on 127.0.0.1. Use it in a `with` statement. `dials` change single `settings`."""
 
     def __init__(self, **dials: Any) -> None:
-        self.settings = self._initial = replace(Settings(), **dials)
-        self._emulation: Emulation[Exchange] = Emulation("SageMaker emulator", self._service)
+        self.settings = self._initial = replace(SageMakerSettings(), **dials)
+        self._emulation: Emulation[SageMakerExchange] = Emulation("SageMaker emulator", self._service)
         self.plan: FaultPlan = self._emulation.faults
-        self.journal: Journal[Exchange] = self._emulation.journal
+        self.journal: Journal[SageMakerExchange] = self._emulation.journal
 
     def __enter__(self) -> Self:
         self._emulation.start()
@@ -143,7 +143,7 @@ class SageMakerEmulator:
         self.settings = self._initial
 
     @property
-    def exchanges(self) -> tuple[Exchange, ...]:
+    def exchanges(self) -> tuple[SageMakerExchange, ...]:
         """What was answered."""
         return self.journal.answered
 
@@ -164,8 +164,8 @@ class _Service:
     def build(self) -> Starlette:
         return Starlette(routes=[Route("/endpoints/{name}/invocations", self._invoke, methods=["POST"])])
 
-    def exchange(self, request: Request, raw: bytes) -> Exchange:
-        return Exchange.of(request, raw)
+    def exchange(self, request: Request, raw: bytes) -> SageMakerExchange:
+        return SageMakerExchange.of(request, raw)
 
     def refusal(self, request: Request, status: int, message: str) -> Response:
         return _aws_error(status, _CODES.get(status, "ValidationError"), message)
@@ -181,7 +181,7 @@ class _Service:
             return refused.response
 
 
-def _check_signature(request: Request, settings: Settings) -> None:
+def _check_signature(request: Request, settings: SageMakerSettings) -> None:
     found = _CREDENTIAL.search(request.headers.get("authorization", ""))
     if found is None:
         raise _Refused(_aws_error(403, "MissingAuthenticationTokenException", "Missing Authentication Token"))
@@ -196,7 +196,7 @@ def _check_signature(request: Request, settings: Settings) -> None:
         raise _Refused(_aws_error(403, "ExpiredTokenException", told))
 
 
-def _model_of(request: Request, settings: Settings) -> str:
+def _model_of(request: Request, settings: SageMakerSettings) -> str:
     name = request.path_params["name"]
     if name not in settings.endpoints:
         told = f"Endpoint {name} of account {ACCOUNT} not found."
@@ -210,7 +210,7 @@ def _model_of(request: Request, settings: Settings) -> str:
     return settings.components[component]
 
 
-def _answer(body: Any, name: str, settings: Settings) -> Response:
+def _answer(body: Any, name: str, settings: SageMakerSettings) -> Response:
     model = MODELS[name]
     given = _parameters(body, name, model)
     texts = [item["text"] for item in body["data"]]
@@ -230,7 +230,7 @@ def _answer(body: Any, name: str, settings: Settings) -> Response:
     return Response(json.dumps(reply), media_type="application/json")
 
 
-def _items(rows: FloatArray, settings: Settings) -> list[Any]:
+def _items(rows: FloatArray, settings: SageMakerSettings) -> list[Any]:
     vectors: list[Any] = rows.tolist()
     if settings.items == "bare":
         return vectors

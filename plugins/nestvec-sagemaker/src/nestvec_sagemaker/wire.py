@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.encoding.matryoshka import normalize
+from nestvec.encoding.vectors import normalize
 from nestvec.errors import EmbedderInvalidReply, EmbedderRefused
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ _NUMBER = 26
 ENVELOPE = 256
 
 
-class NotFinite(EmbedderInvalidReply):
+class EndpointNotFinite(EmbedderInvalidReply):
     """A vector holds NaN or infinity: perhaps one text is at fault."""
 
 
-class OtherShape(EmbedderInvalidReply):
+class EndpointOtherShape(EmbedderInvalidReply):
     """Vectors of another length: the endpoint does not do what it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class EndpointReply:
     """Rows in the order of the texts: shape (texts, dimensions); tokens used, 0 where the endpoint does not say."""
 
     rows: FloatArray
@@ -51,7 +51,7 @@ def most_texts(dimensions: int) -> int:
 
 
 def piece(text: str) -> bytes:
-    """A text as an item of `data`. Raises `EmbedderRefused` where it can not be sent at all."""
+    """A text as an item of `data`. Raises `EmbedderRefused` where it cannot be sent at all."""
     try:
         packed = json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
@@ -74,7 +74,7 @@ def body(known: KnownModel, pieces: Sequence[bytes], task: str | None, dimension
     return whole
 
 
-def decode(content: bytes, texts: int, dimensions: int, place: object = "the endpoint") -> Reply:
+def decode(content: bytes, texts: int, dimensions: int, place: object = "the endpoint") -> EndpointReply:
     """Rows of length 1, in the order of the texts. Raises `EmbedderInvalidReply`, which names the place."""
     try:
         reply = json.loads(content)
@@ -88,9 +88,9 @@ def decode(content: bytes, texts: int, dimensions: int, place: object = "the end
     rows = _rows(vectors, dimensions, place)[np.argsort(places)]
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(bad):
-        raise NotFinite(f"{place} answered NaN or infinity to text {int(bad[0])} of {texts}")
+        raise EndpointNotFinite(f"{place} answered NaN or infinity to text {int(bad[0])} of {texts}")
     # There is no parameter `normalized` here: whether a prefix comes with length 1 is up to the container.
-    return Reply(normalize(rows), tokens)
+    return EndpointReply(normalize(rows), tokens)
 
 
 def _items(data: Any) -> tuple[list[int], list[Any]]:
@@ -115,7 +115,7 @@ def _rows(vectors: Sequence[Any], dimensions: int, place: object) -> FloatArray:
         if not isinstance(vector, list):
             raise EmbedderInvalidReply(f"{place} answered a {type(vector).__name__}, not a list of numbers")
         if len(vector) != dimensions:
-            raise OtherShape(
+            raise EndpointOtherShape(
                 f"{place} answered vectors of {len(vector)} numbers; {dimensions} dimensions were asked for; is model "
                 f"right?"
             )
@@ -125,7 +125,7 @@ def _rows(vectors: Sequence[Any], dimensions: int, place: object) -> FloatArray:
         raise EmbedderInvalidReply(f"{place} answered vectors that hold lists; one a text belongs there") from error
     if numbers.dtype.kind not in "fiu" or numbers.ndim != 2:
         raise EmbedderInvalidReply(f"{place} answered vectors that hold something else than numbers")
-    with np.errstate(over="ignore"):  # what float32 can not hold becomes infinity, which is refused
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is refused
         return np.ascontiguousarray(numbers, np.float32)
 
 

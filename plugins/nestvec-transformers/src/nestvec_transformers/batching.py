@@ -32,7 +32,7 @@ def cut(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]:
     return batches
 
 
-class Batcher:
+class MemoryBatcher:
     """Runs texts in batches by length; what does not fit into memory is run again in smaller ones. Safe for threads.
 
     How much fitted is remembered: `tokens` of a batch become fewer for good.

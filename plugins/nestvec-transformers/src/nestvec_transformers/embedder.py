@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.contract import Embedder, Encode, Encoded, Group
-from nestvec.encoding.matryoshka import truncate
-from nestvec.encoding.packing import Item, Progress, named
+from nestvec.encoding.packing import EncodeProgress, Item, named
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused, NestvecError
-from nestvec_transformers.batching import Batcher
+from nestvec_transformers.batching import MemoryBatcher
 from nestvec_transformers.model import PROMPTS, JinaV3
 from nestvec_transformers.running import FORKS, stop_if_cancelled
 from nestvec_transformers.sequences import Sequence, check_length, check_text, late, plain
@@ -33,7 +33,7 @@ class TransformersEmbedder(Embedder):
         FORKS.check()
         self._options = options
         self._model: JinaV3 | None = JinaV3(options)
-        self._batcher = Batcher(options.batch_tokens, options.batch)
+        self._batcher = MemoryBatcher(options.batch_tokens, options.batch)
 
     def __repr__(self) -> str:
         return f"<TransformersEmbedder {self._options.model} at {self._options.revision}>"
@@ -66,9 +66,9 @@ class _Run:
     def __init__(self, request: Encode, options: TransformersOptions, model: JinaV3) -> None:
         self._request, self._options, self._model = request, options, model
         self._prompt = PROMPTS.get(request.task or "", "")
-        self.progress = Progress.of(request)
+        self.progress = EncodeProgress.of(request)
 
-    def embed(self, batcher: Batcher) -> None:
+    def embed(self, batcher: MemoryBatcher) -> None:
         """All groups, in batches that mix them."""
         sequences = [each for number, group in enumerate(self._request.groups) for each in self._read(number, group)]
         lengths = [len(each.ids) for each in sequences]
@@ -90,7 +90,7 @@ class _Run:
             raise EmbedderError(f"{self._options.model} failed on {self._model.device}: {error!s:.500}") from error
 
     def _read(self, number: int, group: Group) -> list[Sequence]:
-        """What the model reads of a document: nothing if one of its chunks can not be read, and the document fails."""
+        """What the model reads of a document: nothing if one of its chunks cannot be read, and the document fails."""
         span = 0
         try:
             for span, text in enumerate(group.texts()):  # noqa: B007 - the error's place

@@ -30,7 +30,7 @@ def imported(*names: str, install: str = _INSTALL) -> list[Any]:
             loaded = importlib.import_module(module)
             found.append(getattr(loaded, inside) if inside else loaded)
         except (ImportError, AttributeError, OSError, RuntimeError) as error:
-            raise PluginBroken(f"{name} can not be imported: {error}; {install}") from error
+            raise PluginBroken(f"{name} cannot be imported: {error}; {install}") from error
     return found
 
 

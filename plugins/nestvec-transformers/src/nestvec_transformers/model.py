@@ -112,7 +112,7 @@ class JinaV3:
                     f'dtype = "bfloat16" or "float16"'
                 ) from error
             raise ConfigError(
-                f"the model in {folder} can not be loaded ({type(error).__name__}: {first_line(error)}); "
+                f"the model in {folder} cannot be loaded ({type(error).__name__}: {first_line(error)}); "
                 f"{how_to_get(options, REPOSITORY)}"
             ) from error
 
@@ -150,7 +150,7 @@ def _tokenizer(folder: Path, options: TransformersOptions) -> Any:
         backend = kind.from_pretrained(str(folder), local_files_only=True).backend_tokenizer
     except Exception as error:
         raise ConfigError(
-            f"the tokenizer in {folder} can not be used ({type(error).__name__}: {first_line(error)}); "
+            f"the tokenizer in {folder} cannot be used ({type(error).__name__}: {first_line(error)}); "
             f"{how_to_get(options, REPOSITORY)}"
         ) from error
     backend.no_truncation()

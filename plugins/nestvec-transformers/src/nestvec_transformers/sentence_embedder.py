@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.contract import Embedder, Encode, Encoded
-from nestvec.encoding.matryoshka import check_dimensions, truncate
-from nestvec.encoding.packing import Item, Progress, named
+from nestvec.encoding.packing import EncodeProgress, Item, named
+from nestvec.encoding.vectors import check_dimensions, truncate
 from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused, NestvecError, Unsupported
 from nestvec.types import Purpose
-from nestvec_transformers.batching import Batcher
+from nestvec_transformers.batching import MemoryBatcher
 from nestvec_transformers.libraries import quiet
 from nestvec_transformers.running import FORKS, stop_if_cancelled
 from nestvec_transformers.sentence_check import check
@@ -36,7 +36,7 @@ class SentenceEmbedder(Embedder):
     def __init__(self, options: SentenceOptions) -> None:
         FORKS.check()
         self._options, self._can = options, capabilities(options)
-        self._batcher = Batcher(options.batch_tokens, options.batch)
+        self._batcher = MemoryBatcher(options.batch_tokens, options.batch)
         self._lock = threading.Lock()
         with quiet():
             self._model: SentenceModel | None = load(options)
@@ -96,9 +96,14 @@ class _Run:
     """One `encode`."""
 
     def __init__(
-        self, request: Encode, options: SentenceOptions, model: SentenceModel, batcher: Batcher, lock: threading.Lock
+        self,
+        request: Encode,
+        options: SentenceOptions,
+        model: SentenceModel,
+        batcher: MemoryBatcher,
+        lock: threading.Lock,
     ) -> None:
-        self.progress = Progress.of(request)
+        self.progress = EncodeProgress.of(request)
         self._request, self._options, self._model = request, options, model
         self._batcher, self._lock = batcher, lock
         self._call = options.tasks.call(request.task)

@@ -82,7 +82,7 @@ class SentenceModel:
 
 
 def load(options: SentenceOptions) -> SentenceModel:
-    """Raises `PluginBroken` without sentence-transformers, and `ConfigError` for weights that it can not use."""
+    """Raises `PluginBroken` without sentence-transformers, and `ConfigError` for weights that it cannot use."""
     (kind,) = imported("sentence_transformers:SentenceTransformer", install=_INSTALL)
     device = choose_device(options.device)
     dtype = choose_dtype(options.dtype, device)
@@ -117,7 +117,7 @@ def _check_kind(folder: Path, options: SentenceOptions) -> None:
     try:
         kind = json.loads(file.read_text(encoding="utf-8")).get("model_type", _KIND)
     except (OSError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{file} can not be read ({error}); {how_to_get(options, options.model)}") from error
+        raise ConfigError(f"{file} cannot be read ({error}); {how_to_get(options, options.model)}") from error
     if kind != _KIND:
         raise ConfigError(f"the model in {folder} is a {kind}: only a {_KIND} gives one vector for each text")
 
@@ -135,7 +135,7 @@ def _unloadable(error: Exception, folder: Path, options: SentenceOptions) -> Nes
         return EmbedderError(f'the model in {folder} does not fit into memory; try dtype = "bfloat16" ({reason})')
     if isinstance(error, ImportError):
         return PluginBroken(f"the model in {folder} needs a package that is not there: {error}")
-    return ConfigError(f"the model in {folder} can not be loaded ({reason}); {how_to_get(options, options.model)}")
+    return ConfigError(f"the model in {folder} cannot be loaded ({reason}); {how_to_get(options, options.model)}")
 
 
 # ---------------------------------------------------------------- counting tokens

@@ -110,7 +110,7 @@ def _explanation(error: Exception, options: LocalOptions, repository: str) -> Ne
     if isinstance(error, hub.RepositoryNotFoundError):
         return ConfigError(f"repository: the hub has no {name!r}, or shows it to its owners only (hf auth login)")
     if options.download:
-        return EmbedderUnavailable(f"{name} can not be fetched from the hub ({first_line(error)}); {hint}")
+        return EmbedderUnavailable(f"{name} cannot be fetched from the hub ({first_line(error)}); {hint}")
     return ConfigError(f"{name} at {options.revision} is not, or not whole, on this machine; {hint}")
 
 

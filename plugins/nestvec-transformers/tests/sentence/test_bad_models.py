@@ -124,7 +124,7 @@ def test_files_that_are_not_json(fresh, models, tmp_path, name):
 def test_weights_that_are_not_there(fresh, models, tmp_path):
     folder = models.copy("plain", tmp_path)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ConfigError, match=r"can not be loaded.*model.safetensors.*hf download"):
+    with pytest.raises(ConfigError, match=r"cannot be loaded.*model.safetensors.*hf download"):
         fresh("plain", path=str(folder))
 
 
@@ -239,7 +239,7 @@ def test_what_was_not_downloaded_is_told_how_to_get(fresh, cache, change):
 
 def test_no_network_to_download_with(fresh, cache, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(EmbedderUnavailable, match=r"acme/other can not be fetched from the hub"):
+    with pytest.raises(EmbedderUnavailable, match=r"acme/other cannot be fetched from the hub"):
         fresh("e5", path=None, revision=cache, model="acme/other", download=True)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from nestvec._client import connect
 from nestvec.capabilities import TaskPair
-from nestvec.client import connect
 from nestvec.encoding.tasks import PASSAGE, QUERY
 from nestvec.errors import ConfigError
 from nestvec.types import Purpose
@@ -64,7 +64,7 @@ def test_without_matryoshka_there_is_one_length() -> None:
         ({"truncate_dim": 64}, "truncate_dim"),
     ],
 )
-def test_options_that_can_not_be(change, told) -> None:
+def test_options_that_cannot_be(change, told) -> None:
     with pytest.raises(ValidationError, match=told):
         SentenceOptions(**{**BLOCK, **change})
 
@@ -82,7 +82,7 @@ def test_a_prefix_of_a_model_without_them_is_refused_in_the_configuration() -> N
         "backends": {"store": {"use": "qdrant", "path": ":memory:"}},
         "collections": {"handbook": {"dimensions": 128}},
     }
-    with pytest.raises(ConfigError, match=r"acme/plain can not give 128 dimensions; it offers 384 only.*nesting"):
+    with pytest.raises(ConfigError, match=r"acme/plain cannot give 128 dimensions; it offers 384 only.*nesting"):
         connect(values)
 
 

@@ -1,4 +1,4 @@
-"""Batches, memory, interruption, threads, forks, and texts that can not be embedded."""
+"""Batches, memory, interruption, threads, forks, and texts that cannot be embedded."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_what_the_model_s_own_code_raises_becomes_our_error(fresh, kit, monkeypa
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-# ---------------------------------------------------------------- texts that can not be embedded
+# ---------------------------------------------------------------- texts that cannot be embedded
 
 
 @pytest.mark.parametrize(("words", "fits"), [(512 - len("passage:") - 2, True), (512 - len("passage:") - 1, False)])

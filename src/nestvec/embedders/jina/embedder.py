@@ -1,17 +1,17 @@
-"""The Jina embeddings API as an embedder: synchronous and asynchronous, over one engine and one governor."""
+"""The Jina embeddings API as an embedder: blocking and asynchronous, over one engine and one governor."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from nestvec.contract import AsyncEmbedder, Embedder, Encode, Encoded, Group
+from nestvec.contract import Embedder, Encode, Encoded, Group
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.governor import Governor, governor_for
 from nestvec.embedders.jina.options import JinaOptions, is_header_value
@@ -28,7 +28,17 @@ from nestvec.embedders.jina.wire import (
     remaining,
 )
 from nestvec.encoding.estimate import TokenEstimate, counter
-from nestvec.encoding.packing import GROWTH, REPACKS, Item, Progress, batches, items_of, named, underestimated, windows
+from nestvec.encoding.packing import (
+    GROWTH,
+    REPACKS,
+    EncodeProgress,
+    Item,
+    batches,
+    items_of,
+    named,
+    underestimated,
+    windows,
+)
 from nestvec.errors import (
     ConfigError,
     EmbedderDenied,
@@ -49,7 +59,7 @@ _REQUEST_TOKENS = 100_000
 
 
 class _Session:
-    """What both forms share. All of it but `__init__` and `close` runs on the engine's loop."""
+    """What serves both forms. All of it but `__init__` and `close` runs on the engine's loop."""
 
     def __init__(self, options: JinaOptions) -> None:
         self.options = options
@@ -85,7 +95,7 @@ class _Session:
             self._running.discard(task)
 
     async def _encode(self, request: Encode) -> Encoded:
-        progress = Progress.of(request)
+        progress = EncodeProgress.of(request)
         work = self._late(request, progress) if request.late else self._plain(request, progress)
         await _all(work)
         return progress.encoded()
@@ -103,20 +113,20 @@ class _Session:
 
     # ------------------------------------------------------------ what travels together
 
-    def _plain(self, request: Encode, progress: Progress) -> list[Any]:
+    def _plain(self, request: Encode, progress: EncodeProgress) -> list[Any]:
         items = [item for i, group in enumerate(request.groups) for item in items_of(i, group, self.estimate)]
         most = min(self.options.batch, self.governor.state.batch.now)
         cut = batches(items, most, self._budget())
         return [self._batch(request, progress, batch) for batch in cut]
 
-    def _late(self, request: Encode, progress: Progress) -> list[Any]:
+    def _late(self, request: Encode, progress: EncodeProgress) -> list[Any]:
         return [self._document(request, progress, i, group) for i, group in enumerate(request.groups)]
 
     def _budget(self) -> int:
         return min(_REQUEST_TOKENS, self.options.tokens_per_minute or _REQUEST_TOKENS)
 
     async def _batch(
-        self, request: Encode, progress: Progress, items: Sequence[Item], until: float | None = None
+        self, request: Encode, progress: EncodeProgress, items: Sequence[Item], until: float | None = None
     ) -> None:
         """Texts that do not know each other. What is refused is halved until the guilty text is alone.
 
@@ -140,11 +150,11 @@ class _Session:
         else:
             progress.keep(items, reply.rows)
 
-    def _fail(self, request: Encode, progress: Progress, items: Sequence[Item], error: EmbedderError) -> None:
+    def _fail(self, request: Encode, progress: EncodeProgress, items: Sequence[Item], error: EmbedderError) -> None:
         for item in items:
             progress.fail(item, self._named(request.groups[item.group], error))
 
-    async def _document(self, request: Encode, progress: Progress, number: int, group: Group) -> None:
+    async def _document(self, request: Encode, progress: EncodeProgress, number: int, group: Group) -> None:
         """One late-chunked document: packed into windows, and packed anew where tokens were underestimated."""
         try:
             least = 0.0
@@ -166,7 +176,7 @@ class _Session:
             progress.fail(Item(number, 0, "", 0), self._named(group, error))
 
     async def _windows(
-        self, request: Encode, progress: Progress, items: Sequence[Item], planned: Sequence[Window]
+        self, request: Encode, progress: EncodeProgress, items: Sequence[Item], planned: Sequence[Window]
     ) -> list[Any] | None:
         """The rows that each window keeps — or None if one was cut off at the model's limit."""
 
@@ -201,7 +211,7 @@ class _Session:
         return self._governor
 
     async def _post(
-        self, request: Encode, progress: Progress, items: Sequence[Item], until: float | None = None
+        self, request: Encode, progress: EncodeProgress, items: Sequence[Item], until: float | None = None
     ) -> Reply:
         texts = [item.text for item in items]
         content = body(self.options, texts, request.task, request.dimensions, late=request.late)
@@ -265,7 +275,7 @@ class _Session:
         if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError):
             if "CERTIFICATE_VERIFY_FAILED" in reason:
                 return EmbedderDenied(f"{place} has a certificate that is not trusted ({reason}); set ca")
-            return Unreachable(f"{place} can not be reached ({reason}); check base_url, the network and proxy")
+            return Unreachable(f"{place} cannot be reached ({reason}); check base_url, the network and proxy")
         if isinstance(error, httpx.TimeoutException):
             return self._too_slow()
         return Failed(f"the connection to {place} broke ({reason})")
@@ -309,28 +319,43 @@ def _tls(options: JinaOptions) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=str(options.ca))
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"ca: the file {options.ca} can not be used: {error}; give a PEM file") from error
+        raise ConfigError(f"ca: the file {options.ca} cannot be used: {error}; give a PEM file") from error
 
 
 class JinaEmbedder(Embedder):
-    """Safe for threads; after a fork, connect again. Requests run on a loop of this process's own."""
+    """Safe for threads; after a fork, connect again. Requests run on a loop of this process's own.
 
-    def __init__(self, options: JinaOptions) -> None:
+    With `native`, `encode` and `close` are awaited, in whatever event loop.
+    """
+
+    def __init__(self, options: JinaOptions, *, native: bool = False) -> None:
         self._session = _Session(options)
+        self._native = native
 
     def __repr__(self) -> str:
         return repr(self._session)
 
-    def encode(self, request: Encode) -> Encoded:
-        """See `Embedder.encode`. Interrupting it leaves no request behind."""
+    def encode(self, request: Encode) -> Encoded | Awaitable[Encoded]:
+        """See `Embedder.encode`. Interrupting or cancelling it leaves no request behind."""
+        if self._native:
+            return self._encode(request)
         return ENGINE.run(self._session.home, self._session.encode(request), request.cancelled)
 
     def count_tokens(self) -> Callable[[str], int] | None:
         """The model's own tokens, where `tokenizer` names its file."""
         return self._session.count
 
-    def close(self) -> None:
+    def close(self) -> Awaitable[None] | None:
         """Close connections."""
+        if self._native:
+            return self._close()
+        self._close_now()
+        return None
+
+    async def _encode(self, request: Encode) -> Encoded:
+        return await ENGINE.await_(self._session.home, self._session.encode(request))
+
+    def _close_now(self) -> None:
         session = self._session
         if session.begin_closing():
             try:
@@ -338,26 +363,7 @@ class JinaEmbedder(Embedder):
             finally:
                 ENGINE.leave(session.home)
 
-
-class AsyncJinaEmbedder(AsyncEmbedder):
-    """The asynchronous form. It may be used from any event loop."""
-
-    def __init__(self, options: JinaOptions) -> None:
-        self._session = _Session(options)
-
-    def __repr__(self) -> str:
-        return repr(self._session)
-
-    async def encode(self, request: Encode) -> Encoded:
-        """See `Embedder.encode`. Cancelling it leaves no request behind."""
-        return await ENGINE.await_(self._session.home, self._session.encode(request))
-
-    def count_tokens(self) -> Callable[[str], int] | None:
-        """The model's own tokens, where `tokenizer` names its file."""
-        return self._session.count
-
-    async def close(self) -> None:
-        """Close connections."""
+    async def _close(self) -> None:
         session = self._session
         if session.begin_closing():
             try:

@@ -32,7 +32,7 @@ _HOPELESS = 3
 
 
 @dataclass(slots=True)
-class State:
+class KeyState:
     """What is known of a key. It outlives event loops: a quota is not new because a client was closed."""
 
     quota: Quota
@@ -43,7 +43,7 @@ class State:
     answered: bool = False
 
     @classmethod
-    def of(cls, options: JinaOptions) -> State:
+    def of(cls, options: JinaOptions) -> KeyState:
         """As configured."""
         return cls(
             Quota(options.requests_per_minute, options.tokens_per_minute),
@@ -65,7 +65,7 @@ class State:
 class Governor:
     """Lets requests through, first come, first served."""
 
-    def __init__(self, state: State, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, state: KeyState, clock: Callable[[], float] = time.monotonic) -> None:
         self.state = state
         self.in_flight = 0
         self._clock = clock
@@ -218,7 +218,7 @@ def _waiting(options: JinaOptions) -> Callable[[tenacity.RetryCallState], float]
     return seconds
 
 
-_STATES: dict[tuple[str, bytes], State] = {}
+_STATES: dict[tuple[str, bytes], KeyState] = {}
 _GOVERNORS: dict[tuple[asyncio.AbstractEventLoop, str, bytes], Governor] = {}
 
 
@@ -228,7 +228,7 @@ def governor_for(options: JinaOptions, key: str) -> Governor:
     if identity in _STATES:
         _STATES[identity].tighten(options)
     else:
-        _STATES[identity] = State.of(options)
+        _STATES[identity] = KeyState.of(options)
     return _GOVERNORS.setdefault((asyncio.get_running_loop(), *identity), Governor(_STATES[identity]))
 
 

@@ -112,7 +112,7 @@ class JinaOptions(Options):
         literal = [name for name, value in self.headers.items() if isinstance(value, str) and _SECRET.search(name)]
         if literal:
             raise ValueError(
-                f'header {literal[0]!r} holds a secret, which can not stand here literally; write {{ env = "NAME" }}'
+                f'header {literal[0]!r} holds a secret, which cannot stand here literally; write {{ env = "NAME" }}'
             )
         return self
 

@@ -9,7 +9,7 @@ from nestvec.embedders.jina.options import JinaOptions, capabilities
 from nestvec.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from nestvec.embedders.jina.embedder import AsyncJinaEmbedder, JinaEmbedder
+    from nestvec.embedders.jina.embedder import JinaEmbedder
 
 _EXAMPLE = """\
 [embedders.jina]
@@ -26,11 +26,11 @@ def open_embedder(options: JinaOptions) -> JinaEmbedder:
     return JinaEmbedder(options)
 
 
-def open_async(options: JinaOptions) -> AsyncJinaEmbedder:
+def open_async(options: JinaOptions) -> JinaEmbedder:
     """The same, to be awaited."""
-    from nestvec.embedders.jina.embedder import AsyncJinaEmbedder
+    from nestvec.embedders.jina.embedder import JinaEmbedder
 
-    return AsyncJinaEmbedder(options)
+    return JinaEmbedder(options, native=True)
 
 
 @hookimpl

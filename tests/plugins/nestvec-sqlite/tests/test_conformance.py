@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.testing import AdapterConformance, BackendUnderTest
+from nestvec_testing import AdapterConformance, BackendUnderTest
 
 
 class TestSqliteFile(AdapterConformance):

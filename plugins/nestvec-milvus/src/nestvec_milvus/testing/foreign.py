@@ -25,13 +25,13 @@ FIELDS = ("lang", "year", "price", "open", "tags")
 @contextmanager
 def pymilvus_client(adapter: Any) -> Iterator[Any]:
     """pymilvus on what the adapter has open. Milvus Lite's folder can be opened once: its service gets a port."""
-    operations, connection = adapter._operations, adapter._client  # noqa: SLF001 - of this very plugin
+    connection = adapter.client
     with ExitStack() as stack:
-        uri = operations.place.removeprefix("Milvus at ")
-        if operations.embedded:
+        uri = connection.place.removeprefix("Milvus at ")
+        if connection.embedded:
             server = grpc.server(stack.enter_context(ThreadPoolExecutor(2)))
             stack.callback(lambda: server.stop(None).wait())
-            milvus_pb2_grpc.add_MilvusServiceServicer_to_server(connection.service, server)
+            milvus_pb2_grpc.add_MilvusServiceServicer_to_server(connection.raw.service, server)
             uri = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
             server.start()
         client = MilvusClient(uri=uri)

@@ -54,7 +54,7 @@ class ServerFailed(RuntimeError):
 
 
 def unavailable() -> str | None:
-    """Why the server can not run on this machine, or None where it can."""
+    """Why the server cannot run on this machine, or None where it can."""
     here = f"{platform.system()} {platform.machine()}"
     if here != "Linux x86_64":
         return f"the package milvus {VERSION} is for Linux x86_64, and this is {here}"
@@ -186,7 +186,7 @@ def milvus_server() -> Iterator[MilvusServer]:
 def running(*, authorization: bool = False) -> Iterator[MilvusServer]:
     """A server, which all share who ask for it at the same time: it starts for the first and stops after the last.
 
-    Skips the test where it can not run; where it can and does not, the test fails.
+    Skips the test where it cannot run; where it can and does not, the test fails.
     """
     reason = unavailable()
     if reason is not None:

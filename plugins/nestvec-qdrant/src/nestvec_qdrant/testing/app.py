@@ -15,19 +15,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nestvec.testing.emulators.journal import Exchange
-from nestvec_qdrant.testing.operations import Call
+from nestvec_qdrant.testing.operations import QdrantCall
 from nestvec_qdrant.testing.routes import ENDPOINTS, Endpoint
 from nestvec_qdrant.testing.wire import RefusedError, failure, parse_body, plain_model, success, translate
+from nestvec_testing.emulators.journal import Exchange
 
 if TYPE_CHECKING:
-    from nestvec_qdrant.testing.store import Store
+    from nestvec_qdrant.testing.store import QdrantStore
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
-class Settings:
+class QdrantServerSettings:
     """What a server's configuration says. Keys are kept out of repr."""
 
     api_key: str | None = field(default=None, repr=False)
@@ -39,8 +39,8 @@ class Settings:
 class EmulatorApp:
     """Everything a request meets behind the gate, in this order: credentials, size, form, operation."""
 
-    store: Store
-    settings: Settings
+    store: QdrantStore
+    settings: QdrantServerSettings
 
     def build(self) -> Starlette:
         """The ASGI application."""
@@ -97,7 +97,7 @@ class EmulatorApp:
             size = f"JSON payload ({len(raw)} bytes) is larger than allowed (limit: {limit} bytes)."
             raise RefusedError(400, f"Payload error: {size}")
         body = None if endpoint.request is None else parse_body(endpoint.request, raw)
-        call = Call(request.path_params, body, request.query_params.get("wait") == "true")
+        call = QdrantCall(request.path_params, body, request.query_params.get("wait") == "true")
         try:
             with self.store.locked():
                 return endpoint.operation(self.store, call)

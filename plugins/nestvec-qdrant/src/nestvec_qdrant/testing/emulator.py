@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from nestvec.testing.emulators.emulation import Emulation
-from nestvec.testing.emulators.journal import Exchange
-from nestvec.testing.emulators.plan import Storm
-from nestvec_qdrant.testing.app import EmulatorApp, Settings
+from nestvec_qdrant.testing.app import EmulatorApp, QdrantServerSettings
 from nestvec_qdrant.testing.faults import Fault
 from nestvec_qdrant.testing.journal import RecordedRequest
-from nestvec_qdrant.testing.store import Store
+from nestvec_qdrant.testing.store import QdrantStore
+from nestvec_testing.emulators.emulation import Emulation
+from nestvec_testing.emulators.journal import Exchange
+from nestvec_testing.emulators.plan import Storm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,8 +53,8 @@ class QdrantEmulator:
         max_body_bytes: int = 32 * 1024 * 1024,
         path: Path | None = None,
     ) -> None:
-        self._store = Store(path)
-        self._app = EmulatorApp(self._store, Settings(api_key, read_only_api_key, max_body_bytes))
+        self._store = QdrantStore(path)
+        self._app = EmulatorApp(self._store, QdrantServerSettings(api_key, read_only_api_key, max_body_bytes))
         self._emulation: Emulation[Exchange] = Emulation("Qdrant emulator", lambda: self._app)
 
     @property
@@ -117,7 +117,7 @@ class QdrantEmulator:
         self._emulation.journal.clear()
 
     def start(self) -> None:
-        """Listen. Returns when connections are accepted. Raises `BackendUnavailable` if it can not."""
+        """Listen. Returns when connections are accepted. Raises `BackendUnavailable` if it cannot."""
         self._emulation.start()
 
     def run(self, host: str = "127.0.0.1", port: int = 0, announce: Callable[[str], object] = print) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nestvec.testing.emulators.journal import parsed
+from nestvec_testing.emulators.journal import parsed
 
 if TYPE_CHECKING:
-    from nestvec.testing.emulators.journal import Exchange
+    from nestvec_testing.emulators.journal import Exchange
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from qdrant_client.http import models as m
 from qdrant_client.local.payload_value_extractor import value_by_key
 
 from nestvec_qdrant.testing.rules import valid_point_id
-from nestvec_qdrant.testing.store import Store
+from nestvec_qdrant.testing.store import QdrantStore
 from nestvec_qdrant.testing.wire import RefusedError
 
 
 @dataclass(frozen=True)
-class Call:
+class QdrantCall:
     """One request: path parameters, the parsed body (None for calls without one), the `wait` flag."""
 
     params: Mapping[str, str]
@@ -29,25 +29,25 @@ class Call:
         return self.params["name"]
 
 
-Operation: TypeAlias = Callable[[Store, Call], Any]
+Operation: TypeAlias = Callable[[QdrantStore, QdrantCall], Any]
 
 # ------------------------------------------------------------------------------------------ collections
 
 
-def list_collections(store: Store, _call: Call) -> Any:
+def list_collections(store: QdrantStore, _call: QdrantCall) -> Any:
     return m.CollectionsResponse(collections=[m.CollectionDescription(name=name) for name in store.collections()])
 
 
-def get_collection(store: Store, call: Call) -> Any:
+def get_collection(store: QdrantStore, call: QdrantCall) -> Any:
     return store.info(store.resolve(call.name))
 
 
-def collection_exists(store: Store, call: Call) -> Any:
+def collection_exists(store: QdrantStore, call: QdrantCall) -> Any:
     names = [*store.collections(), *store.aliases()]
     return m.CollectionExistence(exists=call.name in names)
 
 
-def create_collection(store: Store, call: Call) -> Any:
+def create_collection(store: QdrantStore, call: QdrantCall) -> Any:
     if call.name in store.collections():
         raise RefusedError.collection_exists(call.name)
     if call.name in store.aliases():
@@ -62,11 +62,11 @@ def create_collection(store: Store, call: Call) -> Any:
             sparse_vectors_config=body.sparse_vectors,
             metadata=body.metadata,
         )
-    store.remembered(call.name).update(body)
+    store.extra_state(call.name).update(body)
     return True
 
 
-def update_collection(store: Store, call: Call) -> Any:
+def update_collection(store: QdrantStore, call: QdrantCall) -> Any:
     real, body = store.resolve(call.name), call.body
     with store.locked() as client:
         client.update_collection(
@@ -75,11 +75,11 @@ def update_collection(store: Store, call: Call) -> Any:
             sparse_vectors_config=body.sparse_vectors,
             metadata=body.metadata,
         )
-    store.remembered(real).update(body)
+    store.extra_state(real).update(body)
     return True
 
 
-def delete_collection(store: Store, call: Call) -> Any:
+def delete_collection(store: QdrantStore, call: QdrantCall) -> Any:
     # A server deletes by name only: an alias is not followed, and a missing collection is no error.
     store.forget(call.name)
     with store.locked() as client:
@@ -89,30 +89,30 @@ def delete_collection(store: Store, call: Call) -> Any:
 # ---------------------------------------------------------------------------------------------- indexes
 
 
-def create_index(store: Store, call: Call) -> Any:
+def create_index(store: QdrantStore, call: QdrantCall) -> Any:
     real, body = store.resolve(call.name), call.body
     if body.field_schema is None:
         raise RefusedError.bad_input(
             f"Unable to infer type for the field '{body.field_name}'. Please specify `field_type`"
         )
-    store.remembered(real).indexes[body.field_name] = body.field_schema
+    store.extra_state(real).indexes[body.field_name] = body.field_schema
     return store.update_result(real, call.wait)
 
 
-def delete_index(store: Store, call: Call) -> Any:
+def delete_index(store: QdrantStore, call: QdrantCall) -> Any:
     real = store.resolve(call.name)
-    store.remembered(real).indexes.pop(call.params["field"], None)
+    store.extra_state(real).indexes.pop(call.params["field"], None)
     return store.update_result(real, call.wait)
 
 
 # ---------------------------------------------------------------------------------------------- aliases
 
 
-def list_aliases(store: Store, _call: Call) -> Any:
+def list_aliases(store: QdrantStore, _call: QdrantCall) -> Any:
     return _alias_list(store.aliases())
 
 
-def collection_aliases(store: Store, call: Call) -> Any:
+def collection_aliases(store: QdrantStore, call: QdrantCall) -> Any:
     return _alias_list({alias: real for alias, real in store.aliases().items() if real == call.name})
 
 
@@ -121,7 +121,7 @@ def _alias_list(aliases: Mapping[str, str]) -> m.CollectionsAliasesResponse:
     return m.CollectionsAliasesResponse(aliases=described)
 
 
-def change_aliases(store: Store, call: Call) -> Any:
+def change_aliases(store: QdrantStore, call: QdrantCall) -> Any:
     # One after the other, as on a server: no reader sees a state in between, but the actions before a
     # refused one stay done.
     for action in call.body.actions:
@@ -131,7 +131,7 @@ def change_aliases(store: Store, call: Call) -> Any:
     return True
 
 
-def _check_alias_action(store: Store, action: m.AliasOperations) -> None:
+def _check_alias_action(store: QdrantStore, action: m.AliasOperations) -> None:
     if isinstance(action, m.CreateAliasOperation):
         if action.create_alias.collection_name not in store.collections():
             raise RefusedError.no_collection(action.create_alias.collection_name)
@@ -142,7 +142,7 @@ def _check_alias_action(store: Store, action: m.AliasOperations) -> None:
         _check_alias_name(store, action.rename_alias.new_alias_name)
 
 
-def _check_alias_name(store: Store, alias: str) -> None:
+def _check_alias_name(store: QdrantStore, alias: str) -> None:
     if alias in store.collections():
         raise RefusedError.collection_exists(alias)
 
@@ -150,7 +150,7 @@ def _check_alias_name(store: Store, alias: str) -> None:
 # ----------------------------------------------------------------------------------------------- writes
 
 
-def upsert_points(store: Store, call: Call) -> Any:
+def upsert_points(store: QdrantStore, call: QdrantCall) -> Any:
     real, body = store.resolve(call.name), call.body
     points = body.batch if isinstance(body, m.PointsBatch) else body.points
     with store.locked() as client:
@@ -158,7 +158,7 @@ def upsert_points(store: Store, call: Call) -> Any:
     return store.update_result(real, call.wait)
 
 
-def delete_points(store: Store, call: Call) -> Any:
+def delete_points(store: QdrantStore, call: QdrantCall) -> Any:
     real = store.resolve(call.name)
     with store.locked() as client:
         client.delete(real, call.body)
@@ -174,28 +174,28 @@ def _selected(body: Any) -> Any:
     return body.filter
 
 
-def set_payload(store: Store, call: Call) -> Any:
+def set_payload(store: QdrantStore, call: QdrantCall) -> Any:
     real, body = store.resolve(call.name), call.body
     with store.locked() as client:
         client.set_payload(real, body.payload, _selected(body), key=body.key)
     return store.update_result(real, call.wait)
 
 
-def overwrite_payload(store: Store, call: Call) -> Any:
+def overwrite_payload(store: QdrantStore, call: QdrantCall) -> Any:
     real, body = store.resolve(call.name), call.body
     with store.locked() as client:
         client.overwrite_payload(real, body.payload, _selected(body))
     return store.update_result(real, call.wait)
 
 
-def delete_payload(store: Store, call: Call) -> Any:
+def delete_payload(store: QdrantStore, call: QdrantCall) -> Any:
     real, body = store.resolve(call.name), call.body
     with store.locked() as client:
         client.delete_payload(real, body.keys, _selected(body))
     return store.update_result(real, call.wait)
 
 
-def batch_update(store: Store, call: Call) -> Any:
+def batch_update(store: QdrantStore, call: QdrantCall) -> Any:
     real = store.resolve(call.name)
     with store.locked() as client:
         client.batch_update_points(real, call.body.operations)
@@ -213,11 +213,11 @@ def _order_key(order_by: m.OrderByInterface) -> str:
     return order_by if isinstance(order_by, str) else order_by.key
 
 
-def get_point(store: Store, call: Call) -> Any:
+def get_point(store: QdrantStore, call: QdrantCall) -> Any:
     real, text = store.resolve(call.name), call.params["id"]
     point_id: int | str = int(text) if text.isascii() and text.isdigit() else text
     if not valid_point_id(point_id):
-        raise RefusedError.bad_input(f'Can not recognize "{text}" as point id')
+        raise RefusedError.bad_input(f'Cannot recognize "{text}" as point id')
     with store.locked() as client:
         found = client.retrieve(real, [point_id], with_payload=True, with_vectors=True)
     if not found:
@@ -225,7 +225,7 @@ def get_point(store: Store, call: Call) -> Any:
     return found[0]
 
 
-def retrieve_points(store: Store, call: Call) -> Any:
+def retrieve_points(store: QdrantStore, call: QdrantCall) -> Any:
     real, body = store.resolve(call.name), call.body
     with store.locked() as client:
         return client.retrieve(
@@ -236,13 +236,13 @@ def retrieve_points(store: Store, call: Call) -> Any:
         )
 
 
-def count_points(store: Store, call: Call) -> Any:
+def count_points(store: QdrantStore, call: QdrantCall) -> Any:
     real = store.resolve(call.name)
     with store.locked() as client:
         return client.count(real, count_filter=call.body.filter)
 
 
-def facet_points(store: Store, call: Call) -> Any:
+def facet_points(store: QdrantStore, call: QdrantCall) -> Any:
     """Counted here: the local engine respells values that look like UUIDs, and counts what no index has."""
     real, body = store.resolve(call.name), call.body
     kind = store.facet_type(real, body.key)
@@ -256,7 +256,7 @@ def facet_points(store: Store, call: Call) -> Any:
     return m.FacetResponse(hits=hits)
 
 
-def scroll_points(store: Store, call: Call) -> Any:
+def scroll_points(store: QdrantStore, call: QdrantCall) -> Any:
     real, body = store.resolve(call.name), call.body
     if body.order_by is not None:
         store.check_order_by(real, _order_key(body.order_by))
@@ -273,16 +273,16 @@ def scroll_points(store: Store, call: Call) -> Any:
     return m.ScrollResult(points=points, next_page_offset=following)
 
 
-def query_points(store: Store, call: Call) -> Any:
+def query_points(store: QdrantStore, call: QdrantCall) -> Any:
     return _query(store, store.resolve(call.name), call.body)
 
 
-def query_batch(store: Store, call: Call) -> Any:
+def query_batch(store: QdrantStore, call: QdrantCall) -> Any:
     real = store.resolve(call.name)
     return [_query(store, real, request) for request in call.body.searches]
 
 
-def _query(store: Store, real: str, request: m.QueryRequest) -> m.QueryResponse:
+def _query(store: QdrantStore, real: str, request: m.QueryRequest) -> m.QueryResponse:
     _check_query(store, real, request)
     with store.locked() as client:
         return client.query_points(
@@ -301,7 +301,7 @@ def _query(store: Store, real: str, request: m.QueryRequest) -> m.QueryResponse:
         )
 
 
-def _check_query(store: Store, real: str, request: m.QueryRequest | m.Prefetch) -> None:
+def _check_query(store: QdrantStore, real: str, request: m.QueryRequest | m.Prefetch) -> None:
     query = request.query.nearest if isinstance(request.query, m.NearestQuery) else request.query
     if isinstance(query, list) and query and isinstance(query[0], float):
         store.check_dimensions(real, request.using, query)

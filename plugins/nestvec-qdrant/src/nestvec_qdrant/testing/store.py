@@ -35,7 +35,7 @@ _FACETS: dict[m.PayloadSchemaType, type[str | int | bool]] = {
 
 
 @dataclass
-class _Remembered:
+class _ExtraState:
     """What a server knows about a collection beyond its points."""
 
     indexes: dict[str, m.PayloadFieldSchema] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class _Remembered:
             self.quantization = None if switched_off else body.quantization_config
 
     def overlay(self, config: m.CollectionConfig) -> m.CollectionConfig:
-        """The local engine's report with the remembered settings in it."""
+        """The local engine's report with the kept settings in it."""
         strict = self.strict_mode and m.StrictModeConfigOutput.model_validate(self.strict_mode)
         return config.model_copy(
             update={
@@ -93,7 +93,7 @@ def _settings(diff: m.VectorParamsDiff) -> dict[str, Any]:
     return {name: None if value is m.Disabled.DISABLED else value for name, value in given.items() if value is not None}
 
 
-class Store:
+class QdrantStore:
     """The local client behind a lock, the payload indexes and the collection settings.
 
     `path` is a folder to keep points in, None for memory. Indexes and settings other than metadata
@@ -105,7 +105,7 @@ class Store:
             QdrantClient(path=str(path), force_disable_check_same_thread=True) if path else QdrantClient(":memory:")
         )
         self._lock = threading.RLock()
-        self._remembered: dict[str, _Remembered] = {}
+        self._extra: dict[str, _ExtraState] = {}
 
     @contextmanager
     def locked(self) -> Iterator[QdrantClient]:
@@ -123,7 +123,7 @@ class Store:
         with self.locked() as client:
             for name in self.collections():
                 client.delete_collection(name)
-            self._remembered.clear()
+            self._extra.clear()
 
     def collections(self) -> list[str]:
         """Names of the collections, sorted as a server sorts them."""
@@ -140,28 +140,28 @@ class Store:
             raise RefusedError.no_collection(real)
         return real
 
-    def remembered(self, real: str) -> _Remembered:
-        """What is remembered about an existing collection."""
-        return self._remembered.setdefault(real, _Remembered())
+    def extra_state(self, real: str) -> _ExtraState:
+        """What is kept about an existing collection beside its points."""
+        return self._extra.setdefault(real, _ExtraState())
 
     def forget(self, real: str) -> None:
-        """Drop what is remembered: the collection is gone."""
-        self._remembered.pop(real, None)
+        """Drop what is kept beside points: the collection is gone."""
+        self._extra.pop(real, None)
 
     def update_result(self, real: str, wait: bool) -> m.UpdateResult:
         """A server's receipt. Everything is applied at once; without `wait` it is only acknowledged."""
         status = m.UpdateStatus.COMPLETED if wait else m.UpdateStatus.ACKNOWLEDGED
-        return m.UpdateResult(operation_id=next(self.remembered(real).operations), status=status)
+        return m.UpdateResult(operation_id=next(self.extra_state(real).operations), status=status)
 
     def info(self, real: str) -> m.CollectionInfo:
         """What GET /collections/{name} reports."""
         info = self._client.get_collection(real)
-        remembered = self.remembered(real)
+        extra = self.extra_state(real)
         return info.model_copy(
             update={
-                "config": remembered.overlay(info.config),
+                "config": extra.overlay(info.config),
                 "payload_schema": {
-                    name: self._index_info(real, name, schema) for name, schema in remembered.indexes.items()
+                    name: self._index_info(real, name, schema) for name, schema in extra.indexes.items()
                 },
             }
         )
@@ -174,7 +174,7 @@ class Store:
 
     def check_order_by(self, real: str, key: str) -> None:
         """Ordering by a field needs a range index on a server. Raises `RefusedError` (400)."""
-        schema = self.remembered(real).indexes.get(key)
+        schema = self.extra_state(real).indexes.get(key)
         if schema is None or index_type(schema) not in _RANGE_INDEXES:
             raise RefusedError.bad_input(
                 f"No range index for `order_by` key: `{key}`. Please create one to use `order_by`."
@@ -182,7 +182,7 @@ class Store:
 
     def facet_type(self, real: str, key: str) -> type[str | int | bool]:
         """The values in the index by which a server counts them. Raises `RefusedError` (400) without one."""
-        schema = self.remembered(real).indexes.get(key)
+        schema = self.extra_state(real).indexes.get(key)
         if schema is None or index_type(schema) not in _FACETS:
             raise RefusedError.bad_input(
                 f"No appropriate index for faceting: `{key}`. Please create one to facet on this field."

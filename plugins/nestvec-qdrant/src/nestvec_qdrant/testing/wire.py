@@ -27,7 +27,7 @@ class RefusedError(Exception):
 
     @classmethod
     def bad_input(cls, description: str) -> RefusedError:
-        """400, the value can not be used."""
+        """400, the value cannot be used."""
         return cls(400, f"Wrong input: {description}")
 
     @classmethod
@@ -77,7 +77,7 @@ def _problems(error: ValidationError) -> str:
 
 
 def success(reply: type[BaseModel], result: Any, seconds: float) -> Response:
-    """200 in the client's own response model, so that a reply it could not read can not be built."""
+    """200 in the client's own response model, so that a reply it could not read cannot be built."""
     content = reply.model_validate({"result": result, "status": "ok", "time": seconds})
     return _json(content.model_dump_json(by_alias=True), 200)
 
@@ -107,7 +107,7 @@ def translate(error: Exception) -> RefusedError:
     if isinstance(error, KeyError):
         return RefusedError.not_found(f"No point with id {error.args[0]} found")
     if isinstance(error, NotImplementedError):
-        return RefusedError(501, f"The emulator can not do this; use a server for it: {error}")
+        return RefusedError(501, f"The emulator cannot do this; use a server for it: {error}")
     message = str(error)
     if found := _UNKNOWN_VECTOR.search(message):
         return RefusedError.bad_input(f"Not existing vector name error: {found[1]}")

@@ -1,243 +1,145 @@
-"""The adapter: one method for each request of nestvec's contract.
+"""The adapter: one method for each request of nestvec's contract, which says what it does.
 
-The SQL below is put together from fixed text and `Where`s only; every value is a bound parameter.
+Statements are fixed text, and compiled filters. Values are bound by name: the request's fields, and a few more.
 """
 
-from __future__ import annotations
-
 import json
-import sqlite3
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
+import numpy as np
+
+from nestvec import contract
 from nestvec.capabilities import BackendCapabilities
-from nestvec.contract import (
-    Adapter,
-    Batch,
-    CollectionInfo,
-    Count,
-    Create,
-    Describe,
-    Drop,
-    Fetch,
-    Found,
-    ListCollections,
-    Point,
-    Query,
-    ReadNote,
-    Remove,
-    Resolve,
-    Scroll,
-    Tenants,
-    Unpoint,
-    Update,
-    Write,
-    WriteNote,
-)
-from nestvec.errors import BackendRefused, CollectionNotFound
-from nestvec_sqlite.plugin import CAPABILITIES
-from nestvec_sqlite.ranking import best, scores
-from nestvec_sqlite.rows import RECORD, about, info_of, matrix, record_of, rows_of
-from nestvec_sqlite.store import Store
-from nestvec_sqlite.where import Where, compile_filter, join
-
-if TYPE_CHECKING:
-    from nestvec.filters import Filter
-    from nestvec.types import FloatArray
+from nestvec.contract import CollectionInfo, Describe
+from nestvec.errors import BackendRefused
+from nestvec.types import DENSE
+from nestvec_sqlite.client import SqliteClient
+from nestvec_sqlite.filters import compile_filter
+from nestvec_sqlite.options import CAPABILITIES
+from nestvec_sqlite.records import RECORD, columns_of, from_json, record_of, to_json
 
 
-class SqliteAdapter(Adapter):
-    """Collections in one SQLite file. Safe to share between threads, which take turns; not across a fork."""
+@dataclass(frozen=True)
+class SqliteAdapter(contract.Adapter, contract.Aliases, contract.Notes, contract.Updates, contract.Tenancy):
+    """Collections in one SQLite file, seen by everybody or by one tenant."""
 
-    def __init__(self, path: Path) -> None:
-        self._store = Store(path)
+    client: SqliteClient
+    tenant: str | None = None
 
     def capabilities(self) -> BackendCapabilities:
-        """The declared ones: there is no server to ask."""
-        return CAPABILITIES
+        return CAPABILITIES  # there is no server to ask
 
     def close(self) -> None:
-        """Release the file. Safe to call twice."""
-        self._store.close()
-
-    # ------------------------------------------------------------ collections as a whole
-
-    def resolve(self, request: Resolve) -> str | None:
-        """See `Adapter`."""
-        with self._store.transaction() as db:
-            row = db.execute("SELECT physical FROM pointers WHERE name = ?", (request.name,)).fetchone()
-        return row[0] if row else None
+        self.client.close()
 
     def describe(self, request: Describe) -> CollectionInfo | None:
-        """See `Adapter`."""
-        with self._store.transaction() as db:
-            return _find(db, request.physical)
+        rows = self._run("SELECT about FROM collections WHERE physical = :physical", request)
+        return CollectionInfo.from_dict(request.physical, from_json(rows[0][0])) if rows else None
 
-    def list_collections(self, request: ListCollections) -> list[str]:
-        """See `Adapter`."""
-        with self._store.transaction() as db:
-            return [name for (name,) in db.execute("SELECT physical FROM collections ORDER BY physical")]
+    def create(self, request: contract.Create) -> None:
+        made = CollectionInfo(request.physical, request.vectors, request.metric, request.record, request.fields)
+        about = to_json(made.to_dict())
+        self._run("INSERT INTO collections VALUES (:physical, :about) ON CONFLICT DO NOTHING", request, about=about)
+        if self.describe(Describe(request.physical)) != CollectionInfo.from_dict(request.physical, from_json(about)):
+            raise BackendRefused(f"collection {request.physical!r} exists and differs; choose another name")
 
-    def create(self, request: Create) -> None:
-        """See `Adapter`."""
-        wanted = about(request)
-        with self._store.transaction() as db:
-            db.execute("INSERT INTO collections VALUES (?, ?) ON CONFLICT DO NOTHING", (request.physical, wanted))
-            if _find(db, request.physical) != info_of(request.physical, wanted):
-                raise BackendRefused(f"collection {request.physical!r} exists and differs; choose another name")
+    create_extended = create  # every collection is ready for tenants
 
-    def update(self, request: Update) -> None:
-        """See `Adapter`."""
-        with self._store.transaction() as db:
-            info = _info(db, request.physical)
-            changed = about(Create(info.physical, info.vectors, info.metric, request.fields, request.record))
-            db.execute("UPDATE collections SET about = ? WHERE physical = ?", (changed, request.physical))
+    def list_collections(self, request: contract.ListCollections) -> list[str]:
+        return [name for (name,) in self._run("SELECT physical FROM collections", request)]
 
-    def point(self, request: Point) -> None:
-        """See `Adapter`."""
-        with self._store.transaction() as db:
-            _info(db, request.physical)
-            if _find(db, request.name) is not None:
-                raise BackendRefused(f"pointer {request.name!r} would hide the collection of that name")
-            db.execute("INSERT OR REPLACE INTO pointers VALUES (?, ?)", (request.name, request.physical))
+    def update(self, request: contract.Update) -> None:
+        fields = to_json({name: str(field) for name, field in request.fields.items()})
+        sql = "UPDATE collections SET about = json_set(about, '$.fields', json(:fields), '$.record', json(:record))"
+        self._run(f"{sql} WHERE physical = :physical", request, fields=fields, record=to_json(request.record))
 
-    def unpoint(self, request: Unpoint) -> None:
-        """See `Adapter`."""
-        with self._store.transaction() as db:
-            db.execute("DELETE FROM pointers WHERE name = ?", (request.name,))
+    def drop(self, request: contract.Drop) -> None:
+        self._run("DELETE FROM collections WHERE physical = :physical", request)  # and with it all that it has
 
-    def drop(self, request: Drop) -> None:
-        """See `Adapter`. Its records, notes and pointers go with it."""
-        with self._store.transaction() as db:
-            db.execute("DELETE FROM collections WHERE physical = ?", (request.physical,))
+    def resolve_alias(self, request: contract.ResolveAlias) -> str | None:
+        rows = self._run("SELECT physical FROM pointers WHERE name = :name", request)
+        return rows[0][0] if rows else None
 
-    def write_note(self, request: WriteNote) -> None:
-        """See `Adapter`."""
-        key = (request.physical, request.name)
-        with self._store.transaction() as db:
-            _info(db, request.physical)
-            if request.text is None:
-                db.execute("DELETE FROM notes WHERE physical = ? AND name = ?", key)
-            else:
-                db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (*key, request.text))
+    def set_alias(self, request: contract.SetAlias) -> None:
+        if self.describe(Describe(request.name)):
+            raise BackendRefused(f"alias {request.name!r} would hide the collection of that name")
+        self._run("INSERT OR REPLACE INTO pointers VALUES (:name, :physical)", request)
 
-    def read_note(self, request: ReadNote) -> str | None:
-        """See `Adapter`."""
-        key = (request.physical, request.name)
-        with self._store.transaction() as db:
-            _info(db, request.physical)
-            row = db.execute("SELECT text FROM notes WHERE physical = ? AND name = ?", key).fetchone()
-        return row[0] if row else None
+    def drop_alias(self, request: contract.DropAlias) -> None:
+        self._run("DELETE FROM pointers WHERE name = :name", request)
 
-    # ------------------------------------------------------------ records
+    def write_note(self, request: contract.WriteNote) -> None:
+        removing = "DELETE FROM notes WHERE physical = :physical AND name = :name"
+        keeping = "INSERT OR REPLACE INTO notes VALUES (:physical, :name, :text)"
+        self._run(removing if request.text is None else keeping, request)
 
-    def write(self, request: Write) -> None:
-        """See `Adapter`. One transaction, so all of the request or nothing becomes durable."""
-        with self._store.transaction() as db:
-            vectors = _vectors(_info(db, request.physical), request.vectors)
-            db.executemany(
-                "INSERT INTO records (physical, tenant, id, text, metadata, system, vector) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET text = excluded.text, "
-                "metadata = excluded.metadata, system = excluded.system, vector = excluded.vector",
-                rows_of(request, vectors),
-            )
+    def read_note(self, request: contract.ReadNote) -> str | None:
+        rows = self._run("SELECT text FROM notes WHERE physical = :physical AND name = :name", request)
+        return rows[0][0] if rows else None
 
-    def remove(self, request: Remove) -> None:
-        """See `Adapter`."""
-        where = join("AND", [_scope(request.physical, request.tenant), _ids(request.ids)])
-        with self._store.transaction() as db:
-            _info(db, request.physical)
-            db.execute(f"DELETE FROM records WHERE {where.sql}", where.parameters)
+    def write(self, request: contract.Write) -> None:
+        sql = f"""INSERT INTO records (physical, tenant, vector, {RECORD}) VALUES (?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET (vector, text, metadata, system) =
+            (excluded.vector, excluded.text, excluded.metadata, excluded.system)"""
+        pairs = zip(request.records, self._vectors(request), strict=True)
+        rows = [(request.physical, self.tenant or "", row.tobytes(), *columns_of(record)) for record, row in pairs]
+        with self.client.transaction(request.physical) as db:
+            db.executemany(sql, rows)
 
-    def fetch(self, request: Fetch) -> Batch:
-        """See `Adapter`."""
-        where = join("AND", [_scope(request.physical, request.tenant), _ids(request.ids)])
-        with self._store.transaction() as db:
-            info = _info(db, request.physical)
-            rows = _select(db, f"{RECORD}, vector", where)
-        return _batch(info, rows, vectors=request.vectors)
+    def remove(self, request: contract.Remove) -> None:
+        self._records("DELETE", request)
 
-    def scroll(self, request: Scroll) -> Batch:
-        """See `Adapter`. The cursor is the `seq` of the last record read: writes meanwhile move no page."""
-        after = Where("seq > ?", (int(request.cursor or 0),))
-        where = join("AND", [_scope(request.physical, request.tenant, request.where), after])
-        with self._store.transaction() as db:
-            info = _info(db, request.physical)
-            rows = _select(db, f"{RECORD}, vector, seq", where, limit=request.limit + 1)
-        page = rows[: request.limit]
-        return _batch(info, page, vectors=request.vectors, cursor=page[-1][-1] if len(rows) > len(page) else None)
+    def fetch(self, request: contract.Fetch) -> contract.Batch:
+        return self._batch(request, self._records(f"SELECT seq, vector, {RECORD}", request))
 
-    def count(self, request: Count) -> int:
-        """See `Adapter`."""
-        where = _scope(request.physical, request.tenant, request.where)
-        with self._store.transaction() as db:
-            _info(db, request.physical)
-            ((number,),) = _select(db, "count(*)", where)
-        return int(number)
+    def scroll(self, request: contract.Scroll) -> contract.Batch:
+        page = "AND seq > coalesce(:cursor, 0) ORDER BY seq LIMIT :limit + 1"  # one more shows whether others follow
+        rows = self._records(f"SELECT seq, vector, {RECORD}", request, page)
+        cursor = rows[-2][0] if len(rows) > request.limit else None
+        return self._batch(request, rows[: request.limit], cursor)
 
-    def tenants(self, request: Tenants) -> list[str]:
-        """See `Adapter`. Records of nobody in particular have the empty name."""
-        sql = "SELECT DISTINCT tenant FROM records WHERE physical = ? AND tenant <> ''"
-        with self._store.transaction() as db:
-            _info(db, request.physical)
-            return [name for (name,) in db.execute(sql, (request.physical,))]
+    def count(self, request: contract.Count) -> int:
+        return int(self._records("SELECT count(*)", request)[0][0])
 
-    def query(self, request: Query) -> list[list[Found]]:
-        """See `Adapter`. Exhaustive: reads every vector that passes the filter, then the records of the best."""
-        where = _scope(request.physical, request.tenant, request.where)
-        with self._store.transaction() as db:
-            info = _info(db, request.physical)
-            questions = _vectors(info, request.vectors)
-            rows = _select(db, "seq, vector", where)
-            stored = matrix([blob for _, blob in rows], questions.shape[1])
-            ranked = [scores(stored, question, info.metric) for question in questions]
-            return [[Found(_record(db, rows[i][0]), float(row[i])) for i in best(row, request)] for row in ranked]
+    def query(self, request: contract.Query) -> list[list[contract.Found]]:
+        scored = f"SELECT score(vector, :question, :metric) AS score, {RECORD}"
+        best = "AND (:threshold IS NULL OR score >= :threshold) ORDER BY score DESC, seq LIMIT :limit OFFSET :offset"
+        answers = [self._records(scored, request, best, question=row.tobytes()) for row in self._vectors(request)]
+        return [[contract.Found(record_of(*record), score) for score, *record in rows] for rows in answers]
 
+    def of_tenant(self, tenant: str) -> Self:
+        return replace(self, tenant=tenant)
 
-def _find(db: sqlite3.Connection, physical: str) -> CollectionInfo | None:
-    row = db.execute("SELECT about FROM collections WHERE physical = ?", (physical,)).fetchone()
-    return info_of(physical, row[0]) if row else None
+    def list_tenants(self, request: contract.ListTenants) -> list[str]:
+        return [name for (name,) in self._records("SELECT DISTINCT tenant", request, "AND tenant <> ''")]
 
+    def _records(self, verb: str, request: Any, rest: str = "", **values: Any) -> list[Any]:
+        """The rows of a statement on the records that a request is about."""
+        tenant = "" if self.tenant is None else "AND tenant = :tenant"
+        ids = "AND id IN (SELECT value FROM json_each(:ids))" if hasattr(request, "ids") else ""
+        values |= {"tenant": self.tenant, "ids": json.dumps(list(getattr(request, "ids", ())))}
+        sql = f"{verb} FROM records WHERE physical = :physical {tenant} {ids} AND $where {rest}"
+        return self._run(sql, request, **values)
 
-def _info(db: sqlite3.Connection, physical: str) -> CollectionInfo:
-    info = _find(db, physical)
-    if info is None:
-        raise CollectionNotFound(f"the SQLite file has no collection {physical!r}; create it with `nestvec apply`")
-    return info
+    def _run(self, sql: str, request: Any, **more: Any) -> list[Any]:
+        """The rows of a statement. The request's collection must be there, unless that is the question."""
+        values = {name: getattr(request, name) for name in request.__dataclass_fields__} | more
+        is_asking = isinstance(request, Describe | contract.Create | contract.Drop)
+        with self.client.transaction(None if is_asking else values.get("physical")) as db:
+            where = "TRUE" if values.get("where") is None else compile_filter(values["where"], db)
+            return db.execute(sql.replace("$where", where), values).fetchall()
 
+    def _vectors(self, request: contract.Write | contract.Query) -> Any:
+        """The vectors of a request, as they are stored. Raises `BackendRefused` where the collection has other ones."""
+        given = {name: rows.shape[1] for name, rows in request.vectors.items()}
+        info = self.describe(Describe(request.physical))
+        if info is not None and given != info.vectors:
+            raise BackendRefused(f"collection {request.physical!r} takes vectors {info.vectors}, not {given}")
+        return request.vectors[DENSE].astype("<f4")
 
-def _vectors(info: CollectionInfo, vectors: Mapping[str, FloatArray]) -> FloatArray:
-    """The one matrix of a request, if its name and its dimensions are the collection's."""
-    given = {name: rows.shape[1] for name, rows in vectors.items()}
-    if given != info.vectors:
-        raise BackendRefused(f"collection {info.physical!r} takes vectors {dict(info.vectors)}, not {given}")
-    (rows,) = vectors.values()
-    return rows
-
-
-def _scope(physical: str, tenant: str | None, where: Filter | None = None) -> Where:
-    """What every statement on records is restricted to. Without a tenant: the records of all of them."""
-    parts = [Where("physical = ?", (physical,)), compile_filter(where)]
-    return join("AND", parts if tenant is None else [*parts, Where("tenant = ?", (tenant,))])
-
-
-def _ids(ids: Sequence[str]) -> Where:
-    # One parameter for any number of ids: SQLite limits how many there may be.
-    return Where("id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),))
-
-
-def _select(db: sqlite3.Connection, columns: str, where: Where, limit: int = -1) -> list[Any]:
-    sql = f"SELECT {columns} FROM records WHERE {where.sql} ORDER BY seq LIMIT ?"
-    return db.execute(sql, (*where.parameters, limit)).fetchall()
-
-
-def _record(db: sqlite3.Connection, seq: int) -> Any:
-    return record_of(*db.execute(f"SELECT {RECORD} FROM records WHERE seq = ?", (seq,)).fetchone())
-
-
-def _batch(info: CollectionInfo, rows: Sequence[Any], *, vectors: bool, cursor: int | None = None) -> Batch:
-    records = [record_of(*row[:4]) for row in rows]
-    ((name, dimensions),) = info.vectors.items()
-    found = {name: matrix([row[4] for row in rows], dimensions)} if vectors else None
-    return Batch(records, found, cursor)
+    def _batch(self, request: Any, rows: list[Any], cursor: int | None = None) -> contract.Batch:
+        info = self.describe(Describe(request.physical)) if request.vectors else None
+        stored = np.frombuffer(bytearray().join(row[1] for row in rows), "<f4")
+        vectors = {DENSE: stored.reshape(len(rows), info.vectors[DENSE])} if info else None
+        return contract.Batch([record_of(*columns) for _, _, *columns in rows], vectors, cursor)

@@ -1,0 +1,177 @@
+"""Opening Qdrant's clients from options."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import ssl
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from qdrant_client import AsyncQdrantClient, QdrantClient
+from qdrant_client.local.qdrant_local import QdrantLocal
+from qdrant_client.models import UpdateResult
+
+from nestvec.contract import ErrorContext, VendorClient
+from nestvec.errors import BackendRefused, ConfigError, SecretError
+from nestvec_qdrant.errors import VENDOR_ERRORS, translate
+from nestvec_qdrant.options import QdrantOptions
+
+if TYPE_CHECKING:
+    import sqlite3
+    from types import TracebackType
+
+_NO_OWN_RETRIES = {"grpc.enable_retries": 0}
+
+
+def open_client(options: QdrantOptions, *, blocking: bool) -> VendorClient[AsyncQdrantClient]:
+    """The client for these options. One of a server connects at the first request.
+
+    Raises `SecretError` and `ConfigError`; for an embedded store also `BackendLocked`, `BackendFull`, and
+    `BackendRefused` for a folder whose contents cannot be read.
+    """
+    client = _open_engine(options) if options.embedded else _open_server(options, blocking)
+    return VendorClient(
+        client,
+        blocking=blocking,
+        place=options.place,
+        errors=VENDOR_ERRORS,
+        translate=translate,
+        embedded=options.embedded,
+        lock=threading.RLock() if options.embedded else None,
+    )
+
+
+class _Engine(QdrantLocal):
+    """The engine in this process. What one call writes becomes durable together."""
+
+    def upsert(self, collection_name: str, *arguments: Any, **more: Any) -> UpdateResult:
+        """Insert or replace points."""
+        with _without_size_warning(), _one_transaction(self, collection_name):
+            return super().upsert(collection_name, *arguments, **more)
+
+    def delete(self, collection_name: str, *arguments: Any, **more: Any) -> UpdateResult:
+        """Delete points."""
+        with _one_transaction(self, collection_name):
+            return super().delete(collection_name, *arguments, **more)
+
+
+def _open_engine(options: QdrantOptions) -> _Engine:
+    place = options.place
+    try:
+        with _without_size_warning():
+            # `VendorClient`'s lock takes the place of SQLite's check for threads.
+            return _Engine(location=str(options.path), force_disable_check_same_thread=True)
+    except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
+        raise ConfigError(f"{place} cannot be a folder: {error}; choose another path") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, pickle.UnpicklingError, EOFError) as error:
+        raise _damaged(place, error) from error
+    except VENDOR_ERRORS as error:
+        if _is_damage(error):
+            raise _damaged(place, error) from error
+        raise translate(error, ErrorContext(place, embedded=True, method="open")) from error
+
+
+def _open_server(options: QdrantOptions, blocking: bool) -> QdrantClient | AsyncQdrantClient:
+    arguments = _arguments(options)
+    with warnings.catch_warnings():
+        # The options have decided that already.
+        warnings.filterwarnings("ignore", "Api key is used with an insecure connection", UserWarning)
+        return QdrantClient(**arguments) if blocking else AsyncQdrantClient(**arguments)
+
+
+def _arguments(options: QdrantOptions) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "url": options.url,
+        "timeout": options.timeout,
+        "check_compatibility": False,  # it would ask, and warn, from a thread of its own
+        "prefer_grpc": options.grpc,
+        "grpc_port": options.grpc_port,
+        "grpc_options": dict(_NO_OWN_RETRIES),
+    }
+    if options.api_key is not None:
+        arguments["api_key"] = _key(options)
+    if options.ca is not None:
+        arguments |= _trust(options)
+    return arguments
+
+
+def _key(options: QdrantOptions) -> str:
+    key = options.api_key.reveal("the api_key of the Qdrant backend") if options.api_key else ""
+    if not (key.isascii() and key.isprintable()):
+        # Checked here, because the error of whoever sends it holds the key.
+        raise SecretError("the api_key of the Qdrant backend holds characters that no HTTP header can carry")
+    return key
+
+
+def _trust(options: QdrantOptions) -> dict[str, Any]:
+    try:
+        context = ssl.create_default_context(cafile=str(options.ca))
+        certificates = options.ca.read_bytes() if options.ca else b""
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"ca: the certificates in {options.ca} cannot be read: {error}") from error
+    grpc_options = {**_NO_OWN_RETRIES, "root_certificates": certificates}
+    return {"verify": context, "grpc_options": grpc_options}
+
+
+def _is_damage(error: Exception) -> bool:
+    text = str(error)
+    return any(sign in text for sign in ("not a database", "malformed", "validation error"))
+
+
+def _damaged(place: str, error: Exception) -> BackendRefused:
+    cause = f"{type(error).__name__}: {error}".splitlines()[0]
+    return BackendRefused(
+        f"{place} is damaged, or not Qdrant's ({cause}); restore it from a copy, or choose another path"
+    )
+
+
+@contextmanager
+def _without_size_warning() -> Iterator[None]:
+    """Without the advice to use a server for more than 20,000 points: users can read that in the documentation."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Local mode is not recommended for collections with more", UserWarning)
+        yield
+
+
+@contextmanager
+def _one_transaction(engine: QdrantLocal, physical: str) -> Iterator[None]:
+    """Make what is written to a stored collection in this block durable together, at its end.
+
+    The engine commits, and waits for the disk, once for each point: 1,000 points take many seconds. So it
+    gets a connection that leaves committing to this block. Does nothing for collections in memory.
+    """
+    collection = engine.collections.get(physical)
+    storage = collection.storage if collection is not None else None
+    if storage is None:
+        yield
+        return
+    connection = storage.storage
+    joined: Any = _InsideTransaction(connection)
+    storage.storage = joined
+    try:
+        with connection:
+            yield
+    finally:
+        storage.storage = connection
+
+
+class _InsideTransaction:
+    """A connection within a transaction that somebody else ends."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave committing, and rolling back, to the outer block."""

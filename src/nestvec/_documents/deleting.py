@@ -1,0 +1,129 @@
+"""Deleting documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from nestvec._collections.checks import check_tenant, require_own
+from nestvec._collections.opening import OpenCollection, Target, on_current, write_within_lease
+from nestvec._documents.layout import chunk_ids, head_id, read_states, sweep
+from nestvec._documents.reading import BLOCK, blocks, check_ids
+from nestvec.contract import Count, Event, Remove, Scroll
+from nestvec.errors import CollectionError, InvalidInput
+from nestvec.filters import Filter, FilterLike, resolve
+
+
+@dataclass(slots=True)
+class Deletion:
+    """How many documents a deletion found, over all of its tries: it may be begun again in another generation.
+
+    Documents of a block that was broken off count where they were found, whether they are found again or not.
+    """
+
+    _done: int = 0
+    _block: set[str] = field(default_factory=set)
+    _broken_off: set[str] = field(default_factory=set)
+
+    @property
+    def total(self) -> int:
+        """How many documents there were."""
+        return self._done + len(self._broken_off | self._block)
+
+    def begin(self) -> None:
+        """A new block, or a new try of one."""
+        self._broken_off |= self._block
+        self._block = set()
+
+    def found(self, ids: Iterable[str]) -> None:
+        """These are about to be removed."""
+        self._block.update(ids)
+
+    def finish(self) -> None:
+        """What was found of this block is gone for good."""
+        self._done += len(self._block - self._broken_off)
+        self._block = set()
+
+
+async def delete_any(
+    collection: OpenCollection,
+    ids: Sequence[str | int] | str | int,
+    where: FilterLike | None,
+    *,
+    everything: bool = False,
+    deletion: Deletion | None = None,
+) -> int:
+    """Delete by id, by filter, or everything: exactly one of them must be given.
+
+    Give the same `deletion` where it is begun again: it counts what all tries found.
+    """
+    require_own(collection.spec, "delete from it")
+    chosen = check_ids(ids)
+    if bool(chosen) + (where is not None) + everything != 1:
+        raise InvalidInput("delete documents by id, by filter, or with everything=True: give exactly one of them")
+    if everything:
+        return await delete_where(collection, None, deletion)
+    if where is None:
+        return await delete(collection, chosen, deletion)
+    if resolve(where, collection.spec.fields) is None:
+        raise InvalidInput("an empty filter selects every document; to delete all of them, say everything=True")
+    return await delete_where(collection, where, deletion)
+
+
+async def delete(collection: OpenCollection, ids: Sequence[str], deletion: Deletion | None = None) -> int:
+    """Delete documents by id; returns how many were there. What interrupted runs left goes, too."""
+    check_tenant(collection.spec, collection.tenant)
+    deletion = deletion or Deletion()
+    for block in blocks(list(dict.fromkeys(ids))):
+        await on_current(collection, partial(_delete, collection, block, deletion))
+        deletion.finish()
+    return deletion.total
+
+
+async def delete_where(collection: OpenCollection, where: FilterLike | None, deletion: Deletion | None = None) -> int:
+    """Delete all documents whose metadata match (None: all); returns how many."""
+    check_tenant(collection.spec, collection.tenant)
+    deletion = deletion or Deletion()
+    matching = resolve(where, collection.spec.fields)
+    while await on_current(collection, partial(_delete_some, collection, matching, deletion)):
+        deletion.finish()
+    collection.state.admission = None  # an emptied collection is free for any host
+    return deletion.total
+
+
+async def _delete_some(collection: OpenCollection, matching: Filter | None, deletion: Deletion, target: Target) -> bool:
+    """Delete a block of those that match; returns whether there were any.
+
+    Every chunk carries its document's metadata, so also what an interrupted run left is found.
+    """
+    before = await collection.records.count(Count(target.physical, matching))
+    batch = await collection.records.scroll(Scroll(target.physical, matching, BLOCK, content=False))
+    if not batch.records:
+        return False
+    ids = list(dict.fromkeys(record.document_id for record in batch.records))
+    await _delete(collection, ids, deletion, target)
+    after = await collection.records.count(Count(target.physical, matching))
+    if after >= before:
+        raise CollectionError(
+            f"collection {collection.spec.name!r}: {after} records match the filter and cannot be deleted; they were "
+            f"not written by nestvec, or somebody else writes them all the time"
+        )
+    return True
+
+
+async def _delete(collection: OpenCollection, ids: Sequence[str], deletion: Deletion, target: Target) -> None:
+    """Heads go first, then chunks last to first: what an interruption leaves is found by the next run."""
+    deletion.begin()
+    states = await read_states(collection, target, ids)
+    stored = {key: state for key, state in states.items() if state.head is not None}
+    doomed = [head_id(collection.tenant, key) for key in stored]
+    for key, state in stored.items():
+        if state.sound is not None:
+            doomed += chunk_ids(collection.tenant, key, state.sound.revision, range(1, state.sound.chunks))[::-1]
+    if doomed:
+        deletion.found(stored)
+        await write_within_lease(collection, target, Remove(target.physical, doomed))
+    await sweep(collection, target, states)
+    for key in stored:
+        collection.session.emit(Event("document_deleted", collection.spec.name, {"document_id": key}))

@@ -1,0 +1,333 @@
+"""How a document lies in the database: computed ids, and the bookkeeping in each record.
+
+A document is a *head* (chunk 0) and the chunks 1, 2, …. The head's id depends on namespace and document only;
+the others' also on the *revision*, 0 or 1, that the head names. To replace a document, its new chunks are
+written under the other revision in ascending order, then the head (one record: the switch is atomic), then the
+old chunks are removed in descending order. To delete a document, its head goes first, then its chunks in descending
+order. So at every moment
+
+* whoever sees the head sees one complete version (both for a moment, neither never), and
+* records of the revision that the head does not name are an ascending run 1…k, empty if chunk 1 is absent.
+
+That is all a later run needs to find and remove what an interrupted one left, without a scan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from nestvec._collections.opening import OpenCollection, Target, write_within_lease
+from nestvec.contract import Fetch, Remove
+from nestvec.errors import InvalidDocument
+from nestvec.types import Field, FieldType, Metadata, MetadataValue, Record, Scalar, Span
+from nestvec.values import coerce, parse_datetime, scalar
+
+_NAMESPACE = uuid.UUID("6f9b1ab1-3f5e-5d5c-9a39-0d1f7a3f1c4e")
+REVISIONS = (0, 1)
+
+
+# A document's ids are asked for on looking up, comparing and writing: a batch fits into the cache.
+@lru_cache(maxsize=8192)
+def record_id(tenant: str | None, document_id: str, revision: int, chunk: int) -> str:
+    """UUIDv5 over (namespace, document id, revision, chunk), length-prefixed: no two can run together.
+
+    >>> record_id(None, "a", 0, 0) == record_id("", "a", 0, 0)
+    False
+    """
+    parts = ("-" if tenant is None else "+" + tenant, document_id, str(revision), str(chunk))
+    name = "".join([f"{len(part)}:{part}" for part in parts])
+    return _uuid5(name)
+
+
+def _uuid5(name: str) -> str:
+    """`str(uuid.uuid5(_NAMESPACE, name))`, in a third of the time: there are three for each document."""
+    digits = hashlib.sha1(_NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
+
+
+def head_id(tenant: str | None, document_id: str) -> str:
+    """The id of a document's first chunk, the same for every revision."""
+    return record_id(tenant, document_id, 0, 0)
+
+
+def chunk_ids(tenant: str | None, document_id: str, revision: int, chunks: range) -> list[str]:
+    """The ids of some chunks of one revision. Chunk 0 is the head."""
+    return [
+        record_id(tenant, document_id, revision, chunk) if chunk else head_id(tenant, document_id) for chunk in chunks
+    ]
+
+
+def marker_id(tenant: str | None, document_id: str, revision: int) -> str:
+    """The record that is there exactly if a revision has any besides the head."""
+    return record_id(tenant, document_id, revision, 1)
+
+
+def hash_text(text: str) -> str:
+    """32 hexadecimal digits of SHA-256 over the UTF-8 text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the first chunk says about its document."""
+
+    revision: int
+    chunks: int
+    document_hash: str
+    metadata_hash: str
+    layout: str
+
+    @property
+    def version(self) -> str:
+        """Names this version of the document; every chunk carries it."""
+        return hash_text(f"{self.document_hash}/{self.metadata_hash}/{self.layout}")[:16]
+
+    @classmethod
+    def of(cls, record: Record) -> Head:
+        """Read it from the record of chunk 0."""
+        system = record.system
+        return cls(
+            revision=int(system["revision"]),
+            chunks=int(system["chunks"]),
+            document_hash=str(system["document_hash"]),
+            metadata_hash=str(system["metadata_hash"]),
+            layout=str(system["layout"]),
+        )
+
+    def system(self) -> dict[str, str | int]:
+        """Its bookkeeping, as stored."""
+        return {
+            "chunks": self.chunks,
+            "document_hash": self.document_hash,
+            "metadata_hash": self.metadata_hash,
+        }
+
+
+def make_record(
+    *,
+    tenant: str | None,
+    document_id: str,
+    chunk: int,
+    span: Span,
+    text: str,
+    text_hash: str,
+    metadata: Metadata,
+    head: Head,
+    store_text: bool,
+) -> Record:
+    """The record of one chunk. Chunk 0 carries the head."""
+    system: dict[str, str | int] = {
+        "chunk": chunk,
+        "start": span[0],
+        "end": span[1],
+        "hash": text_hash,
+        "revision": head.revision,
+        "version": head.version,
+        "layout": head.layout,
+    }
+    if chunk == 0:
+        system |= head.system()
+    (identity,) = chunk_ids(tenant, document_id, head.revision, range(chunk, chunk + 1))
+    return Record(identity, document_id, text if store_text else None, metadata, system)
+
+
+def span_of(record: Record) -> Span:
+    """The chunk's character range in its document; all of it in an adopted collection."""
+    if not record.system:
+        return 0, len(record.text or "")
+    return int(record.system["start"]), int(record.system["end"])
+
+
+def restored(record: Record, fields: Mapping[str, Field]) -> Record:
+    """The record with the values of declared fields as those fields' types."""
+    return replace(record, metadata=restore_metadata(record.metadata, fields), system=dict(record.system))
+
+
+# ------------------------------------------------------------ what is stored of a document
+
+_RUN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentState:
+    """What there is of a document.
+
+    `head` is None if it is not stored. `debris` are the revisions of which there are records that no head vouches
+    for. A document is `torn` if its chunks are not of the version that its head names: two writers replaced it at
+    the same moment. Then its chunks are debris, too.
+    """
+
+    head: Head | None
+    debris: tuple[int, ...]
+    torn: bool = False
+    #: The head, if all is well with its chunks.
+    sound: Head | None = None
+
+
+async def read_states(collection: OpenCollection, target: Target, ids: Sequence[str]) -> dict[str, DocumentState]:
+    """The state of each document: three ids each, no filter, no scan."""
+    tenant = collection.tenant
+    wanted = [
+        identity
+        for key in ids
+        for identity in (head_id(tenant, key), *(marker_id(tenant, key, revision) for revision in REVISIONS))
+    ]
+    batch = await collection.records.fetch(Fetch(target.physical, wanted, content=False))
+    found = {record.id: record for record in batch.records}
+    return {key: _state(key, found, tenant) for key in ids}
+
+
+def _state(key: str, found: Mapping[str, Record], tenant: str | None) -> DocumentState:
+    stored = found.get(head_id(tenant, key))
+    head = Head.of(stored) if stored is not None else None
+    markers = {revision: found.get(marker_id(tenant, key, revision)) for revision in REVISIONS}
+    torn = head is not None and head.chunks > 1 and not _of_version(markers[head.revision], head)
+    current = head.revision if head is not None and not torn else None
+    debris = tuple(revision for revision, marker in markers.items() if marker is not None and revision != current)
+    return DocumentState(head, debris, torn, None if torn else head)
+
+
+def _of_version(marker: Record | None, head: Head) -> bool:
+    return marker is not None and marker.system.get("version") == head.version
+
+
+async def sweep(collection: OpenCollection, target: Target, states: Mapping[str, DocumentState]) -> int:
+    """Remove what interrupted runs left; returns how many records that were."""
+    removed = 0
+    for key, state in states.items():
+        for revision in state.debris:
+            ids = await _run(collection, target, key, revision)
+            await write_within_lease(collection, target, Remove(target.physical, ids[::-1]))
+            removed += len(ids)
+    return removed
+
+
+async def _run(collection: OpenCollection, target: Target, key: str, revision: int) -> list[str]:
+    """The ids of the run 1…k of records that no head names."""
+    ids: list[str] = []
+    start = 1
+    while True:
+        block = chunk_ids(collection.tenant, key, revision, range(start, start + _RUN))
+        batch = await collection.records.fetch(Fetch(target.physical, block, content=False))
+        present = {record.id for record in batch.records}
+        ids += [identity for identity in block if identity in present]
+        if len(present) < _RUN:
+            return ids
+        start += _RUN
+
+
+# ------------------------------------------------------------ metadata, on its way in and out
+
+
+def check_metadata(metadata: Metadata, fields: Mapping[str, Field]) -> dict[str, MetadataValue]:
+    """A clean copy of a document's metadata. Raises `InvalidDocument` naming the key and what was expected.
+
+    Declared fields are converted where nothing is lost (a whole number for a float field, an ISO string for
+    a datetime field; a datetime without an offset is UTC). Undeclared values may be strings, numbers,
+    booleans, or lists of them.
+    """
+    if not isinstance(metadata, Mapping):
+        raise InvalidDocument(f"metadata must be a mapping, not {type(metadata).__name__}")
+    return {_key(name): _value(name, value, fields.get(name)) for name, value in metadata.items()}
+
+
+def restore_metadata(metadata: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, MetadataValue]:
+    """Bring stored values of declared fields back to their types (integers kept as floats, datetimes as text)."""
+    return {name: _restored(value, fields[name]) if name in fields else value for name, value in metadata.items()}
+
+
+def hash_metadata(metadata: Metadata) -> str:
+    """16 hexadecimal digits that change whenever a key, a value or a value's type changes."""
+    if not metadata:
+        return _NONE
+    return hashlib.sha256(_CANONICAL.encode(dict(metadata)).encode()).hexdigest()[:16]
+
+
+def _key(name: Any) -> str:
+    if not isinstance(name, str) or not name:
+        raise InvalidDocument(f"metadata keys must be non-empty strings, not {name!r}")
+    return str(_checked(ascii(name), name, scalar))
+
+
+def _value(name: str, value: Any, declared: Field | None) -> MetadataValue:
+    if declared is None:
+        return _undeclared(name, value)
+    if not declared.many:
+        return _typed(name, value, declared.type)
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+        raise InvalidDocument(f"metadata {name!r} is declared {declared}; give a list, not {value!r:.80}")
+    return [_typed(name, item, declared.type) for item in value]
+
+
+def _undeclared(name: str, value: Any) -> MetadataValue:
+    if isinstance(value, list | tuple):
+        return [_plain(name, item) for item in value]
+    return _plain(name, value)
+
+
+def _plain(name: str, value: Any) -> Scalar:
+    if value is None:
+        raise InvalidDocument(f"metadata {name!r} is null; leave the key out where there is no value")
+    if isinstance(value, Mapping):
+        raise InvalidDocument(f"metadata {name!r} is a mapping; flatten it, as in {name}_key = value")
+    converted = _checked(name, value, scalar)
+    if isinstance(converted, datetime):
+        raise InvalidDocument(f'metadata {name!r} is a datetime; declare the field: {name} = "datetime"')
+    if isinstance(converted, int):
+        return _typed(name, converted, FieldType.BOOLEAN if isinstance(converted, bool) else FieldType.INTEGER)
+    return converted
+
+
+def _typed(name: str, value: Any, kind: FieldType) -> Scalar:
+    return _checked(name, value, lambda given: coerce(given, kind), f"the field is declared {kind.value}: ")
+
+
+def _checked(name: str, value: Any, convert: Callable[[Any], Scalar], why: str = "") -> Scalar:
+    try:
+        return convert(value)
+    except ValueError as error:
+        raise InvalidDocument(f"metadata {name!r}: {why}{error}") from error
+
+
+def _restored(value: Any, declared: Field) -> Any:
+    if declared.many and isinstance(value, list):
+        return [_restored_scalar(item, declared.type) for item in value]
+    return _restored_scalar(value, declared.type)
+
+
+def _restored_scalar(value: Any, kind: FieldType) -> Any:
+    if kind is FieldType.INTEGER and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind is FieldType.FLOAT and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is FieldType.DATETIME and isinstance(value, str):
+        return _datetime_or_as_is(value)
+    if kind is FieldType.DATETIME and isinstance(value, int | float) and not isinstance(value, bool):
+        # The contract: a number is whole microseconds since the epoch, exact in a double until 2255.
+        return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(value))
+    return value
+
+
+def _datetime_or_as_is(text: str) -> datetime | str:
+    try:
+        return parse_datetime(text)
+    except ValueError:
+        return text  # written by somebody else: it exists, and no comparison matches it
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return {"datetime": value.isoformat()}
+    return list(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_jsonable)
+_NONE = hashlib.sha256(b"{}").hexdigest()[:16]

@@ -1,0 +1,214 @@
+"""Searching: the question is embedded with the query task, always, and on every backend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
+from nestvec._documents.funnel import aimed, named
+from nestvec._documents.layout import restore_metadata, span_of
+from nestvec._hosts.admission import admit
+from nestvec.contract import Encode, Event, Found, Group, Query
+from nestvec.encoding.tasks import check_task
+from nestvec.encoding.vectors import check_dimensions
+from nestvec.errors import InvalidInput
+from nestvec.filters import Filter, FilterLike
+from nestvec.types import DENSE, Hit, Storage
+
+if TYPE_CHECKING:
+    from nestvec._session.session import Session
+    from nestvec._specs import CollectionSpec
+    from nestvec.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search. `threshold` is the lowest score wanted; with `group_by_document` only the best hit of each
+    document counts, and limit and offset count documents."""
+
+    limit: int = 10
+    offset: int = 0
+    threshold: float | None = None
+    where: FilterLike | None = None
+    group_by_document: bool = False
+
+    def check(self) -> None:
+        """Raise `InvalidInput` for a limit or offset that makes no sense."""
+        for name, value, least in (("limit", self.limit, 1), ("offset", self.offset, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InvalidInput(f"{name} must be a whole number of at least {least}, not {value!r}")
+        least_score = self.threshold
+        if least_score is not None and (not isinstance(least_score, int | float) or not math.isfinite(least_score)):
+            raise InvalidInput(f"threshold must be a finite number, not {least_score!r}")
+
+
+async def search(collection: OpenCollection, questions: Sequence[str], options: SearchOptions) -> list[list[Hit]]:
+    """Search for each question. Everything that can be checked is checked before anything is sent."""
+    where = check_search(collection, options)
+    vectors = await embed(collection, questions)
+    found = await on_target(collection, partial(_ask, collection, vectors, options, where))
+    return _hits(collection, found)
+
+
+async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
+    """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
+    check_texts(texts)
+    # A mix-up of spaces is refused before an embedding is paid for; so is one of hosts.
+    target = await open_to_read(collection)
+    if texts and not collection.state.knows_host(target, writing=False):
+        await on_target(collection, partial(admit, collection, writing=False))
+    return await embed_queries(collection, texts)
+
+
+async def embed_texts(
+    session: Session, texts: Sequence[str], task: str | None, dimensions: int | None, *, fresh: bool = False
+) -> FloatArray:
+    """Embed texts outside any collection: shape (texts, dimensions)."""
+    model = session.model
+    check_task(model, task)
+    size = model.dimensions if dimensions is None else check_dimensions(model, dimensions)
+    check_texts(texts)
+    groups = tuple(Group(f"text {i}", text, ((0, len(text)),)) for i, text in enumerate(texts))
+    if not groups:
+        return np.zeros((0, size), np.float32)
+    reply = await session.encode(Encode(groups, task, size, fresh=fresh))
+    if reply.failures:
+        raise reply.failures[0].error
+    return np.concatenate([rows for rows in reply.vectors if rows is not None])
+
+
+async def search_vectors(
+    collection: OpenCollection, vectors: FloatArray | Sequence[FloatArray], options: SearchOptions
+) -> list[list[Hit]]:
+    """Search with vectors of the collection's own space: shape (questions, dimensions)."""
+    where = check_search(collection, options)
+    await open_to_read(collection)  # of which size they have to be is known where the collection is
+    wanted = collection.spec.space.dimensions
+    try:
+        rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"a query vector is an array of {wanted} numbers: {error}") from error
+    if rows.ndim != 2 or rows.shape[1] != wanted or not np.isfinite(rows).all():
+        raise InvalidInput(
+            f"collection {collection.spec.name!r} is searched with finite vectors of {wanted} dimensions: one of shape "
+            f"({wanted},), or with search_vectors several of shape (vectors, {wanted}); not with an array of shape "
+            f"{rows.shape}. The collection's own embed(texts) makes them of questions"
+        )
+    found = await on_target(collection, partial(_ask, collection, rows, options, where))
+    return _hits(collection, found)
+
+
+def check_search(collection: OpenCollection, options: SearchOptions) -> Filter | None:
+    """Check options, tenant and filter; returns the resolved filter."""
+    options.check()
+    most = collection.capabilities.max_limit
+    if most is not None and options.offset + options.limit > most:
+        raise InvalidInput(
+            f"limit + offset is {options.offset + options.limit}, but backend {collection.spec.backend!r} returns "
+            f"at most {most} results; lower them, or narrow the search with a filter"
+        )
+    return checked_filter(collection, options.where)
+
+
+async def embed_queries(collection: OpenCollection, questions: Sequence[str]) -> FloatArray:
+    """Embed checked questions for this collection: shape (questions, dimensions). Never late-chunked."""
+    space = collection.spec.space
+    groups = tuple(Group(f"query {i}", text, ((0, len(text)),)) for i, text in enumerate(questions))
+    if not groups:
+        return np.zeros((0, space.dimensions), np.float32)
+    reply = await collection.session.encode(Encode(groups, space.query_task, space.dimensions, late=False))
+    if reply.failures:
+        raise reply.failures[0].error
+    return np.concatenate([rows for rows in reply.vectors if rows is not None])
+
+
+def check_texts(texts: object) -> None:
+    """Raise `InvalidInput` unless this is a list of texts that can be embedded."""
+    if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
+        raise InvalidInput(f"give a list of texts, not {type(texts).__name__}")
+    for text in texts:
+        check_text(text)
+
+
+def check_text(text: object) -> None:
+    """Raise `InvalidInput` unless this is a text that can be embedded."""
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidInput(f"a question must be a non-empty string, not {text!r:.80}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"the question has a lone surrogate at character {error.start}: not valid Unicode"
+        ) from error
+
+
+async def _ask(
+    collection: OpenCollection, vectors: FloatArray, options: SearchOptions, where: Filter | None, target: Target
+) -> list[list[Found]]:
+    """The answers of the backend to each question."""
+    if not len(vectors):
+        return []
+    spec = collection.spec
+    query = Query(
+        target.physical,
+        {DENSE: vectors} if not spec.funnel else named(spec, vectors),
+        spec.metric,
+        options.limit,
+        options.offset,
+        options.threshold,
+        where if target.foreign is None else foreign_filter(target, where),
+    )
+    if options.group_by_document:
+        return await _grouped(collection, target, query)
+    if spec.funnel or spec.storage is not Storage.FLOAT32 or target.stored.storage is not Storage.FLOAT32:
+        query = aimed(collection, target, query, query.limit, query.offset)
+    return await collection.records.query(query)
+
+
+def _hits(collection: OpenCollection, found: Sequence[Sequence[Found]]) -> list[list[Hit]]:
+    spec = collection.spec
+    hits = [[_hit(spec, item) for item in answer] for answer in found]
+    if hits:
+        counted = {"queries": len(hits), "hits": sum(map(len, hits))}
+        collection.session.emit(Event("search_done", spec.name, counted))
+    return hits
+
+
+async def _grouped(collection: OpenCollection, target: Target, query: Query) -> list[list[Found]]:
+    """The best hit of each document: ask for more and more chunks until there are enough documents.
+
+    The same on every backend: hits come best first, so a document's first is its best. Where a backend returns a
+    limited number of results (`BackendCapabilities.max_limit`), documents beyond them are not seen.
+    """
+    wanted = query.offset + query.limit
+    most = collection.capabilities.max_limit
+    ask = wanted * 4
+    while True:
+        ask = min(ask, most) if most else ask
+        answers = await collection.records.query(aimed(collection, target, query, ask))
+        best = [_first_by_document(answer) for answer in answers]
+        exhausted = all(len(answer) < ask for answer in answers) or ask == most
+        if exhausted or all(
+            len(group) >= wanted or len(answer) < ask for group, answer in zip(best, answers, strict=True)
+        ):
+            return [group[query.offset : wanted] for group in best]
+        ask *= 4
+
+
+def _first_by_document(answer: Sequence[Found]) -> list[Found]:
+    first: dict[str, Found] = {}
+    for item in answer:
+        first.setdefault(item.record.document_id, item)
+    return list(first.values())
+
+
+def _hit(spec: CollectionSpec, found: Found) -> Hit:
+    record = found.record
+    metadata = restore_metadata(record.metadata, spec.fields)
+    return Hit(record.id, record.document_id, found.score, record.text, metadata, span_of(record))

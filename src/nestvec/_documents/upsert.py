@@ -1,0 +1,307 @@
+"""Ingesting documents: what is unchanged is left alone, what changed is replaced without a gap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec._chunking import Splitter
+from nestvec._collections.checks import check_tenant, require_own
+from nestvec._collections.opening import OpenCollection, Target, on_current
+from nestvec._documents.layout import (
+    Head,
+    check_metadata,
+    chunk_ids,
+    hash_metadata,
+    hash_text,
+    make_record,
+    read_states,
+    sweep,
+)
+from nestvec._documents.replacing import Replacement, replace_documents
+from nestvec._hosts.admission import admit
+from nestvec.contract import Encode, Event, Fetch, Group
+from nestvec.errors import InvalidDocument
+from nestvec.types import DENSE, Document, FailedDocument, Field, Metadata, Record, Report, Span, Usage
+
+if TYPE_CHECKING:
+    from nestvec._specs import CollectionSpec
+    from nestvec.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingDocument:
+    """A document on its way in, with the file and line it came from."""
+
+    document: Document
+    line: int | None = None
+    path: str | None = None
+
+    def failed(self, error: object) -> FailedDocument:
+        """The failure of this document."""
+        identity = self.document.id if isinstance(self.document.id, str) else None
+        return FailedDocument(identity, str(error), self.line, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDocument:
+    """A valid document, split."""
+
+    id: str
+    text: str
+    metadata: Metadata
+    spans: tuple[Span, ...]
+    hashes: tuple[str, ...]
+    document_hash: str
+    metadata_hash: str
+    layout: str
+    source: IncomingDocument
+
+    def matches(self, head: Head | None) -> bool:
+        """Whether the stored version is this one."""
+        return (
+            head is not None
+            and head.document_hash == self.document_hash
+            and head.metadata_hash == self.metadata_hash
+            and head.layout == self.layout
+        )
+
+    def texts(self) -> list[str]:
+        """The chunks' texts."""
+        return [self.text[start:end] for start, end in self.spans]
+
+
+@dataclass(slots=True)
+class PendingDocument:
+    """A document being ingested, beside what is stored of it."""
+
+    new: PreparedDocument
+    old: Head | None = None
+    vectors: dict[str | int, FloatArray] = field(default_factory=dict)
+
+    @property
+    def same_text(self) -> bool:
+        """Whether text and splitting are those that are stored."""
+        old, new = self.old, self.new
+        return old is not None and (old.document_hash, old.layout) == (new.document_hash, new.layout)
+
+    def keys(self, *, late: bool) -> Sequence[str | int]:
+        """What each chunk's vector is known by: its text — or its place, where neighbours matter."""
+        return range(len(self.new.spans)) if late else self.new.hashes
+
+    def missing(self, *, late: bool) -> list[int]:
+        """Numbers of the chunks to embed, each text once. Late chunking embeds all of a document or none."""
+        keys = self.keys(late=late)
+        if late:
+            return [] if len(self.vectors) == len(keys) else list(keys)  # type: ignore[arg-type]  # a range here
+        first = {key: i for i, key in reversed(list(enumerate(keys)))}
+        return sorted(i for key, i in first.items() if key not in self.vectors)
+
+    def complete(self, *, late: bool) -> bool:
+        """Whether every chunk has its vector."""
+        return all(key in self.vectors for key in self.keys(late=late))
+
+    @property
+    def head(self) -> Head:
+        """What the first chunk of the new version will say."""
+        revision = 0 if self.old is None else 1 - self.old.revision
+        new = self.new
+        return Head(revision, len(new.spans), new.document_hash, new.metadata_hash, new.layout)
+
+
+async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument]) -> Report:
+    """Ingest one batch of documents with distinct ids.
+
+    Documents that cannot be stored are named in the report; all others are stored. If the alias moves meanwhile, the
+    batch is repeated on the new generation.
+    """
+    splitter = await collection.session.splitter()
+    spec = collection.spec
+    if spec.namespaces or collection.tenant is not None:
+        check_tenant(spec, collection.tenant)
+    if spec.foreign is not None:
+        require_own(spec, "store documents in it")
+    prepared, failed = prepare(spec, splitter, incoming)
+    report = await on_current(collection, partial(store, collection, prepared))
+    for failure in failed:
+        collection.session.emit(Event("document_failed", collection.spec.name, {"document_id": failure.document_id}))
+    return report + Report(failed=tuple(failed))
+
+
+def prepare(
+    spec: CollectionSpec, splitter: Splitter, incoming: Sequence[IncomingDocument]
+) -> tuple[list[PreparedDocument], list[FailedDocument]]:
+    """Check and split documents; no I/O."""
+    layout = spec.layout
+    good: list[PreparedDocument] = []
+    bad: list[FailedDocument] = []
+    for item in incoming:
+        try:
+            good.append(_prepare(spec, splitter, item, layout))
+        except InvalidDocument as error:
+            bad.append(item.failed(error))
+    return good, bad
+
+
+def _prepare(spec: CollectionSpec, splitter: Splitter, item: IncomingDocument, layout: str) -> PreparedDocument:
+    document = item.document
+    metadata = check_document(document, spec.fields)
+    spans = splitter.split(document.id, document.text)
+    whole = spans == ((0, len(document.text)),)
+    hashes = tuple(hash_text(document.text[start:end]) for start, end in spans)
+    return PreparedDocument(
+        id=document.id,
+        text=document.text,
+        metadata=metadata,
+        spans=spans,
+        hashes=hashes,
+        document_hash=hashes[0] if whole else hash_text(document.text),
+        metadata_hash=hash_metadata(metadata),
+        layout=layout,
+        source=item,
+    )
+
+
+def check_document(document: Document, fields: Mapping[str, Field]) -> Metadata:
+    """The document's metadata, clean. Raises `InvalidDocument` unless id, text and metadata can be stored."""
+    if not isinstance(document.id, str) or not document.id:
+        raise InvalidDocument(f"a document id must be a non-empty string or an integer, not {document.id!r:.80}")
+    if not isinstance(document.text, str):
+        raise InvalidDocument(
+            f"document {document.id!r:.80}: the text must be a string, not {type(document.text).__name__}"
+        )
+    if not document.text.strip():
+        raise InvalidDocument(f"document {document.id!r:.80} has no text: nothing to embed")
+    for what, value in (("id", document.id), ("text", document.text)):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidDocument(
+                f"the {what} of document {ascii(document.id)[:80]} has a lone surrogate at character "
+                f"{error.start}: not valid Unicode; repair the source"
+            ) from error
+    try:
+        return check_metadata(document.metadata, fields)
+    except InvalidDocument as error:
+        raise InvalidDocument(f"document {document.id!r:.80}: {error}") from error
+
+
+async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument], target: Target) -> Report:
+    """Store documents that were prepared, in the target that was opened for writing."""
+    if not prepared:
+        return Report()
+    states = await read_states(collection, target, [item.id for item in prepared])
+    unchanged = [item for item in prepared if item.matches(states[item.id].sound)]
+    changed = [
+        PendingDocument(item, states[item.id].sound) for item in prepared if not item.matches(states[item.id].sound)
+    ]
+    await _keep(collection, target, changed)
+    wanted = _wanted(collection.spec, changed)
+    # Who may not embed here changes nothing here.
+    known = not wanted or collection.state.knows_host(target, writing=True)
+    measuring = Usage() if known else await admit(collection, target, writing=True)
+    swept = await sweep(collection, target, states)
+    report = Report(
+        documents=len(unchanged),
+        unchanged=sum(len(item.spans) for item in unchanged),
+        deleted=swept,
+        usage=measuring,
+    )
+    if not changed:
+        return report
+    failed, usage, embedded = await _embed(collection, wanted)
+    ready = [item for item in changed if item.complete(late=collection.spec.space.late_chunking)]
+    outcome = await replace_documents(collection, target, [_replacement(collection, item) for item in ready])
+    for item in outcome.stored:
+        data = {"document_id": item.document_id, "chunks": len(item.records)}
+        collection.session.emit(Event("document_written", collection.spec.name, data))
+    sources = {item.new.id: item.new.source for item in ready}
+    refused = [sources[item.document_id].failed(error) for item, error in outcome.refused]
+    fresh = sum(embedded[item.document_id] for item in outcome.stored)
+    kept = sum(len(item.records) for item in outcome.stored) - fresh
+    return report + Report(len(outcome.stored), fresh, kept, outcome.removed, (*failed, *refused), usage=usage)
+
+
+async def _keep(collection: OpenCollection, target: Target, changed: Sequence[PendingDocument]) -> None:
+    """Read the vectors of stored chunks whose text did not change.
+
+    Under late chunking a vector depends on its neighbours: there they are kept only if nothing of the text or
+    its splitting changed.
+    """
+    late = collection.spec.space.late_chunking
+    owners = {
+        identity: item
+        for item in changed
+        if item.old is not None and (not late or item.same_text)
+        for identity in chunk_ids(collection.tenant, item.new.id, item.old.revision, range(item.old.chunks))
+    }
+    if not owners:
+        return
+    batch = await collection.records.fetch(Fetch(target.physical, list(owners), vectors=True, content=False))
+    assert batch.vectors is not None  # noqa: S101 - asked for
+    for record, vector in zip(batch.records, batch.vectors[DENSE], strict=True):
+        key = record.system["chunk"] if late else record.system["hash"]
+        owner = owners[record.id]
+        if owner.old is not None and record.system.get("version") == owner.old.version:
+            owner.vectors[key] = vector
+
+
+def _wanted(spec: CollectionSpec, changed: Sequence[PendingDocument]) -> list[tuple[PendingDocument, list[int]]]:
+    """What has to be embedded: documents, with the numbers of their chunks that have no vector yet."""
+    late = spec.space.late_chunking
+    return [(item, missing) for item in changed if (missing := item.missing(late=late))]
+
+
+async def _embed(
+    collection: OpenCollection, wanted: Sequence[tuple[PendingDocument, list[int]]]
+) -> tuple[list[FailedDocument], Usage, Counter[str]]:
+    """Embed those chunks. Returns failures, usage and how many were embedded by document."""
+    space = collection.spec.space
+    if not wanted:
+        return [], Usage(), Counter()
+    groups = tuple(
+        Group(item.new.id, item.new.text, tuple(item.new.spans[i] for i in missing)) for item, missing in wanted
+    )
+    reply = await collection.session.encode(Encode(groups, space.index_task, space.dimensions, space.late_chunking))
+    embedded: Counter[str] = Counter()
+    for (item, missing), rows in zip(wanted, reply.vectors, strict=True):
+        if rows is not None:
+            keys = item.keys(late=space.late_chunking)
+            fresh = {keys[i]: row for i, row in zip(missing, rows, strict=True)}
+            item.vectors |= fresh
+            embedded[item.new.id] = sum(key in fresh for key in keys)
+    failed = [wanted[failure.group][0].new.source.failed(failure.error) for failure in reply.failures]
+    return failed, reply.usage, embedded
+
+
+def _replacement(collection: OpenCollection, item: PendingDocument) -> Replacement:
+    """What to write for a document that has all of its vectors."""
+    keys, head = item.keys(late=collection.spec.space.late_chunking), item.head
+    old = item.old
+    stale = [] if old is None else chunk_ids(collection.tenant, item.new.id, old.revision, range(1, old.chunks))[::-1]
+    return Replacement(
+        item.new.id,
+        [_record(collection, item.new, head, chunk) for chunk in range(len(item.new.spans))],
+        np.stack([item.vectors[key] for key in keys]),
+        stale,
+    )
+
+
+def _record(collection: OpenCollection, new: PreparedDocument, head: Head, chunk: int) -> Record:
+    start, end = new.spans[chunk]
+    return make_record(
+        tenant=collection.tenant,
+        document_id=new.id,
+        chunk=chunk,
+        span=(start, end),
+        text=new.text[start:end],
+        text_hash=new.hashes[chunk],
+        metadata=new.metadata,
+        head=head,
+        store_text=collection.spec.store_text,
+    )

@@ -1,0 +1,113 @@
+"""Bringing documents over to another generation: embedded from their texts, or written with the vectors they have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec._collections.opening import on_current, open_to_read
+from nestvec._documents.layout import Head, check_metadata, chunk_ids, read_states, restore_metadata, restored, sweep
+from nestvec._documents.reading import text_of, whole
+from nestvec._documents.replacing import Replacement, replace_documents
+from nestvec._documents.upsert import IncomingDocument, prepare, store
+from nestvec._migration.routes import Way
+from nestvec._migration.transfer import Transfer, TransferStatistics, quiet
+from nestvec.errors import CollectionError, InvalidDocument
+from nestvec.types import Document, FailedDocument, FieldType, Record
+
+if TYPE_CHECKING:
+    from nestvec._documents.reading import Part
+    from nestvec.types import Metadata
+
+
+async def bring(transfer: Transfer, keys: Sequence[str]) -> TransferStatistics:
+    """Bring documents over as they are now; those that are gone meanwhile are left to the next pass.
+
+    Those that cannot be brought over are in the statistics, with the reason.
+    """
+    origin = await open_to_read(transfer.source)
+    vectors = transfer.way is not Way.EMBED
+    try:
+        found = await whole(transfer.source, origin, keys, vectors=vectors)
+    except CollectionError as error:  # one of them is torn: which one?
+        if len(keys) == 1:
+            return TransferStatistics(failed=(FailedDocument(keys[0], str(error)),))
+        middle = len(keys) // 2
+        return await bring(transfer, keys[:middle]) + await bring(transfer, keys[middle:])
+    quietly = replace(transfer, target=quiet(transfer.target))
+    return await (_embed if transfer.way is Way.EMBED else _write)(quietly, found)
+
+
+async def _embed(transfer: Transfer, found: Mapping[str, list[Part]]) -> TransferStatistics:
+    """Ingest documents from their texts. They keep their hashes, so that a later ingestion finds them unchanged."""
+    heads = {key: Head.of(parts[0][0]) for key, parts in found.items()}
+    incoming, failed = [], []
+    for key, parts in found.items():
+        records = [record for record, _ in parts]
+        text = _text(transfer, records, heads[key])
+        if text is None:
+            failed.append(FailedDocument(key, f"document {key!r:.80}: {_NO_TEXT}"))
+        else:
+            incoming.append(IncomingDocument(Document(key, text, _metadata(transfer, records[0]))))
+    spec = replace(transfer.target.spec, fields=transfer.fields)
+    prepared, invalid = prepare(spec, transfer.splitter, incoming)
+    carried = [
+        replace(item, document_hash=heads[item.id].document_hash, metadata_hash=heads[item.id].metadata_hash)
+        for item in prepared
+    ]
+    report = await on_current(transfer.target, partial(store, transfer.target, carried))
+    missed = (*failed, *invalid, *report.failed)
+    return TransferStatistics(brought=report.documents, chunks=report.chunks, failed=missed, usage=report.usage)
+
+
+_NO_TEXT = "its text is not stored, and none of the files given (--from) has it"
+
+
+def _text(transfer: Transfer, records: Sequence[Record], head: Head) -> str | None:
+    if all(record.text is not None for record in records):
+        return text_of(records)
+    return transfer.texts.get(head.document_hash)
+
+
+def _metadata(transfer: Transfer, record: Record) -> Metadata:
+    """As they were given; but whole numbers of a field that was one of floats are what a field of integers takes."""
+    integers = {name: kind for name, kind in transfer.fields.items() if kind.type is FieldType.INTEGER}
+    return restore_metadata(restored(record, transfer.source.spec.fields).metadata, integers)
+
+
+async def _write(transfer: Transfer, found: Mapping[str, list[Part]]) -> TransferStatistics:
+    """Write documents from their records and vectors; nothing is embedded."""
+    target = transfer.target
+    place = await open_to_read(target)
+    states = await read_states(target, place, list(found))
+    await sweep(target, place, states)
+    replacements, invalid = [], []
+    for key, parts in found.items():
+        try:
+            replacements.append(_replacement(transfer, key, parts, states[key].sound))
+        except InvalidDocument as error:
+            invalid.append(FailedDocument(key, f"document {key!r:.80}: {error}"))
+    outcome = await replace_documents(target, place, replacements)
+    refused = [FailedDocument(item.document_id, str(error)) for item, error in outcome.refused]
+    chunks = sum(len(item.records) for item in outcome.stored)
+    return TransferStatistics(brought=len(outcome.stored), chunks=chunks, failed=(*refused, *invalid))
+
+
+def _replacement(transfer: Transfer, key: str, parts: Sequence[Part], old: Head | None) -> Replacement:
+    """Its records under the target's ids, and its vectors. Raises `InvalidDocument` where metadata do not fit."""
+    tenant = transfer.target.tenant
+    ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
+    revision = 0 if old is None else 1 - old.revision
+    ids = chunk_ids(tenant, key, revision, range(len(ordered)))
+    metadata = check_metadata(_metadata(transfer, ordered[0][0]), transfer.fields)
+    records = [
+        replace(record, id=identity, metadata=metadata, system={**record.system, "revision": revision})
+        for identity, (record, _) in zip(ids, ordered, strict=True)
+    ]
+    vectors = transfer.transform(np.stack([row for _, row in ordered if row is not None]))
+    stale = [] if old is None else chunk_ids(tenant, key, old.revision, range(1, old.chunks))[::-1]
+    return Replacement(key, records, vectors, stale)

@@ -1,0 +1,1 @@
+"""What stands between rules and plugins: sessions, which repeat and wait, and defaults for what backends lack."""

@@ -1,0 +1,145 @@
+"""What a collection should be (`CollectionSpec`), and what nestvec writes onto it (its record)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nestvec._chunking import Chunking
+from nestvec.contract import Create, CreateExtended, ForeignLayout
+from nestvec.errors import SpaceUnknown
+from nestvec.spaces import EmbeddingSpace
+from nestvec.types import DENSE, Field, Metric, Storage, prefix_name
+
+if TYPE_CHECKING:
+    from nestvec.capabilities import ModelCapabilities
+    from nestvec.options import Options
+
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSpec:
+    """What a collection should be. `backend` and `embedder` are the names of their configuration blocks."""
+
+    name: str
+    space: EmbeddingSpace
+    model: ModelCapabilities
+    backend: str = ""
+    embedder: str = ""
+    metric: Metric = Metric.COSINE
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    chunking: Chunking = field(default_factory=Chunking)
+    namespaces: bool = False
+    store_text: bool = True
+    options: Options | None = None
+    #: Set for a collection that somebody else made and that nestvec only reads.
+    foreign: ForeignLayout | None = None
+    #: Whether adopting it compares some of its vectors with what the model gives for their texts.
+    verify: bool = True
+    storage: Storage = Storage.FLOAT32
+    #: Lengths of the prefixes by which a search chooses its candidates, shortest first.
+    funnel: tuple[int, ...] = ()
+    #: How many times as many candidates as it needs a search takes, of a quantised index or in each stage.
+    oversampling: float = 1.0
+    #: What the layout of a freshly ingested document is called.
+    layout: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layout", self.chunking.layout(store_text=self.store_text))
+
+    @property
+    def vectors(self) -> dict[str, int]:
+        """Vector names and their dimensions."""
+        return {**{prefix_name(size): size for size in self.funnel}, DENSE: self.space.dimensions}
+
+    def creation(self, physical: str, record: Mapping[str, Any]) -> Create:
+        """The request that creates a physical collection for it, with this record."""
+        known = (physical, self.vectors, self.metric, self.fields, record, self.options)
+        if not self.namespaces and self.storage is Storage.FLOAT32:
+            return Create(*known)
+        return CreateExtended(*known, self.namespaces, self.storage)
+
+    def record(self, generation: int, retired: Mapping[str, Field] | None = None) -> dict[str, Any]:
+        """The plain values that nestvec stores on the physical collection.
+
+        `retired` are fields that were declared once: their values are still there, in their type.
+        """
+        adopted = {"foreign": self.foreign.to_dict()} if self.foreign is not None else {}
+        # Only where they are not the default: the records of collections without them stay what they are.
+        stored = {"storage": self.storage.value} if self.storage is not Storage.FLOAT32 else {}
+        funnel = {"funnel": list(self.funnel)} if self.funnel else {}
+        return {
+            "nestvec": RECORD_VERSION,
+            "name": self.name,
+            "generation": generation,
+            "space": self.space.to_dict(),
+            "metric": self.metric.value,
+            "fields": {name: str(kind) for name, kind in self.fields.items()},
+            "retired": {name: str(kind) for name, kind in (retired or {}).items() if name not in self.fields},
+            "chunking": asdict(self.chunking),
+            "namespaces": self.namespaces,
+            "store_text": self.store_text,
+            **adopted,
+            **stored,
+            **funnel,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCollection:
+    """What a collection's record says it is."""
+
+    name: str
+    generation: int
+    space: EmbeddingSpace
+    metric: Metric
+    fields: Mapping[str, Field]
+    retired: Mapping[str, Field]
+    chunking: Chunking
+    namespaces: bool
+    store_text: bool
+    foreign: ForeignLayout | None = None
+    storage: Storage = Storage.FLOAT32
+    funnel: tuple[int, ...] = ()
+
+    @property
+    def known_fields(self) -> dict[str, Field]:
+        """Every field that is or was declared, with its type."""
+        return {**self.retired, **self.fields}
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any] | None, physical: str) -> StoredCollection:
+        """Read a record. Raises `SpaceUnknown` where there is none or it cannot be understood."""
+        if not record:
+            raise SpaceUnknown(
+                f"collection {physical!r} was not made by nestvec: it carries no embedding space, so nestvec can "
+                f"not vouch for its vectors; choose another collection name, or adopt it (adopt = true)"
+            )
+        if record.get("nestvec") != RECORD_VERSION:
+            raise SpaceUnknown(
+                f"collection {physical!r} carries a record of version {record.get('nestvec')!r}; this nestvec "
+                f"reads version {RECORD_VERSION}: use the version of nestvec that made it"
+            )
+        try:
+            return cls._parse(record)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpaceUnknown(f"the record of collection {physical!r} is damaged: {error!r}") from error
+
+    @classmethod
+    def _parse(cls, record: Mapping[str, Any]) -> StoredCollection:
+        return cls(
+            name=record["name"],
+            generation=int(record["generation"]),
+            space=EmbeddingSpace.from_dict(record["space"]),
+            metric=Metric(record["metric"]),
+            fields={name: Field.parse(kind) for name, kind in record["fields"].items()},
+            retired={name: Field.parse(kind) for name, kind in record["retired"].items()},
+            chunking=Chunking(**record["chunking"]),
+            namespaces=bool(record["namespaces"]),
+            store_text=bool(record["store_text"]),
+            foreign=ForeignLayout.from_dict(record["foreign"]) if "foreign" in record else None,
+            storage=Storage(record.get("storage", Storage.FLOAT32)),
+            funnel=tuple(int(size) for size in record.get("funnel", ())),
+        )

@@ -1,0 +1,125 @@
+"""Vectors, on whole matrices of float32: prefixes, nesting, renormalising; and what happens around every `Encode`.
+
+A Matryoshka prefix is a vector of its own only after it is renormalised (Kusupati et al., arXiv 2205.13147).
+*Nesting* gives such prefixes to a model that was not trained for them: an orthogonal rotation onto the principal axes
+of a sample changes no cosine at full length and puts most of the information in front.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.contract import Encode, Encoded, EncodeFailure
+from nestvec.errors import EmbedderInvalidReply, PluginBroken, Unsupported
+
+if TYPE_CHECKING:
+    from nestvec.capabilities import ModelCapabilities
+    from nestvec.types import FloatArray
+
+
+def normalize(vectors: FloatArray) -> FloatArray:
+    """Scale rows to length 1: shape (n, d) in and out. A row of zeros stays zero, without a warning."""
+    # float64 norms: a float32 sum of squares loses digits at 1,024 dimensions, and overflows at 1e19.
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    np.copyto(norms, 1.0, where=norms == 0)
+    scaled: FloatArray = (vectors / norms).astype(np.float32)
+    return scaled
+
+
+def truncate(vectors: FloatArray, dimensions: int, *, normalized: bool = True) -> FloatArray:
+    """The first `dimensions` columns of shape (n, d ≥ dimensions), renormalised unless told otherwise."""
+    if not 1 <= dimensions <= vectors.shape[1]:
+        raise Unsupported(f"vectors of {vectors.shape[1]} dimensions have no prefix of {dimensions}")
+    prefix = np.ascontiguousarray(vectors[:, :dimensions], dtype=np.float32)
+    return normalize(prefix) if normalized else prefix
+
+
+def nest(vectors: FloatArray, rotation: FloatArray) -> FloatArray:
+    """Rotate rows: shape (n, d) times an orthogonal (d, d)."""
+    return np.ascontiguousarray(vectors @ rotation, dtype=np.float32)
+
+
+def check_dimensions(model: ModelCapabilities, dimensions: int) -> int:
+    """Return `dimensions`, or raise `Unsupported` saying which lengths the model offers."""
+    if isinstance(dimensions, bool) or not isinstance(dimensions, int):
+        raise Unsupported(f"dimensions must be a whole number, not {dimensions!r}")
+    if model.min_dimensions <= dimensions <= model.dimensions:
+        return dimensions
+    offered = f"{model.min_dimensions} to {model.dimensions}" if model.matryoshka else _whole(model, dimensions)
+    raise Unsupported(f"{model.model} cannot give {dimensions} dimensions; it offers {offered}")
+
+
+def _whole(model: ModelCapabilities, wanted: int) -> str:
+    """Of a model without prefixes, asked for one."""
+    only = f"{model.dimensions} only"
+    if not 1 <= wanted < model.dimensions:
+        return only
+    return f"{only}: it has no Matryoshka prefixes (nesting would add some: `nestvec nest` fits a rotation)"
+
+
+def check_vectors(vectors: FloatArray, rows: int, dimensions: int, source: str) -> FloatArray:
+    """Return finite float32 of shape (rows, dimensions), or raise `EmbedderInvalidReply`."""
+    array = np.asarray(vectors)
+    if array.shape != (rows, dimensions):
+        raise EmbedderInvalidReply(f"{source} returned vectors of shape {array.shape}; expected {(rows, dimensions)}")
+    if not np.isfinite(array).all():
+        bad = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        raise EmbedderInvalidReply(f"{source} returned a vector with NaN or infinity (number {bad})")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def widen(request: Encode, model: ModelCapabilities) -> Encode:
+    """What to ask of the embedder: full vectors where the core nests them, else exactly what is wanted."""
+    if request.late and not model.late_chunking:
+        raise Unsupported(f"{model.model} does not offer late chunking; set late_chunking = false")
+    return replace(request, dimensions=model.dimensions) if model.rotation else request
+
+
+def checked(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encoded:
+    """The reply to exactly this request: every group is there, as finite float32, or its failure is.
+
+    Raises `EmbedderInvalidReply` where it breaks the contract.
+    """
+    if len(reply.vectors) != len(request.groups):
+        raise EmbedderInvalidReply(
+            f"{model.model} answered {len(reply.vectors)} documents; {len(request.groups)} were sent"
+        )
+    failed = {failure.group: failure for failure in reply.failures}
+    if any(not 0 <= number < len(reply.vectors) or reply.vectors[number] is not None for number in failed):
+        raise EmbedderInvalidReply(
+            f"{model.model} named a failure for a document that it embedded, or was not asked for"
+        )
+    vectors: list[FloatArray | None] = []
+    for number, (group, rows) in enumerate(zip(request.groups, reply.vectors, strict=True)):
+        if rows is None:
+            failed.setdefault(number, _silent(number, model))
+            vectors.append(None)
+            continue
+        source = f"{model.model}, document {group.key!r:.80},"
+        vectors.append(check_vectors(rows, len(group.spans), request.dimensions, source))
+    return Encoded(tuple(vectors), tuple(failed.values()), reply.usage)
+
+
+def finish(request: Encode, reply: Encoded, model: ModelCapabilities, rotation: FloatArray | None) -> Encoded:
+    """Check the reply, nest and cut it. Raises `EmbedderInvalidReply` where it breaks the contract."""
+    sound = checked(widen(request, model), reply, model)
+    vectors = (None if rows is None else _fit(rows, request.dimensions, model, rotation) for rows in sound.vectors)
+    return replace(sound, vectors=tuple(vectors))
+
+
+def _fit(rows: FloatArray, dimensions: int, model: ModelCapabilities, rotation: FloatArray | None) -> FloatArray:
+    if model.rotation is None:
+        return rows
+    if rotation is None:
+        raise PluginBroken(
+            f"{model.model} is nested with rotation {model.rotation}, but its embedder offers no rotation; "
+            f"reinstall the embedder's package"
+        )
+    return truncate(nest(rows, rotation), dimensions, normalized=model.normalized)
+
+
+def _silent(number: int, model: ModelCapabilities) -> EncodeFailure:
+    return EncodeFailure(number, EmbedderInvalidReply(f"{model.model} returned neither vectors nor a reason"))

@@ -1,0 +1,104 @@
+"""What calls return and report: plans, reports, pages, hits, listed once. Everything here is a plain frozen value.
+
+Names are imported when they are first used; `nestvec` offers all of them, too.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nestvec._collections.apply import Change, Status
+    from nestvec._collections.write_fence import GenerationPlace
+    from nestvec._documents.scroll import Cursor, Matrix, Page
+    from nestvec._evaluation.bootstrap import Interval
+    from nestvec._evaluation.recommend import Recommendation
+    from nestvec._evaluation.report import (
+        DimensionsCurve,
+        DimensionsPoint,
+        DimensionsReport,
+        DimensionsSample,
+        FunnelReport,
+        SearchTimes,
+    )
+    from nestvec._hosts.agreement import Agreement
+    from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.generations import GenerationRole
+    from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, MigrationStage, Overlap
+    from nestvec._migration.routes import Way
+    from nestvec._migration.tidy import GenerationStatus, Removal
+    from nestvec.nesting.fitting import NestReport, PrefixRecall
+    from nestvec.types import FailedDocument, Hit, Record, Report, Usage
+
+__all__ = [
+    "Agreement",
+    "Change",
+    "CopyProgress",
+    "CopyReport",
+    "Cursor",
+    "DimensionsCurve",
+    "DimensionsPoint",
+    "DimensionsReport",
+    "DimensionsSample",
+    "FailedDocument",
+    "FunnelReport",
+    "GenerationPlace",
+    "GenerationRole",
+    "GenerationStatus",
+    "Hit",
+    "Interval",
+    "Matrix",
+    "MigrationPlan",
+    "MigrationProgress",
+    "MigrationReport",
+    "MigrationStage",
+    "NestReport",
+    "Overlap",
+    "Page",
+    "PrefixRecall",
+    "Recommendation",
+    "Record",
+    "Removal",
+    "Report",
+    "SearchTimes",
+    "Status",
+    "Usage",
+    "Way",
+]
+
+_ROOMS = {
+    "nestvec._collections.apply": ("Change", "Status"),
+    "nestvec._collections.write_fence": ("GenerationPlace",),
+    "nestvec._documents.scroll": ("Cursor", "Matrix", "Page"),
+    "nestvec._evaluation.bootstrap": ("Interval",),
+    "nestvec._evaluation.recommend": ("Recommendation",),
+    "nestvec._evaluation.report": (
+        *("DimensionsCurve", "DimensionsPoint", "DimensionsReport", "DimensionsSample"),
+        *("FunnelReport", "SearchTimes"),
+    ),
+    "nestvec._hosts.agreement": ("Agreement",),
+    "nestvec._migration.copy": ("CopyProgress", "CopyReport"),
+    "nestvec._migration.generations": ("GenerationRole",),
+    "nestvec._migration.report": (
+        *("MigrationPlan", "MigrationProgress", "MigrationReport", "MigrationStage"),
+        "Overlap",
+    ),
+    "nestvec._migration.routes": ("Way",),
+    "nestvec._migration.tidy": ("GenerationStatus", "Removal"),
+    "nestvec.nesting.fitting": ("NestReport", "PrefixRecall"),
+    "nestvec.types": ("FailedDocument", "Hit", "Record", "Report", "Usage"),
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'nestvec.results' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
