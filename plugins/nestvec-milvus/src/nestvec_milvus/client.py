@@ -29,6 +29,7 @@ from nestvec.errors import (
     PluginBroken,
     SecretError,
 )
+from nestvec.masking import presentable, remember
 from nestvec_milvus.errors import VENDOR_ERRORS, refused, translate
 from nestvec_milvus.options import MEMORY, MilvusOptions
 
@@ -103,7 +104,7 @@ class MilvusConnection(VendorClient[Any]):
         status = reply if hasattr(reply, "error_code") else reply.status
         if status.code or status.error_code:
             error = refused(status, self.context(request))
-            raise error from error.__cause__
+            raise error from (presentable(error.__cause__) if error.__cause__ is not None else None)
         return reply
 
 
@@ -254,6 +255,7 @@ def _revealed(secret: Secret, name: str) -> str:
 
 
 def _encoded(credentials: str) -> str:
+    remember(credentials)
     return base64.b64encode(credentials.encode()).decode()
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from nestvec.contract import VendorClient
 from nestvec.errors import NestvecError, SecretError
+from nestvec.masking import presentable
 from nestvec_pinecone.errors import VENDOR_ERRORS, NoNamespace, Option, translate
 from nestvec_pinecone.options import PineconeOptions
 
@@ -143,7 +144,7 @@ class PineconeClient:
             if not self._closed:
                 client.raw = open_client(self.options, self._key, host, blocking=self.blocking)
         except VENDOR_ERRORS as error:
-            raise mapped(error, client.context(request)) from error
+            raise mapped(error, client.context(request)) from presentable(error)
         return client
 
     def _option(self, host: str | None) -> Option | None:
