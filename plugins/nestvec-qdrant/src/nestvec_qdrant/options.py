@@ -9,7 +9,7 @@ from urllib.parse import SplitResult
 
 from pydantic import AfterValidator, Field, model_validator
 
-from nestvec.addresses import is_plain, refuse_tail, split_address
+from nestvec.addresses import is_plain, split_address
 from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.options import LocalPath, Options, Secret
 
@@ -25,7 +25,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _checked_url(url: str) -> str:
-    refuse_tail(_split(url))
+    _split(url)
     return url
 
 
