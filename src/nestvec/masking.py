@@ -18,8 +18,8 @@ MASK: Final = "***"
 _MOST: Final = 256
 #: Shorter ones are looked for as whole words: they may be parts of others.
 _WORD: Final = 8
-#: What may stand between two characters: the other half of UTF-16 or UTF-32, and what was made of it.
-_BETWEEN: Final = "(?:\0|\ufeff|\ufffd|\\\\{1,4}(?:u0000|x00|0)|%00|&#x?0+;)*"
+#: What stands between characters of UTF-16 or UTF-32 that was read as something else.
+_PADDING: Final = re.compile("\0|\ufeff|\ufffd|\\\\{1,4}(?:u0000|x00|0(?![0-9]))|%00|&#x?0+;")
 _NAMED: Final = {
     chr(point): [name for name, other in html.entities.name2codepoint.items() if other == point]
     for point in set(html.entities.name2codepoint.values())
@@ -44,9 +44,14 @@ def masked(text: str, least: int = 1) -> str:
     It is found as it is; escaped as in JSON, Python, HTML or addresses, wholly or in part; in UTF-16 or UTF-32 that was
     read as something else; in hexadecimal; and within base64.
     """
-    for secret in tuple(_known):
-        if len(secret) >= least:
-            text = _pattern(secret).sub(MASK, text)
+    patterns = [_pattern(secret) for secret in tuple(_known) if len(secret) >= least]
+    for pattern in patterns:
+        text = pattern.sub(MASK, text)
+    unpadded = _PADDING.sub("", text)
+    if unpadded != text:
+        for pattern in patterns:
+            if pattern.search(unpadded):
+                text = unpadded = pattern.sub(MASK, unpadded)
     return text
 
 
@@ -54,7 +59,7 @@ def presentable(error: BaseException) -> BaseException:
     """The error, to be chained as a cause — or if it, or what it is chained to, holds a secret: its words without."""
     chain: BaseException | None = error
     while chain is not None:
-        if masked(text := str(chain)) != text:
+        if masked(text := f"{chain} {chain!r}") != text:
             return MaskedError(f"{type(error).__name__}: {masked(str(error))}").with_traceback(error.__traceback__)
         chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
     return error
@@ -66,7 +71,7 @@ class MaskedError(Exception):
 
 @lru_cache(_MOST)
 def _pattern(secret: str) -> re.Pattern[str]:
-    characters = _BETWEEN.join(f"(?:{'|'.join(_spellings(each))})" for each in secret)
+    characters = "".join(f"(?:{'|'.join(_spellings(each))})" for each in secret)
     wholes = [characters, *map(re.escape, _encoded(secret))]
     alternatives = "|".join(wholes)
     if len(secret) < _WORD:

@@ -46,7 +46,7 @@ def _checked_uri(uri: str) -> str:
     parts = _split(uri)
     if parts.path.strip("/"):
         raise ValueError("the address must end after its port; the database goes into database = …")
-    return uri
+    return uri.strip()
 
 
 def _checked_version(version: str) -> str:

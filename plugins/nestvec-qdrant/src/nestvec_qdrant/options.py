@@ -26,7 +26,7 @@ def _split(url: str) -> SplitResult:
 
 def _checked_url(url: str) -> str:
     _split(url)
-    return url
+    return url.strip()
 
 
 class QdrantOptions(Options):

@@ -23,7 +23,7 @@ def _checked_url(url: str) -> str:
         raise ValueError(
             f"texts and the session token would travel unencrypted to {parts.hostname}; write endpoint_url = https://…"
         )
-    return url.rstrip("/")
+    return url.strip().rstrip("/")
 
 
 class SageMakerOptions(Options):

@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from nestvec.errors import EmbedderDenied, EmbedderInvalidReply, SecretError
-from nestvec.masking import remember
+from nestvec.masking import presentable, remember
 from nestvec_sagemaker.errors import CREDENTIALS, SageMakerEndpoint, discreet, failure, misconfigured, refusal
 from nestvec_sagemaker.options import SageMakerOptions
 
@@ -51,8 +51,9 @@ class RuntimeClient:
         except boto.BotoCoreError as error:
             error.args = (discreet(str(error)),)
             raise failure(error, self.place) from error
-        except ResponseParserError as error:
-            raise EmbedderInvalidReply(f"{self.place} answered in no form of AWS; check endpoint_url") from error
+        except (ResponseParserError, UnicodeDecodeError) as error:
+            told = f"{self.place} answered in no form of AWS; check endpoint_url"
+            raise EmbedderInvalidReply(told) from presentable(error)
         return content
 
     def close(self) -> None:
