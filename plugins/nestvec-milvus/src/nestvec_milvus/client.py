@@ -31,6 +31,7 @@ from nestvec.errors import (
 )
 from nestvec.masking import presentable, remember
 from nestvec_milvus.errors import VENDOR_ERRORS, refused, translate
+from nestvec_milvus.folder import check_folder
 from nestvec_milvus.options import MEMORY, MilvusOptions
 
 if TYPE_CHECKING:
@@ -207,7 +208,9 @@ def _open_engine(options: MilvusOptions) -> _Engine:
     place = options.place
     scratch = Path(tempfile.mkdtemp(prefix="nestvec-milvus-")) if options.path == MEMORY else None
     folder = scratch or Path(str(options.path))
-    _check_folder(folder, place)
+    _check_place(folder, place)
+    if folder.is_dir():
+        check_folder(folder, place)
     try:
         database = MilvusLite(str(folder))
     except DataDirLockedError as error:
@@ -224,7 +227,7 @@ def _open_engine(options: MilvusOptions) -> _Engine:
     return _Engine(database, MilvusServicer(database), scratch)
 
 
-def _check_folder(folder: Path, place: str) -> None:
+def _check_place(folder: Path, place: str) -> None:
     if folder.is_file():
         raise ConfigError(
             f"{place} is a file; Milvus Lite keeps its data in a folder of that name (files are from its versions "

@@ -256,8 +256,8 @@ class _Session:
                 )
             except httpx.InvalidURL:
                 raise EmbedderDenied(
-                    "no connection can be opened: the environment names a proxy whose address is none; check HTTP_PROXY, "
-                    "HTTPS_PROXY and ALL_PROXY"
+                    "no connection can be opened: the environment names a proxy whose address is none; check "
+                    "HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
                 ) from None  # the cause may repeat a password
             except (ImportError, ValueError, OSError) as error:
                 # A proxy or a file of certificates that the environment names: HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE.
