@@ -29,7 +29,7 @@ _OLD_KEYS: Final = ("init_from",)
 _ADVICE: Final = "nothing of it was run; restore it from a copy that you trust, or choose another path"
 
 
-class Rows(CollectionPersistence):
+class StoredPoints(CollectionPersistence):
     """A collection's points in SQLite."""
 
     def load(self) -> Iterator[models.PointStruct]:
@@ -55,13 +55,13 @@ class Rows(CollectionPersistence):
                 self.storage.executemany("DELETE FROM points WHERE rowid = ?", outdated)
 
 
-class StoredCollection(LocalCollection):
+class FolderCollection(LocalCollection):
     """A collection from a folder. The client's own class would have unpickled it before anybody could look."""
 
     def __init__(self, config: models.CreateCollection, location: str) -> None:
         super().__init__(config)  # of a collection in memory, which reads nothing
         self.persistent = True
-        self.storage = Rows(location, True)
+        self.storage = StoredPoints(location, True)
         with ExitStack() as undo:
             undo.callback(self.close)
             self.load_vectors()
@@ -120,10 +120,10 @@ class CheckedLocal(QdrantLocal):
                 field: models.TextIndexParams(**parameters) for field, parameters in indexes.items()
             }
 
-    def _opened(self, name: str, config: Mapping[str, Any]) -> StoredCollection:
+    def _opened(self, name: str, config: Mapping[str, Any]) -> FolderCollection:
         known = {key: value for key, value in config.items() if key not in _OLD_KEYS}
         try:
-            return StoredCollection(models.CreateCollection(**known), str(self._collection_path(name)))
+            return FolderCollection(models.CreateCollection(**known), str(self._collection_path(name)))
         except (points.UnexpectedPoint, ValidationError, TypeError, KeyError, AttributeError) as error:
             told = f"it holds {error}" if isinstance(error, points.UnexpectedPoint) else "its description is damaged"
             raise BackendRefused(
