@@ -37,13 +37,16 @@
 
 A message says what happened, to which collection or document, and what to do. `retryable` tells whether
 the same call may succeed later without a change. Vendor exceptions never escape; they are chained as the
-cause.
+cause. What a message quotes of servers, files and arguments is made visible (`\\x1b`, `\\u202e`); where it has several
+lines, all but the first are indented.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
+
+from nestvec._visible import visible_lines
 
 if TYPE_CHECKING:
     from nestvec.types import Report
@@ -57,13 +60,17 @@ class NestvecError(Exception):
     #: (see `nestvec._collections.following`) tries that one.
     unbound: bool = False
 
+    def __str__(self) -> str:
+        """The message, which cannot steer a terminal or forge a line of a log."""
+        return visible_lines(super().__str__())
+
 
 class ConfigError(NestvecError):
     """A configuration cannot be used. `problems` holds one sentence for each thing to mend."""
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
-        self.problems = tuple(problems) or (message,)
-        super().__init__("\n".join([message, *(f"  - {problem}" for problem in problems)]))
+        self.problems = tuple(map(visible_lines, problems or (message,)))
+        super().__init__("\n".join([message, *(f"  - {problem}" for problem in self.problems if problems)]))
 
 
 class SecretError(ConfigError):

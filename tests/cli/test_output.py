@@ -28,7 +28,7 @@ def test_an_ellipsis_marks_what_is_left_out():
 
 
 def test_control_and_direction_characters_do_not_reach_the_terminal():
-    assert clean("a\x1b[31m\u202eb\tc\r\n") == "a [31m b c"
+    assert clean("a\x1b[31m\u202eb\tc\r\n\u2028d") == r"a\x1b[31m\u202eb c d"
 
 
 def test_amounts():

@@ -163,15 +163,15 @@ def _tell(invocation: Invocation, report: DimensionsReport, rotation: str | None
     say(f"{report.model} with {report.full} dimensions, {report.metric}, on {sample.source}:")
     say(f"{sample.texts:,} texts searched with {sample.questions:,} questions ({sample.questions_from}){fitted}.")
     for curve in report.curves:
-        say(f"\n{_title(curve)}\n")
+        say("", _title(curve), "")
         say(_curve_table(report, curve))
     if report.funnels:
-        say("\ncoarse to fine\n")
+        say("", "coarse to fine", "")
         say(_funnel_table(report.funnels, report.k))
     for warning in report.warnings:
         warn(f"warning: {warning}")
     advice = report.recommendation
-    say(f"\nRecommended: {advice.dimensions} dimensions ({advice.curve}).\n{advice.reason}")
+    say("", f"Recommended: {advice.dimensions} dimensions ({advice.curve}).", advice.reason)
     if (step := _next_step(report, rotation)) is not None:
         say(step)
 

@@ -73,12 +73,15 @@ def _show(report: NestReport) -> None:
     say(f"rotation {report.fingerprint} of {report.model}, fitted on {report.vectors:,} vectors: {there}{report.path}")
     if report.recall:
         rows = [(each.dimensions, f"{each.plain:.3f}", f"{each.nested:.3f}") for each in report.recall]
-        say(f"\nrecall@10 against exact search at {report.dimensions}: {report.questions:,} questions among")
-        say(f"{report.searched:,} vectors, all of them held out when it was fitted:\n")
+        say("", f"recall@10 against exact search at {report.dimensions}: {report.questions:,} questions among")
+        say(f"{report.searched:,} vectors, all of them held out when it was fitted:", "")
         say(table(("dimensions", "plain", "nested"), rows))
     for warning in report.warnings:
         warn(f"warning: {warning}")
     say(
-        "\nTo use it, write the lines below. Collections of this embedder that are there already are refused under them"
+        "",
+        "To use it, write the lines below. Collections of this embedder that are there already are refused under them",
+        "until `nestvec migrate NAME` has turned their vectors, without embedding:",
+        "",
+        *report.config.split("\n"),
     )
-    say(f"until `nestvec migrate NAME` has turned their vectors, without embedding:\n\n{report.config}")
