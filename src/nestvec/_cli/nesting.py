@@ -13,6 +13,7 @@ from nestvec._cli.output import print_json, say, table, warn
 from nestvec._cli.progress import progress
 
 if TYPE_CHECKING:
+    from nestvec._limits import ReadLimits
     from nestvec.nesting.fitting import NestReport
 
 
@@ -43,7 +44,7 @@ def nest(
         def advance(done: int, _: int) -> None:
             shown.advance(done, done)
 
-        collection, texts = (sources[0], None) if embedder is None else (None, _texts(sources))
+        collection, texts = (sources[0], None) if embedder is None else (None, _texts(sources, nv.config.limits))
         report = nv.nest(
             collection, texts=texts, embedder=embedder, task=task, sample=sample, seed=seed, progress=advance
         )
@@ -53,14 +54,14 @@ def nest(
     _show(report)
 
 
-def _texts(paths: Sequence[str]) -> Iterator[str]:
+def _texts(paths: Sequence[str], limits: ReadLimits) -> Iterator[str]:
     """The chunks of all documents. Raises `InvalidInput` for what cannot be read: nothing of the sample is lost."""
     from nestvec._chunking import Chunking, Splitter
     from nestvec._readers import Mapping, ReadFailure, read
     from nestvec.errors import InvalidInput
 
     splitter = Splitter(Chunking())
-    for item in read(paths, Mapping()):
+    for item in read(paths, Mapping(), limits=limits):
         if isinstance(item, ReadFailure):
             raise InvalidInput(f"{item.error}; mend it or leave that file out. No rotation was kept.")
         text = item.document.text

@@ -29,6 +29,7 @@ from nestvec.errors import (
     PluginBroken,
     SecretError,
 )
+from nestvec.options import read_certificates
 from nestvec_milvus.errors import VENDOR_ERRORS, refused, translate
 from nestvec_milvus.options import MEMORY, MilvusOptions
 
@@ -269,6 +270,6 @@ def _read(path: Path | None, name: str) -> bytes | None:
     if path is None:
         return None
     try:
-        return path.read_bytes()
+        return read_certificates(path)
     except OSError as error:
         raise ConfigError(f"{name}: {path} cannot be read: {error}") from error

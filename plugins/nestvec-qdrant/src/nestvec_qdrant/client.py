@@ -17,6 +17,7 @@ from qdrant_client.models import UpdateResult
 
 from nestvec.contract import ErrorContext, VendorClient
 from nestvec.errors import BackendRefused, ConfigError, SecretError
+from nestvec.options import read_certificates
 from nestvec_qdrant.errors import VENDOR_ERRORS, translate
 from nestvec_qdrant.options import QdrantOptions
 
@@ -109,8 +110,8 @@ def _key(options: QdrantOptions) -> str:
 
 def _trust(options: QdrantOptions) -> dict[str, Any]:
     try:
+        certificates = read_certificates(options.ca) if options.ca else b""
         context = ssl.create_default_context(cafile=str(options.ca))
-        certificates = options.ca.read_bytes() if options.ca else b""
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"ca: the certificates in {options.ca} cannot be read: {error}") from error
     grpc_options = {**_NO_OWN_RETRIES, "root_certificates": certificates}

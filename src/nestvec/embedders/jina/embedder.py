@@ -49,7 +49,7 @@ from nestvec.errors import (
     NestvecError,
     SecretError,
 )
-from nestvec.options import Secret
+from nestvec.options import Secret, read_certificates
 
 if TYPE_CHECKING:
     from nestvec.encoding.windows import Window
@@ -317,6 +317,7 @@ def _tls(options: JinaOptions) -> ssl.SSLContext | bool:
         # Nothing to verify where nothing is encrypted; loading the authorities takes a tenth of a second.
         return any(urlsplit(address).scheme != "http" for address in (options.base_url, options.proxy) if address)
     try:
+        read_certificates(options.ca)  # a pipe that nobody writes would be waited for
         return ssl.create_default_context(cafile=str(options.ca))
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"ca: the file {options.ca} cannot be used: {error}; give a PEM file") from error
