@@ -49,6 +49,10 @@ Bytes = Annotated[
 ]
 
 
+#: Bytes of a server's reply, unless a setting says otherwise: thousands of vectors as text, or a page of records.
+MAX_REPLY = "128 MB"
+
+
 def read_certificates(path: Path) -> bytes:
     """A file of certificates or keys. Raises `OSError` for what is none, without waiting for it."""
     return read_file(path, CERTIFICATES)

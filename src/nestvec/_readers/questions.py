@@ -28,9 +28,9 @@ def read_questions(
     """The questions of a file: `.txt`, one a line, or `.jsonl`. Blank lines are passed over.
 
     A line of JSONL is an object with the question under `text` or `question` and, where it is known, what answers it
-    under `relevant`: a list of document ids, or an object of ids and grades. `id` is allowed, and not read. The file is
-    no
-    longer than a document may be. Raises `InvalidInput` naming file and line.
+    under `relevant`: a list of document ids, or an object of ids and grades. `id` is allowed, and not read.
+
+    A file is no longer than a document may be. Raises `InvalidInput` naming file and line.
     """
     file = Path(path)
     kinds = {".txt": _line, ".jsonl": _object}

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from nestvec.contract import Embedder, Encode, Encoded, Group
+from nestvec.contract.replies import ReplyTooLarge, limit_replies
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.governor import Governor, governor_for
 from nestvec.embedders.jina.options import JinaOptions, is_header_value
@@ -257,6 +258,7 @@ class _Session:
                     verify=self._tls,
                     proxy=self.options.proxy,
                 )
+                limit_replies(self._client, self.options.max_reply)
             except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
                 # A proxy or a file of certificates that the environment names: HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE.
                 raise EmbedderDenied(
@@ -272,6 +274,8 @@ class _Session:
     def _unreachable(self, error: httpx.HTTPError) -> EmbedderError:
         place = f"the embeddings API at {self.options.base_url}"
         reason = str(error) or type(error).__name__
+        if isinstance(error, ReplyTooLarge):
+            return EmbedderDenied(f"{place}: {reason}")  # its next replies would be no smaller
         if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError):
             if "CERTIFICATE_VERIFY_FAILED" in reason:
                 return EmbedderDenied(f"{place} has a certificate that is not trusted ({reason}); set ca")
