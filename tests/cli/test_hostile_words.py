@@ -108,6 +108,7 @@ def test_what_was_found_is_shown_and_is_exact_as_json(applied, lines):
         ("search", f"docs{EVIL}", "x"),
         (f"sea{EVIL}rch",),
         ("search", "docs", "x", f"--li{EVIL}mit"),
+        (f"--op{EVIL}tion", "status"),
         ("search", "docs", "x", "--limit", f"1{EVIL}"),
         ("search", "docs", "x", "--where", EVIL),
         ("ingest", "docs", f"no{EVIL}where.jsonl"),
@@ -119,6 +120,14 @@ def test_arguments_steer_nothing(applied, arguments, lines):
     run = applied(*arguments, stdin=lines({"id": "a", "text": "b"}))
     assert run.code
     assert run.err
+    assert is_harmless(run.out, run.err)
+
+
+def test_wrong_usage_that_repeats_a_name_steers_nothing(applied):
+    name = applied.file(f"{EVIL}.txt", "words")
+    run = applied("nest", name)
+    assert run.code == 2
+    assert r"\x1b[2J" in run.err
     assert is_harmless(run.out, run.err)
 
 
