@@ -20,6 +20,7 @@ from nestvec.config.blocks import (
     FileBlock,
     ForeignBlock,
     NestingBlock,
+    RetryBlock,
     TasksBlock,
 )
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
@@ -77,6 +78,13 @@ def configuration_page() -> str:
         "[how to nest a model](../how-to/nest-a-model.md).",
         "",
         *_table(NestingBlock),
+        "",
+        "## `[backends.NAME]`",
+        "",
+        "For a backend of any plugin: how requests to it are repeated. `timeout`, where a backend has it, is for one",
+        "attempt.",
+        "",
+        *_table(RetryBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
         for name in EMBEDDER_NAMES if group == EMBEDDERS else BACKEND_NAMES:

@@ -92,6 +92,7 @@ class MilvusConnection(VendorClient[Any]):
             errors=VENDOR_ERRORS,
             translate=translate,
             lock=self.lock,
+            reopen=lambda: _Channel(options, grpc.aio),
         )
 
     async def call(self, request: object | None, method: str, /, **fields: Any) -> Any:

@@ -135,13 +135,19 @@ class PineconeClient:
     def _new(self, request: object, host: str | None) -> VendorClient[Any]:
         """A client; once all are closed one that is closed, too, and says so when it is used."""
         mapped = partial(translate, option=self._option(host))
+        opening = partial(open_client, self.options, self._key, host, blocking=self.blocking)
         client = VendorClient[Any](
-            None, blocking=self.blocking, place=self.options.place, errors=VENDOR_ERRORS, translate=mapped
+            None,
+            blocking=self.blocking,
+            place=self.options.place,
+            errors=VENDOR_ERRORS,
+            translate=mapped,
+            reopen=opening,
         )
         client.closed = self._closed
         try:
             if not self._closed:
-                client.raw = open_client(self.options, self._key, host, blocking=self.blocking)
+                client.raw = opening()
         except VENDOR_ERRORS as error:
             raise mapped(error, client.context(request)) from error
         return client

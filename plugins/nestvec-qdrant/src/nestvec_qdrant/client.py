@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     import sqlite3
     from types import TracebackType
 
-_NO_OWN_RETRIES = {"grpc.enable_retries": 0}
+_GRPC = {
+    "grpc.enable_retries": 0,  # retrying is nestvec's
+    # By default a server that was away is not tried again for up to two minutes.
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.min_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 3000,
+}
 
 
 def open_client(options: QdrantOptions, *, blocking: bool) -> VendorClient[AsyncQdrantClient]:
@@ -42,6 +48,7 @@ def open_client(options: QdrantOptions, *, blocking: bool) -> VendorClient[Async
         translate=translate,
         embedded=options.embedded,
         lock=threading.RLock() if options.embedded else None,
+        reopen=lambda: _open_server(options, blocking=False),
     )
 
 
@@ -90,7 +97,7 @@ def _arguments(options: QdrantOptions) -> dict[str, Any]:
         "check_compatibility": False,  # it would ask, and warn, from a thread of its own
         "prefer_grpc": options.grpc,
         "grpc_port": options.grpc_port,
-        "grpc_options": dict(_NO_OWN_RETRIES),
+        "grpc_options": dict(_GRPC),
     }
     if options.api_key is not None:
         arguments["api_key"] = _key(options)
@@ -113,7 +120,7 @@ def _trust(options: QdrantOptions) -> dict[str, Any]:
         certificates = options.ca.read_bytes() if options.ca else b""
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"ca: the certificates in {options.ca} cannot be read: {error}") from error
-    grpc_options = {**_NO_OWN_RETRIES, "root_certificates": certificates}
+    grpc_options = {**_GRPC, "root_certificates": certificates}
     return {"verify": context, "grpc_options": grpc_options}
 
 
