@@ -34,6 +34,7 @@ from nestvec.contract.embedding import (
     Group,
 )
 from nestvec.contract.foreign import Adopt, ForeignLayout, lookup, pick
+from nestvec.contract.misdirected import misdirected, perhaps_encrypted
 from nestvec.contract.plugins import (
     BackendPlugin,
     EmbedderPlugin,
@@ -117,5 +118,7 @@ __all__ = [
     "Write",
     "WriteNote",
     "lookup",
+    "misdirected",
+    "perhaps_encrypted",
     "pick",
 ]

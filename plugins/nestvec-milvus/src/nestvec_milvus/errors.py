@@ -9,7 +9,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]  # ships no types
 from pymilvus.exceptions import MilvusException
 
-from nestvec.contract import ErrorContext
+from nestvec.contract import ErrorContext, misdirected, perhaps_encrypted
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -127,7 +127,7 @@ def _from_connection(error: Any, context: ErrorContext) -> NestvecError:
     if _NOT_GRPC.search(details) or code is grpc.StatusCode.UNIMPLEMENTED:
         return BackendRefused(
             f"{context.place} does not speak Milvus's gRPC ({context.request}: {named}); is this the gRPC port "
-            f"(19530), not an HTTP port, is the server recent enough, and http or https right?"
+            f"(19530), not an HTTP port, is the server recent enough, and http or https right?{_meaning(details)}"
         )
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return BackendRefused(
@@ -137,9 +137,14 @@ def _from_connection(error: Any, context: ErrorContext) -> NestvecError:
     if code in _RETRYABLE or code is None:
         return BackendUnavailable(
             f"{context.place} cannot be reached for {context.request}: {named}; is it running, and is the "
-            f"address right?"
+            f"address right?{perhaps_encrypted(details, context.place)}"
         )
     return BackendRefused(f"{context.place} failed on {context.request}: {named}")
+
+
+def _meaning(details: str) -> str:
+    wrong = misdirected(details)
+    return f" Here: {wrong}" if wrong is not None else ""
 
 
 def _from_engine(error: Exception, context: ErrorContext) -> NestvecError:

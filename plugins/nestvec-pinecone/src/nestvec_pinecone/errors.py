@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import httpx
 from pinecone.errors import exceptions as vendor
 
-from nestvec.contract import ErrorContext
+from nestvec.contract import ErrorContext, misdirected, perhaps_encrypted
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -59,11 +59,22 @@ def translate(error: Exception, context: ErrorContext, option: Option | None = N
             f"timeout"
         )
     if isinstance(error, vendor.PineconeConnectionError | httpx.HTTPError | OSError):
-        return PineconeUnreachable(
-            f"{context.place} cannot be reached for {context.request}: {_named(error)}; is the address right, with its "
-            f"port, and the network there?"
-        )
+        return _unreachable(error, context, option)
     return BackendRefused(f"{context.place}: {context.request} failed: {_named(error)}")
+
+
+def _unreachable(error: Exception, context: ErrorContext, option: Option | None) -> NestvecError:
+    named = _named(error)
+    wrong = misdirected(named)
+    if wrong is not None:
+        return BackendRefused(
+            f"{context.place} cannot be asked for {context.request}: {wrong} ({named}); check "
+            f"{option or 'the network between'}"
+        )
+    return PineconeUnreachable(
+        f"{context.place} cannot be reached for {context.request}: {named}; is the address right, with its port, and "
+        f"the network there?{perhaps_encrypted(named, context.place)}"
+    )
 
 
 def cannot_filter(error: NestvecError, options: PineconeOptions) -> NestvecError:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from nestvec.contract import ErrorContext
+from nestvec.contract import ErrorContext, misdirected, perhaps_encrypted
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -46,6 +46,10 @@ _NO_INDEX = re.compile(r"index required but not found", re.IGNORECASE)
 _READ_ONLY = re.compile(r"read-?only", re.IGNORECASE)
 _FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
 _SHOWN = 300
+#: gRPC's words where there was no answer.
+_CONNECTING = re.compile(
+    r"failed to connect|socket closed|connection (refused|reset)|recvmsg|end of file", re.IGNORECASE
+)
 _FROM_GRPC = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
     grpc.StatusCode.PERMISSION_DENIED: 403,
@@ -73,7 +77,11 @@ def _remote(error: Exception, context: ErrorContext) -> NestvecError:
         return _from_status(429, str(error), context)
     if isinstance(error, grpc.RpcError):
         code = error.code() if hasattr(error, "code") else None
-        details = error.details() if hasattr(error, "details") else str(error)
+        details = str(error.details() if hasattr(error, "details") else error)
+        if code is grpc.StatusCode.UNAVAILABLE and (_CONNECTING.search(details) or misdirected(details)):
+            return _unreachable(error, details, context)
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            return _elsewhere("it is no gRPC of Qdrant's, or of an old version", f"{code}: {details}", context)
         return _from_status(_FROM_GRPC.get(code, 503), f"{code}: {details}", context)
     source = error.source if isinstance(error, ResponseHandlingException) else error
     if isinstance(source, ValidationError | json.JSONDecodeError):
@@ -82,20 +90,30 @@ def _remote(error: Exception, context: ErrorContext) -> NestvecError:
             f"a proxy's page? ({_short(str(source))})"
         )
     if isinstance(source, httpx.HTTPError | OSError):
-        return _unreachable(source, context)
+        return _unreachable(source, _named(source), context)
     return BackendRefused(f"{context.place}: {context.request} failed: {_named(source)}")
 
 
-def _unreachable(source: Exception, context: ErrorContext) -> NestvecError:
+def _unreachable(source: Exception, named: str, context: ErrorContext) -> NestvecError:
+    wrong = misdirected(named)
+    if wrong is not None:
+        return _elsewhere(wrong, named, context)
     if isinstance(source, httpx.TimeoutException):
         return BackendUnavailable(
             f"{context.place} did not answer {context.request} in time ({_named(source)}); try again, or set a longer "
             f"timeout"
         )
-    hint = "; set ca to your authority's certificate" if "CERTIFICATE_VERIFY_FAILED" in str(source) else ""
     return BackendUnavailable(
-        f"{context.place} cannot be reached for {context.request}: {_named(source)}; is it running, and is the address "
-        f"right?{hint}"
+        f"{context.place} cannot be reached for {context.request}: {_short(named)}; is it running, and is the address "
+        f"right?{perhaps_encrypted(named, context.place)}"
+    )
+
+
+def _elsewhere(wrong: str, named: str, context: ErrorContext) -> BackendRefused:
+    """Another protocol is spoken at that address."""
+    return BackendRefused(
+        f"{context.place} cannot be asked for {context.request}: {wrong} ({_short(named)}). Qdrant speaks HTTP at the "
+        f"port of url (usually 6333) and, with grpc = true, gRPC at grpc_port (usually 6334), both with or without TLS"
     )
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from nestvec.contract import Embedder, Encode, Encoded, Group
+from nestvec.contract import Embedder, Encode, Encoded, Group, misdirected, perhaps_encrypted
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.governor import Governor, governor_for
 from nestvec.embedders.jina.options import JinaOptions, is_header_value
@@ -272,13 +272,14 @@ class _Session:
     def _unreachable(self, error: httpx.HTTPError) -> EmbedderError:
         place = f"the embeddings API at {self.options.base_url}"
         reason = str(error) or type(error).__name__
+        wrong = misdirected(reason)
+        if wrong is not None:
+            return EmbedderDenied(f"{place} cannot be asked: {wrong} ({reason}); check base_url")
         if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError):
-            if "CERTIFICATE_VERIFY_FAILED" in reason:
-                return EmbedderDenied(f"{place} has a certificate that is not trusted ({reason}); set ca")
             return Unreachable(f"{place} cannot be reached ({reason}); check base_url, the network and proxy")
         if isinstance(error, httpx.TimeoutException):
             return self._too_slow()
-        return Failed(f"the connection to {place} broke ({reason})")
+        return Failed(f"the connection to {place} broke ({reason}){perhaps_encrypted(reason, place)}")
 
     def _discreet(self, content: bytes) -> bytes:
         """A refusal without secrets: a server may repeat what it was sent."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from nestvec.contract import misdirected
 from nestvec.errors import EmbedderDenied, EmbedderError, EmbedderInvalidReply, EmbedderRefused, EmbedderUnavailable
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _LIMITS: Mapping[str, Limit] = {
 }
 _ACCOUNT = "https://jina.ai/api-dashboard/key-manager"
 _DETAIL = 300
+#: What is looked at of a page that is no answer of the API.
+_PAGE = 2000
 
 
 class Throttled(EmbedderUnavailable):
@@ -175,6 +178,10 @@ def refusal(status: int, content: bytes, headers: Mapping[str, str], options: Ji
     place = f"the embeddings API at {options.base_url}"
     said = f" (it says: {detail})" if detail else ""
     wait = retry_after(headers)
+    # JSON is an answer of the API, and may repeat a text that has such words.
+    wrong = misdirected(content[:_PAGE].decode("utf-8", "replace")) if content.lstrip()[:1] != b"{" else None
+    if status == 400 and wrong is not None:
+        return EmbedderDenied(f"{place} cannot be asked: {wrong}{said}; check base_url")
     if status == 429:
         limit = _LIMITS.get(code, "requests")
         return Throttled(f"{place} has no {limit} left in its quota{said}", limit, wait)
