@@ -172,7 +172,9 @@ def pipe(_: Path, path: Path) -> None:
 
 @pytest.mark.parametrize("make", [link, hard_link, pipe])
 @pytest.mark.parametrize("name", ["cache.db", "cache.db-wal", "cache.db-shm", "cache.db-journal"])
-def test_files_that_are_elsewhere(make: Callable[[Path, Path], None], name: str, filled: Folder, tmp_path: Path) -> None:
+def test_files_that_are_elsewhere(
+    make: Callable[[Path, Path], None], name: str, filled: Folder, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     with closing(sqlite3.connect(other)) as connection, connection:
         connection.execute("CREATE TABLE mine (a)")

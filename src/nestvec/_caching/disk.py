@@ -1,8 +1,8 @@
 """Bytes under keys in a folder, bounded in size: diskcache, which keeps them in SQLite.
 
 Several processes may use one folder at once, and a process may end at any moment. Everything here is done by one thread
-(see `cache`), because a connection belongs to the thread that opened it. What is in the folder may have been prepared by
-somebody else: `trust` looks at it before diskcache does, and `BytesDisk` touches no file of any name.
+(see `cache`), because a connection belongs to the thread that opened it. What is in the folder may have been prepared
+by somebody else: `trust` looks at it before diskcache does, and `BytesDisk` touches no file of any name.
 """
 
 from __future__ import annotations
