@@ -26,6 +26,7 @@ from nestvec.contract.collections import (
     Update,
     WriteNote,
 )
+from nestvec.contract.disks import ReadingOnly, disk_advice, forbids_writing, shared_lock
 from nestvec.contract.embedding import (
     Embedder,
     Encode,
@@ -105,6 +106,7 @@ __all__ = [
     "Query",
     "QueryStaged",
     "ReadNote",
+    "ReadingOnly",
     "Remove",
     "ResolveAlias",
     "Scroll",
@@ -117,8 +119,11 @@ __all__ = [
     "VendorClient",
     "Write",
     "WriteNote",
+    "disk_advice",
+    "forbids_writing",
     "lookup",
     "misdirected",
     "perhaps_encrypted",
     "pick",
+    "shared_lock",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import sqlite3
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from nestvec.contract import ErrorContext, misdirected, perhaps_encrypted
+from nestvec.contract import ErrorContext, disk_advice, misdirected, perhaps_encrypted
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -43,8 +42,6 @@ VENDOR_ERRORS = (
 _NO_COLLECTION = re.compile(r"collection\b.*(doesn't exist|does not exist|not found)", re.IGNORECASE | re.DOTALL)
 _NO_SPACE = re.compile(r"no space left|disk (is )?full|out of disk|insufficient storage", re.IGNORECASE)
 _NO_INDEX = re.compile(r"index required but not found", re.IGNORECASE)
-_READ_ONLY = re.compile(r"read-?only", re.IGNORECASE)
-_FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
 _SHOWN = 300
 #: gRPC's words where there was no answer.
 _CONNECTING = re.compile(
@@ -154,12 +151,9 @@ def _local(error: Exception, context: ErrorContext) -> NestvecError:
 
 
 def _storage(error: Exception, context: ErrorContext) -> NestvecError:
-    code = error.errno if isinstance(error, OSError) else None
-    if code in _FULL or _NO_SPACE.search(str(error)) or _READ_ONLY.search(str(error)):
-        return BackendFull(
-            f"{context.place} cannot be written ({context.request}): {_named(error)}; free some space, or choose a "
-            f"folder that may be written"
-        )
+    advice = disk_advice(error)
+    if advice is not None:
+        return BackendFull(f"{context.place} cannot be written ({context.request}): {_named(error)}; {advice}")
     return BackendRefused(f"{context.place} failed on {context.request}: {_named(error)}")
 
 
