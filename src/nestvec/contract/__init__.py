@@ -33,7 +33,8 @@ from nestvec.contract.embedding import (
     EncodeFailure,
     Group,
 )
-from nestvec.contract.foreign import Adopt, ForeignLayout, lookup, pick
+from nestvec.contract.foreign import Adopt, ForeignLayout, ForeignPreset, field_path
+from nestvec.contract.foreign_records import foreign_record, lookup
 from nestvec.contract.plugins import (
     BackendPlugin,
     EmbedderPlugin,
@@ -94,6 +95,7 @@ __all__ = [
     "Event",
     "Fetch",
     "ForeignLayout",
+    "ForeignPreset",
     "Found",
     "FullAdapter",
     "Funnels",
@@ -116,6 +118,7 @@ __all__ = [
     "VendorClient",
     "Write",
     "WriteNote",
+    "field_path",
+    "foreign_record",
     "lookup",
-    "pick",
 ]
