@@ -385,9 +385,10 @@ def test_keys_that_no_expression_can_name_are_read_only(key):
     layout = ForeignLayout(NAME, fields={"lang": f"doc.{key}"})
     with pytest.raises(Unsupported, match="can be read only"):
         compiled(F.lang == "de", {"lang": Field(FieldType.KEYWORD)}, layout, ("doc", "JSON"))
-    path = foreign_columns(described(EMB, ("doc", "JSON")), INDEXES, layout).fields["lang"]
-    assert path.value({key: "de"}) == "de"
-    assert path.value({}) is path.value(None) is path.value([1]) is None
+    columns = foreign_columns(described(EMB, ("doc", "JSON")), INDEXES, layout)
+    cells = {"doc": [{key: "de"}, {}, None, [1]], "id": ["a", "b", "c", "d"]}
+    records = [columns.record_of(cells.get, row, "k") for row in range(4)]
+    assert [dict(record.metadata) for record in records] == [{"lang": "de"}, {}, {}, {"doc": [1]}]
 
 
 def test_names_of_dynamic_fields_in_functions():

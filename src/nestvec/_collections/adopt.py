@@ -117,7 +117,9 @@ async def _nowhere(collection: OpenCollection, physical: str, sample: Batch) -> 
         if not any(name in record.metadata for record in records):
             where = to_foreign(resolve(F[name].exists(), spec.fields), foreign.fields)
             if not await collection.records.count(Count(physical, where)):
-                found.append(f"foreign.fields.{name}: no record has anything under {path!r}; {there.told(path)}")
+                found.append(
+                    f"foreign.fields.{name}: no record has anything under {path!r}; {there.told(path, filtered=True)}"
+                )
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SAMPLE: Final = 64
 #: How many names are told, how deep they lie, how long JSON text is opened, how long what one filters by may be.
 _TOLD, _DEPTH, _TEXT, _FILTERED = 20, 4, 100_000, 256
+#: What reading calls keys that would be nestvec's own, or nothing: under these names, nothing is there.
+_RENAMED: Final = re.compile(r"_(json|null)_[0-9]+|_")
 _KINDS: Final[Mapping[type, str]] = {str: "keyword", bool: "boolean", int: "integer", float: "float"}
 
 
@@ -50,16 +53,22 @@ class Contents:
                     longest[path] = max(longest.get(path, 0), len(value))
         return cls(opened, kinds, texts, longest)
 
-    def told(self, wanted: str, *kinds: str) -> str:
-        """The names there are, for a message about one that is not; those of some kinds, if there are such."""
-        fitting = [path for path, found in self.kinds.items() if not kinds or found.keys() & set(kinds)]
-        names = fitting or list(self.kinds)
+    def told(self, wanted: str, *kinds: str, filtered: bool = False) -> str:
+        """The names there are, for a message about one that is not; those of some kinds, if there are such.
+
+        `filtered`: those that filters reach, which is nothing inside of text.
+        """
+        there = {path: found for path, found in self.kinds.items() if not (filtered and self._in_text(path))}
+        names = [path for path, found in there.items() if not kinds or found.keys() & set(kinds)] or list(there)
         if not names:
             return "they hold nothing but vectors"
         more = f", and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
         close = did_you_mean(wanted, names)
         hint = close if close.startswith("; did you mean") else ""
         return f"they have {', '.join(map(repr, names[:_TOLD]))}{more}{hint}"
+
+    def _in_text(self, path: str) -> bool:
+        return path.split(".", 1)[0] in self.texts
 
     def preset(self, presets: Mapping[str, ForeignPreset]) -> str | None:
         """The framework whose marks every record has; of several, that with the most marks."""
@@ -72,21 +81,24 @@ class Contents:
 
     def proposal(self) -> dict[str, str]:
         """Where text and metadata may be, where no framework is known: the longest text, and the object beside it."""
-        beside = {path: size for path, size in self.longest.items() if path.split(".", 1)[0] not in self.texts}
+        beside = {path: size for path, size in self.longest.items() if not self._in_text(path)}
         text = max(beside, key=lambda path: beside[path], default=None)
         objects = [path for path, found in self.kinds.items() if "object" in found and path not in self.texts]
         names = {"text": text, "metadata": objects[0] if len(objects) == 1 else None}
         return {key: name for key, name in names.items() if name is not None}
 
-    def fields(self, layout: ForeignLayout) -> dict[str, tuple[str, str]]:
-        """What one may filter by: names of fields, each with its path and its type."""
+    def fields(self, layout: ForeignLayout, *, nested: bool) -> dict[str, tuple[str, str]]:
+        """What one may filter by: names of fields, each with its path and its type; `nested` in other objects, too."""
         found: dict[str, tuple[str, str]] = {}
         for path, kinds in self.kinds.items():
             kind = next(iter(kinds)) if len(kinds) == 1 else ""
             usual = path.rsplit(".", 1)[-1]
-            name = usual if field_path(usual, layout.metadata, layout.json) == path else path.replace(".", "_")
-            skipped = path in (layout.text, layout.id) or self.longest.get(path, 0) > _FILTERED
-            if not skipped and kind in _DECLARED and path.split(".", 1)[0] not in self.texts and _is_name(name):
+            inside = field_path(usual, layout.metadata, layout.json) != path
+            name = path.replace(".", "_") if inside else usual
+            skipped = (
+                path in (layout.text, layout.id) or self.longest.get(path, 0) > _FILTERED or (inside and not nested)
+            )
+            if not skipped and kind in _DECLARED and not self._in_text(path) and _is_name(name):
                 found.setdefault(name, (path, kind))
         return found
 
@@ -95,7 +107,8 @@ async def contents(backend: Backend, layout: ForeignLayout, limit: int = SAMPLE)
     """What lies in a collection, whatever the layout names in it."""
     plain = ForeignLayout(layout.collection, layout.vector, namespace=layout.namespace)
     batch = await backend.reading(plain).scroll(Scroll(layout.collection, limit=limit))
-    return Contents.of([original(record.metadata) for record in batch.records])
+    payloads = [original(record.metadata) for record in batch.records]
+    return Contents.of([{name: each[name] for name in each if not _RENAMED.fullmatch(name)} for each in payloads])
 
 
 def _json_keys(payloads: Sequence[Mapping[str, Any]]) -> Iterator[str]:

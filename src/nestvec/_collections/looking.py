@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nestvec._collections.foreign_layouts import Contents, contents
 from nestvec.capabilities import Power
 from nestvec.config.blocks import ForeignBlock
-from nestvec.contract import Count, Describe, ForeignLayout, ListCollections
+from nestvec.contract import Count, Describe, ForeignLayout, ListCollections, field_path
 from nestvec.errors import CollectionConflict, CollectionNotFound, InvalidName, Unsupported
 from nestvec.names import check_logical
 from nestvec.types import DENSE, Metric
@@ -121,9 +121,10 @@ def _block(request: LookRequest, info: CollectionInfo, found: Contents, preset: 
         foreign["collection"] = request.collection
     foreign |= {"preset": preset} if preset is not None else found.proposal()
     layout = ForeignBlock(**foreign).layout(name, (), request.connection.plugin.presets)
-    fields = found.fields(layout)
-    usual = ForeignBlock(**foreign).layout(name, fields, request.connection.plugin.presets).fields
-    elsewhere = {each: path for each, (path, _) in fields.items() if usual[each] != path}
+    fields = found.fields(layout, nested=preset is None)
+    elsewhere = {
+        each: path for each, (path, _) in fields.items() if path != field_path(each, layout.metadata, layout.json)
+    }
     short = set(foreign) == {"preset"} and not elsewhere
     lines = [
         f"[collections.{name}]",

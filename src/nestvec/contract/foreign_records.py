@@ -89,6 +89,8 @@ class _Reading:
     taken: set[Keys] = field(default_factory=set)
     found: dict[str, Any] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
+    #: Objects that the layout leads into: an empty one of these says nothing.
+    entered: set[Keys] = field(default_factory=set)
 
     def take(self, path: str | None, convert: Callable[[Any], str | None]) -> str | None:
         """The value at a path, if it is one that serves; otherwise it stays with the rest."""
@@ -100,6 +102,9 @@ class _Reading:
 
     def metadata(self, layout: ForeignLayout) -> dict[str, MetadataValue]:
         self.own = frozenset((*layout.fields, JSON, NULLS))
+        for path in (layout.id, layout.text, layout.metadata, *layout.fields.values()):
+            keys = (self.find(self.stored, path) or tuple(path.split("."))) if path else ()
+            self.entered |= {keys[:depth] for depth in range(1, len(keys))}
         for name, path in layout.fields.items():
             keys = self.find(self.stored, path)
             if keys is not None and _present(self.stored, keys):
@@ -128,9 +133,9 @@ class _Reading:
 
     def _rest(self, value: Any, path: Keys) -> Any:
         """What of a value has no place yet. An object of which all has one is gone."""
-        if path in self.taken:
+        if path in self.taken or (value == {} and path in self.entered):
             return _NOTHING
-        if not isinstance(value, Mapping) or not any(each[: len(path)] == path for each in self.taken):
+        if not isinstance(value, Mapping) or path not in self.entered:
             return value
         parts = {name: self._rest(inner, (*path, name)) for name, inner in value.items()}
         rest = {name: part for name, part in parts.items() if part is not _NOTHING}

@@ -1,8 +1,8 @@
 """How frameworks lay out their collections in Milvus, read from their sources.
 
 langchain-milvus 0.4 (`_add_metadata_fields`), llama-index-vector-stores-milvus 1.2 (`node_to_metadata_dict`),
-milvus-haystack 0.1 (`write_documents`), mem0ai 2.2 (`MilvusDB.insert`). LangChain and Haystack differ in the name of the
-primary key alone.
+milvus-haystack 0.1 (`write_documents`), mem0ai 2.2 (`MilvusDB.insert`). LangChain and Haystack differ in the name of
+the primary key alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How frameworks lay out their records in Pinecone, read from their sources.
 
-langchain-pinecone 0.2 (`add_texts`), llama-index-vector-stores-pinecone 0.9 (`node_to_metadata_dict`), pinecone-haystack 7
-(`_convert_documents_to_pinecone_format`), mem0ai 2.2 (`PineconeDB.insert`).
+langchain-pinecone 0.2 (`add_texts`), llama-index-vector-stores-pinecone 0.9 (`node_to_metadata_dict`),
+pinecone-haystack 7 (`_convert_documents_to_pinecone_format`), mem0ai 2.2 (`PineconeDB.insert`).
 """
 
 from __future__ import annotations
