@@ -1,7 +1,7 @@
 # One command for each chore. `make` is a convenience: CI and the README do without it.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help setup quick test lint types imports format soak bench docs ci
+.PHONY: help setup quick test frameworks lint types imports format soak bench docs ci
 
 help:            ## show this
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'

@@ -103,8 +103,8 @@ class _Reading:
     def metadata(self, layout: ForeignLayout) -> dict[str, MetadataValue]:
         self.own = frozenset((*layout.fields, JSON, NULLS))
         for path in (layout.id, layout.text, layout.metadata, *layout.fields.values()):
-            keys = (self.find(self.stored, path) or tuple(path.split("."))) if path else ()
-            self.entered |= {keys[:depth] for depth in range(1, len(keys))}
+            named = (self.find(self.stored, path) or tuple(path.split("."))) if path else ()
+            self.entered |= {named[:depth] for depth in range(1, len(named))}
         for name, path in layout.fields.items():
             keys = self.find(self.stored, path)
             if keys is not None and _present(self.stored, keys):

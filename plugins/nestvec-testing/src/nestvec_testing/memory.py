@@ -328,6 +328,15 @@ def make_foreign(
     adapter._collections[name] = made
 
 
+def foreign_layout(
+    adapter: MemoryAdapter, name: str, rows: FloatArray, payloads: Sequence[Mapping[str, Any]]
+) -> ForeignLayout:
+    """A foreign collection of the kit's payloads as they are; returns how to read it."""
+    make_foreign(adapter, name, {"": rows}, payloads)
+    fields = {field: field for field in ("lang", "year", "price", "open", "tags")}
+    return ForeignLayout(name, id="key", text="body", fields=fields)
+
+
 def _vector(info: CollectionInfo, foreign: ForeignLayout) -> str:
     """The name of the vector that is meant."""
     if foreign.vector in info.vectors:
