@@ -11,6 +11,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from nestvec.contract import Adopt, Count, Describe, Fetch, ForeignLayout, Query, Scroll
+from nestvec.contract.foreign_records import original
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound, Unsupported
 from nestvec.filters import F, resolve, to_foreign
 from nestvec.types import DENSE, Field, Metric, Record
@@ -239,7 +240,8 @@ def test_dots_lead_inside_and_quotation_marks_keep_keys_together(adapter, vendor
         found = adapter.reading(layout).scroll(Scroll("theirs", where(F.lang == value, layout))).records
         assert [record.metadata["lang"] for record in found] == [value], path
         read = adapter.reading(layout).scroll(Scroll("theirs")).records
-        assert [record.metadata["lang"] for record in read if isinstance(record.metadata.get("lang"), str)] == [value]
+        there = [original(record.metadata).get("lang") for record in read]
+        assert [each for each in there if isinstance(each, str)] == [value]
 
 
 def test_ids_and_texts_from_the_payload(adapter, vendor):
@@ -276,6 +278,12 @@ def test_what_is_no_path_is_a_conflict(adapter, langchain, path):
 def test_paths():
     assert keys_of("a.b c.d") == ("a", "b c", "d")
     assert [foreign_path(path) for path in ("a.b", '"a.b"', "a[0].b", "ä")] == ["a.b", '"a.b"', '"a[0]".b', '"ä"']
+
+
+def test_other_vectors_are_said_to_be_unread(adapter, vendor):
+    make(vendor, {"title": COSINE, "content": COSINE}, {"words": models.SparseVectorParams()})
+    info = adapter.reading(ForeignLayout("theirs", "content")).describe(Describe("theirs"))
+    assert info.unread == ("vector 'title'", "vector 'words'")
 
 
 # ----------------------------------------------------------------------------------------------- adoption
