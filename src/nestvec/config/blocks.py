@@ -12,7 +12,6 @@ from pydantic import (
     ByteSize,
     ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     PlainSerializer,
     StrictBool,
     StrictFloat,
@@ -200,11 +199,6 @@ class ForeignBlock(Options):
     def _short(cls, value: Any) -> Any:
         return {"preset": value} if isinstance(value, str) else value
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        table = handler.resolve_ref_schema(handler(core))
-        return {"anyOf": [{"type": "string", "minLength": 1}, table]}
-
     def layout(self, name: str, fields: Iterable[str], presets: Mapping[str, ForeignPreset]) -> ForeignLayout:
         """How to read the collection. What is said here goes before what the preset says.
 
@@ -271,7 +265,10 @@ class CollectionBlock(Options):
         description="What it was before, where that differs: keys of this block. Handles serve whichever is there.",
     )
     adopt: StrictBool = Field(default=False, description="Read a collection that somebody else made, as it is.")
-    foreign: ForeignBlock | None = Field(default=None, description="Where it keeps what nestvec reads (with adopt).")
+    foreign: ForeignBlock | None = Field(
+        default=None,
+        description="Where it keeps what nestvec reads (with adopt), or the framework that made it, by name.",
+    )
 
     @model_validator(mode="after")
     def _coherent(self) -> CollectionBlock:
