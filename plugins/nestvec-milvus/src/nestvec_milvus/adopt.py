@@ -150,7 +150,8 @@ class ForeignColumns(Columns):
         """A row as nestvec's record. `cells` gives a column's values, or None where it was not read."""
         columns = {name: column for name in (*self.lists, self.key.column) if (column := cells(name)) is not None}
         stored = self._stored({name: column[row] for name, column in columns.items()})
-        bare = not columns.keys() - {self.key.column, *([self.id.column] if self.id else ())}
+        others = self.lists.keys() - ({self.id.column} if self.id is not None else set())
+        bare = bool(others) and others.isdisjoint(columns)
         return foreign_record(identity, stored, self.layout, find=lambda _, path: _keys(path), bare=bare)
 
     def _stored(self, cells: Mapping[str, Any]) -> dict[str, Any]:

@@ -161,6 +161,10 @@ class AdoptionChecks(AdapterKit):
         best = docs.search(words(12, seed=9), limit=1)[0]
         assert best.text is not None
         assert best.span == (0, len(best.text))
+        got = docs.get("their-9")
+        assert got is not None, "a document is got by the id that the layout says"
+        assert got.text == words(12, seed=9)
+        assert docs.get("their-99") is None
         assert docs.count(F.lang == "de") == sum(item.get("lang") == "de" for item in _PAYLOADS)
         with refused(Unsupported, "upsert into an adopted collection"):
             docs.upsert([document("x")])
