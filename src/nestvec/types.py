@@ -223,6 +223,7 @@ class Report:
         failed: The documents that are not stored.
         seconds: How long it took.
         usage: What the embedder consumed.
+        unsettled: What searches may still miss of it, in a sentence (see `Collection.settle`); None: nothing.
     """
 
     documents: int = 0
@@ -232,6 +233,7 @@ class Report:
     failed: tuple[FailedDocument, ...] = ()
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
+    unsettled: str | None = None
 
     @property
     def chunks(self) -> int:
@@ -247,6 +249,7 @@ class Report:
             self.failed + other.failed,
             self.seconds + other.seconds,
             self.usage + other.usage,
+            self.unsettled or other.unsettled,
         )
 
 
@@ -261,4 +264,5 @@ def merge(reports: Iterable[Report]) -> Report:
         tuple(failure for report in listed for failure in report.failed),
         sum(report.seconds for report in listed),
         sum((report.usage for report in listed), Usage()),
+        next((report.unsettled for report in listed if report.unsettled), None),
     )
