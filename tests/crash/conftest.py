@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from nestvec_milvus.testing.server import milvus_server
+
 from .nursery import Nursery
+
+__all__ = ["milvus_server", "nursery"]
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ class Effect:
 class History:
     """What is known of a campaign."""
 
+    documents: Sequence[str]
     versions: dict[tuple[str, str], Version] = field(default_factory=dict)
     effects: dict[str, list[Effect]] = field(default_factory=lambda: defaultdict(list))
     searches: list[Mapping[str, Any]] = field(default_factory=list)
@@ -112,15 +113,20 @@ class History:
 
     def wrong_searches(self, lease: float) -> Iterator[str]:
         """What searches found that had been out of date for longer than two leases, or never was anything."""
-        found = {(Part(*each), search["until"]): search["at"] for search in self.searches for each in search["seen"]}
-        latest = {part: (at, until) for (part, until), at in found.items()}
-        for part, (at, until) in latest.items():
-            if not part.belongs(self.versions.get((part.document, part.stamp))):
-                yield f"a search found a chunk of no version: {part}"
-            elif (
-                since := self.outdated(part.document, part.stamp, until)
-            ) is not None and at > since.ended + 2 * lease:
-                yield f"a search found {part}, {at - since.ended:.1f} s after {since}"
+        told: set[Part] = set()
+        for search in self.searches:
+            for part in {Part(*each) for each in search["seen"]} - told:
+                if (wrong := self._wrong_hit(part, search, lease)) is not None:
+                    told.add(part)
+                    yield wrong
+
+    def _wrong_hit(self, part: Part, search: Mapping[str, Any], lease: float) -> str | None:
+        if not part.belongs(self.versions.get((part.document, part.stamp))):
+            return f"a search found a chunk of no version: {part}"
+        since = self.outdated(part.document, part.stamp, search["until"])
+        if since is None or search["at"] <= since.ended + 2 * lease:
+            return None
+        return f"a search found {part}, {search['at'] - since.ended:.1f} s after {since}"
 
 
 def _entries(log: Path) -> Iterator[Mapping[str, Any]]:
@@ -159,10 +165,10 @@ def wrong_records(parts: Sequence[Part], versions: Mapping[tuple[str, str], Vers
             yield f"{document}, {version.stamp} of {version.chunks} chunks: {wrong}"
 
 
-def wrong_versions(history: History, parts: Sequence[Part], documents: Iterable[str]) -> Iterator[str]:
+def wrong_versions(history: History, parts: Sequence[Part]) -> Iterator[str]:
     """Documents that are not what was written last, as far as that can be known."""
     found = heads(parts)
-    for document in documents:
+    for document in history.documents:
         instead = history.outdated(document, found.get(document))
         if instead is not None:
             yield f"{document} is {found.get(document)}, although later there was {instead}"

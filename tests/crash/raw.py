@@ -39,9 +39,10 @@ class Place:
         self.emulator.storm(Storm(seed, {**faults, HttpStatus(status=503): 0.002}, most=2), path=self.paths)
 
     def calm(self) -> None:
-        """From now on nothing goes wrong."""
+        """From now on nothing goes wrong, and nothing is in flight any more."""
         if self.emulator is not None:
             self.emulator._emulation.faults.clear()
+            self.emulator._emulation.settle()
 
 
 # ------------------------------------------------------------ Qdrant
@@ -84,9 +85,11 @@ def pinecone() -> Iterator[Place]:
     """An emulated Pinecone."""
     import pinecone as sdk
 
-    from nestvec_pinecone.testing import PineconeEmulator
+    from nestvec_pinecone.testing import Lag, PineconeEmulator, PineconeSettings
 
-    with PineconeEmulator() as emulator, pytest.MonkeyPatch.context() as patch:
+    # Eventually consistent: what was written is seen a little later, and by searches later still.
+    settings = PineconeSettings(fetch=Lag(seconds=0.01), query=Lag(seconds=0.03))
+    with PineconeEmulator(settings) as emulator, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NESTVEC_CRASH_KEY", emulator.api_key)
         options = {"use": "pinecone", "api_key": {"env": "NESTVEC_CRASH_KEY"}, "control_host": emulator.url}
         environment = {"NESTVEC_CRASH_KEY": emulator.api_key}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from nestvec._client import connect
@@ -18,6 +19,8 @@ from .versions import CHUNK
 #: Seconds for which handles trust what they looked up, and how much longer what was in flight may take to arrive.
 LEASE, GRACE = 1.0, 0.5
 _TOLD = 12
+#: Records that a repair, and what it looked at, may name without having found anything wrong.
+_COUNTS = {"seconds", "documents", "records", "chunks", "checked", "usage"}
 
 
 def config(place: Place) -> dict[str, Any]:
@@ -49,3 +52,9 @@ def told(faults: Iterable[str]) -> str:
     """Some of them, and how many there are."""
     listed = list(faults)
     return "\n".join([f"{len(listed)} faults", *listed[:_TOLD]])
+
+
+def found_by(report: Any) -> list[str]:
+    """What a repair says that was wrong."""
+    counts = {name: value for name, value in asdict(report).items() if name not in _COUNTS}
+    return [f"{name}: {value}" for name, value in counts.items() if value and not isinstance(value, bool | str)]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ _REGISTRY = test_registry()
 _LATE, _LATER, _TWICE = 300, 20, 20
 #: Seconds: what may be sent so late; and so much later, in leases.
 _SOON, _LEASES = 0.03, 0.6
-#: Seconds after which a document that still cannot be read is taken to be torn.
-_MOMENT = 2.0
+#: Seconds, and tries, after which a document that still cannot be read is taken to be torn.
+_MOMENT, _TRIES = 2.0, 10
 
 
 class Log:
@@ -140,7 +141,6 @@ def write(order: dict[str, Any]) -> None:
         while not Path(order["stop"]).exists():
             number += 1
             _perform(client["docs"], author.step(), log, number)
-            time.sleep(rng.uniform(0, _SOON))
 
 
 def _perform(docs: Collection, step: list[Any], log: Log, number: int) -> None:
@@ -197,12 +197,12 @@ def read(order: dict[str, Any]) -> None:
 
 def _get(docs: Collection, document: str, log: Log) -> None:
     begun = time.monotonic()
-    while True:
+    for tries in count(1):
         asked = time.monotonic()
         try:
             found = docs.get(document)
         except CollectionError as error:
-            if time.monotonic() < begun + _MOMENT:
+            if time.monotonic() < begun + _MOMENT or tries < _TRIES:
                 continue
             log.add(kind="torn", document=document, at=asked, until=time.monotonic(), error=str(error))
             return
