@@ -107,7 +107,7 @@ class Author:
 
     def step(self) -> list[Version] | list[str]:
         """The next."""
-        chosen = self._rng.sample(self._documents, self._rng.choice((1, 1, 1, 2, 3)))
+        chosen = self._rng.sample(self._documents, min(self._rng.choice((1, 1, 1, 2, 3)), len(self._documents)))
         if self._rng.random() < 0.1:
             return chosen
         versions = [self._version(document) for document in chosen]
@@ -204,7 +204,7 @@ def _get(docs: Collection, document: str, log: Log) -> None:
         except CollectionError as error:
             if time.monotonic() < begun + _MOMENT or tries < _TRIES:
                 continue
-            log.add(kind="torn", document=document, at=asked, until=time.monotonic(), error=str(error))
+            log.add(kind="torn", document=document, at=begun, until=time.monotonic(), error=str(error))
             return
         seen = None if found is None else {"stamp": found.metadata.get("stamp"), "text": found.text}
         log.add(kind="got", document=document, at=asked, until=time.monotonic(), seen=seen)
