@@ -106,7 +106,7 @@ def campaign(nursery: Nursery, place: Place, seed: int, folder: Path) -> History
         crew.start(writer)
     begun = time.monotonic()
     while (passed := time.monotonic() - begun) < SECONDS or (crew.steps() < 2 * STEPS and passed < PATIENCE):
-        time.sleep(rng.uniform(0.1, 0.8))
+        time.sleep(rng.uniform(0.2, 1.0))
         writer = rng.choice(WRITERS)
         if crew.steps(writer) > 2:
             crew.kill(writer)
