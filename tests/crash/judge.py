@@ -17,6 +17,9 @@ from typing import Any
 
 from .versions import Part, Version, misfits
 
+#: Seconds that no step takes, however busy the machine is.
+_LONG = 20.0
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -60,6 +63,8 @@ class History:
     def _outcome(self, begun: Mapping[str, Any], ended: Mapping[str, Any], log: Path) -> None:
         if ended["kind"] == "error":
             self.complaints.append(f"{log.name}: a writer failed: {ended['error']}")
+        if (took := ended["at"] - begun["at"]) > _LONG:
+            self.complaints.append(f"{log.name}: a writer was held up for {took:.0f} s: {begun}")
         failed = ended.get("failed", [])
         self.complaints += [f"{log.name}: document {key} failed: {why}" for key, why in failed]
         sure = ended["kind"] == "done" and not ended.get("superseded")

@@ -21,7 +21,7 @@ from typing import Any
 
 _FOLDER = Path(__file__).parent
 #: Seconds that a process may take to end when it should.
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 
 
 class Nursery:

@@ -18,6 +18,8 @@ from .versions import CHUNK
 
 #: Seconds for which handles trust what they looked up, and how much longer what was in flight may take to arrive.
 LEASE, GRACE = 1.0, 0.5
+#: Seconds after which a writer that is still silent is taken to be dead.
+SILENCE = 2 * LEASE + GRACE
 _TOLD = 12
 #: Records that a repair, and what it looked at, may name without having found anything wrong.
 _COUNTS = {"seconds", "documents", "records", "chunks", "checked", "usage"}

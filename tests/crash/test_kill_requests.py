@@ -23,7 +23,7 @@ from nestvec_testing.emulators.replies import NOTHING, HttpReply
 from .judge import by_document, heads, wrong_records
 from .nursery import Nursery
 from .raw import PLACES, Place
-from .stage import GRACE, LEASE, attempted, config, found_by, opened, told
+from .stage import GRACE, LEASE, SILENCE, attempted, config, found_by, opened, told
 from .versions import Part, Version, misfits, whole
 
 #: More requests than a replacement takes.
@@ -171,6 +171,7 @@ def test_what_a_killed_writer_did_not_commit_is_not_found(server: str, turn: int
             killing.every(docs, replacement)
         time.sleep(LEASE + GRACE)
         wrong = [*attempted(unlike_committed(docs, killing))]
+        time.sleep(SILENCE - LEASE - GRACE)
         # A third each, so that one neighbour's remedy is not another's.
         thirds = [[*killing.versions][(start + turn) % 3 :: 3] for start in range(3)]
         wrong += attempted(written_anew(docs, place, thirds[0]))

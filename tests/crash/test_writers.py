@@ -18,7 +18,7 @@ from nestvec._client.sync import Collection
 from .judge import History, by_document, heads, wrong_records, wrong_versions
 from .nursery import Nursery
 from .raw import PLACES, Place
-from .stage import GRACE, LEASE, attempted, config, found_by, opened, told
+from .stage import GRACE, LEASE, SILENCE, attempted, config, found_by, opened, told
 from .versions import Part, Version, misfits, whole
 
 #: Campaigns for each server: five, and a hundred where there is time for them.
@@ -116,7 +116,7 @@ def campaign(nursery: Nursery, place: Place, seed: int, folder: Path) -> History
             crew.kill(writer)
     crew.stop("write").touch()
     crew.join()
-    time.sleep(2 * LEASE + GRACE)
+    time.sleep(SILENCE)
     crew.stop("read").touch()
     assert nursery.wait(reader) == 0
     place.calm()
