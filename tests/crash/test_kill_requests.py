@@ -162,6 +162,7 @@ def repaired(docs: Collection, killing: Killing, documents: list[str]) -> Iterat
 
 
 @pytest.mark.parametrize("turn", range(3 if os.environ.get("NESTVEC_SOAK") else 1))
+@pytest.mark.usefixtures("hastened")
 @pytest.mark.parametrize("server", ["qdrant", "pinecone"])
 def test_what_a_killed_writer_did_not_commit_is_not_found(server: str, turn: int, nursery: Nursery) -> None:
     with PLACES[server]() as place, opened(place) as client:

@@ -123,6 +123,7 @@ def campaign(nursery: Nursery, place: Place, seed: int, folder: Path) -> History
     return crew.history(log)
 
 
+@pytest.mark.usefixtures("hastened")
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_writers_that_meet_and_die_leave_what_one_of_them_wrote(

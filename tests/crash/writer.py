@@ -31,6 +31,7 @@ from nestvec_testing.requests import bare
 from nestvec_testing.tap import tap
 
 from .nursery import serve
+from .stage import hasten
 from .versions import SIZES, Version
 
 #: What is imported before the first process is born. None of it starts a thread.
@@ -224,5 +225,6 @@ def _search(docs: Collection, word: str, limit: int, log: Log) -> None:
 
 
 if __name__ == "__main__":
+    hasten()
     warm_up()
     serve(live)
