@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from nestvec._collections.checks import check_tenant, require_own
-from nestvec._collections.opening import OpenCollection, Target, TurnEnded, on_current
+from nestvec._collections.opening import OpenCollection, Target, TurnEnded, WriteTurn, on_current
 from nestvec._documents.layout import chunk_ids, head_id, read_states, sweep
 from nestvec._documents.reading import BLOCK, blocks, check_ids
-from nestvec._documents.replacing import announce, begin_turn, take_back
+from nestvec._documents.replacing import TURNS, announce, begin_turn, take_back
 from nestvec._documents.tidying import POLLS, Look, Verdict, judge, look, remove, tidy_after_dead, without
 from nestvec.contract import Count, Event, Scroll
 from nestvec.errors import CollectionError, InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve
+
+if TYPE_CHECKING:
+    from nestvec.types import Record
 
 
 @dataclass(slots=True)
@@ -167,14 +171,10 @@ async def _delete_shared(
     deletion.found(there)
     if not (there or any(found.chunks for found in seen.stored.values())):
         return there
-    turn = begin_turn(collection)
     ended = {revision for key in there if (revision := seen.stored[key].revision) is not None}
     heads = [head_id(collection.tenant, key) for key in there]
-    try:
-        intent = await announce(collection, target, ids, turn)
-        await remove(collection, target, [*heads, *_of_their_own(collection, seen, there)], turn)
-    except TurnEnded as error:
-        raise error.reason from error
+    doomed = [*heads, *_of_their_own(collection, seen, there)]
+    turn, intent = await _remove_announced(collection, target, ids, doomed)
     verdict = Verdict([], set())
     for pause in (*POLLS, None):
         seen = without(await look(collection, target, ids), turn)
@@ -187,6 +187,24 @@ async def _delete_shared(
     if turn.clean:
         await take_back(collection, target, intent, contested=bool(verdict.contested))
     return there
+
+
+async def _remove_announced(
+    collection: OpenCollection, target: Target, documents: Sequence[str], doomed: Sequence[str]
+) -> tuple[WriteTurn, list[Record]]:
+    """Say what is about to go, and remove it; returns the turn in which that was done, and what says it."""
+    for number in range(1, TURNS + 1):
+        turn = begin_turn(collection)
+        try:
+            if number > 1:
+                turn.soil()  # what the last one sent may still arrive
+            intent = await announce(collection, target, documents, turn)
+            await remove(collection, target, doomed, turn)
+        except TurnEnded as error:
+            failure = error.reason
+        else:
+            return turn, intent
+    raise failure
 
 
 def _of_their_own(collection: OpenCollection, seen: Look, documents: Sequence[str]) -> list[str]:

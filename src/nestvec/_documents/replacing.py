@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nestvec.types import FloatArray, Record
 
 #: How many turns a replacement is given, and by how many records a turn is a lease longer.
-_TURNS = 3
+TURNS = 3
 _RECORDS_A_LEASE = 1000
 #: Seconds that a turn has at least, however short leases are.
 _SHORTEST = 1.0
@@ -109,7 +109,7 @@ async def replace_documents(
                 middle = len(part) // 2
                 waiting += [part[middle:], part[:middle]]
         except TurnEnded as ended:
-            if turns == _TURNS:
+            if turns == TURNS:
                 raise ended.reason from ended
             turns, turn = turns + 1, begin_turn(collection, sum(len(each.records) for each in replacements))
             turn.soil()  # what the last one sent may still arrive
