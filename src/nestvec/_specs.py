@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nestvec._chunking import Chunking
+from nestvec._damaged import DAMAGED
 from nestvec.contract import Create, CreateExtended, ForeignLayout
 from nestvec.errors import SpaceUnknown
 from nestvec.spaces import EmbeddingSpace
@@ -117,6 +118,8 @@ class StoredCollection:
                 f"collection {physical!r} was not made by nestvec: it carries no embedding space, so nestvec can "
                 f"not vouch for its vectors; choose another collection name, or adopt it (adopt = true)"
             )
+        if not isinstance(record, Mapping):
+            raise SpaceUnknown(f"the record of collection {physical!r} is damaged: it is a {type(record).__name__}")
         if record.get("nestvec") != RECORD_VERSION:
             raise SpaceUnknown(
                 f"collection {physical!r} carries a record of version {record.get('nestvec')!r}; this nestvec "
@@ -124,7 +127,7 @@ class StoredCollection:
             )
         try:
             return cls._parse(record)
-        except (KeyError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             raise SpaceUnknown(f"the record of collection {physical!r} is damaged: {error!r}") from error
 
     @classmethod

@@ -27,7 +27,7 @@
     │   ├── EmbedderUnavailable     (retryable)
     │   ├── EmbedderDenied          the key is missing, wrong, or its balance used up
     │   ├── EmbedderRefused         the request cannot succeed as it is
-    │   └── EmbedderInvalidReply    wrong count, size or non-finite numbers
+    │   └── EmbedderInvalidReply    wrong count, size, non-finite numbers, or a vector of zeros
     └── BackendError
         ├── BackendUnavailable      (retryable) not there, too slow, overloaded
         ├── BackendLocked           another process holds the embedded store
@@ -37,33 +37,48 @@
 
 A message says what happened, to which collection or document, and what to do. `retryable` tells whether
 the same call may succeed later without a change. Vendor exceptions never escape; they are chained as the
-cause.
+cause. What a message quotes of servers, files and arguments is made visible (`\\x1b`, `\\u202e`); where it has several
+lines, all but the first are indented.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from nestvec._visible import visible_lines
+from nestvec.masking import masked
 
 if TYPE_CHECKING:
     from nestvec.types import Report
 
 
+#: Shorter secrets are masked in what others say only: they are words of ours, too.
+_WORD: Final = 8
+
+
 class NestvecError(Exception):
-    """The root of all errors that nestvec raises on purpose."""
+    """The root of all errors that nestvec raises on purpose. No message holds a secret that was read."""
 
     retryable: ClassVar[bool] = False
     #: Set where a collection is not to be found as it was looked for: a handle that has another description of it
     #: (see `nestvec._collections.following`) tries that one.
     unbound: bool = False
 
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(masked(each, _WORD) if isinstance(each, str) else each for each in arguments))
+
+    def __str__(self) -> str:
+        """The message, which cannot steer a terminal or forge a line of a log."""
+        return visible_lines(super().__str__())
+
 
 class ConfigError(NestvecError):
     """A configuration cannot be used. `problems` holds one sentence for each thing to mend."""
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
-        self.problems = tuple(problems) or (message,)
-        super().__init__("\n".join([message, *(f"  - {problem}" for problem in problems)]))
+        self.problems = tuple(visible_lines(masked(problem, _WORD)) for problem in problems or (message,))
+        super().__init__("\n".join([message, *(f"  - {problem}" for problem in self.problems if problems)]))
 
 
 class SecretError(ConfigError):
@@ -186,7 +201,7 @@ class EmbedderRefused(EmbedderError):
 
 
 class EmbedderInvalidReply(EmbedderError):
-    """The embedder answered with the wrong number of vectors, another size, or non-finite numbers."""
+    """The embedder answered with the wrong number of vectors, another size, non-finite numbers, or zeros only."""
 
 
 class BackendError(NestvecError):
@@ -213,3 +228,7 @@ class BackendRefused(BackendError):
 
 class BackendFull(BackendError):
     """The backend cannot write: its disk is full or read-only."""
+
+
+class NotSettledWarning(UserWarning):
+    """What was stored is safe, but searches may still miss some of it; `Collection.settle` waits for longer."""

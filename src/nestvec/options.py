@@ -8,9 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, ValidationInfo, WithJsonSchema, model_validator
 
+from nestvec._files import read_file
+from nestvec._limits import CERTIFICATES, SECRET
 from nestvec.errors import SecretError
+from nestvec.masking import remember
 
 
 class Options(BaseModel):
@@ -31,11 +34,36 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LocalPath = Annotated[Path, AfterValidator(_from_folder)]
 
 
+def _some(size: ByteSize) -> ByteSize:
+    if size < 1:
+        raise ValueError("expected a size of at least 1 byte")
+    return size
+
+
+#: An amount of bytes: `"32 MB"`, or their number.
+Bytes = Annotated[
+    ByteSize,
+    AfterValidator(_some),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": "^[0-9.]+ ?[A-Za-z]+$"}, {"type": "integer", "minimum": 1}]}
+    ),
+]
+
+
+#: Bytes of a server's reply, unless a setting says otherwise: thousands of vectors as text, or a page of records.
+MAX_REPLY = "128 MB"
+
+
+def read_certificates(path: Path) -> bytes:
+    """A file of certificates or keys. Raises `OSError` for what is none, without waiting for it."""
+    return read_file(path, CERTIFICATES)
+
+
 class Secret(Options):
     """A reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`. The value is read on `reveal`.
 
-    A literal is refused when the configuration is read. The value is never kept, so it cannot appear in a
-    repr, a log or an error.
+    A literal is refused when the configuration is read. The value is not kept here, so it cannot appear in a repr; what
+    was read is masked in errors (see `nestvec.masking`).
     """
 
     env: str | None = None
@@ -63,6 +91,7 @@ class Secret(Options):
         value = self._from_env(what) if self.env is not None else self._from_file(what)
         if not value.strip():
             raise SecretError(f"{what}: the secret in {self._place} is empty")
+        remember(value.strip())
         return value.strip()
 
     @property
@@ -78,7 +107,7 @@ class Secret(Options):
     def _from_file(self, what: str) -> str:
         assert self.file is not None  # noqa: S101 - _one_place guarantees it
         try:
-            stored = self.file.read_bytes()
+            stored = read_file(self.file, SECRET)
         except OSError as error:
             raise SecretError(f"{what}: {self._place} cannot be read: {error}") from error
         with suppress(UnicodeDecodeError):  # it holds the file's bytes, so the error below is not chained to it

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nestvec._collections.apply import Change, Status
+    from nestvec._collections.looking import ForeignLook
     from nestvec._collections.write_fence import GenerationPlace
+    from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._evaluation.bootstrap import Interval
     from nestvec._evaluation.recommend import Recommendation
@@ -42,6 +44,7 @@ __all__ = [
     "DimensionsReport",
     "DimensionsSample",
     "FailedDocument",
+    "ForeignLook",
     "FunnelReport",
     "GenerationPlace",
     "GenerationRole",
@@ -60,6 +63,8 @@ __all__ = [
     "Recommendation",
     "Record",
     "Removal",
+    "RepairProgress",
+    "RepairReport",
     "Report",
     "SearchTimes",
     "Status",
@@ -69,7 +74,9 @@ __all__ = [
 
 _ROOMS = {
     "nestvec._collections.apply": ("Change", "Status"),
+    "nestvec._collections.looking": ("ForeignLook",),
     "nestvec._collections.write_fence": ("GenerationPlace",),
+    "nestvec._documents.repair": ("RepairProgress", "RepairReport"),
     "nestvec._documents.scroll": ("Cursor", "Matrix", "Page"),
     "nestvec._evaluation.bootstrap": ("Interval",),
     "nestvec._evaluation.recommend": ("Recommendation",),

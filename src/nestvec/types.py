@@ -61,7 +61,10 @@ class Field:
 class Metric(StrEnum):
     """How two vectors are compared. Scores are higher-is-better for each of them.
 
-    `cosine` and `dot` score as they are; `euclidean` scores as minus the (unsquared) distance.
+    Attributes:
+        COSINE: The cosine of their angle, as it is.
+        DOT: Their dot product, as it is.
+        EUCLIDEAN: Minus their distance, not squared.
     """
 
     COSINE = "cosine"
@@ -223,6 +226,8 @@ class Report:
         failed: The documents that are not stored.
         seconds: How long it took.
         usage: What the embedder consumed.
+        superseded: Documents that were stored, and were another writer's version before that was done.
+        unsettled: What searches may still miss of it, in a sentence (see `Collection.settle`); None: nothing.
     """
 
     documents: int = 0
@@ -232,6 +237,8 @@ class Report:
     failed: tuple[FailedDocument, ...] = ()
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
+    superseded: int = 0
+    unsettled: str | None = None
 
     @property
     def chunks(self) -> int:
@@ -247,6 +254,8 @@ class Report:
             self.failed + other.failed,
             self.seconds + other.seconds,
             self.usage + other.usage,
+            self.superseded + other.superseded,
+            self.unsettled or other.unsettled,
         )
 
 
@@ -261,4 +270,6 @@ def merge(reports: Iterable[Report]) -> Report:
         tuple(failure for report in listed for failure in report.failed),
         sum(report.seconds for report in listed),
         sum((report.usage for report in listed), Usage()),
+        sum(report.superseded for report in listed),
+        next((report.unsettled for report in listed if report.unsettled), None),
     )

@@ -83,7 +83,7 @@ def test_what_is_shown_never_runs_ahead_of_what_is_stored(sizes):
     shown = []
     collection = SimpleNamespace(spec=SimpleNamespace(model=SimpleNamespace(batch=32)))
     target = SimpleNamespace(advance=lambda done, stored: shown.append((done, stored)))
-    run = Ingestion(collection, Stream(sum(sizes)), target)
+    run = Ingestion(collection, Stream(sum(sizes)), target, 0.0)
     reading = run._documents()
     for size, before in zip(sizes, [0, *sizes], strict=False):
         for _ in range(size):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from nestvec import __version__
 from nestvec._cli import (
+    adopting,
     cache,
     config,
     copying,
@@ -21,14 +23,31 @@ from nestvec._cli import (
     migrating,
     nesting,
     plugins,
+    repairing,
     search,
     tidying,
 )
 from nestvec._cli.invocation import DEFAULT_CONFIG, Invocation
-from nestvec._cli.output import forgive_streams
+from nestvec._cli.output import forgive_streams, guard_logs, refuse
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Errors of usage repeat what was written on the command line."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **more)
+        except click.ClickException as error:
+            raise refuse(error) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            raise refuse(error) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--config",
     "-c",
@@ -49,6 +68,7 @@ def main(context: click.Context, path: Path) -> None:
     changes, 130 interrupted.
     """
     forgive_streams()
+    guard_logs()
     context.obj = Invocation(path, context.obj)
 
 
@@ -57,9 +77,11 @@ for _command in (
     manage.plan,
     manage.apply,
     manage.status,
+    manage.settle,
     ingest.ingest,
     search.search,
     manage.delete,
+    adopting.adopt,
     copying.copy_collection,
     nesting.nest,
     migrating.migrate,
@@ -67,6 +89,7 @@ for _command in (
     migrating.rollback,
     tidying.generations,
     tidying.cleanup,
+    repairing.repair,
     dimensions.dimensions,
     plugins.plugins,
     doctor.doctor,

@@ -18,6 +18,7 @@ from nestvec.errors import InvalidInput, NestvecError
 if TYPE_CHECKING:
     from nestvec._cli.intake import Ingestion
     from nestvec._client.sync import Collection
+    from nestvec._limits import ReadLimits
     from nestvec._readers import Inputs, Mapping
     from nestvec.types import FailedDocument, Report
 
@@ -33,6 +34,8 @@ class Job:
     collection: Collection
     inputs: Inputs
     mapping: Mapping
+    limits: ReadLimits
+    settle: float
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -44,6 +47,14 @@ class Job:
 @click.option("--text", metavar="FIELD", help="The field that holds the text. [default: text, content or body]")
 @click.option("--metadata", metavar="FIELD", multiple=True, help="A field to keep (repeatable). [default: all others]")
 @click.option("--namespace", metavar="NAME", help="The tenant that the documents belong to.")
+@click.option(
+    "--settle",
+    type=click.FloatRange(min=0),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait at the end until searches find everything, on backends where that takes its time; 0: do not wait.",
+)
 @click.option("--strict", is_flag=True, help="Check everything first; store nothing if anything is wrong.")
 @command
 def ingest(
@@ -55,6 +66,7 @@ def ingest(
     text: str | None,
     metadata: tuple[str, ...],
     namespace: str | None,
+    settle: float,
     strict: bool,
 ) -> int:
     """Store the documents of files, folders or standard input (-) in COLLECTION.
@@ -69,7 +81,8 @@ def ingest(
         inputs = discover(paths, format=format_)
         if inputs.skipped:
             warn(f"skipped {amount(len(inputs.skipped), 'file')} of unknown type")
-        job = Job(invocation, target, inputs, Mapping(id_, text, metadata or None))
+        mapping = Mapping(id_, text, metadata or None)
+        job = Job(invocation, target, inputs, mapping, nv.config.limits, settle)
         return _strictly(job) if strict else _store(job, None)
 
 
@@ -77,7 +90,7 @@ def _strictly(job: Job) -> int:
     from nestvec._cli.intake import Feed, check, twice
 
     with twice(job.inputs) as stdin:
-        failed = check(Feed(job.inputs, job.mapping, job.collection, stdin()), job.collection)
+        failed = check(Feed(job.inputs, job.mapping, job.collection, stdin(), job.limits), job.collection)
         if failed:
             return _refuse(job, failed)
         return _store(job, stdin())
@@ -96,9 +109,9 @@ def _refuse(job: Job, failed: Sequence[FailedDocument]) -> int:
 def _store(job: Job, stdin: BinaryIO | None) -> int:
     from nestvec._cli.intake import Feed, Ingestion
 
-    feed = Feed(job.inputs, job.mapping, job.collection, stdin)
+    feed = Feed(job.inputs, job.mapping, job.collection, stdin, job.limits)
     with progress(job.inputs.size) as shown:
-        run = Ingestion(job.collection, feed, shown)
+        run = Ingestion(job.collection, feed, shown, job.settle)
         try:
             run.run()
         except NestvecError as error:
@@ -116,6 +129,8 @@ def _finished(job: Job, run: Ingestion) -> int:
         print_json(_report_json(job, run.stored, failed))
     else:
         say(_summary(job, run.stored))
+    if run.stored.unsettled is not None:
+        warn(f"warning: {run.stored.unsettled}")
     if failed:
         _name(failed, f"{amount(len(failed), 'document')} not stored (all others are):")
     return 1 if failed else 0
@@ -164,6 +179,7 @@ def _summary(job: Job, report: Report) -> str:
         f"{amount(report.documents, 'document')} stored in {clean(job.collection.spec.name)}: "
         f"{amount(report.chunks, 'chunk')} ({report.embedded:,} embedded, {report.unchanged:,} unchanged), "
         f"{amount(report.deleted, 'old chunk')} deleted, in {_seconds(job):.1f} s"
+        + (f"; {amount(report.superseded, 'document')} superseded by another writer" if report.superseded else "")
         + (f" ({', '.join(usage)})" if usage else "")
     )
 
@@ -186,6 +202,7 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
         "embedded": report.embedded,
         "unchanged": report.unchanged,
         "deleted": report.deleted,
+        "superseded": report.superseded,
         "failed": [_failed_json(failure) for failure in failed],
         "skipped": list(job.inputs.skipped),
         "seconds": round(_seconds(job), 3),
@@ -194,6 +211,7 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
         "retries": report.usage.retries,
         "windows": report.usage.windows,
         "cached": report.usage.cached,
+        "unsettled": report.unsettled,
     }
 
 

@@ -6,14 +6,16 @@ import itertools
 import shutil
 import sys
 import tempfile
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from nestvec._documents.upsert import IncomingDocument, check_document
+from nestvec._limits import ReadLimits
 from nestvec._readers import Inputs, Item, Mapping, ReadFailure, read
-from nestvec.errors import InvalidDocument, InvalidInput
+from nestvec.errors import InvalidDocument, InvalidInput, NotSettledWarning
 from nestvec.types import FailedDocument, Report
 
 if TYPE_CHECKING:
@@ -29,10 +31,17 @@ _LOOK = 200
 class Feed:
     """The documents of some inputs. What is no document is noted in `failed` and passed over."""
 
-    def __init__(self, inputs: Inputs, mapping: Mapping, collection: Collection, stdin: BinaryIO | None = None) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        mapping: Mapping,
+        collection: Collection,
+        stdin: BinaryIO | None = None,
+        limits: ReadLimits = ReadLimits(),  # noqa: B008 - a frozen value
+    ) -> None:
         self.failed: list[FailedDocument] = []
         self.position = 0
-        self._items = read(inputs, mapping, stdin=stdin, fields=collection.spec.fields)
+        self._items = read(inputs, mapping, stdin=stdin, fields=collection.spec.fields, limits=limits)
         self._chosen = set(mapping.metadata or ()) - set(collection.spec.fields)
 
     def __iter__(self) -> Iterator[IncomingDocument]:
@@ -69,11 +78,12 @@ def _unread(item: Item) -> FailedDocument:
 class Ingestion:
     """One run. `stored` adds up what is durable, so that an interrupted run can say how far it came."""
 
-    def __init__(self, collection: Collection, feed: Feed, progress: Progress) -> None:
+    def __init__(self, collection: Collection, feed: Feed, progress: Progress, settle: float) -> None:
         self.stored = Report()
         self._collection = collection
         self._feed = feed
         self._progress = progress
+        self._settle = settle
         self._settled = 0
         self._waiting: deque[tuple[int, int]] = deque(maxlen=_AHEAD * collection.spec.model.batch)
 
@@ -84,7 +94,11 @@ class Ingestion:
 
     def run(self) -> None:
         """Store everything. Raises whatever stops the whole; `stored` then tells how far it came."""
-        self.stored = self._collection.upsert(self._documents(), on_failure="report", progress=self._durable)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotSettledWarning)  # the command tells it
+            self.stored = self._collection.upsert(
+                self._documents(), on_failure="report", progress=self._durable, settle=self._settle
+            )
 
     def _documents(self) -> Iterator[IncomingDocument]:
         for number, item in enumerate(self._feed, 1):
@@ -118,16 +132,7 @@ def check(feed: Feed, collection: Collection) -> list[FailedDocument]:
 
 @contextmanager
 def twice(inputs: Inputs) -> Iterator[Callable[[], BinaryIO | None]]:
-    """Let inputs be read twice: gives a function that opens standard input anew, from a copy on disk.
-
-    Raises `InvalidInput` for a pipe given by name, which has no second reading.
-    """
-    for source in inputs.sources:
-        if source.path is not None and source.size is None:
-            raise InvalidInput(
-                f"{source.shown} is a pipe, which can be read only once, but --strict reads everything before it "
-                f"stores anything: hand it over on standard input (-)"
-            )
+    """Let inputs be read twice: gives a function that opens standard input anew, from a copy on disk."""
     if all(source.path is not None for source in inputs.sources):
         yield lambda: None
         return

@@ -97,6 +97,8 @@ def status(invocation: Invocation, collections: tuple[str, ...]) -> None:
     headers = ("collection", "backend", "documents", "chunks", "outdated", "space", "tasks", "state")
     say(table(headers, [_status_row(item) for item in found]))
     for item in found:
+        if item.leftovers:
+            say(f"{item.collection}: {amount(item.leftovers, 'document')} left by writers that died: nestvec repair")
         for detail in item.change.details if item.change.action not in ("create", "adopt") else ():
             say(f"{item.collection}: {detail}")
 
@@ -112,6 +114,7 @@ def _status_json(item: Status) -> dict[str, Any]:
         "documents": item.documents,
         "chunks": item.chunks,
         "outdated": item.outdated,
+        "leftovers": item.leftovers,
         "change": {"action": item.change.action, "details": list(item.change.details)},
     }
 
@@ -169,6 +172,26 @@ def _tell_forgotten(invocation: Invocation, collection: str) -> None:
         print_json({"collection": collection, "deleted": 0, "canaries": True})
     else:
         say(f"the canaries of {clean(collection)} are removed; the next ingestion makes others")
+
+
+@click.command()
+@click.argument("collection")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), default=120.0, show_default=True, metavar="SECONDS", help="Wait at most."
+)
+@command
+def settle(invocation: Invocation, collection: str, timeout: float) -> None:
+    """Wait until searches of COLLECTION find everything that was written, whoever wrote it.
+
+    Where searches find it at once, there is nothing to wait for. `ingest` does this by itself.
+    """
+    with invocation.connect() as nv:
+        nv[collection].settle(timeout)
+    if invocation.json:
+        print_json({"collection": collection, "settled": timeout > 0})
+    else:
+        done = "searches find everything" if timeout > 0 else "settling has begun"
+        say(f"{clean(collection)}: {done}")
 
 
 def open_collection(nv: Nestvec, name: str, namespace: str | None) -> Collection:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -10,18 +12,22 @@ from nestvec._client.handle import Handle
 from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all_async, window
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, reading
+from nestvec._documents import deleting, reading, settling
+from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
+from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
 from nestvec._documents.upsert import IncomingDocument, upsert
 from nestvec._hosts import admission
+from nestvec.capabilities import Freshness
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from nestvec._client.asynchronous import AsyncNestvec
+    from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
@@ -54,10 +60,13 @@ class AsyncCollection(Handle):
         *,
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
+        settle: float = TIMEOUT,
     ) -> Report:
         """See `Collection.upsert`."""
         intake = Intake(self.spec)
         check_on_failure(on_failure)
+        if settle is not TIMEOUT:
+            check_timeout(settle)
         reports: list[Report] = []
         if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
             await self._sessions[WANTED].splitter()
@@ -66,11 +75,22 @@ class AsyncCollection(Handle):
             async with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)):
                 return await self._follow(partial(upsert, incoming=batch))
 
-        async for report in run_all_async(intake.batches_async(documents), store, window=window(self.spec)):
-            reports.append(report)
-            if progress is not None:
-                progress(report)
-        return intake.finish(merge(reports), on_failure)
+        done = run_all_async(intake.batches_async(documents), store, window=window(self.spec))
+        async with aclosing(done):  # what `progress` raises ends what is under way before it is raised here
+            async for report in done:
+                reports.append(report)
+                if progress is not None:
+                    progress(report)
+        report = merge(reports)
+        if reports and self._among.live.state.capabilities.fresh is Freshness.WHEN_SETTLED:
+            missing = await self._follow(partial(settling.settle_ingested, seconds=settle))
+            warn_unsettled(self.spec.name, missing, settle)
+            report = replace(report, unsettled=missing)
+        return intake.finish(report, on_failure)
+
+    async def settle(self, timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - the backend's, as everywhere
+        """See `Collection.settle`."""
+        await self._follow(partial(settling.settle, seconds=timeout))
 
     async def search(
         self,
@@ -156,6 +176,20 @@ class AsyncCollection(Handle):
             deletion=deleting.Deletion(),
         )
         return await self._follow(delete)
+
+    async def repair(
+        self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None
+    ) -> RepairReport:
+        """See `Collection.repair`."""
+        surveys = await self._follow(partial(repairing.survey, progress=progress))
+        removed = 0
+        for found in () if dry_run else surveys:
+            for block in found.blocks():
+                async with self._owner._locks.held({(self.spec.name, found.tenant, key) for key in block}):
+                    removed += await self._follow(partial(repairing.mend, found=found, block=block))
+        tenants = [each.tenant for each in surveys]
+        notes = await self._follow(partial(repairing.finish, tenants=tenants, dry_run=dry_run))
+        return repairing.report_of(surveys, None if dry_run else removed, notes, dry_run=dry_run)
 
     async def hosts(self) -> dict[str, Agreement | None]:
         """See `Collection.hosts`."""

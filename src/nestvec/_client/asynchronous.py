@@ -1,4 +1,4 @@
-"""The asynchronous client: the same methods, awaited. Use one in one event loop only."""
+"""The asynchronous client: the same methods, awaited. Use one in one event loop at a time."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from nestvec.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from nestvec._collections.looking import ForeignLook
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
     from nestvec._migration.copy import CopyProgress, CopyReport
@@ -43,7 +44,7 @@ def aconnect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime |
 
 
 class AsyncNestvec:
-    """See `Nestvec`: the same for the tasks of one event loop; neither for other threads nor across a fork."""
+    """See `Nestvec`: the same for tasks of one event loop, then the next; not for other threads nor across a fork."""
 
     def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
         self.config = config
@@ -86,6 +87,19 @@ class AsyncNestvec:
         """See `Nestvec.status`."""
         return [await pending.status(self[name]._among, self[name]._sessions) for name in names or self]
 
+    async def look(
+        self,
+        collection: str,
+        *,
+        backend: str | None = None,
+        vector: str | None = None,
+        namespace: str | None = None,
+    ) -> ForeignLook:
+        """See `Nestvec.look`."""
+        from nestvec._collections.looking import look
+
+        return await look(self._connections.looking(collection, backend, vector, namespace))
+
     async def copy(
         self,
         source: str,
@@ -96,12 +110,15 @@ class AsyncNestvec:
         progress: Callable[[CopyProgress], object] | None = None,
     ) -> CopyReport:
         """See `Nestvec.copy`."""
+        from nestvec._documents.settling import TIMEOUT, settle_ingested, warn_unsettled
         from nestvec._migration.copy import copy
 
         await self.apply(target)
         origin = await self[source]._located()
         place = await self[target]._located()
-        return await copy(origin.of_tenant(namespace), place, page=page, progress=progress)
+        report = await copy(origin.of_tenant(namespace), place, page=page, progress=progress)
+        warn_unsettled(target, await settle_ingested(place, TIMEOUT), TIMEOUT)
+        return report
 
     async def embed(
         self,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -11,19 +13,23 @@ from nestvec._client.handle import Handle
 from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all, window
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, reading
+from nestvec._documents import deleting, reading, settling
+from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
+from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
 from nestvec._documents.upsert import IncomingDocument, upsert
 from nestvec._hosts import admission
 from nestvec._session.session import ComputeLock, complete, for_ingestion
+from nestvec.capabilities import Freshness
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from nestvec._client.sync import Nestvec
+    from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
@@ -79,6 +85,7 @@ class Collection(Handle):
         *,
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
+        settle: float = TIMEOUT,
     ) -> Report:
         """Store documents: new and changed ones are embedded, unchanged ones left alone.
 
@@ -89,6 +96,9 @@ class Collection(Handle):
             documents: One document, or any number; they are read as they are needed. Of equal ids the first is kept.
             on_failure: "raise" `IngestFailed` at the end if there were failures, or only "report" them.
             progress: Hears a report of each batch when it is durable.
+            settle: Seconds to wait at most until searches find what was stored, on backends where that takes its time
+                and only where there is so much of it that they would not; 0: do not wait. `Report.unsettled` tells, and
+                a `NotSettledWarning` is given, where they still may not.
 
         Returns:
             What was stored, and what was not.
@@ -107,6 +117,8 @@ class Collection(Handle):
         """
         intake = Intake(self.spec)
         check_on_failure(on_failure)
+        if settle is not TIMEOUT:
+            check_timeout(settle)
         reports: list[Report] = []
         if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
             complete(self._sessions[WANTED].splitter())
@@ -119,11 +131,37 @@ class Collection(Handle):
                 return complete(follow(self._among, sessions, partial(upsert, incoming=batch), self.tenant))
 
         batches = intake.batches(documents)
-        for report in run_all(batches, store, window=window(self.spec), cancelled=cancelled):
-            reports.append(report)
-            if progress is not None:
-                progress(report)
-        return intake.finish(merge(reports), on_failure)
+        done = run_all(batches, store, window=window(self.spec), cancelled=cancelled)
+        with closing(done):  # what `progress` raises ends what is under way before it is raised here
+            for report in done:
+                reports.append(report)
+                if progress is not None:
+                    progress(report)
+        report = merge(reports)
+        if reports and self._among.live.state.capabilities.fresh is Freshness.WHEN_SETTLED:
+            missing = self._follow(partial(settling.settle_ingested, seconds=settle))
+            warn_unsettled(self.spec.name, missing, settle)
+            report = replace(report, unsettled=missing)
+        return intake.finish(report, on_failure)
+
+    def settle(self, timeout: float = TIMEOUT) -> None:
+        """Wait until searches find everything that was written, whoever wrote it.
+
+        On most backends there is nothing to wait for (`BackendCapabilities.fresh`). Some search what they have not
+        indexed yet by something coarser that misses records; where an ingestion wrote so much, it waits by itself.
+
+        Args:
+            timeout: Seconds to wait at most; 0: begin, and do not wait.
+
+        Raises:
+            BackendUnavailable: It took longer; what was begun goes on, and settling again waits for it.
+            Unsupported: The backend cannot tell when searches find what was written, or the collection was adopted.
+            InvalidInput: The timeout is no number of seconds.
+
+        Example:
+            >>> docs.settle(timeout=60)
+        """
+        self._follow(partial(settling.settle, seconds=timeout))
 
     def search(
         self,
@@ -375,6 +413,38 @@ class Collection(Handle):
             deletion=deleting.Deletion(),
         )
         return self._follow(delete)
+
+    def repair(
+        self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None
+    ) -> RepairReport:
+        """Find what writers left that died or met, and remove it: every record is read.
+
+        Safe beside writers, and may be broken off. Searches leave such records out anyway, and whoever writes the
+        documents again removes them; this is for documents that nobody writes again, and for being sure.
+
+        Args:
+            dry_run: Change nothing, only tell.
+            progress: Hears how many records were read, page by page.
+
+        Returns:
+            What was found: leftovers, documents that are not whole, records without their text.
+
+        Raises:
+            Unsupported: The collection was adopted.
+
+        Example:
+            >>> docs.repair().leftovers
+            0
+        """
+        surveys = self._follow(partial(repairing.survey, progress=progress))
+        removed = 0
+        for found in () if dry_run else surveys:
+            for block in found.blocks():
+                with self._owner._locks.held({(self.spec.name, found.tenant, key) for key in block}):
+                    removed += self._follow(partial(repairing.mend, found=found, block=block))
+        tenants = [each.tenant for each in surveys]
+        notes = self._follow(partial(repairing.finish, tenants=tenants, dry_run=dry_run))
+        return repairing.report_of(surveys, None if dry_run else removed, notes, dry_run=dry_run)
 
     def hosts(self) -> dict[str, Agreement | None]:
         """List the hosts of the model that may embed for this collection.

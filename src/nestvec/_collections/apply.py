@@ -13,11 +13,12 @@ from typing import Any, Literal, TypeAlias
 from nestvec._collections import adopt as adoption
 from nestvec._collections.checks import require_origin
 from nestvec._collections.differences import Difference, differences, storage_change
+from nestvec._collections.intents import find_intents
 from nestvec._collections.opening import HEADS, OpenCollection, locate
 from nestvec._collections.superseded import advice, superseding_spec
 from nestvec._collections.write_fence import FenceState, WriteFence, moved, read_fence
 from nestvec._specs import CollectionSpec, StoredCollection
-from nestvec.capabilities import TaskPair
+from nestvec.capabilities import BackendCapabilities, Freshness, Power, TaskPair
 from nestvec.contract import (
     Adopt,
     CollectionInfo,
@@ -75,6 +76,8 @@ class Status:
         tasks: What its texts and its questions are embedded for.
         documents, chunks: How many there are.
         outdated: Documents that still have an earlier chunking; ingesting them again brings them up to date.
+        leftovers: Documents that a writer was at work on when it died, and which nobody has put in order since;
+            `repair` does. None where only one process writes.
     """
 
     collection: str
@@ -87,6 +90,7 @@ class Status:
     documents: int | None = None
     chunks: int | None = None
     outdated: int | None = None
+    leftovers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,15 @@ async def measure(compared: Compared) -> Status:
     documents = await collection.records.count(Count(info.physical, HEADS))
     old = ~(system("layout", FieldType.KEYWORD) == spec.layout)
     outdated = await collection.records.count(Count(info.physical, HEADS & old))
-    return replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
+    known = replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
+    return replace(known, leftovers=await _leftovers(collection, info.physical)) if collection.shared else known
+
+
+async def _leftovers(collection: OpenCollection, physical: str) -> int:
+    """How many documents dead writers speak of: a cheap look, at intents alone."""
+    now, lease = collection.state.wall(), collection.state.lease
+    intents = await find_intents(collection.intents, physical)
+    return len({name for each in intents if each.over(now, lease) for name in each.documents})
 
 
 async def compare(collection: OpenCollection) -> Compared:
@@ -167,7 +179,7 @@ async def compare(collection: OpenCollection) -> Compared:
     physical = await collection.backend.resolve_alias(ResolveAlias(collection.state.alias))
     info = await collection.backend.describe(Describe(physical or collection.state.alias))
     if info is None:
-        return Compared(collection, Change(spec.name, "create", _description(spec)), None)
+        return Compared(collection, Change(spec.name, "create", _description(spec, collection.capabilities)), None)
     if physical is None:
         return Compared(collection, Change(spec.name, "conflict", (_foreign(spec, collection.state.alias),)), info)
     try:
@@ -186,7 +198,8 @@ async def _compare_own(
     collection: OpenCollection, info: CollectionInfo, stored: StoredCollection, fence: WriteFence | None
 ) -> Compared:
     shrunk = await superseding_spec(collection, stored, info.physical)
-    told = (advice(collection.spec, stored),) if shrunk is not None else ()
+    told = _late(collection.capabilities)
+    told += (advice(collection.spec, stored),) if shrunk is not None else ()
     if shrunk is not None:
         collection = collection.knowing(replace(collection.state, spec=shrunk, target=None, admission=None))
     spec = collection.spec
@@ -233,7 +246,7 @@ async def _update(collection: OpenCollection, info: CollectionInfo) -> None:
     )
 
 
-def _description(spec: CollectionSpec) -> tuple[str, ...]:
+def _description(spec: CollectionSpec, can: BackendCapabilities) -> tuple[str, ...]:
     space = spec.space
     tasks = f"tasks {space.index_task} / {space.query_task}" if space.index_task or space.query_task else "no tasks"
     fields = ", ".join(f"{name} ({kind})" for name, kind in spec.fields.items()) or "none"
@@ -244,7 +257,16 @@ def _description(spec: CollectionSpec) -> tuple[str, ...]:
         *([f"storage: {spec.storage}"] if spec.storage is not Storage.FLOAT32 else []),
         *([f"funnel: candidates by prefixes of {_listed(spec.funnel)} dimensions"] if spec.funnel else []),
         *([cost] if cost else []),
+        *_late(can),
     )
+
+
+def _late(can: BackendCapabilities) -> tuple[str, ...]:
+    """A warning where nobody can tell when searches find what was written."""
+    if can.fresh is not Freshness.UNCERTAIN:
+        return ()
+    why = can.why_not.get(Power.SETTLING)
+    return ("searches may miss what was just written, and nobody can tell for how long" + (f": {why}" if why else ""),)
 
 
 def _listed(sizes: Sequence[int]) -> str:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
+from nestvec._documents.current import complete_current, current, first_current, spoken_of
 from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import restore_metadata, span_of
 from nestvec._hosts.admission import admit
 from nestvec.contract import Encode, Event, Found, Group, Query
 from nestvec.encoding.tasks import check_task
-from nestvec.encoding.vectors import check_dimensions
+from nestvec.encoding.vectors import check_dimensions, without_direction
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike
 from nestvec.types import DENSE, Hit, Storage
@@ -100,6 +101,11 @@ async def search_vectors(
             f"({wanted},), or with search_vectors several of shape (vectors, {wanted}); not with an array of shape "
             f"{rows.shape}. The collection's own embed(texts) makes them of questions"
         )
+    if without_direction(rows).any():
+        raise InvalidInput(
+            f"collection {collection.spec.name!r}: a query vector of zeros, or of a length that float32 cannot square, "
+            f"has no direction to search in; embed a question instead"
+        )
     found = await on_target(collection, partial(_ask, collection, rows, options, where))
     return _hits(collection, found)
 
@@ -166,9 +172,23 @@ async def _ask(
     )
     if options.group_by_document:
         return await _grouped(collection, target, query)
+
+    async def ask(limit: int) -> list[list[Found]]:
+        return await collection.records.query(_aimed(collection, target, query, limit, 0))
+
+    if collection.shared and await spoken_of(collection, target):
+        return await first_current(collection, target, query, ask)
+    found = await collection.records.query(_aimed(collection, target, query, query.limit, query.offset))
+    if target.foreign is not None or not any(hit.record.system.get("chunk") for hits in found for hit in hits):
+        return found
+    return await complete_current(collection, target, query, ask, found)
+
+
+def _aimed(collection: OpenCollection, target: Target, query: Query, limit: int, offset: int) -> Query:
+    spec = collection.spec
     if spec.funnel or spec.storage is not Storage.FLOAT32 or target.stored.storage is not Storage.FLOAT32:
-        query = aimed(collection, target, query, query.limit, query.offset)
-    return await collection.records.query(query)
+        return aimed(collection, target, query, limit, offset)
+    return replace(query, limit=limit, offset=offset)
 
 
 def _hits(collection: OpenCollection, found: Sequence[Sequence[Found]]) -> list[list[Hit]]:
@@ -192,7 +212,7 @@ async def _grouped(collection: OpenCollection, target: Target, query: Query) -> 
     while True:
         ask = min(ask, most) if most else ask
         answers = await collection.records.query(aimed(collection, target, query, ask))
-        best = [_first_by_document(answer) for answer in answers]
+        best = [_first_by_document(answer) for answer in await current(collection, target, answers)]
         exhausted = all(len(answer) < ask for answer in answers) or ask == most
         if exhausted or all(
             len(group) >= wanted or len(answer) < ask for group, answer in zip(best, answers, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, open_to_read
+from nestvec._documents.current import current_revisions
 from nestvec._documents.funnel import named
 from nestvec._documents.layout import Head, hash_metadata, hash_text, make_record, restored
 from nestvec._documents.reading import tenants as tenants_of
@@ -17,9 +19,9 @@ from nestvec._documents.replacing import write_records
 from nestvec._hosts.admission import canaries_to_keep, mismatch, read_canaries
 from nestvec._hosts.agreement import Comparison, compare
 from nestvec._hosts.note import NOTE, Canaries
-from nestvec.contract import Batch, Count, Event, Fetch, Scroll, WriteNote
+from nestvec.contract import Batch, Count, Describe, Event, Fetch, Scroll, WriteNote
 from nestvec.encoding.vectors import normalize
-from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput, Unsupported
+from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput
 from nestvec.spaces import require_same
 from nestvec.types import DENSE, Metric, Record, Storage
 
@@ -41,12 +43,16 @@ class CopyReport:
         records: How many there are now.
         written, unchanged: How many were written, and how many were there already.
         verified: How many were compared at the end.
+        unread: What an adopted source has besides and nestvec does not read: further vectors, columns of other kinds.
+        leftovers: How many were left out, being no document's current version: `repair` removes them from the source.
     """
 
     records: int = 0
     written: int = 0
     unchanged: int = 0
     verified: int = 0
+    unread: tuple[str, ...] = ()
+    leftovers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,46 +97,48 @@ async def copy(
     if isinstance(page, bool) or not isinstance(page, int) or page < 1:
         raise InvalidInput(f"a page must be a whole number of at least 1, not {page!r}")
     job = CopyJob(source, target, page, progress).of_tenant(source.tenant)
-    total = await _open(job)
+    total, unread = await _open(job)
     await carry_canaries(source, target)
     every = source.spec.namespaces and source.tenant is None
     tenants: Sequence[str | None] = await tenants_of(source) if every else [source.tenant]
-    report = CopyReport()
+    report = CopyReport(unread=unread)
     for tenant in tenants:
         report = await _copy_tenant(job.of_tenant(tenant), report, total)
     if every:  # the target may have namespaces that the source has not
-        await _compare_counts(job)
+        await _compare_counts(job, report.leftovers)
     target.session.emit(Event("collection_copied", target.spec.name, {"records": report.records}))
     return report
 
 
 async def _copy_tenant(job: CopyJob, before: CopyReport, total: int) -> CopyReport:
     """Copy and verify one tenant's records (or those of nobody in particular); returns `before` with them added."""
-    written, unchanged = before.written, before.unchanged
+    written, unchanged, leftovers = before.written, before.unchanged, 0
     cursor: str | int | None = None
     while True:
-        done, seen, cursor = await _copy_page(job, cursor)
-        written, unchanged = written + done, unchanged + seen - done
+        done, seen, left, cursor = await _copy_page(job, cursor)
+        written, unchanged, leftovers = written + done, unchanged + seen - done, leftovers + left
         if job.progress is not None:
             job.progress(CopyProgress(written, unchanged, total))
         if cursor is None:
             break
-    records, verified = await _verify(job)
-    return CopyReport(before.records + records, written, unchanged, before.verified + verified)
+    records, verified = await _verify(job, leftovers)
+    return CopyReport(
+        before.records + records,
+        written,
+        unchanged,
+        before.verified + verified,
+        before.unread,
+        before.leftovers + leftovers,
+    )
 
 
-async def _open(job: CopyJob) -> int:
-    """Check that the two can be copied; returns how many records the source has."""
+async def _open(job: CopyJob) -> tuple[int, tuple[str, ...]]:
+    """Check that the two can be copied; returns how many records the source has, and what is not read of it."""
     _check_namespaces(job)
     one, two = job.source.spec, job.target.spec
     if (one.backend, one.name) == (two.backend, two.name):
         raise InvalidInput(f"collection {one.name!r} cannot be copied onto itself; name another target")
     require_own(two, "be copied into")
-    if one.foreign is not None and one.foreign.id is not None:
-        raise Unsupported(
-            f"collection {one.name!r} was adopted with document ids from {one.foreign.id!r}: records that share one "
-            f"have no known order; leave foreign.id out, and each is copied as a document of its own"
-        )
     require_same(one.space, two.space, one.name)
     if one.metric is not two.metric:
         raise CollectionConflict(
@@ -139,7 +147,13 @@ async def _open(job: CopyJob) -> int:
         )
     origin = await open_to_read(job.source)
     await open_to_read(job.target)
-    return await job.source.records.count(Count(origin.physical))
+    unread: tuple[str, ...] = ()
+    if origin.foreign is not None:
+        info = await job.source.records.describe(Describe(origin.physical))
+        unread = info.unread if info is not None else ()
+        if origin.foreign.id is not None:
+            await _check_shared(job.source, origin, origin.foreign.id, job.page)
+    return await job.source.records.count(Count(origin.physical)), unread
 
 
 async def carry_canaries(
@@ -207,15 +221,32 @@ def _check_namespaces(job: CopyJob) -> None:
         check_tenant(spec, tenant)
 
 
-async def _copy_page(job: CopyJob, cursor: str | int | None) -> tuple[int, int, str | int | None]:
-    """Copy one page; returns how many records were written and seen, and the next page's cursor."""
+async def _copy_page(job: CopyJob, cursor: str | int | None) -> tuple[int, int, int, str | int | None]:
+    """Copy one page; returns how many records were written, seen and left out, and the next page's cursor."""
     origin = await open_to_read(job.source)
-    batch = await _read(job.source, origin, job.page, cursor)
+    found = await _read(job.source, origin, job.page, cursor)
+    batch = await _current(job.source, origin, found)
     place = await open_to_read(job.target)
     missing = await _missing(job.target, place, batch.records)
     if missing:
         await _write(job.target, place, batch, missing)
-    return len(missing), len(batch.records), batch.cursor
+    return len(missing), len(batch.records), len(found.records) - len(batch.records), batch.cursor
+
+
+async def _current(source: OpenCollection, origin: Target, batch: Batch) -> Batch:
+    """Without the records that no head owns: what a writer left that died, or is at work on."""
+    if origin.foreign is not None:
+        return batch
+    revisions = await current_revisions(
+        source, origin, {record.document_id for record in batch.records if record.system.get("chunk")}
+    )
+    kept = [
+        row
+        for row, record in enumerate(batch.records)
+        if not record.system.get("chunk") or revisions.get(record.document_id) == record.system["revision"]
+    ]
+    vectors = batch.vectors and {name: rows[kept] for name, rows in batch.vectors.items()}
+    return replace(batch, records=[batch.records[row] for row in kept], vectors=vectors)
 
 
 async def _read(source: OpenCollection, origin: Target, limit: int, cursor: str | int | None = None) -> Batch:
@@ -224,6 +255,24 @@ async def _read(source: OpenCollection, origin: Target, limit: int, cursor: str 
     if origin.foreign is None:
         return batch
     return replace(batch, records=[_as_document(record, source.spec) for record in batch.records])
+
+
+async def _check_shared(source: OpenCollection, origin: Target, path: str, page: int) -> None:
+    """Raise `CollectionConflict`, before anything is written, where records share a document's id: in what order?"""
+    seen, cursor, more = set[bytes](), None, True
+    while more:
+        batch = await source.records.scroll(Scroll(origin.physical, None, page, cursor, content=False))
+        for record in batch.records:
+            key = hashlib.sha256(record.document_id.encode()).digest()[:16]
+            if key in seen:
+                raise CollectionConflict(
+                    f"collection {source.spec.name!r} was adopted with document ids from {path!r}, and several of its "
+                    f"records have the id {record.document_id!r:.80}, in no known order; leave foreign.id out, and "
+                    f"each is copied as a document of its own, with this id in its metadata. Nothing was copied"
+                )
+            seen.add(key)
+        cursor = batch.cursor
+        more = cursor is not None
 
 
 def _as_document(record: Record, spec: CollectionSpec) -> Record:
@@ -261,12 +310,12 @@ async def _write(target: OpenCollection, place: Target, batch: Batch, missing: S
     await write_records(target, place, records, batch.vectors[DENSE][list(missing)])
 
 
-async def _verify(job: CopyJob) -> tuple[int, int]:
+async def _verify(job: CopyJob, leftovers: int) -> tuple[int, int]:
     """Compare counts, and a sample record by record. Raises `CollectionError` saying what differs."""
     source, target = job.source, job.target
-    found = await _compare_counts(job)
+    found = await _compare_counts(job, leftovers)
     origin, place = await open_to_read(source), await open_to_read(target)
-    page = await _read(source, origin, job.page)
+    page = await _current(source, origin, await _read(source, origin, job.page))
     if page.records:
         ids = [record.id for record in page.records]
         copied = await target.records.fetch(Fetch(place.physical, ids, vectors=True))
@@ -274,11 +323,11 @@ async def _verify(job: CopyJob) -> tuple[int, int]:
     return found, len(page.records)
 
 
-async def _compare_counts(job: CopyJob) -> int:
+async def _compare_counts(job: CopyJob, leftovers: int) -> int:
     """How many records both have: of a tenant, or of all. Raises `CollectionError` if they differ."""
     source, target = job.source, job.target
     origin, place = await open_to_read(source), await open_to_read(target)
-    wanted = await source.records.count(Count(origin.physical))
+    wanted = await source.records.count(Count(origin.physical)) - leftovers
     found = await target.records.count(Count(place.physical))
     if wanted != found:
         where = f" in namespace {source.tenant!r:.80}" if source.tenant is not None else ""

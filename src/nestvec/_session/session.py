@@ -15,8 +15,9 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, field, replace
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from nestvec._session.loops import TaskLock
 from nestvec._session.retry import RetryPolicy, repetition, retried
 from nestvec.contract import BackendRequest, Embedder, Encode, Encoded, Event, FullAdapter
 from nestvec.encoding.vectors import finish, widen
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         ResolveAlias,
         Scroll,
         SetAlias,
+        Settle,
         Update,
         Write,
         WriteNote,
@@ -79,15 +81,16 @@ def finished(method: Callable[..., Any], *arguments: Any) -> Any:
 class Component(Generic[T]):
     """An adapter or an embedder of a client: opened when it is first needed, gone when the client is closed.
 
-    `native` says that its methods are awaited in the client's event loop.
+    `native` says that its methods are awaited in the client's event loop, `answered` that it has answered a request.
     """
 
-    __slots__ = ("native", "open", "opened")
+    __slots__ = ("answered", "native", "open", "opened")
 
     def __init__(self, open_it: Callable[[], Awaitable[T]]) -> None:
         self.open = open_it
         self.opened: T | None = None
         self.native = False
+        self.answered = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +165,11 @@ class Suspending:
         self.pause(seconds)
         await asyncio.sleep(0)
 
-    def lock(self) -> asyncio.Lock:
+    def lock(self) -> TaskLock:
         """For tasks."""
-        return asyncio.Lock()
+        return TaskLock()
 
-    async def acquire(self, lock: asyncio.Lock) -> None:
+    async def acquire(self, lock: TaskLock) -> None:
         """Suspends."""
         await lock.acquire()
 
@@ -229,11 +232,13 @@ class Session:
         if self.lock is None:
             self.lock = self.waiting.lock()
 
-    async def send(self, view: Callable[[FullAdapter], Any] | None, request: Any) -> Any:
+    async def send(
+        self, view: Callable[[FullAdapter], Any] | None, request: Any, failed: Callable[[], None] | None = None
+    ) -> Any:
         """Ask the backend: the one layer that repeats requests. `view` is of the adapter, for one tenant or layout.
 
-        At most `retry.attempts` times within about `retry.deadline` seconds; a write neither begins nor is repeated
-        once its lease has passed.
+        As often and as long as `retry` says; a write neither begins nor is repeated once its lease has passed.
+        `failed` is called after each attempt that may yet take effect.
         """
         with self.released:
             adapter = self.adapter.opened or await self.adapter.open()
@@ -244,14 +249,22 @@ class Session:
             attempt, begun = 1, self.clock()
             while True:
                 try:
-                    return await self.waiting.call(self.adapter.native, method, request)
+                    reply = await self.waiting.call(self.adapter.native, method, request)
                 except NestvecError as error:
-                    pause = self.retry.pause(error, attempt, self.clock() - begun)
+                    if failed is not None and error.retryable:
+                        failed()
+                    answered = self.adapter.answered
+                    pause = self.retry.pause(error, attempt, self.clock() - begun, answered=answered)
                     if pause is None or (until is not None and self.clock() >= until):
                         raise
                     self.notify(repetition(request, attempt, error))
+                else:
+                    self.adapter.answered = True
+                    return reply
                 attempt += 1
                 await self.waiting.sleep(pause)
+                if until is not None:
+                    require_in_time(request, until, self.clock())
 
     async def encode(self, request: Encode) -> Encoded:
         """Ask the embedder, check its reply, nest and cut it. Raises what the embedder raises; it repeats by itself."""
@@ -313,9 +326,9 @@ class Backend:
     def __init__(self, session: Session, view: Callable[[FullAdapter], Adapter] | None = None) -> None:
         self._session, self._view = session, view
 
-    def of_tenant(self, tenant: str) -> Backend:
+    def of_tenant(self, tenant: str) -> Self:
         """The same backend, seen by one tenant."""
-        return Backend(self._session, lambda adapter: adapter.of_tenant(tenant))
+        return type(self)(self._session, lambda adapter: adapter.of_tenant(tenant))
 
     def reading(self, layout: ForeignLayout) -> Backend:
         """The same backend, for reading a collection that somebody else made."""
@@ -337,13 +350,13 @@ class Backend:
         """The names of all physical collections."""
         return self._session.send(self._view, request)
 
-    def write(self, request: Write) -> Coroutine[Any, Any, None]:
-        """Insert or replace records."""
-        return self._session.send(self._view, request)
+    def write(self, request: Write, failed: Callable[[], None] | None = None) -> Coroutine[Any, Any, None]:
+        """Insert or replace records. `failed` is called after each attempt that may yet take effect."""
+        return self._session.send(self._view, request, failed)
 
-    def remove(self, request: Remove) -> Coroutine[Any, Any, None]:
-        """Delete records by id."""
-        return self._session.send(self._view, request)
+    def remove(self, request: Remove, failed: Callable[[], None] | None = None) -> Coroutine[Any, Any, None]:
+        """Delete records by id. `failed` is called after each attempt that may yet take effect."""
+        return self._session.send(self._view, request, failed)
 
     def fetch(self, request: Fetch) -> Coroutine[Any, Any, Batch]:
         """Read records by id."""
@@ -387,6 +400,10 @@ class Backend:
 
     def list_tenants(self, request: ListTenants) -> Coroutine[Any, Any, list[str]]:
         """The tenants that have records."""
+        return self._session.send(self._view, request)
+
+    def settle(self, request: Settle) -> Coroutine[Any, Any, str | None]:
+        """Let searches find what was written; a sentence about what they may still miss, or None."""
         return self._session.send(self._view, request)
 
     def adopt(self, request: Adopt) -> Coroutine[Any, Any, None]:

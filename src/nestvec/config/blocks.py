@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,9 +22,12 @@ from pydantic import (
 
 from nestvec._artifacts import DEFAULT_FOLDER, is_fingerprint
 from nestvec._chunking import Chunking
-from nestvec.contract import ForeignLayout
+from nestvec._limits import ReadLimits, in_bytes
+from nestvec.config.problems import did_you_mean
+from nestvec.contract import ForeignLayout, ForeignPreset, field_path
+from nestvec.errors import ConfigError
 from nestvec.filters.fields import check_name
-from nestvec.options import LocalPath, Options
+from nestvec.options import Bytes, LocalPath, Options
 from nestvec.types import Field as MetadataField
 from nestvec.types import Metric, Purpose, Storage
 
@@ -77,6 +81,31 @@ class EmbedderBlock(PluginBlock):
     cache: Any = None
     nesting: Any = None
     price: Any = None
+
+
+class BackendBlock(PluginBlock):
+    """`[backends.NAME]`: how its requests are repeated is the core's (`RetryBlock`)."""
+
+    attempts: Any = None
+    deadline: Any = None
+
+
+class RetryBlock(Options):
+    """What `attempts` and `deadline` in a backend's block are read as."""
+
+    attempts: StrictInt | None = Field(
+        default=None,
+        ge=1,
+        description="How often a request is tried at most; default: as often as the deadline allows, but 4 times where "
+        "the backend has not answered this client yet.",
+    )
+    deadline: StrictFloat | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds after which a request is not tried again: a server that restarts within them ends "
+        "nothing; default 60.",
+    )
 
 
 _LEAST = 1_000_000
@@ -170,15 +199,53 @@ class ChunkingBlock(Options):
 class ForeignBlock(Options):
     """Where a collection that somebody else made keeps what nestvec reads, under the backend's own names."""
 
+    preset: str | None = Field(
+        default=None, description='A framework that made it, as in "langchain"; `foreign = "langchain"` says the same.'
+    )
     collection: str | None = Field(default=None, min_length=1, description="Its name; default: this collection's.")
     vector: str | None = Field(default=None, description="Name of the vector; may be left out if there is one.")
     id: str | None = Field(default=None, min_length=1, description="Key of the document id; default: the record's id.")
     text: str | None = Field(default=None, min_length=1, description="Key of the text; default: texts are not read.")
     namespace: str | None = Field(default=None, description="Part of the collection, on backends that have such.")
+    metadata: str | None = Field(
+        default=None, min_length=1, description="Key of an object with the metadata; its keys are read as they are."
+    )
+    json_text: tuple[str, ...] = Field(
+        default=(), description="Keys whose text is JSON with such objects; dots lead into them, too."
+    )
     fields: dict[FieldName, str] = Field(
-        default_factory=dict, description="Keys of declared fields; default: their own names. Dots lead into objects."
+        default_factory=dict,
+        description="Keys of declared fields; default: their own names, in `metadata` if that is given. Dots lead into "
+        "objects.",
     )
     verify: StrictBool = Field(default=True, description="Embed a few of its texts and compare, on adopting it.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"preset": value} if isinstance(value, str) else value
+
+    def layout(self, name: str, fields: Iterable[str], presets: Mapping[str, ForeignPreset]) -> ForeignLayout:
+        """How to read the collection. What is said here goes before what the preset says.
+
+        Raises `ConfigError` where there is no such preset.
+        """
+        if self.preset is not None and self.preset not in presets:
+            raise ConfigError(
+                f"there is no preset {self.preset!r} for this backend{did_you_mean(self.preset, presets)}"
+            )
+        usual = presets[self.preset] if self.preset is not None else ForeignPreset(text="")
+        metadata, texts = self.metadata or usual.metadata, self.json_text or usual.json
+        return ForeignLayout(
+            collection=self.collection or name,
+            vector=self.vector,
+            id=self.id or usual.id,
+            text=self.text or usual.text or None,
+            namespace=self.namespace,
+            fields={each: self.fields.get(each) or field_path(each, metadata, texts) for each in fields},
+            metadata=metadata,
+            json=texts,
+        )
 
 
 #: How many candidates a stage of a funnel takes for each one of the next, where the configuration does not say.
@@ -224,7 +291,10 @@ class CollectionBlock(Options):
         description="What it was before, where that differs: keys of this block. Handles serve whichever is there.",
     )
     adopt: StrictBool = Field(default=False, description="Read a collection that somebody else made, as it is.")
-    foreign: ForeignBlock | None = Field(default=None, description="Where it keeps what nestvec reads (with adopt).")
+    foreign: ForeignBlock | None = Field(
+        default=None,
+        description="Where it keeps what nestvec reads (with adopt), or the framework that made it, by name.",
+    )
 
     @model_validator(mode="after")
     def _coherent(self) -> CollectionBlock:
@@ -283,13 +353,31 @@ class CollectionBlock(Options):
         usual = max(FUNNEL_OVERSAMPLING if self.funnel else 1.0, self.storage.oversampling)
         return usual if self.oversampling is None else self.oversampling
 
-    def layout(self, name: str) -> ForeignLayout | None:
-        """How to read the collection, if it is adopted."""
-        if not self.adopt:
-            return None
-        given = self.foreign or ForeignBlock()
-        keys = {field: given.fields.get(field, field) for field in self.fields}
-        return ForeignLayout(given.collection or name, given.vector, given.id, given.text, given.namespace, keys)
+    def layout(self, name: str, presets: Mapping[str, ForeignPreset]) -> ForeignLayout | None:
+        """How to read the collection, if it is adopted. Raises `ConfigError`."""
+        return (self.foreign or ForeignBlock()).layout(name, self.fields, presets) if self.adopt else None
+
+
+_LIMITS = ReadLimits()
+
+
+class LimitsBlock(Options):
+    """`[limits]`: how much is read of a file of documents or questions. What is more becomes a failure."""
+
+    document: Bytes = Field(
+        default=in_bytes(_LIMITS.document),
+        validate_default=True,
+        description="One line, row or text file, and a file of questions: what has to fit into memory.",
+    )
+    file: Bytes = Field(default=in_bytes(_LIMITS.file), validate_default=True, description="One file, unpacked.")
+    rows: StrictInt = Field(default=_LIMITS.rows, ge=1, description="Rows, lines or values of one file.")
+    failures: StrictInt = Field(
+        default=_LIMITS.failures, ge=1, description="Rows of one file that are no documents; then it is left."
+    )
+
+    def limits(self) -> ReadLimits:
+        """As the readers use them."""
+        return ReadLimits(self.document, self.file, self.rows, self.failures)
 
 
 class FileBlock(Options):
@@ -301,5 +389,6 @@ class FileBlock(Options):
         description="Folder of the rotations that `nestvec nest` fits.",
     )
     embedders: dict[str, EmbedderBlock] = Field(default_factory=dict)
-    backends: dict[str, PluginBlock] = Field(default_factory=dict)
+    backends: dict[str, BackendBlock] = Field(default_factory=dict)
     collections: dict[str, CollectionBlock] = Field(default_factory=dict)
+    limits: LimitsBlock = LimitsBlock()

@@ -15,9 +15,12 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from nestvec._artifacts import DEFAULT_FOLDER
+from nestvec._files import read_file
+from nestvec._limits import CONFIGURATION, ReadLimits
 from nestvec._specs import CollectionSpec
 from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
 from nestvec.config.blocks import (
+    BackendBlock,
     CacheBlock,
     CollectionBlock,
     EmbedderBlock,
@@ -25,8 +28,10 @@ from nestvec.config.blocks import (
     NestingBlock,
     PluginBlock,
     PriceBlock,
+    RetryBlock,
 )
 from nestvec.config.nesting import Nesting, find_nesting
+from nestvec.config.plain import TOO_DEEP, check_plain
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.encoding.tasks import explicit_pair, pair_for
@@ -40,6 +45,10 @@ from nestvec.types import Purpose
 
 P = TypeVar("P", BackendPlugin, EmbedderPlugin)
 B = TypeVar("B", bound=Options)
+
+
+#: Dots in a line. Reading a dotted key takes as long as the square of its parts.
+_DOTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,8 @@ class Connection(Generic[P]):
     cache: CacheBlock | None = None
     nesting: Nesting | None = None
     price: float | None = None
+    #: What a backend's block says of how its requests are repeated.
+    retry: RetryBlock | None = None
 
     @property
     def declared(self) -> Any:
@@ -78,6 +89,8 @@ class Config:
     path: Path | None = None
     #: Where rotations are kept.
     artifacts: Path = Path(DEFAULT_FOLDER)
+    #: How much is read of files of documents and questions.
+    limits: ReadLimits = field(default_factory=ReadLimits)
     #: What collections were before a migration, by name, where the file says so.
     previous: Mapping[str, CollectionSpec] = field(default_factory=dict)
 
@@ -86,18 +99,26 @@ def load_config(path: str | Path, registry: Registry | None = None) -> Config:
     """Read a TOML file. Raises `ConfigError` naming the file and everything that is wrong with it."""
     file = Path(path)
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        text = read_file(file, CONFIGURATION).decode("utf-8-sig")
+        if max(line.count(".") for line in text.split("\n")) > _DOTS:
+            raise ConfigError(f"{file} {TOO_DEEP}")
+        data = tomllib.loads(text)
     except FileNotFoundError as error:
         raise ConfigError(f"there is no configuration file {file}; write one with `nestvec init`") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration file {file} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file} {TOO_DEEP}") from error
+    except ValueError as error:  # Python refuses to convert thousands of digits
+        raise ConfigError(f"{file} holds a number with too many digits; write it as a string, or less of it") from error
     return parse_config(data, registry, path=file)
 
 
 def parse_config(data: Mapping[str, Any], registry: Registry | None = None, *, path: Path | None = None) -> Config:
     """Check a configuration given as plain values; relative paths in it count from the file's folder."""
+    check_plain(data, str(path or "the configuration"))
     reader = _Reader(registry or default_registry(), path.parent.absolute() if path else None)
     config = reader.read(data, path)
     if reader.problems:
@@ -120,10 +141,11 @@ class _Reader:
         blocks, broken = self._blocks(data)
         backends = self._connections("backends", blocks.backends, self._registry.backend)
         embedders = self._connections("embedders", blocks.embedders, self._registry.embedder)
+        backends = self._retrying(backends, blocks.backends)
         embedders = self._cached(embedders, blocks.embedders)
         embedders = self._nested(embedders, blocks.embedders, blocks.artifacts)
         embedders = self._priced(embedders, blocks.embedders)
-        config = Config(backends, embedders, {}, path, blocks.artifacts)
+        config = Config(backends, embedders, {}, path, blocks.artifacts, blocks.limits.limits())
         specs: dict[str, CollectionSpec] = {}
         before: dict[str, CollectionSpec] = {}
         with self._noting("collections"):
@@ -207,6 +229,18 @@ class _Reader:
             if block is not None and connection is not None:
                 with self._noting(key):
                     found[name] = replace(connection, nesting=find_nesting(block, folder, connection.declared))
+        return found
+
+    def _retrying(
+        self, connections: Mapping[str, Connection[BackendPlugin]], blocks: Mapping[str, BackendBlock]
+    ) -> dict[str, Connection[BackendPlugin]]:
+        """The backends with what their blocks say of repetitions."""
+        found = dict(connections)
+        for name, written in blocks.items():
+            given = written.model_dump(include=set(RetryBlock.model_fields), exclude_none=True)
+            retry = self._options(RetryBlock, given, f"backends.{name}")
+            if retry is not None and name in found:
+                found[name] = replace(found[name], retry=retry)
         return found
 
     def _priced(
@@ -298,6 +332,9 @@ class _Reader:
             dimensions = model.dimensions if block.dimensions is None else check_dimensions(model, block.dimensions)
         with self._noting(f"{key}.tasks" if block.tasks else f"{key}.purpose"):
             tasks = _tasks(model, block)
+        layout = None
+        with self._noting(f"{key}.foreign"):
+            layout = block.layout(name, backend.plugin.presets)
         self.problems += [f"{key}.{reason}" for reason in _impossible(block, dimensions, model, backend.name, can)]
         if dimensions is None or tasks is None:
             return None
@@ -313,7 +350,7 @@ class _Reader:
             namespaces=block.namespaces,
             store_text=block.store_text,
             options=options,
-            foreign=block.layout(name),
+            foreign=layout,
             verify=block.foreign is None or block.foreign.verify,
             storage=block.storage,
             funnel=block.funnel,

@@ -26,6 +26,7 @@ from nestvec.contract.collections import (
     Update,
     WriteNote,
 )
+from nestvec.contract.disks import ReadingOnly, disk_advice, forbids_writing, shared_lock
 from nestvec.contract.embedding import (
     Embedder,
     Encode,
@@ -33,7 +34,9 @@ from nestvec.contract.embedding import (
     EncodeFailure,
     Group,
 )
-from nestvec.contract.foreign import Adopt, ForeignLayout, lookup, pick
+from nestvec.contract.foreign import Adopt, ForeignLayout, ForeignPreset, field_path
+from nestvec.contract.foreign_records import foreign_record, lookup
+from nestvec.contract.misdirected import misdirected, perhaps_encrypted
 from nestvec.contract.plugins import (
     BackendPlugin,
     EmbedderPlugin,
@@ -47,6 +50,7 @@ from nestvec.contract.powers import (
     FullAdapter,
     Funnels,
     Notes,
+    Settling,
     Tenancy,
     Updates,
     VectorStorage,
@@ -61,6 +65,7 @@ from nestvec.contract.records import (
     QueryStaged,
     Remove,
     Scroll,
+    Settle,
     Stage,
     Write,
 )
@@ -94,6 +99,7 @@ __all__ = [
     "Event",
     "Fetch",
     "ForeignLayout",
+    "ForeignPreset",
     "Found",
     "FullAdapter",
     "Funnels",
@@ -104,10 +110,13 @@ __all__ = [
     "Query",
     "QueryStaged",
     "ReadNote",
+    "ReadingOnly",
     "Remove",
     "ResolveAlias",
     "Scroll",
     "SetAlias",
+    "Settle",
+    "Settling",
     "Stage",
     "Tenancy",
     "Update",
@@ -116,6 +125,12 @@ __all__ = [
     "VendorClient",
     "Write",
     "WriteNote",
+    "disk_advice",
+    "field_path",
+    "forbids_writing",
+    "foreign_record",
     "lookup",
-    "pick",
+    "misdirected",
+    "perhaps_encrypted",
+    "shared_lock",
 ]

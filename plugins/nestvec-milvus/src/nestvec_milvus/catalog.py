@@ -26,10 +26,12 @@ from nestvec.contract import (
     WriteNote,
 )
 from nestvec.errors import BackendError, BackendRefused, BackendUnavailable, CollectionNotFound
+from nestvec.masking import masked
 from nestvec.types import Storage
 from nestvec_milvus import creation, schema
 from nestvec_milvus.adopt import ForeignColumns, foreign_columns, not_loaded
 from nestvec_milvus.client import MilvusConnection, common, pairs
+from nestvec_milvus.fresh import FreshRecords
 from nestvec_milvus.options import MilvusOptions, capabilities
 from nestvec_milvus.schema import Columns
 from nestvec_milvus.server import ServerVersion
@@ -57,6 +59,11 @@ class DescriptionCache:
 
     server: ServerVersion | None = None
     columns: dict[str, Columns] = field(default_factory=dict)
+    fresh: dict[str, FreshRecords] = field(default_factory=dict)
+
+    def fresh_in(self, physical: str) -> FreshRecords:
+        """What was written to a collection here."""
+        return self.fresh.setdefault(physical, FreshRecords())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -210,6 +217,7 @@ class MilvusCatalog:
         """Delete a collection, and the aliases that lead to it: Milvus would keep it for their sake."""
         name = {"collection_name": request.physical}
         self.cache.columns.pop(request.physical, None)
+        self.cache.fresh.pop(request.physical, None)
         with self.client.lock:
             try:
                 described = await self.client.call(request, "DescribeCollection", **name)
@@ -338,7 +346,7 @@ class MilvusCatalog:
                         f"{place} did not load collection {physical!r} into memory within {timeout:g} seconds "
                         f"({news}); try again later, give the server more memory, or set a longer load_timeout"
                     )
-                _LOG.info("%s is loading collection %r into memory: %s", place, physical, news)
+                _LOG.info("%s is loading collection %r into memory: %s", place, physical, masked(str(news)))
             await self.client.sleep(pause)
             waited, pause = waited + pause, min(pause * 1.5, _LONGEST_PAUSE)
 

@@ -16,9 +16,11 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from nestvec.contract import VendorClient
-from nestvec.errors import NestvecError, SecretError
+from nestvec.contract.replies import limit_replies
+from nestvec.errors import BackendRefused, NestvecError, SecretError
+from nestvec.masking import presentable
 from nestvec_pinecone.errors import VENDOR_ERRORS, NoNamespace, Option, translate
-from nestvec_pinecone.options import PineconeOptions
+from nestvec_pinecone.options import PineconeOptions, checked_address
 
 T = TypeVar("T")
 
@@ -135,16 +137,34 @@ class PineconeClient:
     def _new(self, request: object, host: str | None) -> VendorClient[Any]:
         """A client; once all are closed one that is closed, too, and says so when it is used."""
         mapped = partial(translate, option=self._option(host))
+        address = None if host is None else self._named(host)
+        opening = partial(open_client, self.options, self._key, address, blocking=self.blocking)
         client = VendorClient[Any](
-            None, blocking=self.blocking, place=self.options.place, errors=VENDOR_ERRORS, translate=mapped
+            None,
+            blocking=self.blocking,
+            place=self.options.place,
+            errors=VENDOR_ERRORS,
+            translate=mapped,
+            reopen=opening,
         )
         client.closed = self._closed
         try:
             if not self._closed:
-                client.raw = open_client(self.options, self._key, host, blocking=self.blocking)
+                client.raw = opening()
         except VENDOR_ERRORS as error:
-            raise mapped(error, client.context(request)) from error
+            raise mapped(error, client.context(request)) from presentable(error)
         return client
+
+    def _named(self, host: str) -> str:
+        """An index's address, as the control plane names it. Raises `BackendRefused` before the key is sent there."""
+        try:
+            address = checked_address(host)
+            self.options.check_key_is_safe(address)
+        except ValueError as error:
+            raise BackendRefused(
+                f"{self.options.place} names an index at an address that nestvec does not send the key to: {error}"
+            ) from error
+        return address
 
     def _option(self, host: str | None) -> Option | None:
         """The option that says where requests to a host go, if somebody wrote that down."""
@@ -183,16 +203,19 @@ def open_client(options: PineconeOptions, key: str, host: str | None, *, blockin
     if host is None:
         host = options.control_host or PINECONE
         control = pinecone.Pinecone if blocking else pinecone.AsyncPinecone
-        return control(
+        opened = control(
             api_key=key,
             host=host,
             timeout=options.timeout,
             ssl_verify=not host.startswith("http://"),
             retry_config=pinecone.RetryConfig(max_retries=0),
         )
+        _bounded(opened, options, blocking)
+        return opened
     kind = pinecone.Index if blocking else pinecone.AsyncIndex
     index = kind(host=host, api_key=key, timeout=options.timeout, ssl_verify=not host.startswith("http://"))
     _without_retries(index)
+    _bounded(index, options, blocking)
     return index
 
 
@@ -218,6 +241,12 @@ def _without_retries(index: Any) -> None:
     index._http = type(unused)(config, DATA_PLANE_API_VERSION)  # noqa: SLF001
     if isinstance(index, pinecone.Index):
         unused.close()
+
+
+def _bounded(client: Any, options: PineconeOptions, blocking: bool) -> None:
+    """Let no reply be longer, or take longer, than the options say. The asynchronous client makes its own late."""
+    http = client._http  # noqa: SLF001
+    limit_replies(http._client if blocking else http._ensure_client(), options.max_reply)  # noqa: SLF001
 
 
 def _completed(coroutine: Coroutine[Any, Any, T]) -> T:

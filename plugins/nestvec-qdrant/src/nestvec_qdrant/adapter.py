@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qdrant_client import models
 
-from nestvec.contract import Batch, CreateExtended, FullAdapter
+from nestvec.contract import Adapter, Batch, CreateExtended
+from nestvec.contract.powers import Adoption, Aliases, Funnels, Notes, Tenancy, Updates, VectorStorage
 from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
 from nestvec.types import DENSE
 from nestvec_qdrant import schema
@@ -73,7 +74,7 @@ def open_adapter(options: QdrantOptions, *, blocking: bool) -> QdrantAdapter:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class QdrantAdapter(FullAdapter):
+class QdrantAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorStorage, Funnels):
     """Qdrant, through a client whose methods are awaited: the asynchronous one, or a blocking one that never suspends.
 
     Over a blocking client it is safe for threads; over the asynchronous one it belongs to an event loop. Not to be used
@@ -287,7 +288,8 @@ class QdrantAdapter(FullAdapter):
             points += await self._calls(request).retrieve(
                 collection_name=request.physical, ids=list(ids), with_payload=payload, with_vectors=vectors
             )
-        return batch_of(of_tenant(points, self.tenant), vectors=request.vectors, layout=self.layout, vector=vector)
+        points = of_tenant(points, self.tenant)
+        return batch_of(points, vectors=request.vectors, layout=self.layout, vector=vector, content=request.content)
 
     async def scroll(self, request: Scroll) -> Batch:
         """Read a page; the cursor is the id of the next page's first point."""
@@ -302,7 +304,14 @@ class QdrantAdapter(FullAdapter):
         )
         # The client may parse an id to a UUID object; the contract has strings.
         following = cursor if cursor is None or isinstance(cursor, int) else str(cursor)
-        return batch_of(points, vectors=request.vectors, cursor=following, layout=self.layout, vector=vector)
+        return batch_of(
+            points,
+            vectors=request.vectors,
+            cursor=following,
+            layout=self.layout,
+            vector=vector,
+            content=request.content,
+        )
 
     async def count(self, request: Count) -> int:
         """Count exactly."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import permutations
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import SplitResult
 
 from pydantic import AfterValidator, Field, model_validator
 
-from nestvec.addresses import is_plain, refuse_tail, split_address
+from nestvec.addresses import is_plain, split_address
 from nestvec.capabilities import BackendCapabilities, Power
-from nestvec.options import LocalPath, Options, Secret
+from nestvec.options import MAX_REPLY, Bytes, LocalPath, Options, Secret
 
 #: What a server takes in one request (its default), minus some room.
 MAX_REQUEST_BYTES = 32 * 1024 * 1024 - 64 * 1024
@@ -25,8 +25,8 @@ def _split(url: str) -> SplitResult:
 
 
 def _checked_url(url: str) -> str:
-    refuse_tail(_split(url))
-    return url
+    _split(url)
+    return url.strip()
 
 
 class QdrantOptions(Options):
@@ -44,6 +44,7 @@ class QdrantOptions(Options):
     grpc_port: int = Field(6334, ge=1, le=65535, description="Port of gRPC, on the host of url.")
     ca: LocalPath | None = Field(None, description="PEM file of the authority that signed the server's certificate.")
     timeout: int = Field(30, ge=1, description="Seconds that a request may take.")
+    max_reply: Bytes = Field(MAX_REPLY, validate_default=True, description="Most bytes of a reply, unpacked.")
 
     @model_validator(mode="after")
     def _one_place(self) -> QdrantOptions:
@@ -56,7 +57,7 @@ class QdrantOptions(Options):
 
     @model_validator(mode="after")
     def _server_options_need_a_server(self) -> QdrantOptions:
-        given = self.model_fields_set & {"api_key", "allow_http_key", "grpc", "grpc_port", "ca", "timeout"}
+        given = self.model_fields_set & {"api_key", "allow_http_key", "grpc", "grpc_port", "ca", "timeout", "max_reply"}
         if self.url is None and given:
             raise ValueError(f"{', '.join(sorted(given))}: only for a server; set url instead of path, or leave it out")
         return self
@@ -104,11 +105,15 @@ def embedded_options(path: Path | None) -> dict[str, str | Path]:
     return {"path": MEMORY if path is None else path}
 
 
+#: Segments that are not indexed yet are searched exhaustively, so there is nothing to settle.
+_POWERS: Final = frozenset(Power) - {Power.SETTLING}
+
+
 def declared_capabilities(options: QdrantOptions) -> BackendCapabilities:
     """What a store with these options can do. A server that is too old is found out only by asking it."""
     if options.embedded:
         return BackendCapabilities(
-            powers=frozenset(Power) - {Power.STORAGE},
+            powers=_POWERS - {Power.STORAGE},
             embedded=True,
             exact=True,
             max_dimensions=_MAX_DIMENSIONS,
@@ -116,7 +121,7 @@ def declared_capabilities(options: QdrantOptions) -> BackendCapabilities:
             why_not={Power.STORAGE: "an embedded store has no quantisation and keeps float32: use a server"},
         )
     return BackendCapabilities(
-        powers=frozenset(Power),
+        powers=_POWERS,
         max_dimensions=_MAX_DIMENSIONS,
         max_vectors=None,
         storage=frozenset({"float32", "float16", "int8", "binary"}),

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from nestvec.contract import Embedder, Encode, Encoded, Group
+from nestvec.contract import Embedder, Encode, Encoded, Group, misdirected, perhaps_encrypted
+from nestvec.contract.replies import ReplyTooLarge, limit_replies
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.governor import Governor, governor_for
 from nestvec.embedders.jina.options import JinaOptions, is_header_value
@@ -49,7 +50,8 @@ from nestvec.errors import (
     NestvecError,
     SecretError,
 )
-from nestvec.options import Secret
+from nestvec.masking import presentable
+from nestvec.options import Secret, read_certificates
 
 if TYPE_CHECKING:
     from nestvec.encoding.windows import Window
@@ -67,8 +69,6 @@ class _Session:
         headers = {name: _revealed(f"header {name}", value) for name, value in options.headers.items()}
         if self._key:
             headers.setdefault("Authorization", f"Bearer {self._key}")
-        hidden = (headers[name] for name, value in options.headers.items() if isinstance(value, Secret))
-        self._secrets = [secret for secret in (self._key, *hidden) if secret]
         self._headers = {**headers, "Content-Type": "application/json", "Accept": "application/json"}
         self._tls = _tls(options)
         self.count = counter(options.tokenizer)
@@ -239,11 +239,9 @@ class _Session:
         except httpx.InvalidURL as error:
             raise EmbedderDenied(f"base_url {self.options.base_url!r} is no usable address: {error}") from error
         except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
+            raise self._unreachable(error) from presentable(error)
         if answer.status_code != 200:
-            # Before the message is shortened: half a secret would not be found any more.
-            content = self._discreet(answer.content)
-            raise refusal(answer.status_code, content, answer.headers, self.options)
+            raise refusal(answer.status_code, answer.content, answer.headers, self.options)
         rows, tokens = decode(answer.content, inputs, dimensions)
         return Reply(rows, tokens, remaining(answer.headers, "requests"), remaining(answer.headers, "tokens"))
 
@@ -257,7 +255,13 @@ class _Session:
                     verify=self._tls,
                     proxy=self.options.proxy,
                 )
-            except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+                limit_replies(self._client, self.options.max_reply)
+            except httpx.InvalidURL:
+                raise EmbedderDenied(
+                    "no connection can be opened: the environment names a proxy whose address is none; check "
+                    "HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
+                ) from None  # the cause may repeat a password
+            except (ImportError, ValueError, OSError) as error:
                 # A proxy or a file of certificates that the environment names: HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE.
                 raise EmbedderDenied(
                     f"no connection can be opened: {error}; check proxy, and the environment's proxies and certificates"
@@ -272,19 +276,16 @@ class _Session:
     def _unreachable(self, error: httpx.HTTPError) -> EmbedderError:
         place = f"the embeddings API at {self.options.base_url}"
         reason = str(error) or type(error).__name__
+        if isinstance(error, ReplyTooLarge):
+            return EmbedderDenied(f"{place}: {reason}")  # its next replies would be no smaller
+        wrong = misdirected(reason)
+        if wrong is not None:
+            return EmbedderDenied(f"{place} cannot be asked: {wrong} ({reason}); check base_url")
         if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError):
-            if "CERTIFICATE_VERIFY_FAILED" in reason:
-                return EmbedderDenied(f"{place} has a certificate that is not trusted ({reason}); set ca")
             return Unreachable(f"{place} cannot be reached ({reason}); check base_url, the network and proxy")
         if isinstance(error, httpx.TimeoutException):
             return self._too_slow()
-        return Failed(f"the connection to {place} broke ({reason})")
-
-    def _discreet(self, content: bytes) -> bytes:
-        """A refusal without secrets: a server may repeat what it was sent."""
-        for secret in self._secrets:
-            content = content.replace(secret.encode(), b"***")
-        return content
+        return Failed(f"the connection to {place} broke ({reason}){perhaps_encrypted(reason, place)}")
 
     def begin_closing(self) -> bool:
         """Whether there is something to close: once, and not what a parent process opened."""
@@ -317,6 +318,7 @@ def _tls(options: JinaOptions) -> ssl.SSLContext | bool:
         # Nothing to verify where nothing is encrypted; loading the authorities takes a tenth of a second.
         return any(urlsplit(address).scheme != "http" for address in (options.base_url, options.proxy) if address)
     try:
+        read_certificates(options.ca)  # a pipe that nobody writes would be waited for
         return ssl.create_default_context(cafile=str(options.ca))
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"ca: the file {options.ca} cannot be used: {error}; give a PEM file") from error

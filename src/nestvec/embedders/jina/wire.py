@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from nestvec._damaged import DAMAGED
+from nestvec._visible import visible
+from nestvec.contract import misdirected
 from nestvec.errors import EmbedderDenied, EmbedderError, EmbedderInvalidReply, EmbedderRefused, EmbedderUnavailable
+from nestvec.masking import masked
 
 if TYPE_CHECKING:
     from nestvec.embedders.jina.options import JinaOptions
@@ -25,12 +29,18 @@ if TYPE_CHECKING:
 Limit: TypeAlias = Literal["requests", "tokens", "concurrency", "address"]
 _LIMITS: Mapping[str, Limit] = {
     "RATE_REQUEST_LIMIT_EXCEEDED": "requests",
-    "RATE_TOKEN_LIMIT_EXCEEDED": "tokens",
+    "RATE_TOKEN_LIMIT_EXCEEDED": "tokens",  # of text: no secret  # nosec B105
     "RATE_CONCURRENCY_LIMIT_EXCEEDED": "concurrency",
     "RATE_IP_LIMIT_EXCEEDED": "address",
 }
 _ACCOUNT = "https://jina.ai/api-dashboard/key-manager"
 _DETAIL = 300
+#: So much is looked through for secrets before it is shortened.
+_LOOK = 64 * 1024
+#: No reply used so many.
+_MOST_TOKENS = 2**53
+#: What is looked at of a page that is no answer of the API.
+_PAGE = 2000
 
 
 class Throttled(EmbedderUnavailable):
@@ -110,13 +120,13 @@ def decode(content: bytes, inputs: int, dimensions: int) -> tuple[FloatArray, in
     """Rows in the order of `index`, and the tokens used. Raises `EmbedderInvalidReply`."""
     try:
         reply = json.loads(content)
-        data, tokens = reply["data"], max(0, int((reply.get("usage") or {}).get("total_tokens") or 0))
+        data, tokens = reply["data"], _tokens(reply)
         places = [item["index"] for item in data]
         whole = sorted(places) == list(range(inputs))
         rows = _rows([item["embedding"] for item in data], dimensions)
     except EmbedderInvalidReply:
         raise
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+    except DAMAGED as error:
         raise EmbedderInvalidReply(_unreadable(content, error)) from error
     if not whole:
         raise EmbedderInvalidReply(
@@ -128,6 +138,13 @@ def decode(content: bytes, inputs: int, dimensions: int) -> tuple[FloatArray, in
         bad = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
         raise NotFinite(f"the embeddings API answered NaN or infinity to text {bad} of {inputs}")
     return rows, tokens
+
+
+def _tokens(reply: Mapping[str, Any]) -> int:
+    tokens = max(0, int((reply.get("usage") or {}).get("total_tokens") or 0))
+    if tokens > _MOST_TOKENS:  # quotas and estimates are reckoned with it
+        raise ValueError(f"total_tokens has {tokens.bit_length()} bits")
+    return tokens
 
 
 def _rows(values: Sequence[Any], dimensions: int) -> FloatArray:
@@ -173,8 +190,12 @@ def refusal(status: int, content: bytes, headers: Mapping[str, str], options: Ji
     """What a reply other than 200 means, as the error to raise."""
     code, detail = _reason(content)
     place = f"the embeddings API at {options.base_url}"
-    said = f" (it says: {detail})" if detail else ""
+    said = f" (it says: {visible(detail)})" if detail else ""
     wait = retry_after(headers)
+    # JSON is an answer of the API, and may repeat a text that has such words.
+    wrong = misdirected(content[:_PAGE].decode("utf-8", "replace")) if content.lstrip()[:1] != b"{" else None
+    if status == 400 and wrong is not None:
+        return EmbedderDenied(f"{place} cannot be asked: {wrong}{said}; check base_url")
     if status == 429:
         limit = _LIMITS.get(code, "requests")
         return Throttled(f"{place} has no {limit} left in its quota{said}", limit, wait)
@@ -204,15 +225,16 @@ def _reason(content: bytes) -> tuple[str, str]:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
-        text = content[:_DETAIL].decode("utf-8", "replace").strip()
-        return "", "" if text[:1] == "<" else text
+        text = content[:_LOOK].decode("utf-8", "replace").strip()
+        return "", "" if text[:1] == "<" else masked(text)[:_DETAIL]
     if not isinstance(value, Mapping):
-        return "", str(value)[:_DETAIL]
+        return "", masked(str(value)[:_LOOK])[:_DETAIL]
     detail = str(value.get("detail") or value.get("message") or value.get("error") or "")
     errors = value.get("errors")
     listed = errors if isinstance(errors, list) else []
     fields = [f"{item.get('field')}: {item.get('message')}" for item in listed if isinstance(item, Mapping)]
-    return str(value.get("code") or ""), "; ".join([detail, *fields] if detail else fields)[:_DETAIL]
+    told = "; ".join([detail, *fields] if detail else fields)[:_LOOK]
+    return str(value.get("code") or ""), masked(told)[:_DETAIL]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

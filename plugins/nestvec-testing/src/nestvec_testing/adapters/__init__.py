@@ -11,9 +11,11 @@ from nestvec_testing.adapters.funnels import FunnelChecks
 from nestvec_testing.adapters.notes import NoteChecks
 from nestvec_testing.adapters.records import FidelityChecks, RecordChecks
 from nestvec_testing.adapters.search import SearchChecks
+from nestvec_testing.adapters.settling import SettlingChecks
 from nestvec_testing.adapters.spaces import SpaceChecks, SwitchChecks
 from nestvec_testing.adapters.storage import StorageChecks
 from nestvec_testing.adapters.tenants import TenantChecks
+from nestvec_testing.adapters.writers import WriterChecks
 
 #: At least one check of every theme, for places where the whole kit would take too long.
 SAMPLE = frozenset(
@@ -29,11 +31,13 @@ SAMPLE = frozenset(
         "test_metadata_keep_their_types",
         "test_vectors_of_another_size_are_refused",
         "test_searching_with_a_filter",
+        "test_fresh_records_are_found",
         "test_funnels_are_offered_or_refused",
         "test_storage_is_offered_or_refused",
         "test_missing_fields",
         "test_replacing_a_document",
         "test_interrupted_deletes_are_mended",
+        "test_several_writers_leave_one_version",
         "test_tenants_are_kept_apart",
         "test_events_are_emitted",
     }
@@ -50,11 +54,13 @@ class AdapterConformance(
     RecordChecks,
     FidelityChecks,
     SearchChecks,
+    SettlingChecks,
     FunnelChecks,
     StorageChecks,
     FilterChecks,
     DocumentChecks,
     InterruptionChecks,
+    WriterChecks,
     TenantChecks,
     AdoptionChecks,
     ServiceChecks,
