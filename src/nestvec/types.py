@@ -223,6 +223,7 @@ class Report:
         failed: The documents that are not stored.
         seconds: How long it took.
         usage: What the embedder consumed.
+        superseded: Documents that were stored, and were another writer's version before that was done.
     """
 
     documents: int = 0
@@ -232,6 +233,7 @@ class Report:
     failed: tuple[FailedDocument, ...] = ()
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
+    superseded: int = 0
 
     @property
     def chunks(self) -> int:
@@ -247,6 +249,7 @@ class Report:
             self.failed + other.failed,
             self.seconds + other.seconds,
             self.usage + other.usage,
+            self.superseded + other.superseded,
         )
 
 
@@ -261,4 +264,5 @@ def merge(reports: Iterable[Report]) -> Report:
         tuple(failure for report in listed for failure in report.failed),
         sum(report.seconds for report in listed),
         sum((report.usage for report in listed), Usage()),
+        sum(report.superseded for report in listed),
     )

@@ -105,6 +105,7 @@ class Intake:
             (*report.failed, *self.failed),
             seconds,
             report.usage,
+            report.superseded,
         )
         if whole.failed and on_failure == "raise":
             raise IngestFailed(_failure_message(self._spec.name, whole), whole)

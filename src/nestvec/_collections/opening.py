@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nestvec._collections import write_fence
 from nestvec._collections.checks import check_tenant, vouch
+from nestvec._collections.intents import Intent, WithoutIntents
 from nestvec._collections.write_fence import FenceState, WriteFence
 from nestvec.contract import CollectionInfo, Describe, Event, ForeignLayout, Remove, ResolveAlias, Write
 from nestvec.errors import (
@@ -71,6 +72,40 @@ class HostAdmission:
     refusal: Callable[[], HostMismatch] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class IntentLook:
+    """Which intents there were; looked at again when the lease has passed."""
+
+    until: float
+    found: tuple[Intent, ...]
+
+
+@dataclass(slots=True)
+class WriteTurn:
+    """One try at changing some documents: under which revision, until when by the handle's clock.
+
+    Where the collection is shared, the revision is a random one that nobody else writes under, and nothing is sent
+    after `ends`: others may take what is left for dead then. It is `clean` while each of its requests took effect once,
+    at once.
+    """
+
+    revision: str | None = None
+    ends: float | None = None
+    clean: bool = True
+
+    def soil(self) -> None:
+        """A request may yet take effect."""
+        self.clean = False
+
+
+class TurnEnded(Exception):
+    """Raised where a turn ends before its last request: begin another one. Never seen by users."""
+
+    def __init__(self, reason: BackendUnavailable) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 @dataclass(slots=True)
 class CollectionState:
     """What a handle knows of its collection. Shared by threads: what changes is replaced as a whole, never altered."""
@@ -83,6 +118,8 @@ class CollectionState:
     wall: Callable[[], float] = time.time
     target: Target | None = field(default=None, repr=False)
     admission: HostAdmission | None = field(default=None, repr=False)
+    #: The intents that were found, by physical collection and tenant.
+    looks: dict[tuple[str, str | None], IntentLook] = field(default_factory=dict, repr=False)
 
     @property
     def alias(self) -> str:
@@ -121,6 +158,8 @@ class OpenCollection:
     backend: Backend = field(init=False)
     #: For requests about records: those of the tenant, if there is one.
     records: Backend = field(init=False)
+    #: The same, with the intents of writers among them.
+    intents: Backend = field(init=False)
 
     def __post_init__(self) -> None:
         state, backend = self.state, self.session.backend
@@ -128,9 +167,17 @@ class OpenCollection:
         self.backend = backend
         foreign = state.spec.foreign
         if foreign is not None:
-            self.records = backend.reading(foreign)
-        else:
-            self.records = backend if self.tenant is None else backend.of_tenant(self.tenant)
+            self.records = self.intents = backend.reading(foreign)
+            return
+        self.records = self.intents = backend if self.tenant is None else backend.of_tenant(self.tenant)
+        if self.shared:
+            self.backend = WithoutIntents(self.session)
+            self.records = self.backend if self.tenant is None else self.backend.of_tenant(self.tenant)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may write it, too: it is nestvec's own, on a server."""
+        return not self.state.capabilities.embedded and self.state.spec.foreign is None
 
     def of_tenant(self, tenant: str | None) -> OpenCollection:
         """The same, on behalf of another tenant; None: of all of them."""
@@ -273,19 +320,25 @@ async def require_unmoved(collection: OpenCollection, target: Target) -> Target:
     return current
 
 
-async def write_within_lease(collection: OpenCollection, target: Target, request: Write | Remove) -> None:
-    """Write or remove within the lease. A repetition after it asks anew where the alias leads.
+async def write_within_lease(
+    collection: OpenCollection, target: Target, request: Write | Remove, turn: WriteTurn | None = None
+) -> None:
+    """Write or remove within the lease, and within a turn. A repetition after it asks anew where the alias leads.
 
-    Raises `GenerationMoved` if the alias moved, and whatever the backend raises.
+    Raises `GenerationMoved` if the alias moved, `TurnEnded`, and whatever the backend raises.
     """
+    soil, ends = (None, None) if turn is None else (turn.soil, turn.ends)
     for _ in range(_LEASES):
         current = await require_unmoved(collection, target)
-        fenced = replace(request, generation=target.generation, until=current.until)
+        until = current.until if ends is None else min(ends, current.until)
+        fenced = replace(request, generation=target.generation, until=until)
         try:
             if isinstance(fenced, Write):
-                return await collection.records.write(fenced)
-            return await collection.records.remove(fenced)
+                return await collection.records.write(fenced, soil)
+            return await collection.records.remove(fenced, soil)
         except BackendUnavailable as error:
+            if ends is not None and collection.clock() >= ends:
+                raise TurnEnded(error) from error
             if collection.clock() < current.until:
                 raise  # its repetitions are at their end
             failure = error

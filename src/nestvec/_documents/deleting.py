@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from nestvec._collections.checks import check_tenant, require_own
-from nestvec._collections.opening import OpenCollection, Target, on_current, write_within_lease
+from nestvec._collections.opening import OpenCollection, Target, TurnEnded, on_current
 from nestvec._documents.layout import chunk_ids, head_id, read_states, sweep
 from nestvec._documents.reading import BLOCK, blocks, check_ids
-from nestvec.contract import Count, Event, Remove, Scroll
+from nestvec._documents.replacing import announce, begin_turn
+from nestvec._documents.tidying import POLLS, Look, Verdict, judge, look, remove, tidy_after_dead, without
+from nestvec.contract import Count, Event, Scroll
 from nestvec.errors import CollectionError, InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve
 
@@ -25,6 +27,8 @@ class Deletion:
     _done: int = 0
     _block: set[str] = field(default_factory=set)
     _broken_off: set[str] = field(default_factory=set)
+    #: Documents that somebody else is about to write: what there is of them is left to that writer.
+    contested: set[str] = field(default_factory=set)
 
     @property
     def total(self) -> int:
@@ -98,13 +102,14 @@ async def _delete_some(collection: OpenCollection, matching: Filter | None, dele
     Every chunk carries its document's metadata, so also what an interrupted run left is found.
     """
     before = await collection.records.count(Count(target.physical, matching))
-    batch = await collection.records.scroll(Scroll(target.physical, matching, BLOCK, content=False))
-    if not batch.records:
+    ids = await _matching(collection, target, matching, deletion.contested)
+    if not ids:
+        if matching is None:
+            await tidy_after_dead(collection, target, fresh=True)
         return False
-    ids = list(dict.fromkeys(record.document_id for record in batch.records))
     await _delete(collection, ids, deletion, target)
     after = await collection.records.count(Count(target.physical, matching))
-    if after >= before:
+    if after >= before and not deletion.contested:
         raise CollectionError(
             f"collection {collection.spec.name!r}: {after} records match the filter and cannot be deleted; they were "
             f"not written by nestvec, or somebody else writes them all the time"
@@ -112,18 +117,83 @@ async def _delete_some(collection: OpenCollection, matching: Filter | None, dele
     return True
 
 
+async def _matching(
+    collection: OpenCollection, target: Target, matching: Filter | None, contested: set[str]
+) -> list[str]:
+    """The documents of the first records that match, but for contested ones."""
+    cursor: str | int | None = None
+    while True:
+        batch = await collection.records.scroll(Scroll(target.physical, matching, BLOCK, cursor, content=False))
+        ids = [key for key in dict.fromkeys(record.document_id for record in batch.records) if key not in contested]
+        cursor = batch.cursor
+        if ids or cursor is None:
+            return ids
+
+
 async def _delete(collection: OpenCollection, ids: Sequence[str], deletion: Deletion, target: Target) -> None:
     """Heads go first, then chunks last to first: what an interruption leaves is found by the next run."""
     deletion.begin()
+    gone = await (_delete_shared if collection.shared else _delete_own)(collection, ids, deletion, target)
+    for key in gone:
+        collection.session.emit(Event("document_deleted", collection.spec.name, {"document_id": key}))
+
+
+async def _delete_own(
+    collection: OpenCollection, ids: Sequence[str], deletion: Deletion, target: Target
+) -> Sequence[str]:
+    """Where one process writes: by computed ids. Returns the documents that were there."""
     states = await read_states(collection, target, ids)
     stored = {key: state for key, state in states.items() if state.head is not None}
     doomed = [head_id(collection.tenant, key) for key in stored]
     for key, state in stored.items():
         if state.sound is not None:
             doomed += chunk_ids(collection.tenant, key, state.sound.revision, range(1, state.sound.chunks))[::-1]
-    if doomed:
-        deletion.found(stored)
-        await write_within_lease(collection, target, Remove(target.physical, doomed))
+    deletion.found(stored)
+    await remove(collection, target, doomed)
     await sweep(collection, target, states)
-    for key in stored:
-        collection.session.emit(Event("document_deleted", collection.spec.name, {"document_id": key}))
+    return list(stored)
+
+
+async def _delete_shared(
+    collection: OpenCollection, ids: Sequence[str], deletion: Deletion, target: Target
+) -> Sequence[str]:
+    """Where others write, too: whatever is there of the documents, but for what others are about to write.
+
+    Returns the documents that were there.
+    """
+    await tidy_after_dead(collection, target)
+    seen = await look(collection, target, ids)
+    there = [key for key in ids if seen.stored[key].head is not None]
+    deletion.found(there)
+    turn = begin_turn(collection)
+    intent = await announce(collection, target, [key for key in ids if seen.stored[key].chunks], turn)
+    ended = {revision for key in there if (revision := seen.stored[key].revision) is not None}
+    heads = [head_id(collection.tenant, key) for key in there]
+    try:
+        await remove(collection, target, [*heads, *_of_their_own(seen, there)], turn)
+    except TurnEnded as error:
+        raise error.reason from error
+    verdict = Verdict([], set())
+    for pause in (*POLLS, None):
+        seen = without(await look(collection, target, ids), turn)
+        verdict = await judge(collection, target, seen, ids, ended)
+        await remove(collection, target, verdict.leftovers)
+        if not verdict.contested or pause is None:
+            break
+        await collection.session.wait(pause)
+    deletion.contested |= verdict.contested
+    if turn.clean and not verdict.contested:
+        await remove(collection, target, intent)
+    elif not intent:
+        await announce(collection, target, ids, turn)
+    return there
+
+
+def _of_their_own(seen: Look, documents: Sequence[str]) -> list[str]:
+    """The chunks of the documents' current versions."""
+    return [
+        identity
+        for key in documents
+        if (revision := seen.stored[key].revision) is not None
+        for identity in seen.stored[key].of(revision)
+    ]

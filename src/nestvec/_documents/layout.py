@@ -1,15 +1,15 @@
 """How a document lies in the database: computed ids, and the bookkeeping in each record.
 
 A document is a *head* (chunk 0) and the chunks 1, 2, …. The head's id depends on namespace and document only;
-the others' also on the *revision*, 0 or 1, that the head names. To replace a document, its new chunks are
-written under the other revision in ascending order, then the head (one record: the switch is atomic), then the
-old chunks are removed in descending order. To delete a document, its head goes first, then its chunks in descending
-order. So at every moment
+the others' also on the *revision* that the head names. To replace a document, its new chunks are written under another
+revision in ascending order, then the head (one record: the switch is atomic), then the old chunks are removed in
+descending order. To delete a document, its head goes first, then its chunks in descending order. So at every moment
+whoever sees the head sees one complete version (both for a moment, neither never).
 
-* whoever sees the head sees one complete version (both for a moment, neither never), and
-* records of the revision that the head does not name are an ascending run 1…k, empty if chunk 1 is absent.
-
-That is all a later run needs to find and remove what an interrupted one left, without a scan.
+Where one process writes, revisions are 0 and 1 in turn. Then records of a revision that the head does not name are an
+ascending run 1…k, empty if chunk 1 is absent: that is all a later run needs to find and remove what an interrupted one
+left, without a scan. Where several processes may write, each change has a revision of its own, a random one, and what
+is left over is found by its document's id: see `nestvec._documents.tidying`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REVISIONS = (0, 1)
 
 # A document's ids are asked for on looking up, comparing and writing: a batch fits into the cache.
 @lru_cache(maxsize=8192)
-def record_id(tenant: str | None, document_id: str, revision: int, chunk: int) -> str:
+def record_id(tenant: str | None, document_id: str, revision: int | str, chunk: int) -> str:
     """UUIDv5 over (namespace, document id, revision, chunk), length-prefixed: no two can run together.
 
     >>> record_id(None, "a", 0, 0) == record_id("", "a", 0, 0)
@@ -58,7 +58,7 @@ def head_id(tenant: str | None, document_id: str) -> str:
     return record_id(tenant, document_id, 0, 0)
 
 
-def chunk_ids(tenant: str | None, document_id: str, revision: int, chunks: range) -> list[str]:
+def chunk_ids(tenant: str | None, document_id: str, revision: int | str, chunks: range) -> list[str]:
     """The ids of some chunks of one revision. Chunk 0 is the head."""
     return [
         record_id(tenant, document_id, revision, chunk) if chunk else head_id(tenant, document_id) for chunk in chunks
@@ -79,7 +79,7 @@ def hash_text(text: str) -> str:
 class Head:
     """What the first chunk says about its document."""
 
-    revision: int
+    revision: int | str
     chunks: int
     document_hash: str
     metadata_hash: str
@@ -95,7 +95,7 @@ class Head:
         """Read it from the record of chunk 0."""
         system = record.system
         return cls(
-            revision=int(system["revision"]),
+            revision=system["revision"],
             chunks=int(system["chunks"]),
             document_hash=str(system["document_hash"]),
             metadata_hash=str(system["metadata_hash"]),
@@ -173,23 +173,39 @@ class DocumentState:
 
 
 async def read_states(collection: OpenCollection, target: Target, ids: Sequence[str]) -> dict[str, DocumentState]:
-    """The state of each document: three ids each, no filter, no scan."""
+    """The state of each document, by computed ids: no filter, no scan.
+
+    Where several processes write, the head says it all: only what versions before them wrote, under the revisions 0
+    and 1, is looked at more closely.
+    """
+    if not collection.shared:
+        found = await _fetch(collection, target, [identity for key in ids for identity in _anchors(collection, key)])
+        return {key: _state(key, found, collection.tenant) for key in ids}
+    found = await _fetch(collection, target, [head_id(collection.tenant, key) for key in ids])
+    early = [record.document_id for record in found.values() if Head.of(record).revision in REVISIONS]
+    if early:
+        found |= await _fetch(collection, target, [each for key in early for each in _anchors(collection, key)[1:]])
+    return {key: _state(key, found, collection.tenant) for key in ids}
+
+
+def _anchors(collection: OpenCollection, key: str) -> list[str]:
+    """The ids that tell a document's state: its head's, and those that are there if a revision has any more."""
     tenant = collection.tenant
-    wanted = [
-        identity
-        for key in ids
-        for identity in (head_id(tenant, key), *(marker_id(tenant, key, revision) for revision in REVISIONS))
-    ]
-    batch = await collection.records.fetch(Fetch(target.physical, wanted, content=False))
-    found = {record.id: record for record in batch.records}
-    return {key: _state(key, found, tenant) for key in ids}
+    return [head_id(tenant, key), *(marker_id(tenant, key, revision) for revision in REVISIONS)]
+
+
+async def _fetch(collection: OpenCollection, target: Target, ids: Sequence[str]) -> dict[str, Record]:
+    batch = await collection.records.fetch(Fetch(target.physical, ids, content=False))
+    return {record.id: record for record in batch.records}
 
 
 def _state(key: str, found: Mapping[str, Record], tenant: str | None) -> DocumentState:
     stored = found.get(head_id(tenant, key))
     head = Head.of(stored) if stored is not None else None
+    if head is not None and head.revision not in REVISIONS:
+        return DocumentState(head, (), sound=head)
     markers = {revision: found.get(marker_id(tenant, key, revision)) for revision in REVISIONS}
-    torn = head is not None and head.chunks > 1 and not _of_version(markers[head.revision], head)
+    torn = head is not None and head.chunks > 1 and not _of_version(markers[int(head.revision)], head)
     current = head.revision if head is not None and not torn else None
     debris = tuple(revision for revision, marker in markers.items() if marker is not None and revision != current)
     return DocumentState(head, debris, torn, None if torn else head)

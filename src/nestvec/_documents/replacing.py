@@ -1,20 +1,25 @@
 """Writing new versions of documents in the place of old ones: the one writer of ingestion, migration and copies.
 
 The order is that of `nestvec._documents.layout`: chunks, then heads, then the removal of what was there. So whatever
-breaks off, a reader sees one whole version.
+breaks off, a reader sees one whole version. Where other processes may write, too, an intent comes first and goes last,
+and what there is to be removed is looked at instead of computed (`nestvec._documents.tidying`).
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import write_within_lease
+from nestvec._collections.intents import Intent
+from nestvec._collections.opening import TurnEnded, WriteTurn, write_within_lease
 from nestvec._documents.funnel import named
-from nestvec.contract import Remove, Write
+from nestvec._documents.layout import Head, chunk_ids
+from nestvec._documents.tidying import POLLS, Look, judge, look, remove, without
+from nestvec.contract import Write
 from nestvec.errors import BackendRefused
 from nestvec.types import DENSE
 
@@ -22,69 +27,229 @@ if TYPE_CHECKING:
     from nestvec._collections.opening import OpenCollection, Target
     from nestvec.types import FloatArray, Record
 
+#: How many turns a replacement is given, and by how many records a turn is a lease longer.
+_TURNS = 3
+_RECORDS_A_LEASE = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A document to be written: its records, the head first, under their new ids, and a row of `vectors` for each.
+    """A document to be written: its records, the head first, and a row of `vectors` for each.
 
-    `vectors` are the full ones, shape (records, dimensions). `stale` are the ids of the old version's chunks, last to
-    first; its head is overwritten.
+    `vectors` are the full ones, shape (records, dimensions). `old` is the head of the version that is there.
     """
 
     document_id: str
     records: Sequence[Record]
     vectors: FloatArray
-    stale: Sequence[str] = ()
+    old: Head | None = None
 
     @property
     def chunk_ids(self) -> list[str]:
         """Of all records but the head, last to first."""
         return [record.id for record in self.records[1:]][::-1]
 
+    @property
+    def chunked(self) -> bool:
+        """Whether it takes more than one record to be written, or to be removed."""
+        return len(self.records) > 1 or (self.old is not None and self.old.chunks > 1)
+
+    def under(self, revision: int | str, tenant: str | None) -> Replacement:
+        """The same, to be written under this revision."""
+        if self.records[0].system["revision"] == revision:
+            return self
+        ids = chunk_ids(tenant, self.document_id, revision, range(len(self.records)))
+        records = [
+            replace(record, id=identity, system={**record.system, "revision": revision})
+            for record, identity in zip(self.records, ids, strict=True)
+        ]
+        return replace(self, records=records)
+
 
 @dataclass(slots=True)
 class ReplacementOutcome:
-    """What is stored now, how many old chunks were removed, and what the backend refused, with its reason."""
+    """What became of replacements.
+
+    `superseded` are those in whose place another writer's version is by now. `removed` counts chunks that went.
+    """
 
     stored: list[Replacement] = field(default_factory=list)
-    removed: int = 0
+    superseded: list[Replacement] = field(default_factory=list)
     refused: list[tuple[Replacement, BackendRefused]] = field(default_factory=list)
+    removed: int = 0
+
+
+def next_revision(old: Head | None, turn: WriteTurn) -> int | str:
+    """Under which revision a new version is written.
+
+    Nobody else's where several processes write. Where one does, the other of two: so what it left when it died is found
+    by computed ids, without a search that embedded engines are slow at.
+    """
+    if turn.revision is not None:
+        return turn.revision
+    return 1 if old is not None and old.revision == 0 else 0
+
+
+def begin_turn(collection: OpenCollection, records: int = 1) -> WriteTurn:
+    """A turn for writing so many records: a lease, and more where they are many."""
+    if not collection.shared:
+        return WriteTurn()
+    length = collection.state.lease * (1 + records / _RECORDS_A_LEASE)
+    return WriteTurn(secrets.token_hex(8), collection.clock() + length)
 
 
 async def replace_documents(
-    collection: OpenCollection, target: Target, replacements: Sequence[Replacement]
+    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], turn: WriteTurn
 ) -> ReplacementOutcome:
-    """Write documents; where the backend refuses, halve until the guilty one is alone and the others go through.
+    """Write them, in as many requests as the backend needs. Raises what the backend raises, except `BackendRefused`.
 
-    Of a refused document nothing stays. Raises `GenerationMoved` if the alias moves, and what else backends raise.
+    Whatever is refused is halved until the guilty document is alone. Where the turn ends before all is written, it is
+    begun again in another one.
     """
+    if not replacements:
+        return ReplacementOutcome()
+    for _ in range(_TURNS):
+        named_anew = [each.under(next_revision(each.old, turn), collection.tenant) for each in replacements]
+        try:
+            return await _replace(collection, target, named_anew, turn)
+        except TurnEnded as ended:
+            failure = ended.reason
+        turn = begin_turn(collection, sum(len(each.records) for each in replacements))
+        turn.soil()  # what the last one sent may still arrive
+    raise failure
+
+
+async def _replace(
+    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], turn: WriteTurn
+) -> ReplacementOutcome:
     outcome = ReplacementOutcome()
-    waiting = [replacements] if replacements else []
+    waiting = [replacements]
     while waiting:
         part = waiting.pop()
         try:
-            outcome.removed += await _write(collection, target, part)
+            await _write(collection, target, part, turn)
         except BackendRefused as error:
             if len(part) == 1:
-                await _remove(collection, target, part[0].chunk_ids)  # some may have been written
+                await remove(collection, target, part[0].chunk_ids, turn)  # some may have been written
                 outcome.refused.append((part[0], error))
             else:
                 middle = len(part) // 2
                 waiting += [part[middle:], part[:middle]]
         else:
             outcome.stored += part
+    if turn.revision is None:
+        outcome.removed = await remove(collection, target, _stale(collection, outcome.stored))
+    else:
+        await _put_in_order(collection, target, replacements, outcome, turn)
     return outcome
 
 
-async def _write(collection: OpenCollection, target: Target, replacements: Sequence[Replacement]) -> int:
-    """Returns how many old chunks were removed."""
+async def _write(
+    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], turn: WriteTurn
+) -> None:
+    intent = _intent(collection, replacements, turn)
+    first = intent.records() if intent is not None else []
     chunks = [record for each in replacements for record in each.records[1:]]
     if chunks:
-        vectors = np.concatenate([each.vectors[1:] for each in replacements])
-        await write_within_lease(collection, target, _writing(collection, target, chunks, vectors))
-    heads, vectors = [each.records[0] for each in replacements], np.stack([each.vectors[0] for each in replacements])
-    await write_within_lease(collection, target, _writing(collection, target, heads, vectors))
-    return await _remove(collection, target, [identity for each in replacements for identity in each.stale])
+        rows = np.concatenate([each.vectors[1:] for each in replacements])
+        request = _writing(collection, target, [*first, *chunks], _after(first, rows))
+        await write_within_lease(collection, target, request, turn)
+        first = []
+    heads, rows = [each.records[0] for each in replacements], np.stack([each.vectors[0] for each in replacements])
+    request = _writing(collection, target, [*first, *heads], _after(first, rows))
+    await write_within_lease(collection, target, request, turn)
+
+
+def _intent(collection: OpenCollection, replacements: Sequence[Replacement], turn: WriteTurn) -> Intent | None:
+    """None where a single record says it all."""
+    return intent_of(collection, [each.document_id for each in replacements if each.chunked], turn)
+
+
+def intent_of(collection: OpenCollection, documents: Sequence[str], turn: WriteTurn) -> Intent | None:
+    """What a turn says about these documents; None where it is about none, or nobody else writes."""
+    if turn.revision is None or turn.ends is None or not documents:
+        return None
+    return Intent(turn.revision, frozenset(documents), collection.state.wall() + turn.ends - collection.clock())
+
+
+def _after(intents: Sequence[Record], rows: FloatArray) -> FloatArray:
+    """Vectors for the intents before the others': as far as can be from what they stand for, and none zero."""
+    return np.concatenate([np.repeat(-rows[:1], len(intents), axis=0), rows]) if intents else rows
+
+
+def _stale(collection: OpenCollection, stored: Sequence[Replacement]) -> list[str]:
+    """The old versions' chunks, last to first; their heads are overwritten."""
+    return [
+        identity
+        for each in stored
+        if each.old is not None
+        for identity in chunk_ids(collection.tenant, each.document_id, each.old.revision, range(1, each.old.chunks))[
+            ::-1
+        ]
+    ]
+
+
+async def _put_in_order(
+    collection: OpenCollection,
+    target: Target,
+    replacements: Sequence[Replacement],
+    outcome: ReplacementOutcome,
+    turn: WriteTurn,
+) -> None:
+    """Look at what is there now, remove what is left over, and take the intent back unless somebody is in the way."""
+    assert turn.revision is not None  # noqa: S101 - the collection is shared
+    written = {each.document_id: each for each in outcome.stored}
+    ended = {each.old.revision for each in outcome.stored if each.old is not None}
+    for pause in (*POLLS, None):
+        seen = await _look(collection, target, outcome.stored)
+        beaten = {key for key, found in seen.stored.items() if found.head and found.revision != turn.revision}
+        beaten |= {key for key, found in seen.stored.items() if not found.head and found.chunks}
+        verdict = await judge(collection, target, without(seen, turn), written.keys() - beaten, ended)
+        own = [identity for key in beaten for identity in seen.stored[key].of(turn.revision)] if turn.clean else []
+        await remove(collection, target, [*verdict.leftovers, *own])
+        outcome.removed += len(verdict.leftovers)
+        if not verdict.contested or pause is None:
+            break
+        await collection.session.wait(pause)
+    outcome.superseded = [written[key] for key in written if key in beaten]
+    outcome.stored = [each for each in outcome.stored if each.document_id not in beaten]
+    await _take_back(collection, target, replacements, turn, contested=bool(verdict.contested))
+
+
+async def _take_back(
+    collection: OpenCollection,
+    target: Target,
+    replacements: Sequence[Replacement],
+    turn: WriteTurn,
+    *,
+    contested: bool,
+) -> None:
+    """Remove the intent where all is in order; where not, see to it that there is one."""
+    intent = _intent(collection, replacements, turn)
+    if turn.clean and not contested:
+        await remove(collection, target, [record.id for record in intent.records()] if intent is not None else [])
+    elif intent is None:
+        await announce(collection, target, [each.document_id for each in replacements], turn)
+
+
+async def announce(collection: OpenCollection, target: Target, documents: Sequence[str], turn: WriteTurn) -> list[str]:
+    """Say that something is about to be done to these documents, in a request of its own; returns the intent's ids."""
+    intent = intent_of(collection, documents, turn)
+    if intent is None:
+        return []
+    records = intent.records()
+    vectors = np.zeros((len(records), collection.spec.space.dimensions), np.float32)
+    vectors[:, 0] = -1  # some databases take no zeros
+    await write_records(collection, target, records, vectors)
+    return [record.id for record in records]
+
+
+async def _look(collection: OpenCollection, target: Target, stored: Sequence[Replacement]) -> Look:
+    """What there is of documents that were written. Where they have one record, usually no other is to be found."""
+    chunked = [each.document_id for each in stored if each.chunked]
+    seen = await look(collection, target, chunked, [each.document_id for each in stored if not each.chunked])
+    surprising = [each.document_id for each in stored if not each.chunked and seen.stored[each.document_id].chunks]
+    return await look(collection, target, [*chunked, *surprising]) if surprising else seen
 
 
 async def write_records(
@@ -97,9 +262,3 @@ async def write_records(
 def _writing(collection: OpenCollection, target: Target, records: Sequence[Record], vectors: FloatArray) -> Write:
     spec = collection.spec
     return Write(target.physical, records, named(spec, vectors) if spec.funnel else {DENSE: vectors})
-
-
-async def _remove(collection: OpenCollection, target: Target, ids: Sequence[str]) -> int:
-    if ids:
-        await write_within_lease(collection, target, Remove(target.physical, ids))
-    return len(ids)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
+from nestvec._documents.current import current, first_current
 from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import restore_metadata, span_of
 from nestvec._hosts.admission import admit
@@ -166,9 +167,22 @@ async def _ask(
     )
     if options.group_by_document:
         return await _grouped(collection, target, query)
+    return await _ranked(collection, target, query)
+
+
+async def _ranked(collection: OpenCollection, target: Target, query: Query) -> list[list[Found]]:
+    async def ask(limit: int, offset: int) -> list[list[Found]]:
+        return await collection.records.query(_aimed(collection, target, query, limit, offset))
+
+    most = collection.capabilities.max_limit
+    return await first_current(collection, target, ask, offset=query.offset, limit=query.limit, most=most)
+
+
+def _aimed(collection: OpenCollection, target: Target, query: Query, limit: int, offset: int) -> Query:
+    spec = collection.spec
     if spec.funnel or spec.storage is not Storage.FLOAT32 or target.stored.storage is not Storage.FLOAT32:
-        query = aimed(collection, target, query, query.limit, query.offset)
-    return await collection.records.query(query)
+        return aimed(collection, target, query, limit, offset)
+    return replace(query, limit=limit, offset=offset)
 
 
 def _hits(collection: OpenCollection, found: Sequence[Sequence[Found]]) -> list[list[Hit]]:
@@ -192,7 +206,7 @@ async def _grouped(collection: OpenCollection, target: Target, query: Query) -> 
     while True:
         ask = min(ask, most) if most else ask
         answers = await collection.records.query(aimed(collection, target, query, ask))
-        best = [_first_by_document(answer) for answer in answers]
+        best = [_first_by_document(answer) for answer in await current(collection, target, answers)]
         exhausted = all(len(answer) < ask for answer in answers) or ask == most
         if exhausted or all(
             len(group) >= wanted or len(answer) < ask for group, answer in zip(best, answers, strict=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from nestvec._chunking import Splitter
 from nestvec._collections.checks import check_tenant, require_own
-from nestvec._collections.opening import OpenCollection, Target, on_current
+from nestvec._collections.opening import OpenCollection, Target, WriteTurn, on_current
 from nestvec._documents.layout import (
     Head,
     check_metadata,
@@ -23,7 +23,14 @@ from nestvec._documents.layout import (
     read_states,
     sweep,
 )
-from nestvec._documents.replacing import Replacement, replace_documents
+from nestvec._documents.replacing import (
+    Replacement,
+    ReplacementOutcome,
+    begin_turn,
+    next_revision,
+    replace_documents,
+)
+from nestvec._documents.tidying import tidy_after_dead
 from nestvec._hosts.admission import admit
 from nestvec.contract import Encode, Event, Fetch, Group
 from nestvec.errors import InvalidDocument
@@ -106,11 +113,9 @@ class PendingDocument:
         """Whether every chunk has its vector."""
         return all(key in self.vectors for key in self.keys(late=late))
 
-    @property
-    def head(self) -> Head:
+    def head(self, turn: WriteTurn) -> Head:
         """What the first chunk of the new version will say."""
-        revision = 0 if self.old is None else 1 - self.old.revision
-        new = self.new
+        new, revision = self.new, next_revision(self.old, turn)
         return Head(revision, len(new.spans), new.document_hash, new.metadata_hash, new.layout)
 
 
@@ -195,6 +200,7 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
     """Store documents that were prepared, in the target that was opened for writing."""
     if not prepared:
         return Report()
+    tidied = await tidy_after_dead(collection, target)
     states = await read_states(collection, target, [item.id for item in prepared])
     unchanged = [item for item in prepared if item.matches(states[item.id].sound)]
     changed = [
@@ -205,7 +211,7 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
     # Who may not embed here changes nothing here.
     known = not wanted or collection.state.knows_host(target, writing=True)
     measuring = Usage() if known else await admit(collection, target, writing=True)
-    swept = await sweep(collection, target, states)
+    swept = tidied + await sweep(collection, target, states)
     report = Report(
         documents=len(unchanged),
         unchanged=sum(len(item.spans) for item in unchanged),
@@ -216,15 +222,32 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
         return report
     failed, usage, embedded = await _embed(collection, wanted)
     ready = [item for item in changed if item.complete(late=collection.spec.space.late_chunking)]
-    outcome = await replace_documents(collection, target, [_replacement(collection, item) for item in ready])
-    for item in outcome.stored:
-        data = {"document_id": item.document_id, "chunks": len(item.records)}
-        collection.session.emit(Event("document_written", collection.spec.name, data))
+    turn = begin_turn(collection, sum(len(item.new.spans) for item in ready))
+    outcome = await replace_documents(
+        collection, target, [_replacement(collection, item, turn) for item in ready], turn
+    )
+    _tell(collection, outcome)
     sources = {item.new.id: item.new.source for item in ready}
     refused = [sources[item.document_id].failed(error) for item, error in outcome.refused]
     fresh = sum(embedded[item.document_id] for item in outcome.stored)
     kept = sum(len(item.records) for item in outcome.stored) - fresh
-    return report + Report(len(outcome.stored), fresh, kept, outcome.removed, (*failed, *refused), usage=usage)
+    return report + Report(
+        len(outcome.stored),
+        fresh,
+        kept,
+        outcome.removed,
+        (*failed, *refused),
+        usage=usage,
+        superseded=len(outcome.superseded),
+    )
+
+
+def _tell(collection: OpenCollection, outcome: ReplacementOutcome) -> None:
+    """Tell listeners what became of each document."""
+    for name, items in (("document_written", outcome.stored), ("document_superseded", outcome.superseded)):
+        for item in items:
+            data = {"document_id": item.document_id, "chunks": len(item.records)}
+            collection.session.emit(Event(name, collection.spec.name, data))
 
 
 async def _keep(collection: OpenCollection, target: Target, changed: Sequence[PendingDocument]) -> None:
@@ -279,16 +302,14 @@ async def _embed(
     return failed, reply.usage, embedded
 
 
-def _replacement(collection: OpenCollection, item: PendingDocument) -> Replacement:
+def _replacement(collection: OpenCollection, item: PendingDocument, turn: WriteTurn) -> Replacement:
     """What to write for a document that has all of its vectors."""
-    keys, head = item.keys(late=collection.spec.space.late_chunking), item.head
-    old = item.old
-    stale = [] if old is None else chunk_ids(collection.tenant, item.new.id, old.revision, range(1, old.chunks))[::-1]
+    keys, head = item.keys(late=collection.spec.space.late_chunking), item.head(turn)
     return Replacement(
         item.new.id,
         [_record(collection, item.new, head, chunk) for chunk in range(len(item.new.spans))],
         np.stack([item.vectors[key] for key in keys]),
-        stale,
+        item.old,
     )
 
 

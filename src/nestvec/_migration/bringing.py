@@ -12,7 +12,8 @@ import numpy as np
 from nestvec._collections.opening import on_current, open_to_read
 from nestvec._documents.layout import Head, check_metadata, chunk_ids, read_states, restore_metadata, restored, sweep
 from nestvec._documents.reading import text_of, whole
-from nestvec._documents.replacing import Replacement, replace_documents
+from nestvec._documents.replacing import Replacement, begin_turn, next_revision, replace_documents
+from nestvec._documents.tidying import tidy_after_dead
 from nestvec._documents.upsert import IncomingDocument, prepare, store
 from nestvec._migration.routes import Way
 from nestvec._migration.transfer import Transfer, TransferStatistics, quiet
@@ -20,6 +21,7 @@ from nestvec.errors import CollectionError, InvalidDocument
 from nestvec.types import Document, FailedDocument, FieldType, Record
 
 if TYPE_CHECKING:
+    from nestvec._collections.opening import WriteTurn
     from nestvec._documents.reading import Part
     from nestvec.types import Metadata
 
@@ -83,25 +85,27 @@ async def _write(transfer: Transfer, found: Mapping[str, list[Part]]) -> Transfe
     """Write documents from their records and vectors; nothing is embedded."""
     target = transfer.target
     place = await open_to_read(target)
+    await tidy_after_dead(target, place)
     states = await read_states(target, place, list(found))
     await sweep(target, place, states)
+    turn = begin_turn(target, sum(map(len, found.values())))
     replacements, invalid = [], []
     for key, parts in found.items():
         try:
-            replacements.append(_replacement(transfer, key, parts, states[key].sound))
+            replacements.append(_replacement(transfer, key, parts, states[key].sound, turn))
         except InvalidDocument as error:
             invalid.append(FailedDocument(key, f"document {key!r:.80}: {error}"))
-    outcome = await replace_documents(target, place, replacements)
+    outcome = await replace_documents(target, place, replacements, turn)
     refused = [FailedDocument(item.document_id, str(error)) for item, error in outcome.refused]
     chunks = sum(len(item.records) for item in outcome.stored)
     return TransferStatistics(brought=len(outcome.stored), chunks=chunks, failed=(*refused, *invalid))
 
 
-def _replacement(transfer: Transfer, key: str, parts: Sequence[Part], old: Head | None) -> Replacement:
+def _replacement(transfer: Transfer, key: str, parts: Sequence[Part], old: Head | None, turn: WriteTurn) -> Replacement:
     """Its records under the target's ids, and its vectors. Raises `InvalidDocument` where metadata do not fit."""
     tenant = transfer.target.tenant
     ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
-    revision = 0 if old is None else 1 - old.revision
+    revision = next_revision(old, turn)
     ids = chunk_ids(tenant, key, revision, range(len(ordered)))
     metadata = check_metadata(_metadata(transfer, ordered[0][0]), transfer.fields)
     records = [
@@ -109,5 +113,4 @@ def _replacement(transfer: Transfer, key: str, parts: Sequence[Part], old: Head 
         for identity, (record, _) in zip(ids, ordered, strict=True)
     ]
     vectors = transfer.transform(np.stack([row for _, row in ordered if row is not None]))
-    stale = [] if old is None else chunk_ids(tenant, key, old.revision, range(1, old.chunks))[::-1]
-    return Replacement(key, records, vectors, stale)
+    return Replacement(key, records, vectors, old)

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, field, replace
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from nestvec._session.retry import RetryPolicy, repetition, retried
 from nestvec.contract import BackendRequest, Embedder, Encode, Encoded, Event, FullAdapter
@@ -229,11 +229,13 @@ class Session:
         if self.lock is None:
             self.lock = self.waiting.lock()
 
-    async def send(self, view: Callable[[FullAdapter], Any] | None, request: Any) -> Any:
+    async def send(
+        self, view: Callable[[FullAdapter], Any] | None, request: Any, failed: Callable[[], None] | None = None
+    ) -> Any:
         """Ask the backend: the one layer that repeats requests. `view` is of the adapter, for one tenant or layout.
 
         At most `retry.attempts` times within about `retry.deadline` seconds; a write neither begins nor is repeated
-        once its lease has passed.
+        once its lease has passed. `failed` is called after each attempt that may yet take effect.
         """
         with self.released:
             adapter = self.adapter.opened or await self.adapter.open()
@@ -246,6 +248,8 @@ class Session:
                 try:
                     return await self.waiting.call(self.adapter.native, method, request)
                 except NestvecError as error:
+                    if failed is not None and error.retryable:
+                        failed()
                     pause = self.retry.pause(error, attempt, self.clock() - begun)
                     if pause is None or (until is not None and self.clock() >= until):
                         raise
@@ -313,9 +317,9 @@ class Backend:
     def __init__(self, session: Session, view: Callable[[FullAdapter], Adapter] | None = None) -> None:
         self._session, self._view = session, view
 
-    def of_tenant(self, tenant: str) -> Backend:
+    def of_tenant(self, tenant: str) -> Self:
         """The same backend, seen by one tenant."""
-        return Backend(self._session, lambda adapter: adapter.of_tenant(tenant))
+        return type(self)(self._session, lambda adapter: adapter.of_tenant(tenant))
 
     def reading(self, layout: ForeignLayout) -> Backend:
         """The same backend, for reading a collection that somebody else made."""
@@ -337,13 +341,13 @@ class Backend:
         """The names of all physical collections."""
         return self._session.send(self._view, request)
 
-    def write(self, request: Write) -> Coroutine[Any, Any, None]:
-        """Insert or replace records."""
-        return self._session.send(self._view, request)
+    def write(self, request: Write, failed: Callable[[], None] | None = None) -> Coroutine[Any, Any, None]:
+        """Insert or replace records. `failed` is called after each attempt that may yet take effect."""
+        return self._session.send(self._view, request, failed)
 
-    def remove(self, request: Remove) -> Coroutine[Any, Any, None]:
-        """Delete records by id."""
-        return self._session.send(self._view, request)
+    def remove(self, request: Remove, failed: Callable[[], None] | None = None) -> Coroutine[Any, Any, None]:
+        """Delete records by id. `failed` is called after each attempt that may yet take effect."""
+        return self._session.send(self._view, request, failed)
 
     def fetch(self, request: Fetch) -> Coroutine[Any, Any, Batch]:
         """Read records by id."""

@@ -58,7 +58,12 @@ class Asking(Session):
         known = model or capabilities(RecordingOptions())
         super().__init__(Component(_nothing), Component(_nothing), known, self._tell, Blocking(), clock=clock)
 
-    async def send(self, view: Callable[[Any], Any] | None, request: Any) -> Any:
+    async def send(
+        self,
+        view: Callable[[Any], Any] | None,
+        request: Any,
+        failed: Callable[[], None] | None = None,  # noqa: ARG002 - nothing is repeated
+    ) -> Any:
         """Hand out a request to the backend, or to a view of it."""
         seen = _View() if view is None else view(_View())
         return await self._hand(addressed(request, seen.tenant, seen.layout))

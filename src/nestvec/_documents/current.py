@@ -1,0 +1,90 @@
+"""Which hits are of their documents' current versions: searching asks the database, which knows nothing of versions.
+
+While a document is replaced its old and its new chunks are both there, and where a writer died some of them stay until
+they are removed. A head is always current. Of other chunks the head says whether they are; it is read where there may
+be any that are not: on an embedded store always, which takes microseconds, and on a server while an intent speaks of
+the document (`nestvec._collections.intents`), so that a search usually is one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from nestvec._collections.intents import is_intent
+from nestvec._documents.layout import Head, head_id
+from nestvec._documents.tidying import known_intents
+from nestvec.contract import Fetch
+
+if TYPE_CHECKING:
+    from nestvec._collections.opening import OpenCollection, Target
+    from nestvec.contract import Found
+
+    Answers: TypeAlias = Sequence[Sequence[Found]]
+    #: Asks for so many hits of each question, after so many others.
+    Ask: TypeAlias = Callable[[int, int], Awaitable[list[list[Found]]]]
+
+
+async def current(collection: OpenCollection, target: Target, answers: Answers) -> list[list[Found]]:
+    """The hits that are current: their own document's version, and no intents."""
+    doubtful = await _doubtful(collection, target, answers)
+    if doubtful is None:
+        return [list(hits) for hits in answers]
+    revisions = await _revisions(collection, target, sorted(doubtful))
+    return [
+        [hit for hit in hits if not is_intent(hit.record) and _is_current(hit, doubtful, revisions)] for hits in answers
+    ]
+
+
+async def _doubtful(collection: OpenCollection, target: Target, answers: Answers) -> set[str] | None:
+    """Documents of which the head has to say which chunks are current; None where nothing is to be looked at."""
+    chunks = {hit.record.document_id for hits in answers for hit in hits if hit.record.system.get("chunk")}
+    if target.foreign is not None or not chunks:
+        return None
+    if not collection.shared:
+        return chunks
+    spoken_of = {name for each in await known_intents(collection, target) for name in each.documents}
+    found = chunks & spoken_of
+    # An intent among the hits is younger than the last look.
+    return found or (set() if "" in chunks else None)
+
+
+async def _revisions(collection: OpenCollection, target: Target, documents: Sequence[str]) -> dict[str, int | str]:
+    if not documents:
+        return {}
+    ids = [head_id(collection.tenant, key) for key in documents]
+    batch = await collection.records.fetch(Fetch(target.physical, ids, content=False))
+    return {record.document_id: Head.of(record).revision for record in batch.records}
+
+
+def _is_current(hit: Found, doubtful: set[str], revisions: dict[str, int | str]) -> bool:
+    key, system = hit.record.document_id, hit.record.system
+    return key not in doubtful or not system.get("chunk") or revisions.get(key) == system["revision"]
+
+
+async def first_current(
+    collection: OpenCollection, target: Target, ask: Ask, *, offset: int, limit: int, most: int | None
+) -> list[list[Found]]:
+    """The current hits of each question after the first `offset`, at most `limit`.
+
+    Where some of those found are not current, all are asked for once more, and as many more.
+    """
+    answers = await ask(limit, offset)
+    kept = await current(collection, target, answers)
+    wanted = asked = offset + limit
+    while (missing := _missing(answers, kept)) and asked != most and not _enough(answers, kept, wanted, asked):
+        asked = min(asked + 2 * missing, most) if most else asked + 2 * missing
+        answers = await ask(asked, 0)
+        kept = await current(collection, target, answers)
+    return kept if asked == wanted else [hits[offset:wanted] for hits in kept]
+
+
+def _missing(answers: Answers, kept: Answers) -> int:
+    return max((len(found) - len(good) for found, good in zip(answers, kept, strict=True)), default=0)
+
+
+def _enough(answers: Answers, kept: Answers, wanted: int, asked: int) -> bool:
+    """Whether each question has all hits that are wanted, or all that there are."""
+    return asked > wanted and all(
+        len(good) >= wanted or len(found) < asked for found, good in zip(answers, kept, strict=True)
+    )

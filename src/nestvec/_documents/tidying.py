@@ -1,0 +1,223 @@
+"""Putting documents in order that several processes write: whose records there are, and which of them may go.
+
+A head says which revision is its document's. Records of another revision are leftovers, unless their writer is still at
+work: then it has an intent (`nestvec._collections.intents`), and they are its own business. The look at a document's
+records and at all intents is one request. What makes it exact although nobody is locked out:
+
+* A writer's intent is there before its first record and until after its last look. So of two writers of a document
+  the one whose head comes last sees either the other's intent or all that the other left.
+* Whoever finds itself current removes what is left over. It leaves alone what a live intent speaks of, looks again a
+  few times, and otherwise leaves its own intent to whoever comes after a lease.
+* Whoever finds that it is not current removes its own records: no request about them is under way, or its intent
+  stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from nestvec._collections.intents import INTENTS, Intent, find_intents, intent_id, is_intent, read_intents
+from nestvec._collections.opening import IntentLook, OpenCollection, Target, WriteTurn, write_within_lease
+from nestvec._documents.layout import Head, head_id
+from nestvec.contract import Fetch, Remove, Scroll
+from nestvec.filters import Filter, all_of, any_of, system
+from nestvec.types import FieldType, Record
+
+if TYPE_CHECKING:
+    Revision: TypeAlias = int | str
+
+#: Seconds between looks at documents that somebody else writes, too.
+POLLS = (0.1, 0.3, 0.9)
+_PAGE = 1000
+#: Documents that are looked at in one request.
+BLOCK = 128
+_OWNER = system("document_id", FieldType.KEYWORD)
+_NUMBER = system("chunk", FieldType.INTEGER)
+
+
+@dataclass(slots=True)
+class Stored:
+    """The records of one document: its head, if there is one, and the ids of all others by revision, last first."""
+
+    head: Head | None = None
+    chunks: dict[Revision, list[tuple[int, str]]] = field(default_factory=dict)
+
+    @property
+    def revision(self) -> Revision | None:
+        """The document's own."""
+        return None if self.head is None else self.head.revision
+
+    def of(self, revision: Revision) -> list[str]:
+        """The ids of a revision's records beside the head, last chunk first."""
+        return [identity for _, identity in sorted(self.chunks.get(revision, ()), reverse=True)]
+
+    @property
+    def others(self) -> list[Revision]:
+        """Revisions of which there are records, but not the head."""
+        return [revision for revision in self.chunks if revision != self.revision]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What there is of some documents, and every intent."""
+
+    stored: Mapping[str, Stored]
+    intents: tuple[Intent, ...]
+
+    def revisions(self, now: float, lease: float) -> set[Revision]:
+        """Those whose writers are at work, or may be."""
+        return {each.revision for each in self.intents if not each.over(now, lease)}
+
+
+def without(seen: Look, turn: WriteTurn) -> Look:
+    """A look without the intent of this turn."""
+    return replace(seen, intents=tuple(each for each in seen.intents if each.revision != turn.revision))
+
+
+async def look(
+    collection: OpenCollection, target: Target, whole: Collection[str], chunks: Collection[str] = ()
+) -> Look:
+    """Look at all records of some documents, at those of others without their heads, and at all intents."""
+    where = any_of(*_about(whole, None), *_about(chunks, _NUMBER > 0), INTENTS)
+    found: list[Record] = []
+    cursor: str | int | None = None
+    while True:
+        batch = await collection.intents.scroll(Scroll(target.physical, where, _PAGE, cursor, content=False))
+        found += batch.records
+        cursor = batch.cursor
+        if cursor is None:
+            return Look(by_document(found, (*whole, *chunks)), read_intents(found))
+
+
+def _about(documents: Collection[str], part: Filter | None) -> list[Filter]:
+    if not documents:
+        return []
+    condition = all_of(_OWNER.in_(sorted(documents)), part)
+    return [] if condition is None else [condition]
+
+
+def by_document(records: Iterable[Record], documents: Iterable[str] = ()) -> dict[str, Stored]:
+    """Records sorted out; intents are left out."""
+    stored = {key: Stored() for key in documents}
+    for record in records:
+        if is_intent(record):
+            continue
+        of = stored.setdefault(record.document_id, Stored())
+        if record.system.get("chunk") == 0:
+            of.head = Head.of(record)
+        else:
+            number = int(record.system["chunk"])
+            of.chunks.setdefault(record.system["revision"], []).append((number, record.id))
+    return stored
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What of a look may be removed, and where somebody else is at work."""
+
+    leftovers: list[str]
+    #: The documents that somebody else is about to write.
+    contested: set[str]
+
+
+async def judge(
+    collection: OpenCollection, target: Target, seen: Look, documents: Iterable[str], known: Collection[Revision] = ()
+) -> Verdict:
+    """What nobody's head owns and nobody is about to own.
+
+    `known` are revisions whose writers have ended: those that were seen as a document's own before. Others are looked
+    at once more, for a look is not of one moment.
+    """
+    state = collection.state
+    alive = seen.revisions(state.wall(), state.lease)
+    over = {each.revision for each in seen.intents} - alive
+    leftovers, unsure, contested = list[str](), list[tuple[str, Revision]](), set[str]()
+    for key in documents:
+        stored = seen.stored.get(key, Stored())
+        for revision in stored.others:
+            if revision in alive:
+                contested.add(key)
+            elif revision in known or revision in over:
+                leftovers += stored.of(revision)
+            else:
+                unsure.append((key, revision))
+    if unsure:
+        left = await _ended(collection, target, unsure)
+        contested |= {key for key, _ in set(unsure) - set(left)}
+        leftovers += [identity for key, revision in left for identity in seen.stored[key].of(revision)]
+    return Verdict(leftovers, contested)
+
+
+async def _ended(
+    collection: OpenCollection, target: Target, revisions: Sequence[tuple[str, Revision]]
+) -> list[tuple[str, Revision]]:
+    """Those of the documents' revisions that are not the document's, and cannot become it.
+
+    First the intents, then the heads: whoever has no intent any more has written its head.
+    """
+    intents = {intent_id(revision): revision for _, revision in revisions}
+    batch = await collection.intents.fetch(Fetch(target.physical, list(intents), content=False))
+    beginning = {intents[record.id] for record in batch.records}
+    heads = {head_id(collection.tenant, key) for key, _ in revisions}
+    batch = await collection.records.fetch(Fetch(target.physical, sorted(heads), content=False))
+    owned = {(record.document_id, Head.of(record).revision) for record in batch.records}
+    return [each for each in revisions if each[1] not in beginning and each not in owned]
+
+
+# ------------------------------------------------------------ what dead writers left
+
+
+async def known_intents(collection: OpenCollection, target: Target, *, fresh: bool = False) -> tuple[Intent, ...]:
+    """The intents there, looked at once a lease, or now; none where nobody else writes."""
+    if not collection.shared:
+        return ()
+    state, place = collection.state, (target.physical, collection.tenant)
+    known = state.looks.get(place)
+    if fresh or known is None or state.clock() >= known.until:
+        asked_at = state.clock()
+        found = await find_intents(collection.intents, target.physical)
+        known = IntentLook(asked_at + state.lease, found)
+        state.looks = {**state.looks, place: known}
+    return known.found
+
+
+def dead(collection: OpenCollection, intents: Iterable[Intent]) -> list[Intent]:
+    """Those whose writers cannot be at work any more."""
+    state = collection.state
+    now = state.wall()
+    return [each for each in intents if each.over(now, state.lease)]
+
+
+async def tidy_after_dead(collection: OpenCollection, target: Target, *, fresh: bool = False) -> int:
+    """Put in order what dead writers left, by any writer that comes along; returns how many records went."""
+    known = await known_intents(collection, target, fresh=fresh)
+    left = dead(collection, known) if known else []
+    if not left:
+        return 0
+    removed = await tidy(collection, target, sorted({name for each in left for name in each.documents}))
+    await remove(collection, target, [identity for each in left for identity in each.ids])
+    state, place = collection.state, (target.physical, collection.tenant)
+    gone = {each.revision for each in left}
+    rest = tuple(each for each in known if each.revision not in gone)
+    state.looks = {**state.looks, place: replace(state.looks[place], found=rest)}
+    return removed
+
+
+async def tidy(collection: OpenCollection, target: Target, documents: Sequence[str]) -> int:
+    """Remove what no head owns of these documents; returns how many records."""
+    removed = 0
+    for start in range(0, len(documents), BLOCK):
+        block = documents[start : start + BLOCK]
+        seen = await look(collection, target, block)
+        verdict = await judge(collection, target, seen, block)
+        removed += await remove(collection, target, verdict.leftovers)
+    return removed
+
+
+async def remove(collection: OpenCollection, target: Target, ids: Sequence[str], turn: WriteTurn | None = None) -> int:
+    """Remove records by id, in order; returns how many."""
+    if ids:
+        await write_within_lease(collection, target, Remove(target.physical, ids), turn)
+    return len(ids)
