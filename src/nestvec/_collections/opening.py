@@ -84,13 +84,13 @@ class IntentLook:
 class WriteTurn:
     """One try at changing some documents: under which revision, until when by the handle's clock.
 
-    Where the collection is shared, the revision is a random one that nobody else writes under, and nothing is sent
-    after `ends`: others may take what is left for dead then. It is `clean` while each of its requests took effect once,
-    at once.
+    Only where others may write, too. The revision is a random one that nobody else writes under. Nothing is sent after
+    `ends`: others may take what is left for dead then. It is `clean` while each of its requests took effect once, at
+    once.
     """
 
-    revision: str | None = None
-    ends: float | None = None
+    revision: str
+    ends: float
     clean: bool = True
 
     def soil(self) -> None:
@@ -160,12 +160,15 @@ class OpenCollection:
     records: Backend = field(init=False)
     #: The same, with the intents of writers among them.
     intents: Backend = field(init=False)
+    #: Whether other processes may write it, too: it is nestvec's own, on a server.
+    shared: bool = field(init=False)
 
     def __post_init__(self) -> None:
         state, backend = self.state, self.session.backend
         self.spec, self.capabilities, self.clock = state.spec, state.capabilities, state.clock
         self.backend = backend
         foreign = state.spec.foreign
+        self.shared = foreign is None and not state.capabilities.embedded
         if foreign is not None:
             self.records = self.intents = backend.reading(foreign)
             return
@@ -173,11 +176,6 @@ class OpenCollection:
         if self.shared:
             self.backend = WithoutIntents(self.session)
             self.records = self.backend if self.tenant is None else self.backend.of_tenant(self.tenant)
-
-    @property
-    def shared(self) -> bool:
-        """Whether other processes may write it, too: it is nestvec's own, on a server."""
-        return not self.state.capabilities.embedded and self.state.spec.foreign is None
 
     def of_tenant(self, tenant: str | None) -> OpenCollection:
         """The same, on behalf of another tenant; None: of all of them."""

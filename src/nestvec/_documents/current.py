@@ -18,11 +18,11 @@ from nestvec.contract import Fetch
 
 if TYPE_CHECKING:
     from nestvec._collections.opening import OpenCollection, Target
-    from nestvec.contract import Found
+    from nestvec.contract import Found, Query
 
     Answers: TypeAlias = Sequence[Sequence[Found]]
-    #: Asks for so many hits of each question, after so many others.
-    Ask: TypeAlias = Callable[[int, int], Awaitable[list[list[Found]]]]
+    #: Asks for the first so many hits of each question.
+    Ask: TypeAlias = Callable[[int], Awaitable[list[list[Found]]]]
 
 
 async def current(collection: OpenCollection, target: Target, answers: Answers) -> list[list[Found]]:
@@ -62,29 +62,26 @@ def _is_current(hit: Found, doubtful: set[str], revisions: dict[str, int | str])
     return key not in doubtful or not system.get("chunk") or revisions.get(key) == system["revision"]
 
 
-async def first_current(
-    collection: OpenCollection, target: Target, ask: Ask, *, offset: int, limit: int, most: int | None
+async def complete_current(
+    collection: OpenCollection, target: Target, query: Query, ask: Ask, found: Answers
 ) -> list[list[Found]]:
-    """The current hits of each question after the first `offset`, at most `limit`.
-
-    Where some of those found are not current, all are asked for once more, and as many more.
-    """
-    answers = await ask(limit, offset)
-    kept = await current(collection, target, answers)
-    wanted = asked = offset + limit
-    while (missing := _missing(answers, kept)) and asked != most and not _enough(answers, kept, wanted, asked):
+    """The current hits of each question: where some of those found are not, more are asked for, from the beginning."""
+    most, wanted = collection.capabilities.max_limit, query.offset + query.limit
+    kept = await current(collection, target, found)
+    asked = wanted
+    while (missing := _missing(found, kept)) and asked != most and not _enough(found, kept, wanted, asked):
         asked = min(asked + 2 * missing, most) if most else asked + 2 * missing
-        answers = await ask(asked, 0)
-        kept = await current(collection, target, answers)
-    return kept if asked == wanted else [hits[offset:wanted] for hits in kept]
+        found = await ask(asked)
+        kept = await current(collection, target, found)
+    return kept if asked == wanted else [hits[query.offset : wanted] for hits in kept]
 
 
-def _missing(answers: Answers, kept: Answers) -> int:
-    return max((len(found) - len(good) for found, good in zip(answers, kept, strict=True)), default=0)
+def _missing(found: Answers, kept: Answers) -> int:
+    return max((len(hits) - len(good) for hits, good in zip(found, kept, strict=True)), default=0)
 
 
-def _enough(answers: Answers, kept: Answers, wanted: int, asked: int) -> bool:
+def _enough(found: Answers, kept: Answers, wanted: int, asked: int) -> bool:
     """Whether each question has all hits that are wanted, or all that there are."""
     return asked > wanted and all(
-        len(good) >= wanted or len(found) < asked for found, good in zip(answers, kept, strict=True)
+        len(good) >= wanted or len(hits) < asked for hits, good in zip(found, kept, strict=True)
     )

@@ -55,9 +55,7 @@ class Replacement:
         return len(self.records) > 1 or (self.old is not None and self.old.chunks > 1)
 
     def under(self, revision: int | str, tenant: str | None) -> Replacement:
-        """The same, to be written under this revision."""
-        if self.records[0].system["revision"] == revision:
-            return self
+        """The same, to be written under another revision."""
         ids = chunk_ids(tenant, self.document_id, revision, range(len(self.records)))
         records = [
             replace(record, id=identity, system={**record.system, "revision": revision})
@@ -79,75 +77,53 @@ class ReplacementOutcome:
     removed: int = 0
 
 
-def next_revision(old: Head | None, turn: WriteTurn) -> int | str:
-    """Under which revision a new version is written.
-
-    Nobody else's where several processes write. Where one does, the other of two: so what it left when it died is found
-    by computed ids, without a search that embedded engines are slow at.
-    """
-    if turn.revision is not None:
-        return turn.revision
-    return 1 if old is not None and old.revision == 0 else 0
-
-
 def begin_turn(collection: OpenCollection, records: int = 1) -> WriteTurn:
-    """A turn for writing so many records: a lease, and more where they are many."""
-    if not collection.shared:
-        return WriteTurn()
+    """A turn for writing so many records to a shared collection: a lease, and more where they are many."""
     length = collection.state.lease * (1 + records / _RECORDS_A_LEASE)
     return WriteTurn(secrets.token_hex(8), collection.clock() + length)
 
 
 async def replace_documents(
-    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], turn: WriteTurn
+    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], turn: WriteTurn | None
 ) -> ReplacementOutcome:
     """Write them, in as many requests as the backend needs. Raises what the backend raises, except `BackendRefused`.
 
     Whatever is refused is halved until the guilty document is alone. Where the turn ends before all is written, it is
     begun again in another one.
     """
-    if not replacements:
-        return ReplacementOutcome()
-    for _ in range(_TURNS):
-        named_anew = [each.under(next_revision(each.old, turn), collection.tenant) for each in replacements]
-        try:
-            return await _replace(collection, target, named_anew, turn)
-        except TurnEnded as ended:
-            failure = ended.reason
-        turn = begin_turn(collection, sum(len(each.records) for each in replacements))
-        turn.soil()  # what the last one sent may still arrive
-    raise failure
-
-
-async def _replace(
-    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], turn: WriteTurn
-) -> ReplacementOutcome:
-    outcome = ReplacementOutcome()
-    waiting = [replacements]
+    outcome, turns = ReplacementOutcome(), 1
+    waiting = [replacements] if replacements else []
     while waiting:
         part = waiting.pop()
         try:
             await _write(collection, target, part, turn)
         except BackendRefused as error:
             if len(part) == 1:
-                await remove(collection, target, part[0].chunk_ids, turn)  # some may have been written
+                await remove(collection, target, part[0].chunk_ids)  # some may have been written
                 outcome.refused.append((part[0], error))
             else:
                 middle = len(part) // 2
                 waiting += [part[middle:], part[:middle]]
+        except TurnEnded as ended:
+            if turns == _TURNS:
+                raise ended.reason from ended
+            turns, turn = turns + 1, begin_turn(collection, sum(len(each.records) for each in replacements))
+            turn.soil()  # what the last one sent may still arrive
+            replacements = [each.under(turn.revision, collection.tenant) for each in replacements]
+            outcome, waiting = ReplacementOutcome(), [replacements]
         else:
             outcome.stored += part
-    if turn.revision is None:
-        outcome.removed = await remove(collection, target, _stale(collection, outcome.stored))
-    else:
+    if turn is not None:
         await _put_in_order(collection, target, replacements, outcome, turn)
+    elif stale := _stale(collection, outcome.stored):
+        outcome.removed = await remove(collection, target, stale)
     return outcome
 
 
 async def _write(
-    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], turn: WriteTurn
+    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], turn: WriteTurn | None
 ) -> None:
-    intent = _intent(collection, replacements, turn)
+    intent = _intent(collection, replacements, turn) if turn is not None else None
     first = intent.records() if intent is not None else []
     chunks = [record for each in replacements for record in each.records[1:]]
     if chunks:
@@ -166,8 +142,8 @@ def _intent(collection: OpenCollection, replacements: Sequence[Replacement], tur
 
 
 def intent_of(collection: OpenCollection, documents: Sequence[str], turn: WriteTurn) -> Intent | None:
-    """What a turn says about these documents; None where it is about none, or nobody else writes."""
-    if turn.revision is None or turn.ends is None or not documents:
+    """What a turn says about these documents; None where it is about none."""
+    if not documents:
         return None
     return Intent(turn.revision, frozenset(documents), collection.state.wall() + turn.ends - collection.clock())
 
@@ -197,7 +173,6 @@ async def _put_in_order(
     turn: WriteTurn,
 ) -> None:
     """Look at what is there now, remove what is left over, and take the intent back unless somebody is in the way."""
-    assert turn.revision is not None  # noqa: S101 - the collection is shared
     written = {each.document_id: each for each in outcome.stored}
     ended = {each.old.revision for each in outcome.stored if each.old is not None}
     for pause in (*POLLS, None):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
-from nestvec._documents.current import current, first_current
+from nestvec._documents.current import complete_current, current
 from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import restore_metadata, span_of
 from nestvec._hosts.admission import admit
@@ -167,15 +167,16 @@ async def _ask(
     )
     if options.group_by_document:
         return await _grouped(collection, target, query)
-    return await _ranked(collection, target, query)
-
-
-async def _ranked(collection: OpenCollection, target: Target, query: Query) -> list[list[Found]]:
-    async def ask(limit: int, offset: int) -> list[list[Found]]:
-        return await collection.records.query(_aimed(collection, target, query, limit, offset))
-
-    most = collection.capabilities.max_limit
-    return await first_current(collection, target, ask, offset=query.offset, limit=query.limit, most=most)
+    found = await collection.records.query(_aimed(collection, target, query, query.limit, query.offset))
+    if target.foreign is not None or not any(hit.record.system.get("chunk") for hits in found for hit in hits):
+        return found
+    return await complete_current(
+        collection,
+        target,
+        query,
+        lambda limit: collection.records.query(_aimed(collection, target, query, limit, 0)),
+        found,
+    )
 
 
 def _aimed(collection: OpenCollection, target: Target, query: Query, limit: int, offset: int) -> Query:

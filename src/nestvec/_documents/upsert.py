@@ -27,7 +27,6 @@ from nestvec._documents.replacing import (
     Replacement,
     ReplacementOutcome,
     begin_turn,
-    next_revision,
     replace_documents,
 )
 from nestvec._documents.tidying import tidy_after_dead
@@ -113,10 +112,21 @@ class PendingDocument:
         """Whether every chunk has its vector."""
         return all(key in self.vectors for key in self.keys(late=late))
 
-    def head(self, turn: WriteTurn) -> Head:
+    def head(self, turn: WriteTurn | None) -> Head:
         """What the first chunk of the new version will say."""
         new, revision = self.new, next_revision(self.old, turn)
         return Head(revision, len(new.spans), new.document_hash, new.metadata_hash, new.layout)
+
+
+def next_revision(old: Head | None, turn: WriteTurn | None) -> int | str:
+    """Under which revision a new version is written.
+
+    Nobody else's where several processes write. Where one does, the other of two: so what it left when it died is found
+    by computed ids, without a search that embedded engines are slow at.
+    """
+    if turn is not None:
+        return turn.revision
+    return 1 if old is not None and old.revision == 0 else 0
 
 
 async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument]) -> Report:
@@ -200,7 +210,7 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
     """Store documents that were prepared, in the target that was opened for writing."""
     if not prepared:
         return Report()
-    tidied = await tidy_after_dead(collection, target)
+    tidied = await tidy_after_dead(collection, target) if collection.shared else 0
     states = await read_states(collection, target, [item.id for item in prepared])
     unchanged = [item for item in prepared if item.matches(states[item.id].sound)]
     changed = [
@@ -222,7 +232,7 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
         return report
     failed, usage, embedded = await _embed(collection, wanted)
     ready = [item for item in changed if item.complete(late=collection.spec.space.late_chunking)]
-    turn = begin_turn(collection, sum(len(item.new.spans) for item in ready))
+    turn = begin_turn(collection, sum(len(item.new.spans) for item in ready)) if collection.shared else None
     outcome = await replace_documents(
         collection, target, [_replacement(collection, item, turn) for item in ready], turn
     )
@@ -302,7 +312,7 @@ async def _embed(
     return failed, reply.usage, embedded
 
 
-def _replacement(collection: OpenCollection, item: PendingDocument, turn: WriteTurn) -> Replacement:
+def _replacement(collection: OpenCollection, item: PendingDocument, turn: WriteTurn | None) -> Replacement:
     """What to write for a document that has all of its vectors."""
     keys, head = item.keys(late=collection.spec.space.late_chunking), item.head(turn)
     return Replacement(

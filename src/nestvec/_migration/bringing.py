@@ -12,9 +12,9 @@ import numpy as np
 from nestvec._collections.opening import on_current, open_to_read
 from nestvec._documents.layout import Head, check_metadata, chunk_ids, read_states, restore_metadata, restored, sweep
 from nestvec._documents.reading import text_of, whole
-from nestvec._documents.replacing import Replacement, begin_turn, next_revision, replace_documents
+from nestvec._documents.replacing import Replacement, begin_turn, replace_documents
 from nestvec._documents.tidying import tidy_after_dead
-from nestvec._documents.upsert import IncomingDocument, prepare, store
+from nestvec._documents.upsert import IncomingDocument, next_revision, prepare, store
 from nestvec._migration.routes import Way
 from nestvec._migration.transfer import Transfer, TransferStatistics, quiet
 from nestvec.errors import CollectionError, InvalidDocument
@@ -88,7 +88,7 @@ async def _write(transfer: Transfer, found: Mapping[str, list[Part]]) -> Transfe
     await tidy_after_dead(target, place)
     states = await read_states(target, place, list(found))
     await sweep(target, place, states)
-    turn = begin_turn(target, sum(map(len, found.values())))
+    turn = begin_turn(target, sum(map(len, found.values()))) if target.shared else None
     replacements, invalid = [], []
     for key, parts in found.items():
         try:
@@ -101,7 +101,9 @@ async def _write(transfer: Transfer, found: Mapping[str, list[Part]]) -> Transfe
     return TransferStatistics(brought=len(outcome.stored), chunks=chunks, failed=(*refused, *invalid))
 
 
-def _replacement(transfer: Transfer, key: str, parts: Sequence[Part], old: Head | None, turn: WriteTurn) -> Replacement:
+def _replacement(
+    transfer: Transfer, key: str, parts: Sequence[Part], old: Head | None, turn: WriteTurn | None
+) -> Replacement:
     """Its records under the target's ids, and its vectors. Raises `InvalidDocument` where metadata do not fit."""
     tenant = transfer.target.tenant
     ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
