@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nestvec._collections.apply import Change, Status
     from nestvec._collections.write_fence import GenerationPlace
+    from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._evaluation.bootstrap import Interval
     from nestvec._evaluation.recommend import Recommendation
@@ -60,6 +61,8 @@ __all__ = [
     "Recommendation",
     "Record",
     "Removal",
+    "RepairProgress",
+    "RepairReport",
     "Report",
     "SearchTimes",
     "Status",
@@ -70,6 +73,7 @@ __all__ = [
 _ROOMS = {
     "nestvec._collections.apply": ("Change", "Status"),
     "nestvec._collections.write_fence": ("GenerationPlace",),
+    "nestvec._documents.repair": ("RepairProgress", "RepairReport"),
     "nestvec._documents.scroll": ("Cursor", "Matrix", "Page"),
     "nestvec._evaluation.bootstrap": ("Interval",),
     "nestvec._evaluation.recommend": ("Recommendation",),

@@ -21,6 +21,7 @@ from nestvec._cli import (
     migrating,
     nesting,
     plugins,
+    repairing,
     search,
     tidying,
 )
@@ -67,6 +68,7 @@ for _command in (
     migrating.rollback,
     tidying.generations,
     tidying.cleanup,
+    repairing.repair,
     dimensions.dimensions,
     plugins.plugins,
     doctor.doctor,

@@ -97,6 +97,8 @@ def status(invocation: Invocation, collections: tuple[str, ...]) -> None:
     headers = ("collection", "backend", "documents", "chunks", "outdated", "space", "tasks", "state")
     say(table(headers, [_status_row(item) for item in found]))
     for item in found:
+        if item.leftovers:
+            say(f"{item.collection}: {amount(item.leftovers, 'document')} left by writers that died: nestvec repair")
         for detail in item.change.details if item.change.action not in ("create", "adopt") else ():
             say(f"{item.collection}: {detail}")
 
@@ -112,6 +114,7 @@ def _status_json(item: Status) -> dict[str, Any]:
         "documents": item.documents,
         "chunks": item.chunks,
         "outdated": item.outdated,
+        "leftovers": item.leftovers,
         "change": {"action": item.change.action, "details": list(item.change.details)},
     }
 

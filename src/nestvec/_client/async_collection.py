@@ -11,6 +11,7 @@ from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, docum
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
 from nestvec._documents import deleting, reading
+from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from nestvec._client.asynchronous import AsyncNestvec
+    from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
@@ -156,6 +158,20 @@ class AsyncCollection(Handle):
             deletion=deleting.Deletion(),
         )
         return await self._follow(delete)
+
+    async def repair(
+        self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None
+    ) -> RepairReport:
+        """See `Collection.repair`."""
+        surveys = await self._follow(partial(repairing.survey, progress=progress))
+        removed = 0
+        for found in () if dry_run else surveys:
+            for block in found.blocks():
+                async with self._owner._locks.held({(self.spec.name, found.tenant, key) for key in block}):
+                    removed += await self._follow(partial(repairing.mend, found=found, block=block))
+        tenants = [each.tenant for each in surveys]
+        notes = await self._follow(partial(repairing.finish, tenants=tenants, dry_run=dry_run))
+        return repairing.report_of(surveys, None if dry_run else removed, notes, dry_run=dry_run)
 
     async def hosts(self) -> dict[str, Agreement | None]:
         """See `Collection.hosts`."""

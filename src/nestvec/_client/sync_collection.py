@@ -12,6 +12,7 @@ from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, docum
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
 from nestvec._documents import deleting, reading
+from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from nestvec._client.sync import Nestvec
+    from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
@@ -375,6 +377,38 @@ class Collection(Handle):
             deletion=deleting.Deletion(),
         )
         return self._follow(delete)
+
+    def repair(
+        self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None
+    ) -> RepairReport:
+        """Find what writers left that died or met, and remove it: every record is read.
+
+        Safe beside writers, and may be broken off. Searches leave such records out anyway, and whoever writes the
+        documents again removes them; this is for documents that nobody writes again, and for being sure.
+
+        Args:
+            dry_run: Change nothing, only tell.
+            progress: Hears how many records were read, page by page.
+
+        Returns:
+            What was found: leftovers, documents that are not whole, records without their text.
+
+        Raises:
+            Unsupported: The collection was adopted.
+
+        Example:
+            >>> docs.repair().leftovers
+            0
+        """
+        surveys = self._follow(partial(repairing.survey, progress=progress))
+        removed = 0
+        for found in () if dry_run else surveys:
+            for block in found.blocks():
+                with self._owner._locks.held({(self.spec.name, found.tenant, key) for key in block}):
+                    removed += self._follow(partial(repairing.mend, found=found, block=block))
+        tenants = [each.tenant for each in surveys]
+        notes = self._follow(partial(repairing.finish, tenants=tenants, dry_run=dry_run))
+        return repairing.report_of(surveys, None if dry_run else removed, notes, dry_run=dry_run)
 
     def hosts(self) -> dict[str, Agreement | None]:
         """List the hosts of the model that may embed for this collection.

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from nestvec._collections import adopt as adoption
 from nestvec._collections.checks import require_origin
 from nestvec._collections.differences import Difference, differences, storage_change
+from nestvec._collections.intents import find_intents
 from nestvec._collections.opening import HEADS, OpenCollection, locate
 from nestvec._collections.superseded import advice, superseding_spec
 from nestvec._collections.write_fence import FenceState, WriteFence, moved, read_fence
@@ -75,6 +76,8 @@ class Status:
         tasks: What its texts and its questions are embedded for.
         documents, chunks: How many there are.
         outdated: Documents that still have an earlier chunking; ingesting them again brings them up to date.
+        leftovers: Documents that a writer was at work on when it died, and which nobody has put in order since;
+            `repair` does. None where only one process writes.
     """
 
     collection: str
@@ -87,6 +90,7 @@ class Status:
     documents: int | None = None
     chunks: int | None = None
     outdated: int | None = None
+    leftovers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,15 @@ async def measure(compared: Compared) -> Status:
     documents = await collection.records.count(Count(info.physical, HEADS))
     old = ~(system("layout", FieldType.KEYWORD) == spec.layout)
     outdated = await collection.records.count(Count(info.physical, HEADS & old))
-    return replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
+    known = replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
+    return replace(known, leftovers=await _leftovers(collection, info.physical)) if collection.shared else known
+
+
+async def _leftovers(collection: OpenCollection, physical: str) -> int:
+    """How many documents dead writers speak of: a cheap look, at intents alone."""
+    now, lease = collection.state.wall(), collection.state.lease
+    intents = await find_intents(collection.intents, physical)
+    return len({name for each in intents if each.over(now, lease) for name in each.documents})
 
 
 async def compare(collection: OpenCollection) -> Compared:

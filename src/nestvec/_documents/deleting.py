@@ -165,11 +165,13 @@ async def _delete_shared(
     seen = await look(collection, target, ids)
     there = [key for key in ids if seen.stored[key].head is not None]
     deletion.found(there)
+    if not (there or any(found.chunks for found in seen.stored.values())):
+        return there
     turn = begin_turn(collection)
-    intent = await announce(collection, target, [key for key in ids if seen.stored[key].chunks], turn)
     ended = {revision for key in there if (revision := seen.stored[key].revision) is not None}
     heads = [head_id(collection.tenant, key) for key in there]
     try:
+        intent = await announce(collection, target, ids, turn)
         await remove(collection, target, [*heads, *_of_their_own(seen, there)], turn)
     except TurnEnded as error:
         raise error.reason from error
@@ -184,8 +186,6 @@ async def _delete_shared(
     deletion.contested |= verdict.contested
     if turn.clean and not verdict.contested:
         await remove(collection, target, intent)
-    elif not intent:
-        await announce(collection, target, ids, turn)
     return there
 
 

@@ -92,11 +92,12 @@ async def replace_documents(
     begun again in another one.
     """
     outcome, turns = ReplacementOutcome(), 1
+    intent = _intent(collection, replacements, turn)
     waiting = [replacements] if replacements else []
     while waiting:
         part = waiting.pop()
         try:
-            await _write(collection, target, part, turn)
+            await _write(collection, target, part, turn, intent)
         except BackendRefused as error:
             if len(part) == 1:
                 await remove(collection, target, part[0].chunk_ids)  # some may have been written
@@ -110,42 +111,52 @@ async def replace_documents(
             turns, turn = turns + 1, begin_turn(collection, sum(len(each.records) for each in replacements))
             turn.soil()  # what the last one sent may still arrive
             replacements = [each.under(turn.revision, collection.tenant) for each in replacements]
+            intent = _intent(collection, replacements, turn)
             outcome, waiting = ReplacementOutcome(), [replacements]
         else:
             outcome.stored += part
     if turn is not None:
-        await _put_in_order(collection, target, replacements, outcome, turn)
+        await _put_in_order(collection, target, outcome, turn, [record.id for record in intent])
     elif stale := _stale(collection, outcome.stored):
         outcome.removed = await remove(collection, target, stale)
     return outcome
 
 
 async def _write(
-    collection: OpenCollection, target: Target, replacements: Sequence[Replacement], turn: WriteTurn | None
+    collection: OpenCollection,
+    target: Target,
+    replacements: Sequence[Replacement],
+    turn: WriteTurn | None,
+    first: Sequence[Record],
 ) -> None:
-    intent = _intent(collection, replacements, turn) if turn is not None else None
-    first = intent.records() if intent is not None else []
+    """Chunks, then heads; before both of them the intent, which costs no request of its own."""
     chunks = [record for each in replacements for record in each.records[1:]]
     if chunks:
         rows = np.concatenate([each.vectors[1:] for each in replacements])
         request = _writing(collection, target, [*first, *chunks], _after(first, rows))
         await write_within_lease(collection, target, request, turn)
-        first = []
+        first = ()
     heads, rows = [each.records[0] for each in replacements], np.stack([each.vectors[0] for each in replacements])
     request = _writing(collection, target, [*first, *heads], _after(first, rows))
     await write_within_lease(collection, target, request, turn)
 
 
-def _intent(collection: OpenCollection, replacements: Sequence[Replacement], turn: WriteTurn) -> Intent | None:
-    """None where a single record says it all."""
-    return intent_of(collection, [each.document_id for each in replacements if each.chunked], turn)
+def _intent(collection: OpenCollection, replacements: Sequence[Replacement], turn: WriteTurn | None) -> list[Record]:
+    return [] if turn is None else intent_of(collection, [each.document_id for each in replacements], turn).records()
 
 
-def intent_of(collection: OpenCollection, documents: Sequence[str], turn: WriteTurn) -> Intent | None:
-    """What a turn says about these documents; None where it is about none."""
-    if not documents:
-        return None
+def intent_of(collection: OpenCollection, documents: Sequence[str], turn: WriteTurn) -> Intent:
+    """What a turn says about these documents."""
     return Intent(turn.revision, frozenset(documents), collection.state.wall() + turn.ends - collection.clock())
+
+
+async def announce(collection: OpenCollection, target: Target, documents: Sequence[str], turn: WriteTurn) -> list[str]:
+    """Say what is about to be done to these documents, in a request of its own; returns the ids of what says it."""
+    records = intent_of(collection, documents, turn).records()
+    vectors = np.zeros((len(records), collection.spec.space.dimensions), np.float32)
+    vectors[:, 0] = -1  # some databases take no zeros
+    await write_within_lease(collection, target, _writing(collection, target, records, vectors), turn)
+    return [record.id for record in records]
 
 
 def _after(intents: Sequence[Record], rows: FloatArray) -> FloatArray:
@@ -166,11 +177,7 @@ def _stale(collection: OpenCollection, stored: Sequence[Replacement]) -> list[st
 
 
 async def _put_in_order(
-    collection: OpenCollection,
-    target: Target,
-    replacements: Sequence[Replacement],
-    outcome: ReplacementOutcome,
-    turn: WriteTurn,
+    collection: OpenCollection, target: Target, outcome: ReplacementOutcome, turn: WriteTurn, intent: Sequence[str]
 ) -> None:
     """Look at what is there now, remove what is left over, and take the intent back unless somebody is in the way."""
     written = {each.document_id: each for each in outcome.stored}
@@ -188,35 +195,8 @@ async def _put_in_order(
         await collection.session.wait(pause)
     outcome.superseded = [written[key] for key in written if key in beaten]
     outcome.stored = [each for each in outcome.stored if each.document_id not in beaten]
-    await _take_back(collection, target, replacements, turn, contested=bool(verdict.contested))
-
-
-async def _take_back(
-    collection: OpenCollection,
-    target: Target,
-    replacements: Sequence[Replacement],
-    turn: WriteTurn,
-    *,
-    contested: bool,
-) -> None:
-    """Remove the intent where all is in order; where not, see to it that there is one."""
-    intent = _intent(collection, replacements, turn)
-    if turn.clean and not contested:
-        await remove(collection, target, [record.id for record in intent.records()] if intent is not None else [])
-    elif intent is None:
-        await announce(collection, target, [each.document_id for each in replacements], turn)
-
-
-async def announce(collection: OpenCollection, target: Target, documents: Sequence[str], turn: WriteTurn) -> list[str]:
-    """Say that something is about to be done to these documents, in a request of its own; returns the intent's ids."""
-    intent = intent_of(collection, documents, turn)
-    if intent is None:
-        return []
-    records = intent.records()
-    vectors = np.zeros((len(records), collection.spec.space.dimensions), np.float32)
-    vectors[:, 0] = -1  # some databases take no zeros
-    await write_records(collection, target, records, vectors)
-    return [record.id for record in records]
+    if turn.clean and not verdict.contested:
+        await remove(collection, target, intent)
 
 
 async def _look(collection: OpenCollection, target: Target, stored: Sequence[Replacement]) -> Look:

@@ -39,7 +39,7 @@ _NUMBER = system("chunk", FieldType.INTEGER)
 
 @dataclass(slots=True)
 class Stored:
-    """The records of one document: its head, if there is one, and the ids of all others by revision, last first."""
+    """The records of one document: its head, if there is one, and the numbers and ids of all others by revision."""
 
     head: Head | None = None
     chunks: dict[Revision, list[tuple[int, str]]] = field(default_factory=dict)
@@ -57,6 +57,22 @@ class Stored:
     def others(self) -> list[Revision]:
         """Revisions of which there are records, but not the head."""
         return [revision for revision in self.chunks if revision != self.revision]
+
+    @property
+    def surplus(self) -> list[str]:
+        """The ids of records of the document's revision that its head does not count."""
+        if self.head is None:
+            return []
+        own = sorted(self.chunks.get(self.head.revision, ()), reverse=True)
+        return [identity for number, identity in own if number >= self.head.chunks]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk is there that the head counts, if there is a head."""
+        if self.head is None:
+            return True
+        there = {number for number, _ in self.chunks.get(self.head.revision, ())}
+        return there.issuperset(range(1, self.head.chunks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +118,19 @@ def by_document(records: Iterable[Record], documents: Iterable[str] = ()) -> dic
     """Records sorted out; intents are left out."""
     stored = {key: Stored() for key in documents}
     for record in records:
-        if is_intent(record):
-            continue
-        of = stored.setdefault(record.document_id, Stored())
-        if record.system.get("chunk") == 0:
-            of.head = Head.of(record)
-        else:
-            number = int(record.system["chunk"])
-            of.chunks.setdefault(record.system["revision"], []).append((number, record.id))
+        if not is_intent(record):
+            add_record(stored, record)
     return stored
+
+
+def add_record(stored: dict[str, Stored], record: Record) -> None:
+    """Sort a record out: it is a head, or a chunk of some revision."""
+    document = stored.setdefault(record.document_id, Stored())
+    number = int(record.system["chunk"])
+    if number == 0:
+        document.head = Head.of(record)
+    else:
+        document.chunks.setdefault(record.system["revision"], []).append((number, record.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +156,7 @@ async def judge(
     leftovers, unsure, contested = list[str](), list[tuple[str, Revision]](), set[str]()
     for key in documents:
         stored = seen.stored.get(key, Stored())
+        leftovers += stored.surplus
         for revision in stored.others:
             if revision in alive:
                 contested.add(key)
