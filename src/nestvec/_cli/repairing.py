@@ -27,10 +27,10 @@ def repair(invocation: Invocation, collections: tuple[str, ...], dry_run: bool, 
     """Find and remove what writers left that died or met: of all collections, or of those named.
 
     Reads every record, and is safe beside writers. Exits with 1 where something is left that only ingesting again puts
-    right: documents that are not whole, records without their text; with --dry-run also where something would be removed.
+    right: documents that are not whole, records without their text; with --dry-run also where any would be removed.
     """
     with invocation.connect() as nv:
-        names = collections or tuple(name for name, spec in nv.specs.items() if spec.foreign is None)
+        names = collections or tuple(name for name, spec in nv.config.collections.items() if spec.foreign is None)
         reports = {name: _repaired(open_collection(nv, name, namespace), dry_run=dry_run) for name in names}
     if invocation.json:
         print_json({"collections": [{"collection": name, **report.to_dict()} for name, report in reports.items()]})

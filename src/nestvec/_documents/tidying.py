@@ -153,7 +153,8 @@ async def judge(
     state = collection.state
     alive = seen.revisions(state.wall(), state.lease)
     over = {each.revision for each in seen.intents} - alive
-    leftovers, unsure, contested = list[str](), list[tuple[str, Revision]](), set[str]()
+    leftovers, contested = list[str](), set[str]()
+    unsure: list[tuple[str, Revision]] = []
     for key in documents:
         stored = seen.stored.get(key, Stored())
         leftovers += stored.surplus

@@ -25,6 +25,13 @@ _UNFINISHED: Any = object()
 _RUNNING: ContextVar[Stepper[Any] | None] = ContextVar("running", default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """An answer to a repetition: the first attempt failed, and may yet take effect."""
+
+    value: object = None
+
+
 class _Hand:
     """Hands a request to whoever steps the rule; awaiting it gives the answer."""
 
@@ -62,11 +69,16 @@ class Asking(Session):
         self,
         view: Callable[[Any], Any] | None,
         request: Any,
-        failed: Callable[[], None] | None = None,  # noqa: ARG002 - nothing is repeated
+        failed: Callable[[], None] | None = None,
     ) -> Any:
-        """Hand out a request to the backend, or to a view of it."""
+        """Hand out a request to the backend, or to a view of it. It is repeated where the answer is `Repeated`."""
         seen = _View() if view is None else view(_View())
-        return await self._hand(addressed(request, seen.tenant, seen.layout))
+        answer = await self._hand(addressed(request, seen.tenant, seen.layout))
+        if not isinstance(answer, Repeated):
+            return answer
+        if failed is not None:
+            failed()
+        return answer.value
 
     async def encode(self, request: Encode) -> Encoded:
         """Hand it out. The answer is taken as it is: of the length asked for."""
