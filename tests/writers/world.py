@@ -9,7 +9,7 @@ from typing import Any
 from nestvec._chunking import Chunking, Splitter
 from nestvec._collections.apply import apply
 from nestvec._collections.intents import is_intent
-from nestvec._collections.opening import LEASE, CollectionState, OpenCollection
+from nestvec._collections.opening import LEASE, CollectionState, OpenCollection, open_to_read
 from nestvec._documents.layout import Head
 from nestvec._session.session import Blocking, Component, Session, complete
 from nestvec._specs import CollectionSpec
@@ -66,6 +66,12 @@ class World:
 
     def state(self) -> CollectionState:
         return CollectionState(self.spec, SERVER, self.clock, wall=self.clock)
+
+    def opened(self) -> CollectionState:
+        """Of a process that knows where the collection is."""
+        state = self.state()
+        complete(open_to_read(self.handle(self.blocking, state)))
+        return state
 
     def handle(self, session: Session, state: CollectionState | None = None) -> OpenCollection:
         return OpenCollection(state or self.state(), session)
@@ -149,7 +155,7 @@ class Process:
 
     def __post_init__(self) -> None:
         self.asking = Asking(model=self.world.model, clock=self.world.clock)
-        self.state = self.world.state()
+        self.state = self.world.opened()
         self.left = list(self.work)
         self.step: Stepper[Any] | None = None
 
@@ -167,7 +173,7 @@ class Process:
         """What it was at is never done; a process like it does the rest."""
         if self.step is not None:
             self.step.close()
-        self.step, self.state = None, self.world.state()
+        self.step, self.state = None, self.world.opened()
 
     def stop(self) -> None:
         """For good."""

@@ -172,7 +172,7 @@ async def _delete_shared(
     heads = [head_id(collection.tenant, key) for key in there]
     try:
         intent = await announce(collection, target, ids, turn)
-        await remove(collection, target, [*heads, *_of_their_own(seen, there)], turn)
+        await remove(collection, target, [*heads, *_of_their_own(collection, seen, there)], turn)
     except TurnEnded as error:
         raise error.reason from error
     verdict = Verdict([], set())
@@ -189,11 +189,12 @@ async def _delete_shared(
     return there
 
 
-def _of_their_own(seen: Look, documents: Sequence[str]) -> list[str]:
-    """The chunks of the documents' current versions."""
+def _of_their_own(collection: OpenCollection, seen: Look, documents: Sequence[str]) -> list[str]:
+    """The chunks of the documents' current versions; not those whose head may yet arrive once more."""
+    alive = seen.revisions(collection.state.wall(), collection.state.lease)
     return [
         identity
         for key in documents
-        if (revision := seen.stored[key].revision) is not None
+        if (revision := seen.stored[key].revision) is not None and revision not in alive
         for identity in seen.stored[key].of(revision)
     ]
