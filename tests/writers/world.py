@@ -185,33 +185,28 @@ class Process:
         request = self.request()
         if request is None:
             return
-        writing = isinstance(request, Write | Remove)
-        if writing and request.until is not None and self.world.now >= request.until:
-            self._advanced(lambda step: step.fail(BackendUnavailable("the lease ended before it was sent")))
-        elif how == "die":
+        if how == "die":
             self.die()
-        elif how == "half" and writing:
-            self.world.apply(request, number)
-        elif how == "half and die" and writing:
-            self.world.apply(request, number)
-            self.die()
-        elif how == "late and die" and writing:
-            self.world.late.append((self.world.now + number * LEASE / 8, request))
-            self.die()
-        elif how == "repeat" and writing:
-            self.world.late.append((self.world.now + number * LEASE / 8, request))
-            self.world.apply(request)
-            self._advanced(lambda step: step.answer(Repeated(None)))
-        elif writing:
-            self.world.apply(request)
-            self._advanced(lambda step: step.answer(None))
-            if how == "do and die":
-                self.die()
-        else:
+        elif not isinstance(request, Write | Remove):
             if isinstance(request, Query):
                 self.asked_at = self.world.now
             answer = answered(self.world.blocking, request)
             self._advanced(lambda step: step.answer(answer))
+        elif request.until is not None and self.world.now >= request.until:
+            self._advanced(lambda step: step.fail(BackendUnavailable("the lease ended before it was sent")))
+        else:
+            self._write(request, how, number)
+
+    def _write(self, request: Any, how: str, number: int) -> None:
+        late = (self.world.now + number * LEASE / 8, request)
+        if how in ("repeat", "late and die"):
+            self.world.late.append(late)
+        if how != "late and die":
+            self.world.apply(request, number if how in ("half", "half and die") else None)
+        if how in ("do", "do and die", "repeat"):
+            self._advanced(lambda step: step.answer(Repeated(None) if how == "repeat" else None))
+        if how in ("do and die", "half and die", "late and die"):
+            self.die()
 
     def _advanced(self, move: Callable[[Stepper[Any]], Any]) -> None:
         assert self.step is not None
