@@ -43,26 +43,35 @@ cause.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from nestvec.masking import masked
 
 if TYPE_CHECKING:
     from nestvec.types import Report
 
 
+#: Shorter secrets are masked in what others say only: they are words of ours, too.
+_WORD: Final = 8
+
+
 class NestvecError(Exception):
-    """The root of all errors that nestvec raises on purpose."""
+    """The root of all errors that nestvec raises on purpose. No message holds a secret that was read."""
 
     retryable: ClassVar[bool] = False
     #: Set where a collection is not to be found as it was looked for: a handle that has another description of it
     #: (see `nestvec._collections.following`) tries that one.
     unbound: bool = False
 
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(masked(each, _WORD) if isinstance(each, str) else each for each in arguments))
+
 
 class ConfigError(NestvecError):
     """A configuration cannot be used. `problems` holds one sentence for each thing to mend."""
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
-        self.problems = tuple(problems) or (message,)
+        self.problems = tuple(masked(problem, _WORD) for problem in problems or (message,))
         super().__init__("\n".join([message, *(f"  - {problem}" for problem in problems)]))
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, model_validator
 
 from nestvec.errors import SecretError
+from nestvec.masking import remember
 
 
 class Options(BaseModel):
@@ -34,8 +35,8 @@ LocalPath = Annotated[Path, AfterValidator(_from_folder)]
 class Secret(Options):
     """A reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`. The value is read on `reveal`.
 
-    A literal is refused when the configuration is read. The value is never kept, so it cannot appear in a
-    repr, a log or an error.
+    A literal is refused when the configuration is read. The value is not kept here, so it cannot appear in a repr; what
+    was read is masked in errors (see `nestvec.masking`).
     """
 
     env: str | None = None
@@ -63,6 +64,7 @@ class Secret(Options):
         value = self._from_env(what) if self.env is not None else self._from_file(what)
         if not value.strip():
             raise SecretError(f"{what}: the secret in {self._place} is empty")
+        remember(value.strip())
         return value.strip()
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from pydantic import ValidationError
 
@@ -55,6 +57,13 @@ def test_a_proxy_of_the_environment_that_cannot_be_used_is_named(open_jina, monk
         open_jina().encode(ask(group("a", "text")))
 
 
-def test_an_address_that_is_none_is_named(open_jina):
-    with pytest.raises(EmbedderError, match="base_url"):
-        open_jina(base_url="http://127.0.0.1:1/a\x01b").encode(ask(group("a", "text")))
+def test_a_proxy_of_the_environment_whose_address_is_none_is_not_repeated(open_jina, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "http://user:hunter2")
+    with pytest.raises(EmbedderError, match="proxy") as caught:
+        open_jina().encode(ask(group("a", "text")))
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_address_that_is_none_is_named():
+    with pytest.raises(ValidationError, match="base_url"):
+        JinaOptions.model_validate({"base_url": "http://127.0.0.1:1/a\x01b", "api_key": {"env": KEY}})

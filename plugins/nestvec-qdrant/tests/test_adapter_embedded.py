@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,7 +118,7 @@ def test_a_folder_that_may_not_be_written_is_full(opened, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(os, "makedirs", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(BackendFull, match="store"):
         opened()
 

@@ -1,7 +1,8 @@
 """Bytes under keys in a folder, bounded in size: diskcache, which keeps them in SQLite.
 
 Several processes may use one folder at once, and a process may end at any moment. Everything here is done by one thread
-(see `cache`), because a connection belongs to the thread that opened it.
+(see `cache`), because a connection belongs to the thread that opened it. What is in the folder may have been prepared
+by somebody else: `trust` looks at it before diskcache does, and `BytesDisk` touches no file of any name.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from nestvec._caching import trust
 from nestvec.errors import ConfigError
+from nestvec.folders import Untrusted
 
 try:
     import diskcache
@@ -40,7 +45,7 @@ _SETTINGS: Final = {
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-    """Reads bytes and nothing else: no pickle is ever loaded, and no file opened by a name that the database holds."""
+    """Keeps bytes in the database and nothing else: no pickle is made or loaded, no file written, read or removed."""
 
     def get(self, key: Any, raw: bool) -> bytes:
         """A key from the database."""
@@ -48,11 +53,28 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
             raise OSError("the cache holds a key that is no bytes")
         return bytes(key)
 
+    def put(self, key: Any) -> tuple[bytes, bool]:
+        """A key as the database holds it."""
+        return _bytes(key), True
+
+    def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, None, bytes]:  # noqa: ARG002
+        """A value as the database holds it: size of its file, mode, name of its file, value."""
+        return 0, MODE_RAW, None, _bytes(value)
+
     def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> bytes:  # noqa: ARG002
         """A value from the database. diskcache takes an `OSError` here for a value that is not there."""
         if mode != MODE_RAW or not isinstance(value, bytes):
             raise OSError("the cache holds a value that is no bytes")
         return value
+
+    def remove(self, file_path: Any) -> None:
+        """Nothing: no value has a file, so a name in the database is somebody's who wants that file to be deleted."""
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError(f"a cache keeps bytes, not {type(value).__name__}")
+    return value
 
 
 class Disk:
@@ -60,8 +82,10 @@ class Disk:
 
     def __init__(self, path: Path, size: int) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _probe(path / DBNAME)
-        self._cache = diskcache.Cache(str(path), _PATIENCE, BytesDisk, size_limit=size, **_SETTINGS)
+        folder = trust.checked_folder(path)
+        trust.check_files(folder / DBNAME)
+        _probe(folder / DBNAME)
+        self._cache = _open(folder, size)
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -135,14 +159,15 @@ def clear(path: Path, size: int) -> int | None:
     try:
         if not path.exists():
             return 0
+        folder = trust.checked_folder(path)
         try:
-            with closing(Disk(path, size)) as disk:
+            with closing(Disk(folder, size)) as disk:
                 return disk.clear()
         except FAILURES as error:
             if not _damaged(error):
                 raise
-        for suffix in ("", "-wal", "-shm"):
-            path.joinpath(DBNAME + suffix).unlink(missing_ok=True)
+        for name in trust.names(DBNAME):
+            folder.joinpath(name).unlink(missing_ok=True)
     except FAILURES as error:
         raise ConfigError(f"the cache {path} cannot be cleared: {reason(error)}") from error
     return None
@@ -155,14 +180,33 @@ def _damaged(error: Exception) -> bool:
 
 def reason(error: Exception) -> str:
     """What is wrong with a folder, and what to do about it."""
+    if isinstance(error, Untrusted):
+        return str(error)
     if _damaged(error):
         return f"its database is damaged ({error}); run nestvec cache clear"
     what = "another process holds its database" if isinstance(error, diskcache.Timeout) else str(error)
     return f"{what}; see that it is a folder that can be written to, with room on its disk"
 
 
+def _open(folder: Path, size: int) -> Any:
+    return diskcache.Cache(str(folder), _PATIENCE, BytesDisk, size_limit=size, **_SETTINGS)
+
+
 def _probe(database: Path) -> None:
-    """Raise what is wrong with a database: diskcache would wait a minute for it, or not say what it was."""
+    """Raise what is wrong with a database: diskcache would wait a minute for it, or do what it says."""
     with closing(sqlite3.connect(database, timeout=_PATIENCE, isolation_level=None)) as connection:
+        connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
+        found = trust.Contents.read(connection)
+    if found.schema:
+        trust.check_contents(found, _fresh())
+
+
+@cache
+def _fresh() -> trust.Contents:
+    """What diskcache itself puts into a database."""
+    with TemporaryDirectory(prefix="nestvec-cache-") as folder:
+        _open(Path(folder), 0).close()
+        with closing(sqlite3.connect(Path(folder, DBNAME))) as connection:
+            return trust.Contents.read(connection)

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar, cast
 
 from nestvec.errors import BackendRefused, NestvecError
+from nestvec.masking import presentable
 
 C = TypeVar("C")
 #: What users asked for, where the contract has a word of its own.
@@ -89,7 +90,8 @@ class VendorClient(Generic[C]):
                 found = attrgetter(method)(self.raw)(**arguments)
                 return found if self.blocking else await found
             except self._errors as error:
-                raise self._translate(error, self.context(request)) from error
+                mapped = self._translate(error, self.context(request))
+                raise mapped from presentable(mapped.__cause__ or error)
 
     async def sleep(self, seconds: float) -> None:
         """Let seconds pass before the next call: blocking or suspending, as the client does."""

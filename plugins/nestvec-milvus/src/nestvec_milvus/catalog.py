@@ -26,6 +26,7 @@ from nestvec.contract import (
     WriteNote,
 )
 from nestvec.errors import BackendError, BackendRefused, BackendUnavailable, CollectionNotFound
+from nestvec.masking import masked
 from nestvec.types import Storage
 from nestvec_milvus import creation, schema
 from nestvec_milvus.adopt import ForeignColumns, foreign_columns, not_loaded
@@ -338,7 +339,7 @@ class MilvusCatalog:
                         f"{place} did not load collection {physical!r} into memory within {timeout:g} seconds "
                         f"({news}); try again later, give the server more memory, or set a longer load_timeout"
                     )
-                _LOG.info("%s is loading collection %r into memory: %s", place, physical, news)
+                _LOG.info("%s is loading collection %r into memory: %s", place, physical, masked(str(news)))
             await self.client.sleep(pause)
             waited, pause = waited + pause, min(pause * 1.5, _LONGEST_PAUSE)
 

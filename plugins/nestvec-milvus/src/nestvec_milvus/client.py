@@ -29,7 +29,9 @@ from nestvec.errors import (
     PluginBroken,
     SecretError,
 )
+from nestvec.masking import presentable, remember
 from nestvec_milvus.errors import VENDOR_ERRORS, refused, translate
+from nestvec_milvus.folder import check_folder
 from nestvec_milvus.options import MEMORY, MilvusOptions
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ class MilvusConnection(VendorClient[Any]):
         status = reply if hasattr(reply, "error_code") else reply.status
         if status.code or status.error_code:
             error = refused(status, self.context(request))
-            raise error from error.__cause__
+            raise error from (presentable(error.__cause__) if error.__cause__ is not None else None)
         return reply
 
 
@@ -206,7 +208,9 @@ def _open_engine(options: MilvusOptions) -> _Engine:
     place = options.place
     scratch = Path(tempfile.mkdtemp(prefix="nestvec-milvus-")) if options.path == MEMORY else None
     folder = scratch or Path(str(options.path))
-    _check_folder(folder, place)
+    _check_place(folder, place)
+    if folder.is_dir():
+        check_folder(folder, place)
     try:
         database = MilvusLite(str(folder))
     except DataDirLockedError as error:
@@ -223,7 +227,7 @@ def _open_engine(options: MilvusOptions) -> _Engine:
     return _Engine(database, MilvusServicer(database), scratch)
 
 
-def _check_folder(folder: Path, place: str) -> None:
+def _check_place(folder: Path, place: str) -> None:
     if folder.is_file():
         raise ConfigError(
             f"{place} is a file; Milvus Lite keeps its data in a folder of that name (files are from its versions "
@@ -254,6 +258,7 @@ def _revealed(secret: Secret, name: str) -> str:
 
 
 def _encoded(credentials: str) -> str:
+    remember(credentials)
     return base64.b64encode(credentials.encode()).decode()
 
 

@@ -18,6 +18,7 @@ from nestvec.errors import (
     CollectionNotFound,
     NestvecError,
 )
+from nestvec.masking import masked
 
 #: Everything that a call can raise, on a connection or in the engine in this process.
 VENDOR_ERRORS = (
@@ -164,5 +165,5 @@ def _named(error: Exception) -> str:
 
 
 def _short(text: str) -> str:
-    text = " ".join(str(text).split())
+    text = " ".join(masked(str(text)).split())  # half a secret would not be found any more
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -44,9 +44,9 @@ def _split(uri: str) -> SplitResult:
 
 def _checked_uri(uri: str) -> str:
     parts = _split(uri)
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError(f"the address {uri!r} must end after its port; the database goes into database = …")
-    return uri
+    if parts.path.strip("/"):
+        raise ValueError("the address must end after its port; the database goes into database = …")
+    return uri.strip()
 
 
 def _checked_version(version: str) -> str:

@@ -16,9 +16,10 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from nestvec.contract import VendorClient
-from nestvec.errors import NestvecError, SecretError
+from nestvec.errors import BackendRefused, NestvecError, SecretError
+from nestvec.masking import presentable
 from nestvec_pinecone.errors import VENDOR_ERRORS, NoNamespace, Option, translate
-from nestvec_pinecone.options import PineconeOptions
+from nestvec_pinecone.options import PineconeOptions, checked_address
 
 T = TypeVar("T")
 
@@ -139,12 +140,24 @@ class PineconeClient:
             None, blocking=self.blocking, place=self.options.place, errors=VENDOR_ERRORS, translate=mapped
         )
         client.closed = self._closed
+        address = None if host is None else self._named(host)
         try:
             if not self._closed:
-                client.raw = open_client(self.options, self._key, host, blocking=self.blocking)
+                client.raw = open_client(self.options, self._key, address, blocking=self.blocking)
         except VENDOR_ERRORS as error:
-            raise mapped(error, client.context(request)) from error
+            raise mapped(error, client.context(request)) from presentable(error)
         return client
+
+    def _named(self, host: str) -> str:
+        """An index's address, as the control plane names it. Raises `BackendRefused` before the key is sent there."""
+        try:
+            address = checked_address(host)
+            self.options.check_key_is_safe(address)
+        except ValueError as error:
+            raise BackendRefused(
+                f"{self.options.place} names an index at an address that nestvec does not send the key to: {error}"
+            ) from error
+        return address
 
     def _option(self, host: str | None) -> Option | None:
         """The option that says where requests to a host go, if somebody wrote that down."""

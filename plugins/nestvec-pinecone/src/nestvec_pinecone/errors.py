@@ -18,6 +18,7 @@ from nestvec.errors import (
     CollectionNotFound,
     NestvecError,
 )
+from nestvec.masking import masked
 
 #: Everything that the SDK and the client below it raise.
 VENDOR_ERRORS: Final = (vendor.PineconeError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, TypeError)
@@ -131,5 +132,5 @@ def _named(error: Exception) -> str:
 
 
 def _short(text: str) -> str:
-    text = " ".join(str(text).split())
+    text = " ".join(masked(str(text)).split())  # half a secret would not be found any more
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

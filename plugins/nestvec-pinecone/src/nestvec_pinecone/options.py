@@ -7,7 +7,7 @@ from urllib.parse import SplitResult
 
 from pydantic import AfterValidator, Field, model_validator
 
-from nestvec.addresses import is_plain, refuse_tail, split_address
+from nestvec.addresses import is_plain, split_address
 from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.names import NameRules
 from nestvec.options import Options, Secret
@@ -31,14 +31,13 @@ def _split(address: str) -> SplitResult:
     return split_address(address, example="https://docs-1a2b3c4.svc.pinecone.io")
 
 
-def _checked_address(address: str) -> str:
-    """With a scheme: Pinecone's console shows hosts without one."""
+def checked_address(address: str) -> str:
+    """With a scheme: Pinecone's console shows hosts without one. Raises ValueError."""
     full = address if "://" in address else f"https://{address}"
-    refuse_tail(_split(full))
-    return full.rstrip("/")
+    return _split(full).geturl().rstrip("/")
 
 
-Address = Annotated[str, AfterValidator(_checked_address)]
+Address = Annotated[str, AfterValidator(checked_address)]
 
 
 class PineconeOptions(Options):
@@ -71,15 +70,19 @@ class PineconeOptions(Options):
 
     @model_validator(mode="after")
     def _safe(self) -> PineconeOptions:
-        for address in (self.control_host, self.index_host):
-            parts = _split(address or "https://api.pinecone.io")
-            # A private network is near enough, as in a compose file.
-            if is_plain(parts, private_is_safe=True) and not self.allow_http_key:
-                raise ValueError(
-                    f"the api_key would travel unencrypted to {parts.hostname}; write https://…, or, in a network that "
-                    f"you trust, allow_http_key = true"
-                )
+        for address in filter(None, (self.control_host, self.index_host)):
+            self.check_key_is_safe(address)
         return self
+
+    def check_key_is_safe(self, address: str) -> None:
+        """Raises ValueError where the key would travel to this address unencrypted, and may not."""
+        parts = _split(address)
+        # A private network is near enough, as in a compose file.
+        if is_plain(parts, private_is_safe=True) and not self.allow_http_key:
+            raise ValueError(
+                f"the api_key would travel unencrypted to {parts.hostname}; write https://…, or, in a network that "
+                f"you trust, allow_http_key = true"
+            )
 
     @property
     def place(self) -> str:

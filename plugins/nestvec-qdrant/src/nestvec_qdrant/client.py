@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 import ssl
 import threading
 import warnings
@@ -17,6 +15,7 @@ from qdrant_client.models import UpdateResult
 
 from nestvec.contract import ErrorContext, VendorClient
 from nestvec.errors import BackendRefused, ConfigError, SecretError
+from nestvec_qdrant.embedded import CheckedLocal
 from nestvec_qdrant.errors import VENDOR_ERRORS, translate
 from nestvec_qdrant.options import QdrantOptions
 
@@ -45,7 +44,7 @@ def open_client(options: QdrantOptions, *, blocking: bool) -> VendorClient[Async
     )
 
 
-class _Engine(QdrantLocal):
+class _Engine(CheckedLocal):
     """The engine in this process. What one call writes becomes durable together."""
 
     def upsert(self, collection_name: str, *arguments: Any, **more: Any) -> UpdateResult:
@@ -67,8 +66,6 @@ def _open_engine(options: QdrantOptions) -> _Engine:
             return _Engine(location=str(options.path), force_disable_check_same_thread=True)
     except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
         raise ConfigError(f"{place} cannot be a folder: {error}; choose another path") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, pickle.UnpicklingError, EOFError) as error:
-        raise _damaged(place, error) from error
     except VENDOR_ERRORS as error:
         if _is_damage(error):
             raise _damaged(place, error) from error

@@ -23,6 +23,7 @@ from nestvec.errors import (
     CollectionNotFound,
     NestvecError,
 )
+from nestvec.masking import masked
 
 #: Everything that the clients and the engine in this process raise.
 VENDOR_ERRORS = (
@@ -160,5 +161,5 @@ def _named(error: Exception) -> str:
 
 
 def _short(text: str) -> str:
-    text = " ".join(str(text).split())
+    text = " ".join(masked(str(text)).split())  # half a secret would not be found any more
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult
 
 from pydantic import AfterValidator, Field, model_validator
 
-from nestvec.addresses import is_plain, refuse_tail, split_address
+from nestvec.addresses import is_plain, split_address
 from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.options import LocalPath, Options, Secret
 
@@ -25,8 +25,8 @@ def _split(url: str) -> SplitResult:
 
 
 def _checked_url(url: str) -> str:
-    refuse_tail(_split(url))
-    return url
+    _split(url)
+    return url.strip()
 
 
 class QdrantOptions(Options):

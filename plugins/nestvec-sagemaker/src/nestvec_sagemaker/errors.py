@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore import exceptions as boto
 
 from nestvec.errors import ConfigError, EmbedderDenied, EmbedderError, EmbedderRefused, EmbedderUnavailable
+from nestvec.masking import masked
 
 if TYPE_CHECKING:
     from nestvec_sagemaker.options import SageMakerOptions
@@ -113,22 +113,19 @@ class SageMakerEndpoint:
         return self.options.endpoint_url or f"the SageMaker runtime of {self.region}"
 
 
-def discreet(text: str, secrets: Iterable[str | None]) -> str:
+def discreet(text: str) -> str:
     """A text without secrets: AWS repeats what was signed, the session token included."""
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    return _SIGNED.sub(r"\1\2***", text)
+    return _SIGNED.sub(r"\1\2***", masked(text))
 
 
-def refusal(error: boto.ClientError, place: SageMakerEndpoint, secrets: Iterable[str | None]) -> EmbedderError:
+def refusal(error: boto.ClientError, place: SageMakerEndpoint) -> EmbedderError:
     """What an error reply means. The error itself is made discreet, so that it can be chained."""
-    secrets = tuple(secrets)
-    error.args = (discreet(str(error), secrets),)
+    error.args = (discreet(str(error)),)
     details = error.response.get("Error", {})
     code, status = str(details.get("Code", "")), _number(error.response.get("ResponseMetadata"), "HTTPStatusCode")
-    said = _said(discreet(str(details.get("Message") or ""), secrets))
+    said = _said(discreet(str(details.get("Message") or "")))
     if code == "ModelError":
-        return _of_the_model(error.response, place, said, secrets)
+        return _of_the_model(error.response, place, said)
     if code in _THROTTLED:
         return EndpointFailed(
             f"{place} is throttled{said}; lower concurrency, raise deadline, or let the endpoint scale out"
@@ -169,10 +166,10 @@ def _final(code: str, status: int, place: SageMakerEndpoint, said: str) -> Embed
     return EmbedderDenied(f"{place} refused with {code or 'no code'} (status {status}){said}; check the options")
 
 
-def _of_the_model(response: Any, place: SageMakerEndpoint, said: str, secrets: Iterable[str | None]) -> EmbedderError:
+def _of_the_model(response: Any, place: SageMakerEndpoint, said: str) -> EmbedderError:
     """The container's own answer. One without a status is a container that did not answer in time, or is gone."""
     original = _number(response, "OriginalStatusCode")
-    words = _said(discreet(str(response.get("OriginalMessage") or ""), secrets)) or said
+    words = _said(discreet(str(response.get("OriginalMessage") or ""))) or said
     if original in (408, 504) or (original < 400 and _SLOW.search(words + said)):
         return EndpointTooSlow(
             f"the model at {place} did not answer in time{words}; set a smaller batch or chunking.size"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StrictInt, field_validator
 
-from nestvec.addresses import is_plain, refuse_tail, split_address
+from nestvec.addresses import is_plain, split_address
 from nestvec.capabilities import ModelCapabilities
 from nestvec.encoding.models import MODELS, KnownModel
 from nestvec.options import LocalPath, Options
@@ -19,12 +19,11 @@ _EXAMPLE = "https://vpce-0123-abcd.runtime.sagemaker.eu-west-1.vpce.amazonaws.co
 
 def _checked_url(url: str) -> str:
     parts = split_address(url, example=_EXAMPLE, instead="the AWS credentials chain")
-    refuse_tail(parts)
     if is_plain(parts):
         raise ValueError(
             f"texts and the session token would travel unencrypted to {parts.hostname}; write endpoint_url = https://…"
         )
-    return url.rstrip("/")
+    return url.strip().rstrip("/")
 
 
 class SageMakerOptions(Options):

@@ -10,6 +10,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from nestvec.errors import EmbedderDenied, EmbedderInvalidReply, SecretError
+from nestvec.masking import presentable, remember
 from nestvec_sagemaker.errors import CREDENTIALS, SageMakerEndpoint, discreet, failure, misconfigured, refusal
 from nestvec_sagemaker.options import SageMakerOptions
 
@@ -41,17 +42,18 @@ class RuntimeClient:
 
     def invoke(self, body: bytes) -> bytes:
         """One request, sent once. Raises `EmbedderError`."""
-        secrets = self._secrets()
+        self._remember()
         try:
             answer = self._client.invoke_endpoint(**self._named(), Body=body)
             content: bytes = answer["Body"].read()
         except boto.ClientError as error:
-            raise refusal(error, self.place, secrets) from error
+            raise refusal(error, self.place) from error
         except boto.BotoCoreError as error:
-            error.args = (discreet(str(error), secrets),)
+            error.args = (discreet(str(error)),)
             raise failure(error, self.place) from error
-        except ResponseParserError as error:
-            raise EmbedderInvalidReply(f"{self.place} answered in no form of AWS; check endpoint_url") from error
+        except (ResponseParserError, UnicodeDecodeError) as error:
+            told = f"{self.place} answered in no form of AWS; check endpoint_url"
+            raise EmbedderInvalidReply(told) from presentable(error)
         return content
 
     def close(self) -> None:
@@ -67,7 +69,7 @@ class RuntimeClient:
             **({"InferenceComponentName": component} if component else {}),
         }
 
-    def _secrets(self) -> tuple[str | None, ...]:
+    def _remember(self) -> None:
         """What no error may print; fetches new credentials where the old ones run out, as signing would."""
         try:
             frozen = self._credentials.get_frozen_credentials()
@@ -75,7 +77,7 @@ class RuntimeClient:
             raise EmbedderDenied(
                 f"{self.place}: {self.place.who} cannot be renewed: {error}; log in again, or set profile"
             ) from error
-        return frozen.access_key, frozen.secret_key, frozen.token
+        remember(frozen.access_key, frozen.secret_key, frozen.token)
 
 
 def _config(options: SageMakerOptions) -> Config:

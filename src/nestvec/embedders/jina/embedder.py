@@ -49,6 +49,7 @@ from nestvec.errors import (
     NestvecError,
     SecretError,
 )
+from nestvec.masking import presentable
 from nestvec.options import Secret
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ class _Session:
         headers = {name: _revealed(f"header {name}", value) for name, value in options.headers.items()}
         if self._key:
             headers.setdefault("Authorization", f"Bearer {self._key}")
-        hidden = (headers[name] for name, value in options.headers.items() if isinstance(value, Secret))
-        self._secrets = [secret for secret in (self._key, *hidden) if secret]
         self._headers = {**headers, "Content-Type": "application/json", "Accept": "application/json"}
         self._tls = _tls(options)
         self.count = counter(options.tokenizer)
@@ -239,11 +238,9 @@ class _Session:
         except httpx.InvalidURL as error:
             raise EmbedderDenied(f"base_url {self.options.base_url!r} is no usable address: {error}") from error
         except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
+            raise self._unreachable(error) from presentable(error)
         if answer.status_code != 200:
-            # Before the message is shortened: half a secret would not be found any more.
-            content = self._discreet(answer.content)
-            raise refusal(answer.status_code, content, answer.headers, self.options)
+            raise refusal(answer.status_code, answer.content, answer.headers, self.options)
         rows, tokens = decode(answer.content, inputs, dimensions)
         return Reply(rows, tokens, remaining(answer.headers, "requests"), remaining(answer.headers, "tokens"))
 
@@ -257,7 +254,12 @@ class _Session:
                     verify=self._tls,
                     proxy=self.options.proxy,
                 )
-            except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+            except httpx.InvalidURL:
+                raise EmbedderDenied(
+                    "no connection can be opened: the environment names a proxy whose address is none; check "
+                    "HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
+                ) from None  # the cause may repeat a password
+            except (ImportError, ValueError, OSError) as error:
                 # A proxy or a file of certificates that the environment names: HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE.
                 raise EmbedderDenied(
                     f"no connection can be opened: {error}; check proxy, and the environment's proxies and certificates"
@@ -279,12 +281,6 @@ class _Session:
         if isinstance(error, httpx.TimeoutException):
             return self._too_slow()
         return Failed(f"the connection to {place} broke ({reason})")
-
-    def _discreet(self, content: bytes) -> bytes:
-        """A refusal without secrets: a server may repeat what it was sent."""
-        for secret in self._secrets:
-            content = content.replace(secret.encode(), b"***")
-        return content
 
     def begin_closing(self) -> bool:
         """Whether there is something to close: once, and not what a parent process opened."""

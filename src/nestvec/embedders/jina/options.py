@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, model_validator
 
-from nestvec.addresses import is_plain, refuse_tail, split_address
+from nestvec.addresses import is_plain, split_address
 from nestvec.capabilities import ModelCapabilities, TaskPair
 from nestvec.encoding.models import MODELS, KnownModel
 from nestvec.encoding.tasks import NO_TASKS
@@ -26,7 +26,6 @@ _SECRET = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 
 def _checked_url(url: str) -> str:
     parts = split_address(url, example=BASE_URL)
-    refuse_tail(parts)
     return parts.geturl().rstrip("/").removesuffix(_PATH)  # the scheme in lower case, no white space around
 
 

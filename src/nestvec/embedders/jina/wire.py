@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from nestvec.errors import EmbedderDenied, EmbedderError, EmbedderInvalidReply, EmbedderRefused, EmbedderUnavailable
+from nestvec.masking import masked
 
 if TYPE_CHECKING:
     from nestvec.embedders.jina.options import JinaOptions
@@ -31,6 +32,8 @@ _LIMITS: Mapping[str, Limit] = {
 }
 _ACCOUNT = "https://jina.ai/api-dashboard/key-manager"
 _DETAIL = 300
+#: So much is looked through for secrets before it is shortened.
+_LOOK = 64 * 1024
 
 
 class Throttled(EmbedderUnavailable):
@@ -204,15 +207,16 @@ def _reason(content: bytes) -> tuple[str, str]:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
-        text = content[:_DETAIL].decode("utf-8", "replace").strip()
-        return "", "" if text[:1] == "<" else text
+        text = content[:_LOOK].decode("utf-8", "replace").strip()
+        return "", "" if text[:1] == "<" else masked(text)[:_DETAIL]
     if not isinstance(value, Mapping):
-        return "", str(value)[:_DETAIL]
+        return "", masked(str(value)[:_LOOK])[:_DETAIL]
     detail = str(value.get("detail") or value.get("message") or value.get("error") or "")
     errors = value.get("errors")
     listed = errors if isinstance(errors, list) else []
     fields = [f"{item.get('field')}: {item.get('message')}" for item in listed if isinstance(item, Mapping)]
-    return str(value.get("code") or ""), "; ".join([detail, *fields] if detail else fields)[:_DETAIL]
+    told = "; ".join([detail, *fields] if detail else fields)[:_LOOK]
+    return str(value.get("code") or ""), masked(told)[:_DETAIL]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
