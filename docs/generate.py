@@ -19,6 +19,7 @@ from nestvec.config.blocks import (
     CollectionBlock,
     FileBlock,
     ForeignBlock,
+    LimitsBlock,
     NestingBlock,
     TasksBlock,
 )
@@ -38,8 +39,9 @@ def configuration_page() -> str:
         NOTE,
         "# Configuration",
         "",
-        "A TOML file with the tables `[embedders.NAME]`, `[backends.NAME]` and `[collections.NAME]`. Unknown keys are",
-        'errors; all errors of a file are reported at once. Secrets are references: `{ env = "NAME" }` or',
+        "A TOML file with the tables `[embedders.NAME]`, `[backends.NAME]`, `[collections.NAME]` and `[limits]`.",
+        "Unknown keys are errors; all errors of a file are reported at once. Secrets are references:",
+        '`{ env = "NAME" }` or',
         '`{ file = "path" }`, read when the component that needs them opens. Relative paths count from the file\'s',
         "folder. `nestvec config schema` prints the JSON Schema for your editor.",
         "",
@@ -77,6 +79,14 @@ def configuration_page() -> str:
         "[how to nest a model](../how-to/nest-a-model.md).",
         "",
         *_table(NestingBlock),
+        "",
+        "## `[limits]`",
+        "",
+        "For the files that `ingest`, `migrate`, `nest` and `dimensions` read. Reaching a limit is one failure that",
+        "names the file and the key. A configuration file has at most 1 MB and 16 levels, a secret 64 kB, certificates",
+        "16 MB. Pipes, devices and sockets are not read: lead what comes out of them to standard input.",
+        "",
+        *_table(LimitsBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
         for name in EMBEDDER_NAMES if group == EMBEDDERS else BACKEND_NAMES:

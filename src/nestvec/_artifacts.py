@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from nestvec._files import open_file, read_file
+from nestvec._limits import DESCRIPTION
 from nestvec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -78,10 +80,10 @@ class Artifact:
     def read_about(self) -> About:
         """What the small file says. Raises `ConfigError`."""
         try:
-            return _about(json.loads(self.about.read_text(encoding="utf-8")), self.fingerprint)
+            return _about(json.loads(read_file(self.about, DESCRIPTION)), self.fingerprint)
         except FileNotFoundError as error:
             raise ConfigError(f"rotation {self.fingerprint}: there is no file {self.about}; {_MEND}") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             why = f"it has no {error}" if isinstance(error, KeyError) else error
             raise ConfigError(f"rotation {self.fingerprint}: {self.about} cannot be read: {why}; {_MEND}") from error
 
@@ -93,7 +95,7 @@ class Artifact:
         """The matrix alone, proved to be the rotation of that many dimensions with this fingerprint."""
         from nestvec.encoding.rotation import fault, fingerprint
 
-        rotation = self._read()
+        rotation = self._read(dimensions)
         wrong = fault(rotation, dimensions)
         if wrong is None and (found := fingerprint(rotation)) != self.fingerprint:
             wrong = f"its content has the fingerprint {found}"
@@ -102,17 +104,35 @@ class Artifact:
         rotation.flags.writeable = False
         return rotation
 
-    def _read(self) -> FloatArray:
-        import numpy as np
-
+    def _read(self, dimensions: int) -> FloatArray:
         try:
-            with self.matrix.open("rb") as file:
-                stored: Any = np.load(file, allow_pickle=False)
+            return _matrix(self.matrix, dimensions)
         except (OSError, ValueError, EOFError) as error:
             raise ConfigError(f"rotation {self.fingerprint}: {self.matrix} cannot be read: {error}; {_MEND}") from error
-        if not isinstance(stored, np.ndarray):
-            raise ConfigError(f"rotation {self.fingerprint}: {self.matrix} holds no single matrix; {_MEND}")
-        return np.ascontiguousarray(stored)
+
+
+def _matrix(path: Path, dimensions: int) -> FloatArray:
+    """The numbers of a file, which says itself how many there are: it is asked before room is made for them.
+
+    Raises `ValueError`, `EOFError` or `OSError`.
+    """
+    import numpy as np
+
+    with open_file(path) as file:
+        if file.read(6) != np.lib.format.MAGIC_PREFIX:
+            raise ValueError("it holds no single matrix")
+        file.seek(0)
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"it has version {version[0]}.{version[1]} of its format, not 1.0")
+        shape, _, kind = np.lib.format.read_array_header_1_0(file)
+        if shape != (dimensions, dimensions) or kind.hasobject:
+            raise ValueError(f"it holds {kind} of shape {shape}, not a matrix of {dimensions} rows and columns")
+        if os.fstat(file.fileno()).st_size < dimensions**2 * kind.itemsize:
+            raise ValueError("it is shorter than it says")
+        file.seek(0)
+        stored: FloatArray = np.load(file, allow_pickle=False)
+    return np.ascontiguousarray(stored)
 
 
 def is_fingerprint(text: str) -> bool:

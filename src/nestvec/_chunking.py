@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from nestvec._files import check_file
 from nestvec.errors import Unsupported
 from nestvec.types import Span
 
@@ -95,6 +96,7 @@ class Splitter:
             return kind.from_callback(self._count, size, overlap=overlap, trim=False)
         path = str(self._folder / self._chunking.tokenizer)
         try:
+            check_file(Path(path))
             return kind.from_huggingface_tokenizer_file(path, size, overlap=overlap, trim=False)
         except Exception as error:  # the splitter raises bare Exception
             raise Unsupported(

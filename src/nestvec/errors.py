@@ -37,7 +37,8 @@
 
 A message says what happened, to which collection or document, and what to do. `retryable` tells whether
 the same call may succeed later without a change. Vendor exceptions never escape; they are chained as the
-cause.
+cause. What a message quotes of servers, files and arguments is made visible (`\\x1b`, `\\u202e`); where it has several
+lines, all but the first are indented.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from nestvec._visible import visible_lines
 from nestvec.masking import masked
 
 if TYPE_CHECKING:
@@ -66,13 +68,17 @@ class NestvecError(Exception):
     def __init__(self, *arguments: object) -> None:
         super().__init__(*(masked(each, _WORD) if isinstance(each, str) else each for each in arguments))
 
+    def __str__(self) -> str:
+        """The message, which cannot steer a terminal or forge a line of a log."""
+        return visible_lines(super().__str__())
+
 
 class ConfigError(NestvecError):
     """A configuration cannot be used. `problems` holds one sentence for each thing to mend."""
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
-        self.problems = tuple(masked(problem, _WORD) for problem in problems or (message,))
-        super().__init__("\n".join([message, *(f"  - {problem}" for problem in problems)]))
+        self.problems = tuple(visible_lines(masked(problem, _WORD)) for problem in problems or (message,))
+        super().__init__("\n".join([message, *(f"  - {problem}" for problem in self.problems if problems)]))
 
 
 class SecretError(ConfigError):

@@ -8,8 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, ValidationInfo, WithJsonSchema, model_validator
 
+from nestvec._files import read_file
+from nestvec._limits import CERTIFICATES, SECRET
 from nestvec.errors import SecretError
 from nestvec.masking import remember
 
@@ -30,6 +32,31 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 #: A path on this machine; a relative one counts from the folder of the configuration file.
 LocalPath = Annotated[Path, AfterValidator(_from_folder)]
+
+
+def _some(size: ByteSize) -> ByteSize:
+    if size < 1:
+        raise ValueError("expected a size of at least 1 byte")
+    return size
+
+
+#: An amount of bytes: `"32 MB"`, or their number.
+Bytes = Annotated[
+    ByteSize,
+    AfterValidator(_some),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": "^[0-9.]+ ?[A-Za-z]+$"}, {"type": "integer", "minimum": 1}]}
+    ),
+]
+
+
+#: Bytes of a server's reply, unless a setting says otherwise: thousands of vectors as text, or a page of records.
+MAX_REPLY = "128 MB"
+
+
+def read_certificates(path: Path) -> bytes:
+    """A file of certificates or keys. Raises `OSError` for what is none, without waiting for it."""
+    return read_file(path, CERTIFICATES)
 
 
 class Secret(Options):
@@ -80,7 +107,7 @@ class Secret(Options):
     def _from_file(self, what: str) -> str:
         assert self.file is not None  # noqa: S101 - _one_place guarantees it
         try:
-            stored = self.file.read_bytes()
+            stored = read_file(self.file, SECRET)
         except OSError as error:
             raise SecretError(f"{what}: {self._place} cannot be read: {error}") from error
         with suppress(UnicodeDecodeError):  # it holds the file's bytes, so the error below is not chained to it

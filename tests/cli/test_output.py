@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
-from nestvec._cli.output import amount, clean, fit, wrap
+from nestvec._cli.output import amount, clean, fit, stack, table, wrap
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(2, 30), st.integers(1, 4))
@@ -28,7 +28,13 @@ def test_an_ellipsis_marks_what_is_left_out():
 
 
 def test_control_and_direction_characters_do_not_reach_the_terminal():
-    assert clean("a\x1b[31m\u202eb\tc\r\n") == "a [31m b c"
+    assert clean("a\x1b[31m\u202eb\tc\r\n\u2028d") == r"a\x1b[31m\u202eb c d"
+
+
+def test_only_what_was_laid_out_here_has_several_lines_in_a_table():
+    rows = [("a\n----\nb\x1b[2J", stack(fit("c", 5), fit("d", 5)))]
+    shown = table(("one\ntwo", "x"), rows).split("\n")
+    assert [line.split() for line in shown[-2:]] == [[r"a\n----\nb\x1b[2J", "c"], ["d"]]
 
 
 def test_amounts():

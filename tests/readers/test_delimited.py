@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nestvec._limits import ReadLimits
 from nestvec._readers import Mapping, ReadDocument, ReadFailure, read
-from nestvec._readers import sources as limits
 from nestvec.errors import InvalidInput
 from nestvec.types import Document, Field
 
@@ -111,9 +111,8 @@ def test_huge_cells_pass():
     assert item.document.text == text
 
 
-def test_a_line_over_the_limit_is_a_failure_and_the_rest_of_it_is_passed_over(monkeypatch):
-    monkeypatch.setattr(limits, "LIMIT", 64)
-    bad, good = table("id,text\na," + "x" * 500 + "\nb,y\n")
+def test_a_line_over_the_limit_is_a_failure_and_the_rest_of_it_is_passed_over():
+    bad, good = table("id,text\na," + "x" * 500 + "\nb,y\n", limits=ReadLimits(document=64))
     assert "longer than" in bad.error
     assert (good.document.id, good.line) == ("b", 3)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from nestvec._limits import ReadLimits
 from nestvec._readers import FORMATS, Mapping, ReadDocument, ReadFailure, discover, read, total_size
-from nestvec._readers import sources as limits
 from nestvec.errors import InvalidInput
 from nestvec.types import Document
 
@@ -75,13 +75,12 @@ def test_a_text_that_is_not_utf8_is_a_failure_that_names_the_byte(tmp_path):
     assert "UTF-16" in wide.error
 
 
-def test_a_large_text_passes_and_one_over_the_limit_is_a_failure(tmp_path, monkeypatch):
+def test_a_large_text_passes_and_one_over_the_limit_is_a_failure(tmp_path):
     path = tmp_path / "a.md"
     path.write_text("wort " * 1_000_000)
     (item,) = read([path])
     assert len(item.document.text) == 5_000_000
-    monkeypatch.setattr(limits, "LIMIT", 4_999_999)
-    (bad,) = read([path])
+    (bad,) = read([path], limits=ReadLimits(document=4_999_999))
     assert "longer than" in bad.error
 
 
@@ -159,15 +158,15 @@ def test_a_format_for_inputs_already_discovered_is_refused(folder):
 
 
 def test_a_file_that_cannot_be_opened_is_a_failure_and_the_others_are_read(folder, monkeypatch):
-    real = Path.open
+    real = os.open
 
-    def denied(self, *arguments, **options):
-        if self.name in {"a.jsonl", "b.csv"}:
-            raise PermissionError(13, "Permission denied", str(self))
-        return real(self, *arguments, **options)
+    def denied(path, *arguments, **options):
+        if Path(path).name in {"a.jsonl", "b.csv"}:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **options)
 
     (folder / "b.csv").write_text("id,text\n")
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     items = list(read([folder]))
     failures = [item for item in items if isinstance(item, ReadFailure)]
     assert [item.path for item in failures] == [str(folder / "a.jsonl"), str(folder / "b.csv")]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nestvec._limits import ReadLimits
 from nestvec._readers import Mapping, ReadDocument, ReadFailure, read
-from nestvec._readers import sources as limits
 from nestvec.errors import InvalidInput
 from nestvec.types import Document, Field
 
@@ -118,9 +118,9 @@ def test_a_json_array_is_explained():
     assert "one JSON array" in first.error
 
 
-def test_a_line_over_the_limit_is_a_failure_and_the_rest_of_it_is_passed_over(monkeypatch):
-    monkeypatch.setattr(limits, "LIMIT", 64)
-    bad, good = lines(json.dumps({"id": "a", "text": "x" * 500}) + "\n" + json.dumps({"id": "b", "text": "x"}) + "\n")
+def test_a_line_over_the_limit_is_a_failure_and_the_rest_of_it_is_passed_over():
+    data = json.dumps({"id": "a", "text": "x" * 500}) + "\n" + json.dumps({"id": "b", "text": "x"}) + "\n"
+    bad, good = lines(data, limits=ReadLimits(document=64))
     assert "longer than" in bad.error
     assert (good.document.id, good.line) == ("b", 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,10 +27,26 @@ from nestvec._cli import (
     tidying,
 )
 from nestvec._cli.invocation import DEFAULT_CONFIG, Invocation
-from nestvec._cli.output import forgive_streams
+from nestvec._cli.output import forgive_streams, guard_logs, refuse
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Errors of usage repeat what was written on the command line."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **more)
+        except click.ClickException as error:
+            raise refuse(error) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            raise refuse(error) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--config",
     "-c",
@@ -50,6 +67,7 @@ def main(context: click.Context, path: Path) -> None:
     changes, 130 interrupted.
     """
     forgive_streams()
+    guard_logs()
     context.obj = Invocation(path, context.obj)
 
 

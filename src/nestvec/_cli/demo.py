@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nestvec._cli.invocation import Invocation, command
-from nestvec._cli.output import amount, fit, print_json, say, table, terminal_width, warn, wrap
+from nestvec._cli.output import amount, fit, print_json, say, stack, table, terminal_width, warn, wrap
 from nestvec._cli.progress import progress
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def show(invocation: Invocation, rows: Sequence[ComparisonRow], report: Report, 
         print_json(_json(rows, report, seconds, right, wrong))
         return
     say(comparison_table(rows, terminal_width()))
-    say(f"\n{amount(report.documents, 'docstring')} indexed in {seconds:.1f} s.")
+    say("", f"{amount(report.documents, 'docstring')} indexed in {seconds:.1f} s.")
     say(f"Embedded as questions:  {_told(right)}")
     say(f"Embedded as passages:   {_told(wrong)}")
 
@@ -94,7 +94,7 @@ def comparison_table(rows: Sequence[ComparisonRow], width: int) -> str:
 
 
 def _asked(question: ComparedQuestion, width: int) -> str:
-    return f"{wrap(question.text, width, 3)}\n{fit(f'→ {question.expected}', width)}"
+    return stack(wrap(question.text, width, 3), fit(f"→ {question.expected}", width))
 
 
 def _found(answer: Answer, width: int) -> str:
@@ -102,7 +102,7 @@ def _found(answer: Answer, width: int) -> str:
         return "nothing"
     place = "expected one: not found" if answer.rank is None else f"expected one: rank {answer.rank}"
     verdict = "right" if answer.rank == 1 else place
-    return f"{fit(answer.document_id, width)}\n{fit(f'{answer.score:.3f} {verdict}', width)}"
+    return stack(fit(answer.document_id, width), fit(f"{answer.score:.3f} {verdict}", width))
 
 
 def _told(result: Summary) -> str:

@@ -16,6 +16,7 @@ from nestvec._cli.progress import progress
 if TYPE_CHECKING:
     from nestvec._evaluation.bootstrap import Interval
     from nestvec._evaluation.report import DimensionsCurve, DimensionsPoint, DimensionsReport, FunnelReport
+    from nestvec._limits import ReadLimits
     from nestvec.types import Document
 
 
@@ -84,9 +85,9 @@ def dimensions(
     if embedder is None:
         refuse_file(invocation, sources[0])
     render = _renderer(html) if html is not None else None
-    asked = read_questions(queries) if queries is not None else None
     with invocation.connect() as nv, progress(None, unit=" vectors", noun="vector", verb="ready") as shown:
-        collection, texts = (sources[0], None) if embedder is None else (None, _texts(sources))
+        asked = read_questions(queries, nv.config.limits) if queries is not None else None
+        collection, texts = (sources[0], None) if embedder is None else (None, _texts(sources, nv.config.limits))
         report = nv.dimensions(
             collection,
             texts=texts,
@@ -138,7 +139,7 @@ def _write(page: str, html: Path) -> None:
     warn(f"page: {html}")
 
 
-def _texts(paths: Sequence[str]) -> Iterator[Document]:
+def _texts(paths: Sequence[str], limits: ReadLimits) -> Iterator[Document]:
     """The chunks of all documents. Raises `InvalidInput` for what cannot be read: nothing of the sample is lost."""
     from nestvec._chunking import Chunking, Splitter
     from nestvec._readers import Mapping, ReadFailure, read
@@ -146,7 +147,7 @@ def _texts(paths: Sequence[str]) -> Iterator[Document]:
     from nestvec.types import Document
 
     splitter = Splitter(Chunking())
-    for item in read(paths, Mapping()):
+    for item in read(paths, Mapping(), limits=limits):
         if isinstance(item, ReadFailure):
             raise InvalidInput(f"{item.error}; mend it or leave that file out. Nothing was measured.")
         name, text = str(item.document.id), item.document.text
@@ -163,15 +164,15 @@ def _tell(invocation: Invocation, report: DimensionsReport, rotation: str | None
     say(f"{report.model} with {report.full} dimensions, {report.metric}, on {sample.source}:")
     say(f"{sample.texts:,} texts searched with {sample.questions:,} questions ({sample.questions_from}){fitted}.")
     for curve in report.curves:
-        say(f"\n{_title(curve)}\n")
+        say("", _title(curve), "")
         say(_curve_table(report, curve))
     if report.funnels:
-        say("\ncoarse to fine\n")
+        say("", "coarse to fine", "")
         say(_funnel_table(report.funnels, report.k))
     for warning in report.warnings:
         warn(f"warning: {warning}")
     advice = report.recommendation
-    say(f"\nRecommended: {advice.dimensions} dimensions ({advice.curve}).\n{advice.reason}")
+    say("", f"Recommended: {advice.dimensions} dimensions ({advice.curve}).", advice.reason)
     if (step := _next_step(report, rotation)) is not None:
         say(step)
 

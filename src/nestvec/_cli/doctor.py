@@ -60,7 +60,7 @@ def _compare(invocation: Invocation, embedder: str, against: str) -> int:
     if invocation.json:
         print_json(pairing.to_dict())
     else:
-        say("\n".join(pairing.lines()))
+        say(*pairing.lines())
     return 0 if pairing.interchangeable else 1
 
 
@@ -87,7 +87,7 @@ def _judge(invocation: Invocation, found: Iterable[Check]) -> int:
     if invocation.json:
         print_json({"checks": [check.to_dict() for check in checks], "healthy": not counted["fail"]})
     else:
-        say(_verdict(counted, checks))
+        say("", _verdict(counted, checks))
     return 1 if counted["fail"] else 0
 
 
@@ -100,5 +100,5 @@ def _show(check: Check) -> None:
 
 def _verdict(counted: Counter[str], checks: Sequence[Check]) -> str:
     if not counted["fail"] and not counted["warn"]:
-        return f"\nAll {len(checks)} checks are fine."
-    return f"\n{len(checks)} checks: {counted['ok']} ok, {counted['warn']} to look at, {counted['fail']} failed."
+        return f"All {len(checks)} checks are fine."
+    return f"{len(checks)} checks: {counted['ok']} ok, {counted['warn']} to look at, {counted['fail']} failed."

@@ -59,9 +59,9 @@ class Pairing:
             f"{'ok  ' if agreement.alike else 'FAIL'}  {leg}: {agreement}" for leg, agreement in self.agreements.items()
         ]
         if self.interchangeable:
-            return [*told, f"\nOne space: a collection may be embedded by either ({TOLERANCE})."]
+            return [*told, "", f"One space: a collection may be embedded by either ({TOLERANCE})."]
         wanted = "" if all(agreement.alike for agreement in self.agreements.values()) else f" Wanted: {TOLERANCE}."
-        return [*told, f"\nNot interchangeable: a collection of one cannot be embedded by the other.{wanted}"]
+        return [*told, "", f"Not interchangeable: a collection of one cannot be embedded by the other.{wanted}"]
 
 
 def pair_up(one: EmbedderProbe, other: EmbedderProbe) -> Pairing:

@@ -18,6 +18,7 @@ from nestvec.errors import InvalidInput, NestvecError
 if TYPE_CHECKING:
     from nestvec._cli.intake import Ingestion
     from nestvec._client.sync import Collection
+    from nestvec._limits import ReadLimits
     from nestvec._readers import Inputs, Mapping
     from nestvec.types import FailedDocument, Report
 
@@ -33,6 +34,7 @@ class Job:
     collection: Collection
     inputs: Inputs
     mapping: Mapping
+    limits: ReadLimits
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -69,7 +71,7 @@ def ingest(
         inputs = discover(paths, format=format_)
         if inputs.skipped:
             warn(f"skipped {amount(len(inputs.skipped), 'file')} of unknown type")
-        job = Job(invocation, target, inputs, Mapping(id_, text, metadata or None))
+        job = Job(invocation, target, inputs, Mapping(id_, text, metadata or None), nv.config.limits)
         return _strictly(job) if strict else _store(job, None)
 
 
@@ -77,7 +79,7 @@ def _strictly(job: Job) -> int:
     from nestvec._cli.intake import Feed, check, twice
 
     with twice(job.inputs) as stdin:
-        failed = check(Feed(job.inputs, job.mapping, job.collection, stdin()), job.collection)
+        failed = check(Feed(job.inputs, job.mapping, job.collection, stdin(), job.limits), job.collection)
         if failed:
             return _refuse(job, failed)
         return _store(job, stdin())
@@ -96,7 +98,7 @@ def _refuse(job: Job, failed: Sequence[FailedDocument]) -> int:
 def _store(job: Job, stdin: BinaryIO | None) -> int:
     from nestvec._cli.intake import Feed, Ingestion
 
-    feed = Feed(job.inputs, job.mapping, job.collection, stdin)
+    feed = Feed(job.inputs, job.mapping, job.collection, stdin, job.limits)
     with progress(job.inputs.size) as shown:
         run = Ingestion(job.collection, feed, shown)
         try:

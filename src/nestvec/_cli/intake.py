@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from nestvec._documents.upsert import IncomingDocument, check_document
+from nestvec._limits import ReadLimits
 from nestvec._readers import Inputs, Item, Mapping, ReadFailure, read
 from nestvec.errors import InvalidDocument, InvalidInput
 from nestvec.types import FailedDocument, Report
@@ -29,10 +30,17 @@ _LOOK = 200
 class Feed:
     """The documents of some inputs. What is no document is noted in `failed` and passed over."""
 
-    def __init__(self, inputs: Inputs, mapping: Mapping, collection: Collection, stdin: BinaryIO | None = None) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        mapping: Mapping,
+        collection: Collection,
+        stdin: BinaryIO | None = None,
+        limits: ReadLimits = ReadLimits(),  # noqa: B008 - a frozen value
+    ) -> None:
         self.failed: list[FailedDocument] = []
         self.position = 0
-        self._items = read(inputs, mapping, stdin=stdin, fields=collection.spec.fields)
+        self._items = read(inputs, mapping, stdin=stdin, fields=collection.spec.fields, limits=limits)
         self._chosen = set(mapping.metadata or ()) - set(collection.spec.fields)
 
     def __iter__(self) -> Iterator[IncomingDocument]:
@@ -118,16 +126,7 @@ def check(feed: Feed, collection: Collection) -> list[FailedDocument]:
 
 @contextmanager
 def twice(inputs: Inputs) -> Iterator[Callable[[], BinaryIO | None]]:
-    """Let inputs be read twice: gives a function that opens standard input anew, from a copy on disk.
-
-    Raises `InvalidInput` for a pipe given by name, which has no second reading.
-    """
-    for source in inputs.sources:
-        if source.path is not None and source.size is None:
-            raise InvalidInput(
-                f"{source.shown} is a pipe, which can be read only once, but --strict reads everything before it "
-                f"stores anything: hand it over on standard input (-)"
-            )
+    """Let inputs be read twice: gives a function that opens standard input anew, from a copy on disk."""
     if all(source.path is not None for source in inputs.sources):
         yield lambda: None
         return

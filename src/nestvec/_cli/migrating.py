@@ -14,7 +14,9 @@ from nestvec._cli.output import clean, print_json, warn
 from nestvec._cli.stages import Stages
 
 if TYPE_CHECKING:
+    from nestvec._limits import ReadLimits
     from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
+    from nestvec._readers import Mapping
     from nestvec.types import Document
 
 _FORMATS = ("jsonl", "csv", "text", "markdown", "parquet")
@@ -54,11 +56,13 @@ def migrate(
     """
     if not sources and (format_ or id_ or text):
         raise click.UsageError("--format, --id and --text say how to read the files of --from: name some.")
+    from nestvec._readers import Mapping
+
     with invocation.connect() as nv:
-        documents = _documents(sources, format_, id_, text) if sources else iter(())
+        documents = _documents(sources, format_, Mapping(id_, text), nv.config.limits) if sources else iter(())
         if only_plan:
             return _tell(invocation, nv.plan_migration(collection, documents=documents))
-        asked = _questions(questions)
+        asked = _questions(questions, nv.config.limits)
         return _run(
             invocation,
             collection,
@@ -88,8 +92,8 @@ def shrink(invocation: Invocation, collection: str, dimensions: int, questions: 
     For models with Matryoshka prefixes, their own or those of a rotation (nestvec nest). A new generation is filled,
     compared with the old one and switched to; the old one stays. Run again after an interruption, it goes on.
     """
-    asked = _questions(questions)
     with invocation.connect() as nv:
+        asked = _questions(questions, nv.config.limits)
         return _run(
             invocation,
             collection,
@@ -149,19 +153,19 @@ def _run(
     return 1 if report.failed else 0
 
 
-def _questions(path: Path | None) -> Sequence[str]:
+def _questions(path: Path | None, limits: ReadLimits) -> Sequence[str]:
     """The questions of a file. Raises `InvalidInput` where there are none, or it cannot be read."""
     from nestvec._readers.questions import read_questions
 
-    return [] if path is None else [question.text for question in read_questions(path)]
+    return [] if path is None else [question.text for question in read_questions(path, limits)]
 
 
-def _documents(paths: Sequence[str], format_: str | None, id_: str | None, text: str | None) -> Iterator[Document]:
+def _documents(paths: Sequence[str], format_: str | None, mapping: Mapping, limits: ReadLimits) -> Iterator[Document]:
     """The documents of files; what is none is named and passed over, for it may be none of the collection's."""
-    from nestvec._readers import Mapping, ReadFailure, discover, read
+    from nestvec._readers import ReadFailure, discover, read
 
     bad = 0
-    for item in read(discover(paths, format=format_), Mapping(id_, text)):
+    for item in read(discover(paths, format=format_), mapping, limits=limits):
         if not isinstance(item, ReadFailure):
             yield item.document
             continue

@@ -13,6 +13,7 @@ from nestvec._cli.output import print_json, say, table, warn
 from nestvec._cli.progress import progress
 
 if TYPE_CHECKING:
+    from nestvec._limits import ReadLimits
     from nestvec.nesting.fitting import NestReport
 
 
@@ -43,7 +44,7 @@ def nest(
         def advance(done: int, _: int) -> None:
             shown.advance(done, done)
 
-        collection, texts = (sources[0], None) if embedder is None else (None, _texts(sources))
+        collection, texts = (sources[0], None) if embedder is None else (None, _texts(sources, nv.config.limits))
         report = nv.nest(
             collection, texts=texts, embedder=embedder, task=task, sample=sample, seed=seed, progress=advance
         )
@@ -53,14 +54,14 @@ def nest(
     _show(report)
 
 
-def _texts(paths: Sequence[str]) -> Iterator[str]:
+def _texts(paths: Sequence[str], limits: ReadLimits) -> Iterator[str]:
     """The chunks of all documents. Raises `InvalidInput` for what cannot be read: nothing of the sample is lost."""
     from nestvec._chunking import Chunking, Splitter
     from nestvec._readers import Mapping, ReadFailure, read
     from nestvec.errors import InvalidInput
 
     splitter = Splitter(Chunking())
-    for item in read(paths, Mapping()):
+    for item in read(paths, Mapping(), limits=limits):
         if isinstance(item, ReadFailure):
             raise InvalidInput(f"{item.error}; mend it or leave that file out. No rotation was kept.")
         text = item.document.text
@@ -73,12 +74,15 @@ def _show(report: NestReport) -> None:
     say(f"rotation {report.fingerprint} of {report.model}, fitted on {report.vectors:,} vectors: {there}{report.path}")
     if report.recall:
         rows = [(each.dimensions, f"{each.plain:.3f}", f"{each.nested:.3f}") for each in report.recall]
-        say(f"\nrecall@10 against exact search at {report.dimensions}: {report.questions:,} questions among")
-        say(f"{report.searched:,} vectors, all of them held out when it was fitted:\n")
+        say("", f"recall@10 against exact search at {report.dimensions}: {report.questions:,} questions among")
+        say(f"{report.searched:,} vectors, all of them held out when it was fitted:", "")
         say(table(("dimensions", "plain", "nested"), rows))
     for warning in report.warnings:
         warn(f"warning: {warning}")
     say(
-        "\nTo use it, write the lines below. Collections of this embedder that are there already are refused under them"
+        "",
+        "To use it, write the lines below. Collections of this embedder that are there already are refused under them",
+        "until `nestvec migrate NAME` has turned their vectors, without embedding:",
+        "",
+        *report.config.split("\n"),
     )
-    say(f"until `nestvec migrate NAME` has turned their vectors, without embedding:\n\n{report.config}")

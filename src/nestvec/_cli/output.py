@@ -1,17 +1,24 @@
-"""What the commands print: JSON for programs, tables that fit the terminal for people."""
+"""What the commands print: JSON for programs, tables that fit the terminal for people.
+
+Everything that is printed goes through here, where what servers, files and arguments say is made visible: nothing of it
+steers the terminal, and nothing begins a line but what the commands say themselves.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
-import unicodedata
+import warnings
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from io import TextIOWrapper
 from typing import Any
 
 import click
+
+from nestvec._visible import json_escaped, visible, visible_lines
 
 ELLIPSIS = "…"
 #: Columns to fill where there is no terminal to ask.
@@ -20,10 +27,10 @@ _WIDTH = 100
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
     """One JSON document on standard output; on one line unless `indent` is given."""
-    text = json.dumps(value, ensure_ascii=False, default=_plain, allow_nan=False, indent=indent)
+    text = json_escaped(json.dumps(value, ensure_ascii=False, default=_plain, allow_nan=False, indent=indent))
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
-    except UnicodeEncodeError:  # a narrow terminal, or a lone surrogate in the input
+    except UnicodeEncodeError:  # a narrow terminal
         text = json.dumps(value, default=_plain, allow_nan=False, indent=indent)
     click.echo(text)
 
@@ -43,14 +50,58 @@ def forgive_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def warn(message: str) -> None:
-    """A line on standard error."""
-    click.echo(message, err=True)
+class _VisibleFormatter(logging.Formatter):
+    """Log records where nobody has configured logging: libraries put into them what servers say."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible_lines(super().format(record))
 
 
-def say(message: str = "") -> None:
-    """A line on standard output."""
-    click.echo(message)
+def guard_logs() -> None:
+    """Make visible what libraries warn of by themselves."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_VisibleFormatter())
+    warnings.formatwarning = _format_warning
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    del line  # the source is of no use to whoever runs a command
+    return visible_lines(f"{filename}:{lineno}: {category.__name__}: {message}") + "\n"
+
+
+class Block(str):
+    """Several lines that were laid out here, of texts that were made visible before."""
+
+    __slots__ = ()
+
+
+def warn(*lines: str) -> None:
+    """Lines on standard error; where one is several, all but its first are indented."""
+    click.echo(_laid_out(lines), err=True)
+
+
+def say(*lines: str) -> None:
+    """Lines on standard output; where one is several, all but its first are indented."""
+    click.echo(_laid_out(lines))
+
+
+def confirm(question: str) -> None:
+    """End the command unless somebody says yes."""
+    click.confirm(visible(question), abort=True, err=True)
+
+
+def refuse(error: click.ClickException) -> click.ClickException:
+    """The same error, which repeats what was written on the command line."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error
+    told = visible_lines(error.format_message())
+    return click.UsageError(told, error.ctx) if isinstance(error, click.UsageError) else click.ClickException(told)
+
+
+def _laid_out(lines: Sequence[str]) -> str:
+    return "\n".join(line if isinstance(line, Block) else visible_lines(line) for line in lines)
 
 
 def terminal_width() -> int:
@@ -59,21 +110,14 @@ def terminal_width() -> int:
 
 
 def clean(text: str) -> str:
-    """Text on one line, without control characters: a stored text must not steer the terminal."""
-    spaced = "".join(" " if _steers(character) else character for character in text)
-    return " ".join(spaced.split())
+    """Text on one line, its ends of lines and tabulators as spaces: a stored text must not steer the terminal."""
+    return " ".join(visible(text.translate(_SPACES)).split())
 
 
-def _steers(character: str) -> bool:
-    # Bidirectional overrides reorder what stands beside them in the table.
-    return (
-        unicodedata.category(character) == "Cc"
-        or "\u202a" <= character <= "\u202e"
-        or "\u2066" <= character <= "\u2069"
-    )
+_SPACES = str.maketrans(dict.fromkeys("\t\n\v\f\r\x85\u2028\u2029", " "))
 
 
-def wrap(text: str, width: int, lines: int = 3) -> str:
+def wrap(text: str, width: int, lines: int = 3) -> Block:
     """Text in at most `lines` lines of `width` terminal cells each; an ellipsis marks what is left out."""
     rest = clean(text)
     done: list[str] = []
@@ -81,10 +125,15 @@ def wrap(text: str, width: int, lines: int = 3) -> str:
         last = len(done) == lines - 1
         line, rest = _take(rest, width, cut=last)
         done.append(line)
-    return "\n".join(done)
+    return Block("\n".join(done))
 
 
-def fit(text: str, width: int) -> str:
+def stack(*parts: Block) -> Block:
+    """Blocks below each other."""
+    return Block("\n".join(parts))
+
+
+def fit(text: str, width: int) -> Block:
     """Text in one line of `width` terminal cells."""
     return wrap(text, width, 1)
 
@@ -115,12 +164,19 @@ def _fitting(text: str, width: int) -> int:
     return len(text)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A plain table. Cells may have several lines; numbers are printed as they are given."""
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Block:
+    """A plain table. Blocks may have several lines, as headers may; numbers are printed as they are given."""
     from tabulate import tabulate
 
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    return tabulate(cells, headers=list(headers), tablefmt="simple", disable_numparse=True)
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    heads = ["\n".join(map(visible, header.split("\n"))) for header in headers]
+    return Block(tabulate(cells, headers=heads, tablefmt="simple", disable_numparse=True))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Block):
+        return value
+    return "" if value is None else visible(str(value))
 
 
 def megabytes(size: int) -> str:

@@ -133,9 +133,9 @@ def _show(rows: Sequence[Mapping[str, Any]], matrix: Matrix) -> None:
     say(table((*headers, ""), [[*(row[key] for key in headers), _note(row)] for row in rows]))
     for row in rows:
         if row["error"]:
-            say(f"\n{row['kind']} {row['name']}: {clean(row['error'])}")
+            say("", f"{row['kind']} {row['name']}: {clean(row['error'])}")
     if matrix:
-        say("\n" + _matrix_table(matrix))
+        say("", _matrix_table(matrix))
 
 
 def _note(row: Mapping[str, Any]) -> str:

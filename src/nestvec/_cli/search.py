@@ -9,7 +9,7 @@ import click
 
 from nestvec._cli.invocation import Invocation, command, json_object
 from nestvec._cli.manage import open_collection
-from nestvec._cli.output import fit, print_json, say, table, terminal_width, wrap
+from nestvec._cli.output import clean, fit, print_json, say, table, terminal_width, wrap
 
 if TYPE_CHECKING:
     from nestvec.types import Hit
@@ -61,7 +61,7 @@ def hit_table(hits: Sequence[Hit], offset: int, width: int) -> str:
     """Rank, score, document and text, within `width` terminal cells."""
     ranks = max(len(str(offset + len(hits))), 3)
     room = width - ranks - _SCORE - 3 * 2  # two cells between columns
-    name = max(min(max(_cells(hit.document_id) for hit in hits), room // 3), _NARROWEST)
+    name = max(min(max(_cells(clean(hit.document_id)) for hit in hits), room // 3), _NARROWEST)
     rows = [
         (
             offset + number,

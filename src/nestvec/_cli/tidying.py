@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec._cli.invocation import Invocation, command
-from nestvec._cli.output import amount, clean, print_json, say, table
+from nestvec._cli.output import amount, clean, confirm, print_json, say, table
 
 if TYPE_CHECKING:
     from nestvec._migration.tidy import GenerationStatus, Removal
@@ -84,9 +84,7 @@ def _ask(collection: str) -> None:
     """Ends the command unless somebody says yes."""
     if not somebody_there():
         raise click.UsageError("nobody can be asked here: say --yes to remove them.")
-    click.confirm(
-        f"Remove them? There is no way back for {clean(collection)} afterwards, and no copy", abort=True, err=True
-    )
+    confirm(f"Remove them? There is no way back for {clean(collection)} afterwards, and no copy")
 
 
 def somebody_there() -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nestvec._files import NotAFile, check_file
 from nestvec._readers.columns import did_you_mean
 from nestvec._readers.sources import Source
 from nestvec.errors import InvalidInput
@@ -42,7 +43,7 @@ class Inputs:
 
     @property
     def size(self) -> int | None:
-        """Bytes of all sources as they lie on disk; None with standard input or a pipe among them."""
+        """Bytes of all sources as they lie on disk; None with standard input among them."""
         sizes = [source.size for source in self.sources]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
@@ -93,12 +94,24 @@ def _expand(given: str | Path, format_: str | None) -> Inputs:
         raise InvalidInput(f"{shown} cannot be read: permission denied; let this user read it")
     if path.is_dir():
         return _folder(path, format_)
+    _require_file(path, shown)
     source = _file(path, path.name, format_)
     if source is None:
         raise InvalidInput(
             f"{shown} is of unknown type: nestvec reads {_KNOWN}; say what it is with --format ({', '.join(FORMATS)})"
         )
     return Inputs((source,))
+
+
+def _require_file(path: Path, shown: str) -> None:
+    try:
+        check_file(path)
+    except NotAFile as error:
+        raise InvalidInput(
+            f"{shown} cannot be read: {error}; name a file, or - for standard input and lead there what is to be read"
+        ) from error
+    except OSError:
+        return  # it becomes a failure that says why
 
 
 def _exists(path: Path) -> bool:

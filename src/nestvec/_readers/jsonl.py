@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def read(cursor: SourceReader, rows: Rows) -> Iterator[Item]:
     """The documents of a JSONL source, and a failure for each line that holds none."""
     with cursor.open() as file:
-        for number, line in enumerate(_lines(file), 1):
+        for number, line in enumerate(_lines(file, cursor.limits.document), 1):
+            cursor.check_row(number)
             data = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if number == 1 and is_utf16(data):
                 # One failure for the file: its other lines would say the same, in worse words.
@@ -33,6 +34,8 @@ def read(cursor: SourceReader, rows: Rows) -> Iterator[Item]:
 
 def _item(cursor: SourceReader, rows: Rows, number: int, data: bytes) -> Item:
     try:
+        if len(data) > cursor.limits.document:
+            raise sources.too_long("the line", cursor.limits.document)
         row = parse(data)
     except InvalidDocument as error:
         array = number == 1 and data.lstrip().startswith(b"[")
@@ -41,19 +44,16 @@ def _item(cursor: SourceReader, rows: Rows, number: int, data: bytes) -> Item:
     return rows.item(cursor, number, row)
 
 
-def _lines(file: sources.Bytes) -> Iterator[bytes]:
-    """Lines, each cut one byte after the limit."""
-    while line := file.readline(sources.LIMIT + 1):
+def _lines(file: sources.Bytes, most: int) -> Iterator[bytes]:
+    """Lines, each cut where it is longer than `most` bytes and its end."""
+    while line := file.readline(most + 3):
         yield line
-        rest = line
-        while len(rest) > sources.LIMIT and not rest.endswith(b"\n"):
-            rest = file.readline(sources.LIMIT + 1)
+        if len(line) > most and not line.endswith(b"\n"):
+            sources.pass_over(file)
 
 
 def parse(data: bytes) -> Row:
     """One line to an object. Raises `InvalidDocument`, saying what was expected where."""
-    if len(data) > sources.LIMIT:
-        raise InvalidDocument(f"the line is longer than {sources.LIMIT >> 20} MiB: split the document")
     text = decode(data, "the line")
     value = _load(text)
     if not isinstance(value, dict):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nestvec._files import open_file
 from nestvec._readers.columns import pin
 from nestvec._readers.rows import NESTED, Rows
+from nestvec._readers.sources import too_large, too_long
 from nestvec.errors import InvalidDocument, InvalidInput, Unsupported
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Rows turned into Python values at once: few, because a text may have megabytes.
 BATCH = 64
+#: Documents of the greatest length that a batch may take the room of.
+_WORTH = 4
 
 
 def check(cursor: SourceReader, mapping: Mapping) -> None:
@@ -36,10 +40,11 @@ def read(cursor: SourceReader, rows: Rows) -> Iterator[Item]:
     with _opened(cursor) as file:
         rows = replace(rows, mapping=_pinned(file, rows.mapping, cursor))
         columns = _wanted(file.schema_arrow.names, rows.mapping)
+        room = _WORTH * cursor.limits.document
         number = 0
-        for batch in file.iter_batches(batch_size=BATCH, columns=columns):
+        for batch in file.iter_batches(batch_size=_checked(file.metadata, cursor, room), columns=columns):
             cursor.consumed = (number + batch.num_rows) * (cursor.source.size or 0) // max(1, file.metadata.num_rows)
-            for row in _rows(_times_in_microseconds(batch)):
+            for row in _rows(_times_in_microseconds(batch), cursor.limits.document, room):
                 number += 1
                 if isinstance(row, InvalidDocument):
                     yield cursor.failure(row, number)
@@ -63,7 +68,7 @@ def _opened(cursor: SourceReader) -> Iterator[Any]:
     pyarrow = _pyarrow()
     try:
         # Buffered: without it, pyarrow holds whole column chunks, which may be the whole file.
-        with _path(cursor).open("rb") as raw, pyarrow.parquet.ParquetFile(raw, buffer_size=1 << 20) as file:
+        with open_file(_path(cursor)) as raw, pyarrow.parquet.ParquetFile(raw, buffer_size=1 << 20) as file:
             yield file
     except pyarrow.ArrowException as error:
         raise InvalidDocument(f"not a readable Parquet file: {error}") from error
@@ -103,16 +108,37 @@ def _times_in_microseconds(batch: Any) -> Any:
     return pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
-def _rows(batch: Any) -> Iterator[dict[str, object] | InvalidDocument]:
-    try:
-        rows = batch.to_pylist()
-    except (ValueError, OverflowError):
-        # One value that Python cannot hold: only its own row fails.
-        rows = [_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
-    yield from rows
+def _checked(metadata: Any, cursor: SourceReader, room: int) -> int:
+    """How many rows to decode at once, so that they fit into so many bytes.
+
+    A dictionary holds a long value once, and each of its rows takes it again. Raises `InvalidDocument` for a file of
+    more bytes, rows or values than one may have.
+    """
+    chunks = [
+        group.column(number)
+        for group in map(metadata.row_group, range(metadata.num_row_groups))
+        for number in range(group.num_columns)
+    ]
+    cursor.check_row(metadata.num_rows)
+    cursor.check_row(max((chunk.num_values for chunk in chunks), default=0))
+    if sum(chunk.total_uncompressed_size for chunk in chunks) > cursor.limits.file:
+        raise too_large(cursor.limits.file)
+    shared: int = max((chunk.total_uncompressed_size for chunk in chunks if chunk.has_dictionary_page), default=1)
+    return max(1, min(BATCH, room // max(1, shared)))
 
 
-def _row(batch: Any) -> dict[str, object] | InvalidDocument:
+def _rows(batch: Any, most: int, room: int) -> Iterator[dict[str, object] | InvalidDocument]:
+    if batch.nbytes <= min(most, room):
+        with suppress(ValueError, OverflowError):  # one value that Python cannot hold: only its own row fails
+            yield from batch.to_pylist()
+            return
+    for index in range(batch.num_rows):
+        yield _row(batch.slice(index, 1), most)
+
+
+def _row(batch: Any, most: int) -> dict[str, object] | InvalidDocument:
+    if batch.nbytes > most:
+        return too_long("the row", most)
     try:
         row: dict[str, object] = batch.to_pylist()[0]
     except (ValueError, OverflowError) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nestvec._files import read_file
+from nestvec._limits import ReadLimits
 from nestvec._questions import Question
 from nestvec._readers.encoding import decode
 from nestvec._readers.jsonl import parse
@@ -19,12 +21,16 @@ _SHAPE = (
 )
 
 
-def read_questions(path: str | Path) -> list[Question]:
+def read_questions(
+    path: str | Path,
+    limits: ReadLimits = ReadLimits(),  # noqa: B008 - a frozen value
+) -> list[Question]:
     """The questions of a file: `.txt`, one a line, or `.jsonl`. Blank lines are passed over.
 
     A line of JSONL is an object with the question under `text` or `question` and, where it is known, what answers it
-    under `relevant`: a list of document ids, or an object of ids and grades. `id` is allowed, and not read. Raises
-    `InvalidInput` naming file and line.
+    under `relevant`: a list of document ids, or an object of ids and grades. `id` is allowed, and not read.
+
+    A file is no longer than a document may be. Raises `InvalidInput` naming file and line.
     """
     file = Path(path)
     kinds = {".txt": _line, ".jsonl": _object}
@@ -32,7 +38,7 @@ def read_questions(path: str | Path) -> list[Question]:
     if read is None:
         raise InvalidInput(f"questions are read from .txt (one a line) or .jsonl ({_SHAPE}); {file} is neither")
     found = []
-    for number, data in _lines(file):
+    for number, data in _lines(file, limits.document):
         try:
             found.append(read(data))
         except (InvalidDocument, InvalidInput) as error:
@@ -42,9 +48,9 @@ def read_questions(path: str | Path) -> list[Question]:
     return found
 
 
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
+def _lines(file: Path, most: int) -> Iterator[tuple[int, bytes]]:
     try:
-        data = file.read_bytes()
+        data = read_file(file, most)
     except OSError as error:
         raise InvalidInput(f"questions cannot be read from {file}: {error.strerror or error}") from error
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):

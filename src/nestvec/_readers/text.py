@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING
 
-from nestvec._readers import sources
 from nestvec._readers.encoding import decode, encodable
+from nestvec._readers.sources import too_long
 from nestvec.errors import InvalidDocument
 from nestvec.types import Document
 
@@ -24,16 +24,12 @@ def read(cursor: SourceReader, _: Rows) -> Iterator[Item]:
     if not encodable(name):
         raise InvalidDocument("the file's name is not valid UTF-8, so it cannot be an id: rename the file")
     with cursor.open() as file:
-        data = file.read(sources.LIMIT + 1)
+        data = file.read(cursor.limits.document + 1)
     try:
-        text = _text(data)
+        if len(data) > cursor.limits.document:
+            raise too_long("the text", cursor.limits.document)
+        text = decode(data, "the file").removeprefix(codecs.BOM_UTF8.decode())
     except InvalidDocument as error:
         yield cursor.failure(error, document_id=name)
         return
     yield cursor.document(Document(name, text), None)
-
-
-def _text(data: bytes) -> str:
-    if len(data) > sources.LIMIT:
-        raise InvalidDocument(f"the text is longer than {sources.LIMIT >> 20} MiB: split the file")
-    return decode(data, "the file").removeprefix(codecs.BOM_UTF8.decode())

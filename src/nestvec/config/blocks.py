@@ -21,9 +21,10 @@ from pydantic import (
 
 from nestvec._artifacts import DEFAULT_FOLDER, is_fingerprint
 from nestvec._chunking import Chunking
+from nestvec._limits import ReadLimits, in_bytes
 from nestvec.contract import ForeignLayout
 from nestvec.filters.fields import check_name
-from nestvec.options import LocalPath, Options
+from nestvec.options import Bytes, LocalPath, Options
 from nestvec.types import Field as MetadataField
 from nestvec.types import Metric, Purpose, Storage
 
@@ -292,6 +293,28 @@ class CollectionBlock(Options):
         return ForeignLayout(given.collection or name, given.vector, given.id, given.text, given.namespace, keys)
 
 
+_LIMITS = ReadLimits()
+
+
+class LimitsBlock(Options):
+    """`[limits]`: how much is read of a file of documents or questions. What is more becomes a failure."""
+
+    document: Bytes = Field(
+        default=in_bytes(_LIMITS.document),
+        validate_default=True,
+        description="One line, row or text file, and a file of questions: what has to fit into memory.",
+    )
+    file: Bytes = Field(default=in_bytes(_LIMITS.file), validate_default=True, description="One file, unpacked.")
+    rows: StrictInt = Field(default=_LIMITS.rows, ge=1, description="Rows, lines or values of one file.")
+    failures: StrictInt = Field(
+        default=_LIMITS.failures, ge=1, description="Rows of one file that are no documents; then it is left."
+    )
+
+    def limits(self) -> ReadLimits:
+        """As the readers use them."""
+        return ReadLimits(self.document, self.file, self.rows, self.failures)
+
+
 class FileBlock(Options):
     """The whole file."""
 
@@ -303,3 +326,4 @@ class FileBlock(Options):
     embedders: dict[str, EmbedderBlock] = Field(default_factory=dict)
     backends: dict[str, PluginBlock] = Field(default_factory=dict)
     collections: dict[str, CollectionBlock] = Field(default_factory=dict)
+    limits: LimitsBlock = LimitsBlock()

@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from nestvec._artifacts import DEFAULT_FOLDER
+from nestvec._files import read_file
+from nestvec._limits import CONFIGURATION, ReadLimits
 from nestvec._specs import CollectionSpec
 from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
 from nestvec.config.blocks import (
@@ -40,6 +42,13 @@ from nestvec.types import Purpose
 
 P = TypeVar("P", BackendPlugin, EmbedderPlugin)
 B = TypeVar("B", bound=Options)
+
+
+#: Tables and lists within each other; the deepest key that there is lies at half of it.
+_DEEPEST = 16
+#: Dots in a line. Reading a dotted key takes as long as the square of its parts.
+_DOTS = 1000
+_DEEP = f"is nested too deeply: tables and lists lie at most {_DEEPEST} deep; flatten it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,8 @@ class Config:
     path: Path | None = None
     #: Where rotations are kept.
     artifacts: Path = Path(DEFAULT_FOLDER)
+    #: How much is read of files of documents and questions.
+    limits: ReadLimits = field(default_factory=ReadLimits)
     #: What collections were before a migration, by name, where the file says so.
     previous: Mapping[str, CollectionSpec] = field(default_factory=dict)
 
@@ -86,24 +97,42 @@ def load_config(path: str | Path, registry: Registry | None = None) -> Config:
     """Read a TOML file. Raises `ConfigError` naming the file and everything that is wrong with it."""
     file = Path(path)
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        text = read_file(file, CONFIGURATION).decode("utf-8-sig")
+        if max(line.count(".") for line in text.split("\n")) > _DOTS:
+            raise ConfigError(f"{file} {_DEEP}")
+        data = tomllib.loads(text)
     except FileNotFoundError as error:
         raise ConfigError(f"there is no configuration file {file}; write one with `nestvec init`") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration file {file} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file} {_DEEP}") from error
     return parse_config(data, registry, path=file)
 
 
 def parse_config(data: Mapping[str, Any], registry: Registry | None = None, *, path: Path | None = None) -> Config:
     """Check a configuration given as plain values; relative paths in it count from the file's folder."""
+    if _depth(data) > _DEEPEST:
+        raise ConfigError(f"{path or 'the configuration'} {_DEEP}")
     reader = _Reader(registry or default_registry(), path.parent.absolute() if path else None)
     config = reader.read(data, path)
     if reader.problems:
         # No validation error is chained: it would keep what was written, perhaps a secret in the wrong place.
         raise ConfigError(f"{path or 'the configuration'} has mistakes:", reader.problems)
     return config
+
+
+def _depth(data: Mapping[str, Any]) -> int:
+    """How deep tables and lists lie within each other, or a number beyond the greatest allowed."""
+    level: list[Any] = [data]
+    depth = 0
+    while level and depth <= _DEEPEST:
+        inner = (item for value in level for item in (value.values() if isinstance(value, Mapping) else value))
+        level = [item for item in inner if isinstance(item, Mapping | list | tuple)]
+        depth += 1
+    return depth
 
 
 class _Reader:
@@ -123,7 +152,7 @@ class _Reader:
         embedders = self._cached(embedders, blocks.embedders)
         embedders = self._nested(embedders, blocks.embedders, blocks.artifacts)
         embedders = self._priced(embedders, blocks.embedders)
-        config = Config(backends, embedders, {}, path, blocks.artifacts)
+        config = Config(backends, embedders, {}, path, blocks.artifacts, blocks.limits.limits())
         specs: dict[str, CollectionSpec] = {}
         before: dict[str, CollectionSpec] = {}
         with self._noting("collections"):

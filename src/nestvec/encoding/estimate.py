@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nestvec._files import check_file
 from nestvec.errors import ConfigError
 
 _LETTERS = re.compile(r"[A-Za-z ]+")
@@ -73,6 +74,7 @@ def counter(tokenizer: Path | None) -> Callable[[str], int] | None:
     except ImportError as error:
         raise ConfigError("tokenizer: needs the package tokenizers; pip install 'nestvec[tokenizers]'") from error
     try:
+        check_file(tokenizer)
         loaded = Tokenizer.from_file(str(tokenizer))
     except Exception as error:  # the library raises bare Exception
         raise ConfigError(

@@ -30,6 +30,7 @@ from nestvec.errors import (
     SecretError,
 )
 from nestvec.masking import presentable, remember
+from nestvec.options import read_certificates
 from nestvec_milvus.errors import VENDOR_ERRORS, refused, translate
 from nestvec_milvus.folder import check_folder
 from nestvec_milvus.options import MEMORY, MilvusOptions
@@ -274,6 +275,6 @@ def _read(path: Path | None, name: str) -> bytes | None:
     if path is None:
         return None
     try:
-        return path.read_bytes()
+        return read_certificates(path)
     except OSError as error:
         raise ConfigError(f"{name}: {path} cannot be read: {error}") from error

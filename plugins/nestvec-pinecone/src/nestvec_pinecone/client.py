@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from nestvec.contract import VendorClient
+from nestvec.contract.replies import limit_replies
 from nestvec.errors import BackendRefused, NestvecError, SecretError
 from nestvec.masking import presentable
 from nestvec_pinecone.errors import VENDOR_ERRORS, NoNamespace, Option, translate
@@ -196,16 +197,19 @@ def open_client(options: PineconeOptions, key: str, host: str | None, *, blockin
     if host is None:
         host = options.control_host or PINECONE
         control = pinecone.Pinecone if blocking else pinecone.AsyncPinecone
-        return control(
+        opened = control(
             api_key=key,
             host=host,
             timeout=options.timeout,
             ssl_verify=not host.startswith("http://"),
             retry_config=pinecone.RetryConfig(max_retries=0),
         )
+        _bounded(opened, options, blocking)
+        return opened
     kind = pinecone.Index if blocking else pinecone.AsyncIndex
     index = kind(host=host, api_key=key, timeout=options.timeout, ssl_verify=not host.startswith("http://"))
     _without_retries(index)
+    _bounded(index, options, blocking)
     return index
 
 
@@ -231,6 +235,12 @@ def _without_retries(index: Any) -> None:
     index._http = type(unused)(config, DATA_PLANE_API_VERSION)  # noqa: SLF001
     if isinstance(index, pinecone.Index):
         unused.close()
+
+
+def _bounded(client: Any, options: PineconeOptions, blocking: bool) -> None:
+    """Let no reply be longer, or take longer, than the options say. The asynchronous client makes its own late."""
+    http = client._http  # noqa: SLF001
+    limit_replies(http._client if blocking else http._ensure_client(), options.max_reply)  # noqa: SLF001
 
 
 def _completed(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -9,6 +9,7 @@ import httpx
 from pinecone.errors import exceptions as vendor
 
 from nestvec.contract import ErrorContext
+from nestvec.contract.replies import too_large
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -42,6 +43,8 @@ class PineconeUnreachable(BackendUnavailable):
 
 def translate(error: Exception, context: ErrorContext, option: Option | None = None) -> NestvecError:
     """The error to raise instead. `option` is the one that says where the request went: then it may be wrong."""
+    if (large := too_large(error)) is not None:
+        return BackendRefused(f"{context.place}, asked for {context.request}: {large}")
     if isinstance(error, vendor.ApiError):
         return _from_status(error, context, option)
     if isinstance(error, vendor.ResponseParsingError):

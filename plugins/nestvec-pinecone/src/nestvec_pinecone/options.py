@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from nestvec.addresses import is_plain, split_address
 from nestvec.capabilities import BackendCapabilities, Power
 from nestvec.names import NameRules
-from nestvec.options import Options, Secret
+from nestvec.options import MAX_REPLY, Bytes, Options, Secret
 
 #: Pinecone's documented limits, each inclusive.
 MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
@@ -54,6 +54,7 @@ class PineconeOptions(Options):
     index_host: Address | None = Field(None, description="The host of one existing index to work in.")
     allow_http_key: bool = Field(False, description="Send the key unencrypted to a public host.")
     timeout: int = Field(30, ge=1, description="Seconds that a request may take.")
+    max_reply: Bytes = Field(MAX_REPLY, validate_default=True, description="Most bytes of a reply, unpacked.")
     ready_timeout: int = Field(300, ge=1, description="Seconds to wait for an index to be created or deleted.")
     visible_timeout: int = Field(60, ge=1, description="Seconds to wait for a write to become visible.")
     concurrency: int = Field(8, ge=1, le=64, description="Requests that one operation may have in flight.")

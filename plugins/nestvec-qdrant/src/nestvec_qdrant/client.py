@@ -14,7 +14,9 @@ from qdrant_client.local.qdrant_local import QdrantLocal
 from qdrant_client.models import UpdateResult
 
 from nestvec.contract import ErrorContext, VendorClient
+from nestvec.contract.replies import limit_replies
 from nestvec.errors import BackendRefused, ConfigError, SecretError
+from nestvec.options import read_certificates
 from nestvec_qdrant.embedded import CheckedLocal
 from nestvec_qdrant.errors import VENDOR_ERRORS, translate
 from nestvec_qdrant.options import QdrantOptions
@@ -77,7 +79,13 @@ def _open_server(options: QdrantOptions, blocking: bool) -> QdrantClient | Async
     with warnings.catch_warnings():
         # The options have decided that already.
         warnings.filterwarnings("ignore", "Api key is used with an insecure connection", UserWarning)
-        return QdrantClient(**arguments) if blocking else AsyncQdrantClient(**arguments)
+        client: Any = QdrantClient(**arguments) if blocking else AsyncQdrantClient(**arguments)
+    # The generated client for REST, and the HTTP client in it, are the SDK's own affair, but it takes no transport
+    # without losing proxies and certificates.
+    rest = client._client.openapi_client.client  # noqa: SLF001
+    limit_replies(rest._client if blocking else rest._async_client, options.max_reply)  # noqa: SLF001
+    opened: QdrantClient | AsyncQdrantClient = client
+    return opened
 
 
 def _arguments(options: QdrantOptions) -> dict[str, Any]:
@@ -87,13 +95,17 @@ def _arguments(options: QdrantOptions) -> dict[str, Any]:
         "check_compatibility": False,  # it would ask, and warn, from a thread of its own
         "prefer_grpc": options.grpc,
         "grpc_port": options.grpc_port,
-        "grpc_options": dict(_NO_OWN_RETRIES),
+        "grpc_options": _grpc_options(options),
     }
     if options.api_key is not None:
         arguments["api_key"] = _key(options)
     if options.ca is not None:
         arguments |= _trust(options)
     return arguments
+
+
+def _grpc_options(options: QdrantOptions) -> dict[str, Any]:
+    return {**_NO_OWN_RETRIES, "grpc.max_receive_message_length": options.max_reply}
 
 
 def _key(options: QdrantOptions) -> str:
@@ -106,11 +118,11 @@ def _key(options: QdrantOptions) -> str:
 
 def _trust(options: QdrantOptions) -> dict[str, Any]:
     try:
+        certificates = read_certificates(options.ca) if options.ca else b""
         context = ssl.create_default_context(cafile=str(options.ca))
-        certificates = options.ca.read_bytes() if options.ca else b""
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"ca: the certificates in {options.ca} cannot be read: {error}") from error
-    grpc_options = {**_NO_OWN_RETRIES, "root_certificates": certificates}
+    grpc_options = {**_grpc_options(options), "root_certificates": certificates}
     return {"verify": context, "grpc_options": grpc_options}
 
 

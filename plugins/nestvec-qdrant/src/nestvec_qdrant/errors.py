@@ -14,6 +14,7 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 from nestvec.contract import ErrorContext
+from nestvec.contract.replies import ReplyTooLarge
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -44,6 +45,8 @@ VENDOR_ERRORS = (
 _NO_COLLECTION = re.compile(r"collection\b.*(doesn't exist|does not exist|not found)", re.IGNORECASE | re.DOTALL)
 _NO_SPACE = re.compile(r"no space left|disk (is )?full|out of disk|insufficient storage", re.IGNORECASE)
 _NO_INDEX = re.compile(r"index required but not found", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"received message larger than max", re.IGNORECASE)
+_HIGHER = "if that is meant to be, set max_reply higher"
 _READ_ONLY = re.compile(r"read-?only", re.IGNORECASE)
 _FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
 _SHOWN = 300
@@ -75,8 +78,14 @@ def _remote(error: Exception, context: ErrorContext) -> NestvecError:
     if isinstance(error, grpc.RpcError):
         code = error.code() if hasattr(error, "code") else None
         details = error.details() if hasattr(error, "details") else str(error)
+        if _TOO_LARGE.search(str(details)):
+            return BackendRefused(
+                f"{context.place}: the answer to {context.request} is too large: {details}; {_HIGHER}"
+            )
         return _from_status(_FROM_GRPC.get(code, 503), f"{code}: {details}", context)
     source = error.source if isinstance(error, ResponseHandlingException) else error
+    if isinstance(source, ReplyTooLarge):
+        return BackendRefused(f"{context.place}, asked for {context.request}: {source}")
     if isinstance(source, ValidationError | json.JSONDecodeError):
         return BackendUnavailable(
             f"{context.place}: the answer to {context.request} cannot be understood; is this a Qdrant server, and not "

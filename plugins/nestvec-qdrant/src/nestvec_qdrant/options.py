@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from nestvec.addresses import is_plain, split_address
 from nestvec.capabilities import BackendCapabilities, Power
-from nestvec.options import LocalPath, Options, Secret
+from nestvec.options import MAX_REPLY, Bytes, LocalPath, Options, Secret
 
 #: What a server takes in one request (its default), minus some room.
 MAX_REQUEST_BYTES = 32 * 1024 * 1024 - 64 * 1024
@@ -44,6 +44,7 @@ class QdrantOptions(Options):
     grpc_port: int = Field(6334, ge=1, le=65535, description="Port of gRPC, on the host of url.")
     ca: LocalPath | None = Field(None, description="PEM file of the authority that signed the server's certificate.")
     timeout: int = Field(30, ge=1, description="Seconds that a request may take.")
+    max_reply: Bytes = Field(MAX_REPLY, validate_default=True, description="Most bytes of a reply, unpacked.")
 
     @model_validator(mode="after")
     def _one_place(self) -> QdrantOptions:
@@ -56,7 +57,7 @@ class QdrantOptions(Options):
 
     @model_validator(mode="after")
     def _server_options_need_a_server(self) -> QdrantOptions:
-        given = self.model_fields_set & {"api_key", "allow_http_key", "grpc", "grpc_port", "ca", "timeout"}
+        given = self.model_fields_set & {"api_key", "allow_http_key", "grpc", "grpc_port", "ca", "timeout", "max_reply"}
         if self.url is None and given:
             raise ValueError(f"{', '.join(sorted(given))}: only for a server; set url instead of path, or leave it out")
         return self

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StrictInt, field_validator
 from nestvec.addresses import is_plain, split_address
 from nestvec.capabilities import ModelCapabilities
 from nestvec.encoding.models import MODELS, KnownModel
-from nestvec.options import LocalPath, Options
+from nestvec.options import Bytes, LocalPath, Options
 
 #: What SageMaker takes as the name of an endpoint or an inference component.
 _NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
@@ -40,6 +40,7 @@ class SageMakerOptions(Options):
         None, pattern=_NAME, max_length=63, description="Which of the components that share the endpoint."
     )
     timeout: float = Field(70.0, gt=0, description="Seconds that one request may take; SageMaker gives a model 60.")
+    max_reply: Bytes = Field("32 MB", validate_default=True, description="Most bytes of a reply.")
     tokenizer: LocalPath | None = Field(None, description="The model's tokenizer.json; else tokens are estimated.")
     concurrency: StrictInt = Field(4, ge=1, le=128, description="Most requests in flight: threads.")
     batch: StrictInt = Field(64, ge=1, le=2048, description="Most texts in a request.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import boto3
@@ -9,12 +10,15 @@ from botocore import exceptions as boto
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
+from nestvec._limits import in_bytes
 from nestvec.errors import EmbedderDenied, EmbedderInvalidReply, SecretError
 from nestvec.masking import presentable, remember
 from nestvec_sagemaker.errors import CREDENTIALS, SageMakerEndpoint, discreet, failure, misconfigured, refusal
 from nestvec_sagemaker.options import SageMakerOptions
 
 _CONNECT = 10.0
+#: Bytes read at once: between two reads the time is looked at.
+_PART = 4096
 _CHAIN = "environment, AWS files, SSO, container and instance roles"
 
 
@@ -45,7 +49,7 @@ class RuntimeClient:
         self._remember()
         try:
             answer = self._client.invoke_endpoint(**self._named(), Body=body)
-            content: bytes = answer["Body"].read()
+            content = self._whole(answer["Body"])
         except boto.ClientError as error:
             raise refusal(error, self.place) from error
         except boto.BotoCoreError as error:
@@ -55,6 +59,22 @@ class RuntimeClient:
             told = f"{self.place} answered in no form of AWS; check endpoint_url"
             raise EmbedderInvalidReply(told) from presentable(error)
         return content
+
+    def _whole(self, body: Any) -> bytes:
+        """A reply that is neither too long nor dripping. Raises `EmbedderError`, or what botocore raises."""
+        content, until = bytearray(), time.monotonic() + self._options.timeout
+        while part := body.read(_PART):
+            content += part
+            if len(content) > self._options.max_reply:
+                body.close()
+                raise EmbedderDenied(
+                    f"{self.place}: the reply has more than {in_bytes(self._options.max_reply)}; if that is meant to "
+                    f"be, set max_reply higher"
+                )
+            if time.monotonic() > until:
+                body.close()
+                raise boto.ReadTimeoutError(endpoint_url=self.place.host)
+        return bytes(content)
 
     def close(self) -> None:
         """Close connections."""

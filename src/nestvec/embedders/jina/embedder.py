@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from nestvec.contract import Embedder, Encode, Encoded, Group
+from nestvec.contract.replies import ReplyTooLarge, limit_replies
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.governor import Governor, governor_for
 from nestvec.embedders.jina.options import JinaOptions, is_header_value
@@ -50,7 +51,7 @@ from nestvec.errors import (
     SecretError,
 )
 from nestvec.masking import presentable
-from nestvec.options import Secret
+from nestvec.options import Secret, read_certificates
 
 if TYPE_CHECKING:
     from nestvec.encoding.windows import Window
@@ -254,6 +255,7 @@ class _Session:
                     verify=self._tls,
                     proxy=self.options.proxy,
                 )
+                limit_replies(self._client, self.options.max_reply)
             except httpx.InvalidURL:
                 raise EmbedderDenied(
                     "no connection can be opened: the environment names a proxy whose address is none; check "
@@ -274,6 +276,8 @@ class _Session:
     def _unreachable(self, error: httpx.HTTPError) -> EmbedderError:
         place = f"the embeddings API at {self.options.base_url}"
         reason = str(error) or type(error).__name__
+        if isinstance(error, ReplyTooLarge):
+            return EmbedderDenied(f"{place}: {reason}")  # its next replies would be no smaller
         if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError):
             if "CERTIFICATE_VERIFY_FAILED" in reason:
                 return EmbedderDenied(f"{place} has a certificate that is not trusted ({reason}); set ca")
@@ -313,6 +317,7 @@ def _tls(options: JinaOptions) -> ssl.SSLContext | bool:
         # Nothing to verify where nothing is encrypted; loading the authorities takes a tenth of a second.
         return any(urlsplit(address).scheme != "http" for address in (options.base_url, options.proxy) if address)
     try:
+        read_certificates(options.ca)  # a pipe that nobody writes would be waited for
         return ssl.create_default_context(cafile=str(options.ca))
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"ca: the file {options.ca} cannot be used: {error}; give a PEM file") from error

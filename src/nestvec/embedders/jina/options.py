@@ -12,7 +12,7 @@ from nestvec.addresses import is_plain, split_address
 from nestvec.capabilities import ModelCapabilities, TaskPair
 from nestvec.encoding.models import MODELS, KnownModel
 from nestvec.encoding.tasks import NO_TASKS
-from nestvec.options import LocalPath, Options, Secret
+from nestvec.options import MAX_REPLY, Bytes, LocalPath, Options, Secret
 from nestvec.types import Purpose
 
 BASE_URL = "https://api.jina.ai/v1"
@@ -96,6 +96,7 @@ class JinaOptions(Options):
     proxy: Url | None = Field(None, description="Address of a proxy; default: what the environment says.")
     ca: LocalPath | None = Field(None, description="PEM file of the authority that signed the server's certificate.")
     timeout: float = Field(60.0, gt=0, description="Seconds that one request may take.")
+    max_reply: Bytes = Field(MAX_REPLY, validate_default=True, description="Most bytes of a reply, unpacked.")
     truncate: StrictBool = Field(False, description="Cut texts over the model's limit instead of refusing them.")
     tokenizer: LocalPath | None = Field(None, description="The model's tokenizer.json; else tokens are estimated.")
     requests_per_minute: StrictInt = Field(500, ge=0, description="Quota of the key; 0: no limit.")

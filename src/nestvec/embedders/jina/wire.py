@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from nestvec._visible import visible
 from nestvec.errors import EmbedderDenied, EmbedderError, EmbedderInvalidReply, EmbedderRefused, EmbedderUnavailable
 from nestvec.masking import masked
 
@@ -176,7 +177,7 @@ def refusal(status: int, content: bytes, headers: Mapping[str, str], options: Ji
     """What a reply other than 200 means, as the error to raise."""
     code, detail = _reason(content)
     place = f"the embeddings API at {options.base_url}"
-    said = f" (it says: {detail})" if detail else ""
+    said = f" (it says: {visible(detail)})" if detail else ""
     wait = retry_after(headers)
     if status == 429:
         limit = _LIMITS.get(code, "requests")

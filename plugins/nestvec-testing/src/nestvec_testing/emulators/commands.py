@@ -32,7 +32,8 @@ def serve(
         if invocation.json:
             print_json({"emulator": name, "url": url, "config": config(url)})
         else:
-            say(f"the {name} emulator listens on {url}; Ctrl-C ends it. For nestvec.toml:\n\n{config(url)}")
+            say(f"the {name} emulator listens on {url}; Ctrl-C ends it. For nestvec.toml:", "")
+            say(*config(url).split("\n"))
 
     emulator.run(*address, announce)
     warn("stopped")
