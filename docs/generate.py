@@ -21,6 +21,7 @@ from nestvec.config.blocks import (
     ForeignBlock,
     LimitsBlock,
     NestingBlock,
+    RetryBlock,
     TasksBlock,
 )
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
@@ -87,6 +88,13 @@ def configuration_page() -> str:
         "16 MB. Pipes, devices and sockets are not read: lead what comes out of them to standard input.",
         "",
         *_table(LimitsBlock),
+        "",
+        "## `[backends.NAME]`",
+        "",
+        "For a backend of any plugin: how requests to it are repeated. `timeout`, where a backend has it, is for one",
+        "attempt.",
+        "",
+        *_table(RetryBlock),
     ]
     for group, load in ((EMBEDDERS, registry.embedder), (BACKENDS, registry.backend)):
         for name in EMBEDDER_NAMES if group == EMBEDDERS else BACKEND_NAMES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from nestvec._client import connect
+from nestvec._client import AsyncNestvec, connect
 from nestvec.contract import BackendPlugin, EmbedderPlugin, Event
 from nestvec.errors import PluginBroken, PluginConflict, PluginNotFound
 from nestvec.hookspecs import hookimpl
@@ -320,6 +321,73 @@ def test_a_listener_that_raises_is_logged_and_the_others_still_hear(
     assert "search_done" in record.getMessage()
     assert "fake_bad_audit" in record.getMessage()
     assert "disk gone" in caplog.text
+
+
+RAISED = ["RuntimeError('disk gone')", "MemoryError", "asyncio.CancelledError", "GeneratorExit", "BaseException('no')"]
+
+
+@pytest.mark.parametrize("raised", RAISED)
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_a_listener_raises_ends_no_ingestion_and_is_told_once(
+    install: Install, caplog: pytest.LogCaptureFixture, raised: str, asynchronous: bool
+) -> None:
+    source = LISTENER.replace("heard.append(event)", f"import asyncio; raise {raised}")
+    install("bad-audit", LISTENERS, "bad", source)
+    documents = [Document(f"d{number}", f"text {number}") for number in range(300)]
+    with caplog.at_level(logging.ERROR):
+        if asynchronous:
+            asyncio.run(_ingest(documents))
+        else:
+            with client_of(test_registry()) as client:  # type: ignore[attr-defined]
+                client.apply()
+                assert client["docs"].upsert(documents).documents == 300
+                assert client["docs"].search("text 7", limit=1)
+    (record,) = caplog.records
+    assert "fake_bad_audit" in record.getMessage()
+    assert "the work goes on" in record.getMessage()
+
+
+async def _ingest(documents: list[Document]) -> None:
+    config = client_of(test_registry()).config  # type: ignore[attr-defined]
+    async with AsyncNestvec(config, Runtime(test_registry())) as client:
+        await client.apply()
+        assert (await client["docs"].upsert(documents)).documents == 300
+        assert await client["docs"].search("text 7", limit=1)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_passes_through_a_listener(install: Install, raised: type[BaseException]) -> None:
+    install("bad-audit", LISTENERS, "bad", LISTENER.replace("heard.append(event)", f"raise {raised.__name__}"))
+    with pytest.raises(raised):
+        Registry().notify(Event("search_done"))
+
+
+NOT_PLAIN = {
+    "coroutine": LISTENER.replace("def nestvec_event", "async def nestvec_event"),
+    "wrapper": LISTENER.replace("@hookimpl", "@hookimpl(wrapper=True)").replace("append(event)", "append((yield))"),
+    "names that raise": LISTENER
+    + """
+    def __dir__():
+        return ["lazy"]
+
+    def __getattr__(name):
+        raise ImportError("an absent SDK")
+""",
+}
+
+
+@pytest.mark.parametrize("source", NOT_PLAIN.values(), ids=NOT_PLAIN)
+def test_a_listener_that_nobody_can_call_is_told_once(
+    install: Install, caplog: pytest.LogCaptureFixture, source: str
+) -> None:
+    install("bad-audit", LISTENERS, "bad", source)
+    registry = Registry()
+    with caplog.at_level(logging.ERROR):
+        registry.notify(Event("one"))
+        registry.notify(Event("two"))
+    (record,) = caplog.records
+    assert "hears nothing" in record.getMessage()
+    assert "bad-audit 1.0" in caplog.text
 
 
 @pytest.mark.parametrize("source", ["import an_absent_sdk", "", "raise RuntimeError('no')"])

@@ -27,7 +27,7 @@
     │   ├── EmbedderUnavailable     (retryable)
     │   ├── EmbedderDenied          the key is missing, wrong, or its balance used up
     │   ├── EmbedderRefused         the request cannot succeed as it is
-    │   └── EmbedderInvalidReply    wrong count, size or non-finite numbers
+    │   └── EmbedderInvalidReply    wrong count, size, non-finite numbers, or a vector of zeros
     └── BackendError
         ├── BackendUnavailable      (retryable) not there, too slow, overloaded
         ├── BackendLocked           another process holds the embedded store
@@ -201,7 +201,7 @@ class EmbedderRefused(EmbedderError):
 
 
 class EmbedderInvalidReply(EmbedderError):
-    """The embedder answered with the wrong number of vectors, another size, or non-finite numbers."""
+    """The embedder answered with the wrong number of vectors, another size, non-finite numbers, or zeros only."""
 
 
 class BackendError(NestvecError):

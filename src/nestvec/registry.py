@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
+from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, TypeVar
 
 import pluggy
@@ -52,6 +53,8 @@ class Registry:
         self._manager = pluggy.PluginManager("nestvec")
         self._manager.add_hookspecs(hookspecs)
         self._listening = False
+        #: Listeners that raised, by their modules: each is told of once.
+        self._told = set[str]()
 
     @cached_property
     def _found(self) -> dict[str, dict[str, list[EntryPoint]]]:
@@ -92,15 +95,33 @@ class Registry:
         """Tell every listener.
 
         The work that an event reports is done: a listener that is broken or raises is logged as an error, with
-        its traceback, and disturbs neither that work nor the other listeners.
+        its traceback, and disturbs neither that work nor the other listeners. Of one listener that is done once; what
+        it raises later is logged for debugging. Only what ends a process passes: `KeyboardInterrupt`, `SystemExit`.
         """
         self._load_listeners()
         for heard in self._manager.hook.nestvec_event.get_hookimpls():
             try:
                 # pluggy lets a hook leave out arguments that it does not need.
                 heard.function(*({"event": event}[name] for name in heard.argnames))
-            except Exception:  # noqa: BLE001 - whatever a foreign function raises, the work it hears of is done
-                _LOG.exception("listener %s raised on event %s", heard.plugin_name, event.name)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:  # noqa: BLE001 - a foreign function: its CancelledError, too, would end an ingestion
+                self._tell(heard.plugin_name, event)
+
+    def _tell(self, listener: str, event: Event) -> None:
+        """Log what a listener raised just now."""
+        with self._lock:
+            first = listener not in self._told
+            self._told.add(listener)
+        if first:
+            _LOG.exception(
+                "listener %s raised on event %s; the work goes on. It is told every further event, and what it raises "
+                "then is logged for debugging only",
+                listener,
+                event.name,
+            )
+        else:
+            _LOG.debug("listener %s raised on event %s", listener, event.name, exc_info=True)
 
     def _load_listeners(self) -> None:
         with self._lock:
@@ -110,6 +131,7 @@ class Registry:
             for name in self.names(LISTENERS):
                 try:
                     self._require(self._load(LISTENERS, name), LISTENERS, name, "nestvec_event")
+                    self._require_plain(name)
                 except PluginError:
                     _LOG.exception("listener %s cannot be used and hears nothing", name)
 
@@ -136,6 +158,17 @@ class Registry:
                 f"that name and mark it with @nestvec.hookspecs.hookimpl"
             )
 
+    def _require_plain(self, name: str) -> None:
+        """Of a listener: nobody awaits or iterates over what it returns."""
+        key = self._single(LISTENERS, name).value
+        own = [each for each in self._manager.hook.nestvec_event.get_hookimpls() if each.plugin_name == key]
+        if any(iscoroutinefunction(each.function) or isgeneratorfunction(each.function) for each in own):
+            self._manager.unregister(name=key)
+            raise PluginBroken(
+                f"{self._label(LISTENERS, name)}: nestvec_event is awaited by nobody, and no wrapper; make it a plain "
+                f"function"
+            )
+
     def _label(self, group: str, name: str) -> str:
         return f"{_KIND[group]} plugin {name!r} ({_source(self._single(group, name))})"
 
@@ -158,7 +191,7 @@ class Registry:
         try:
             self._manager.register(plugin, name=key)
             self._manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as error:
+        except Exception as error:  # a foreign module: looking at its names may raise anything
             if self._manager.has_plugin(key):
                 self._manager.unregister(name=key)
             raise PluginBroken(f"{label} does not keep the hook contract: {error}") from error

@@ -71,7 +71,9 @@ def test_yield_makes_iterators_and_drives_nothing(name: str) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(_own_yields(node)):
             given = ast.unparse(node.returns) if node.returns is not None else "nothing"
             kind = given.partition("[")[0]
-            assert kind in ("Iterator", "AsyncIterator", "Iterable", "Generator"), f"{name}.{node.name} gives {given}"
+            assert kind in ("Iterator", "AsyncIterator", "Iterable", "Generator", "AsyncGenerator"), (
+                f"{name}.{node.name} gives {given}"
+            )
             assert not list(_used_yields(node)), f"{name}.{node.name} takes answers of yield"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("send", "throw"):
             assert name == "nestvec._session.session" or ast.unparse(node.func.value) not in ("rule", "flow", "step"), (

@@ -44,6 +44,14 @@ class PoolsAnotherWayAlone(RecordingEmbedder):
         return replace(reply, vectors=tuple(np.roll(rows, 1, axis=1) for rows in reply.vectors))
 
 
+class Zeros(RecordingEmbedder):
+    """Answers, with nothing in it."""
+
+    def encode(self, request):
+        reply = super().encode(request)
+        return replace(reply, vectors=tuple(0 * rows for rows in reply.vectors))
+
+
 class Sleeps(RecordingEmbedder):
     """Not there."""
 
@@ -126,6 +134,14 @@ def test_for_people(doctor):
     assert run.code == 1
     assert "FAIL  sides:" in run.out
     assert "the task is ignored" in run.out
+
+
+def test_vectors_of_zeros_are_no_answer(doctor):
+    run = doctor("--embedder", "a", "--json", a=(Zeros, {}))
+    assert run.code == 1
+    (check,) = run.json["checks"]
+    assert (check["subject"], check["status"]) == ("embedder a", "fail")
+    assert "no direction" in check["detail"]
 
 
 BROKEN = [

@@ -317,6 +317,29 @@ def test_blocks_of_the_wrong_shape(problems: Problems, text: str, problem: str) 
     assert problems(text) == [problem]
 
 
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("attempts = 0", "backends.search.attempts:"),
+        ("attempts = 2.5", "backends.search.attempts:"),
+        ("attempts = 'many'", "backends.search.attempts:"),
+        ("deadline = 0", "backends.search.deadline:"),
+        ("deadline = inf", "backends.search.deadline:"),
+        ("deadline = '60 s'", "backends.search.deadline:"),
+        ("retries = 3", "backends.search.retries: unknown key"),
+    ],
+)
+def test_how_a_backend_is_repeated_is_checked(problems: Problems, line: str, problem: str) -> None:
+    (found,) = problems(f"[backends.search]\nuse = 'acme'\n{line}")
+    assert found.startswith(problem)
+
+
+def test_how_a_backend_is_repeated(load: Load) -> None:
+    config = load("[backends.search]\nuse = 'acme'\nattempts = 3\ndeadline = 5\n[backends.other]\nuse = 'acme'")
+    assert config.backends["search"].retry.model_dump() == {"attempts": 3, "deadline": 5.0}  # type: ignore[union-attr]
+    assert config.backends["other"].retry.model_dump(exclude_none=True) == {}  # type: ignore[union-attr]
+
+
 # ---------------------------------------------------------------- references
 
 

@@ -20,7 +20,7 @@ from nestvec.errors import (
 from nestvec.filters import F
 from nestvec.types import Document
 
-from .world import ELSEWHERE, MATCHING, METRIC, Killed, corpus, document, filled, note, settled, whole
+from .world import ELSEWHERE, MATCHING, METRIC, SHORTER, Killed, corpus, document, filled, note, settled, whole
 
 
 def during(stage: MigrationStage, work: Callable[[], object]) -> Callable[[MigrationProgress], None]:
@@ -280,3 +280,32 @@ def test_whole_numbers_come_back_from_a_field_of_floats(world: Any, more: dict[s
     client.migrate("docs")
     client["docs"].upsert([Document("half", "text", {"year": 1999.5})])
     assert [each.document_id for each in client.rollback("docs").failed] == ["half"]
+
+
+@pytest.mark.parametrize("wanted", [SHORTER, METRIC, ELSEWHERE], ids=str)
+def test_what_a_progress_callback_raises_leaves_no_one_waiting(world: Any, wanted: dict[str, Any]) -> None:
+    """At whichever report: readers and writers go on, and the migration, run again, comes to its end."""
+    counting: list[MigrationProgress] = []
+    there = world()
+    filled(there)
+    there.open(wanted).migrate("docs", progress=counting.append)
+    assert len(counting) > 4
+    for time in range(1, len(counting) + 1):
+        left = [time]
+
+        def hear(_: MigrationProgress, left: list[int] = left) -> None:
+            left[0] -= 1
+            if not left[0]:
+                raise ZeroDivisionError
+
+        there = world()
+        filled(there)
+        client = there.open(wanted)
+        with pytest.raises(ZeroDivisionError):
+            client.migrate("docs", progress=hear)
+        there.time.pass_(40)
+        client["docs"].upsert([document("new")])
+        assert client["docs"].get("new") is not None
+        again = there.open(wanted)
+        again.migrate("docs")
+        whole(again, [*corpus(), document("new")])

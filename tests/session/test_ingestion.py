@@ -37,7 +37,7 @@ def runtime(adapter: MemoryAdapter, make_embedder: Callable[[Any], RecordingEmbe
     backend, embedder = replace(memory(), open=lambda _: adapter), replace(recording(), open=make_embedder)
     registry.backend = lambda name: backend  # type: ignore[method-assign]  # the only ones here
     registry.embedder = lambda name: embedder  # type: ignore[method-assign]
-    return Runtime(registry, retry=RetryPolicy(first_wait=0.0, longest_wait=0.0))
+    return Runtime(registry, retry=RetryPolicy(attempts=4, first_wait=0.0, longest_wait=0.0))
 
 
 class Opener:

@@ -17,6 +17,7 @@ from nestvec.errors import (
     NestvecError,
     SecretError,
 )
+from nestvec.filters import F, resolve
 from nestvec.types import Metric
 from nestvec_pinecone.options import PineconeOptions
 from nestvec_pinecone.testing import Cut, HttpStatus, Malformed
@@ -218,3 +219,34 @@ def test_the_entry_module_is_light():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("within_one_index", [False, True])
+@pytest.mark.parametrize("asked", ["count", "scroll", "count some"])
+def test_a_server_that_cannot_fetch_by_metadata_is_said_to_need_scanning(
+    kit, open_adapter, emulator, within_one_index, asked
+):
+    """Writing and searching work there, so it is not the address."""
+    where = {"index_host": emulator.host("made")} if within_one_index else {}
+    if within_one_index:
+        open_adapter().create(kit.create("made"))
+    emulator.dial(recent=False)
+    opened = open_adapter(**where)
+    opened.create(kit.create())
+    opened.write(kit.write([kit.record(0, lang="de")]))
+    assert opened.query(Query("docs-1", kit.vectors([1, 0, 0]), Metric.COSINE, 1))[0]
+    calls = {
+        "count": lambda: opened.count(Count("docs-1")),
+        "count some": lambda: opened.count(Count("docs-1", resolve(F.lang == "de", kit.FIELDS))),
+        "scroll": lambda: opened.scroll(Scroll("docs-1")),
+    }
+    emulator.inject(HttpStatus(status=404, message="Not Found"), path="/vectors/update", times=None)
+    with pytest.raises((BackendRefused, CollectionNotFound), match="scan = true"):
+        calls[asked]()
+
+
+def test_a_collection_that_is_gone_says_nothing_of_scanning_at_pinecone(kit, open_adapter):
+    opened = open_adapter()
+    with pytest.raises(CollectionNotFound) as caught:
+        opened.count(Count("docs-9"))
+    assert "scan" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings
@@ -52,6 +53,19 @@ def test_compiled_filters_mean_the_same(finds_missing, metadata, where):
 )
 def test_compiled_form(where, compiled):
     assert compile_filter(resolve(where, PARSED)) == compiled
+
+
+@pytest.mark.parametrize(("count", "parts"), [(10_000, [10_000]), (10_001, [10_000, 1]), (20_000, [10_000, 10_000])])
+def test_long_lists_are_several(count, parts):
+    values = list(range(count))
+    found = compile_filter(resolve(F.year.in_(values), PARSED))
+    lists = [each["year"]["$in"] for each in found.get("$or", [found])]
+    assert ([len(each) for each in lists], [*chain(*lists)]) == (parts, values)
+    missing, *others = compile_filter(resolve(~F.year.in_(values), PARSED))["$or"]
+    (none,) = others
+    lists = [each["year"]["$nin"] for each in none.get("$and", [none])]
+    assert ([len(each) for each in lists], [*chain(*lists)]) == (parts, values)
+    assert missing == {"year": {"$exists": False}}
 
 
 @pytest.mark.parametrize("where", [F.year == 2**53, F.year <= -(2**53), F.seen > datetime(2300, 1, 1, tzinfo=UTC)])

@@ -16,7 +16,7 @@ from nestvec._caching.keys import keys_of
 from nestvec._caching.values import pack, unpack
 from nestvec.capabilities import ModelCapabilities
 from nestvec.contract import Encode, Encoded, EncodeFailure, Group
-from nestvec.encoding.vectors import checked, truncate
+from nestvec.encoding.vectors import checked, truncate, without_direction
 from nestvec.types import Usage
 
 if TYPE_CHECKING:
@@ -101,12 +101,13 @@ def _read(
     for number, (key, value) in enumerate(zip(keys, found, strict=True)):
         vector = unpack(key, value) if value is not None else None
         if vector is not None and _serves(len(vector), dimensions, model):
-            known[number] = True
             by_size.setdefault(len(vector), []).append((number, vector))
     for size, some in by_size.items():
         whole = np.stack([vector for _, vector in some])
         cut = whole if size == dimensions else truncate(whole, dimensions, normalized=model.normalized)
         rows[[number for number, _ in some]] = cut
+        for (number, _), lost in zip(some, without_direction(cut), strict=True):
+            known[number] = not lost
     return rows, known
 
 

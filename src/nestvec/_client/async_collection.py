@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -68,10 +69,12 @@ class AsyncCollection(Handle):
             async with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)):
                 return await self._follow(partial(upsert, incoming=batch))
 
-        async for report in run_all_async(intake.batches_async(documents), store, window=window(self.spec)):
-            reports.append(report)
-            if progress is not None:
-                progress(report)
+        done = run_all_async(intake.batches_async(documents), store, window=window(self.spec))
+        async with aclosing(done):  # what `progress` raises ends what is under way before it is raised here
+            async for report in done:
+                reports.append(report)
+                if progress is not None:
+                    progress(report)
         return intake.finish(merge(reports), on_failure)
 
     async def search(

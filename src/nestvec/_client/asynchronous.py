@@ -1,4 +1,4 @@
-"""The asynchronous client: the same methods, awaited. Use one in one event loop only."""
+"""The asynchronous client: the same methods, awaited. Use one in one event loop at a time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def aconnect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime |
 
 
 class AsyncNestvec:
-    """See `Nestvec`: the same for the tasks of one event loop; neither for other threads nor across a fork."""
+    """See `Nestvec`: the same for tasks of one event loop, then the next; not for other threads nor across a fork."""
 
     def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
         self.config = config

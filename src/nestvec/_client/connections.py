@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from nestvec._chunking import Splitter
     from nestvec.config import Config, Connection
     from nestvec.contract import Embedder, FullAdapter
-    from nestvec.runtime import Runtime
+    from nestvec.runtime import RetryPolicy, Runtime
     from nestvec.types import FloatArray
 
 T = TypeVar("T")
@@ -79,10 +80,16 @@ class Connections:
             self.config.embedders[embedder].capabilities,
             self.runtime.registry.notify,
             self.waiting,
-            self.runtime.retry,
+            self._retry(backend),
             self.runtime.clock,
             make_splitter,
         )
+
+    def _retry(self, backend: str) -> RetryPolicy:
+        """How requests to a backend are repeated: as its block says, and else as the client was told."""
+        connection = self.config.backends.get(backend)
+        block = connection.retry if connection is not None else None
+        return replace(self.runtime.retry, **(block.model_dump(exclude_none=True) if block is not None else {}))
 
     def embedding(self, embedder: str) -> Session:
         """A session for embedding alone: asking its backend is an error of the core's own."""

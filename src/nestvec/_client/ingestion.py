@@ -11,12 +11,22 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from nestvec._documents.upsert import IncomingDocument
+from nestvec._session.loops import PerLoop
 from nestvec.errors import IngestFailed, InvalidInput
 from nestvec.types import Document, FailedDocument, Report
 
@@ -173,26 +183,27 @@ class DocumentLocks:
 
 
 class AsyncDocumentLocks:
-    """The same for the tasks of one event loop."""
+    """The same for tasks, of one event loop at a time."""
 
     def __init__(self) -> None:
         self._in_flight = DocumentsInFlight()
-        self._given_back = asyncio.Condition()
+        self._conditions = PerLoop(asyncio.Condition)
 
     @asynccontextmanager
     async def held(self, keys: set[DocumentKey]) -> AsyncIterator[None]:
         """While these documents are written."""
-        async with self._given_back:
-            await self._given_back.wait_for(lambda: self._in_flight.take(keys))
+        given_back = self._conditions.get()
+        async with given_back:
+            await given_back.wait_for(lambda: self._in_flight.take(keys))
         try:
             yield
         finally:
-            async with self._given_back:
+            async with given_back:
                 self._in_flight.give(keys)
-                self._given_back.notify_all()
+                given_back.notify_all()
 
 
-def run_all(batches: Iterable[B], work: Callable[[B], R], *, window: int, cancelled: threading.Event) -> Iterator[R]:
+def run_all(batches: Iterable[B], work: Callable[[B], R], *, window: int, cancelled: threading.Event) -> Generator[R]:
     """Run `work` on every batch in up to `window` threads.
 
     On an error, Ctrl-C included, no further batch starts, those under way stop before their next request, and
@@ -216,7 +227,7 @@ def run_all(batches: Iterable[B], work: Callable[[B], R], *, window: int, cancel
 
 async def run_all_async(
     batches: Iterable[B] | AsyncIterator[B], work: Callable[[B], Awaitable[R]], *, window: int
-) -> AsyncIterator[R]:
+) -> AsyncGenerator[R]:
     """The asynchronous form: up to `window` tasks; cancelling it cancels them and waits for their end."""
     pending: deque[asyncio.Future[R]] = deque()
     try:

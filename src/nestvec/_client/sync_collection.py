@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -121,10 +122,12 @@ class Collection(Handle):
                 return complete(follow(self._among, sessions, partial(upsert, incoming=batch), self.tenant))
 
         batches = intake.batches(documents)
-        for report in run_all(batches, store, window=window(self.spec), cancelled=cancelled):
-            reports.append(report)
-            if progress is not None:
-                progress(report)
+        done = run_all(batches, store, window=window(self.spec), cancelled=cancelled)
+        with closing(done):  # what `progress` raises ends what is under way before it is raised here
+            for report in done:
+                reports.append(report)
+                if progress is not None:
+                    progress(report)
         return intake.finish(merge(reports), on_failure)
 
     def search(

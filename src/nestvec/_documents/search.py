@@ -17,7 +17,7 @@ from nestvec._documents.layout import restore_metadata, span_of
 from nestvec._hosts.admission import admit
 from nestvec.contract import Encode, Event, Found, Group, Query
 from nestvec.encoding.tasks import check_task
-from nestvec.encoding.vectors import check_dimensions
+from nestvec.encoding.vectors import check_dimensions, without_direction
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike
 from nestvec.types import DENSE, Hit, Storage
@@ -100,6 +100,11 @@ async def search_vectors(
             f"collection {collection.spec.name!r} is searched with finite vectors of {wanted} dimensions: one of shape "
             f"({wanted},), or with search_vectors several of shape (vectors, {wanted}); not with an array of shape "
             f"{rows.shape}. The collection's own embed(texts) makes them of questions"
+        )
+    if without_direction(rows).any():
+        raise InvalidInput(
+            f"collection {collection.spec.name!r}: a query vector of zeros, or of a length that float32 cannot square, "
+            f"has no direction to search in; embed a question instead"
         )
     found = await on_target(collection, partial(_ask, collection, rows, options, where))
     return _hits(collection, found)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from nestvec._session.loops import TaskLock
 from nestvec._session.retry import RetryPolicy, repetition, retried
 from nestvec.contract import BackendRequest, Embedder, Encode, Encoded, Event, FullAdapter
 from nestvec.encoding.vectors import finish, widen
@@ -79,15 +80,16 @@ def finished(method: Callable[..., Any], *arguments: Any) -> Any:
 class Component(Generic[T]):
     """An adapter or an embedder of a client: opened when it is first needed, gone when the client is closed.
 
-    `native` says that its methods are awaited in the client's event loop.
+    `native` says that its methods are awaited in the client's event loop, `answered` that it has answered a request.
     """
 
-    __slots__ = ("native", "open", "opened")
+    __slots__ = ("answered", "native", "open", "opened")
 
     def __init__(self, open_it: Callable[[], Awaitable[T]]) -> None:
         self.open = open_it
         self.opened: T | None = None
         self.native = False
+        self.answered = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +164,11 @@ class Suspending:
         self.pause(seconds)
         await asyncio.sleep(0)
 
-    def lock(self) -> asyncio.Lock:
+    def lock(self) -> TaskLock:
         """For tasks."""
-        return asyncio.Lock()
+        return TaskLock()
 
-    async def acquire(self, lock: asyncio.Lock) -> None:
+    async def acquire(self, lock: TaskLock) -> None:
         """Suspends."""
         await lock.acquire()
 
@@ -234,8 +236,8 @@ class Session:
     ) -> Any:
         """Ask the backend: the one layer that repeats requests. `view` is of the adapter, for one tenant or layout.
 
-        At most `retry.attempts` times within about `retry.deadline` seconds; a write neither begins nor is repeated
-        once its lease has passed. `failed` is called after each attempt that may yet take effect.
+        As often and as long as `retry` says; a write neither begins nor is repeated once its lease has passed.
+        `failed` is called after each attempt that may yet take effect.
         """
         with self.released:
             adapter = self.adapter.opened or await self.adapter.open()
@@ -246,16 +248,22 @@ class Session:
             attempt, begun = 1, self.clock()
             while True:
                 try:
-                    return await self.waiting.call(self.adapter.native, method, request)
+                    reply = await self.waiting.call(self.adapter.native, method, request)
                 except NestvecError as error:
                     if failed is not None and error.retryable:
                         failed()
-                    pause = self.retry.pause(error, attempt, self.clock() - begun)
+                    answered = self.adapter.answered
+                    pause = self.retry.pause(error, attempt, self.clock() - begun, answered=answered)
                     if pause is None or (until is not None and self.clock() >= until):
                         raise
                     self.notify(repetition(request, attempt, error))
+                else:
+                    self.adapter.answered = True
+                    return reply
                 attempt += 1
                 await self.waiting.sleep(pause)
+                if until is not None:
+                    require_in_time(request, until, self.clock())
 
     async def encode(self, request: Encode) -> Encoded:
         """Ask the embedder, check its reply, nest and cut it. Raises what the embedder raises; it repeats by itself."""

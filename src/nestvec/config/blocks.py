@@ -80,6 +80,31 @@ class EmbedderBlock(PluginBlock):
     price: Any = None
 
 
+class BackendBlock(PluginBlock):
+    """`[backends.NAME]`: how its requests are repeated is the core's (`RetryBlock`)."""
+
+    attempts: Any = None
+    deadline: Any = None
+
+
+class RetryBlock(Options):
+    """What `attempts` and `deadline` in a backend's block are read as."""
+
+    attempts: StrictInt | None = Field(
+        default=None,
+        ge=1,
+        description="How often a request is tried at most; default: as often as the deadline allows, but 4 times where "
+        "the backend has not answered this client yet.",
+    )
+    deadline: StrictFloat | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds after which a request is not tried again: a server that restarts within them ends "
+        "nothing; default 60.",
+    )
+
+
 _LEAST = 1_000_000
 
 
@@ -324,6 +349,6 @@ class FileBlock(Options):
         description="Folder of the rotations that `nestvec nest` fits.",
     )
     embedders: dict[str, EmbedderBlock] = Field(default_factory=dict)
-    backends: dict[str, PluginBlock] = Field(default_factory=dict)
+    backends: dict[str, BackendBlock] = Field(default_factory=dict)
     collections: dict[str, CollectionBlock] = Field(default_factory=dict)
     limits: LimitsBlock = LimitsBlock()

@@ -20,6 +20,7 @@ from nestvec._limits import CONFIGURATION, ReadLimits
 from nestvec._specs import CollectionSpec
 from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
 from nestvec.config.blocks import (
+    BackendBlock,
     CacheBlock,
     CollectionBlock,
     EmbedderBlock,
@@ -27,6 +28,7 @@ from nestvec.config.blocks import (
     NestingBlock,
     PluginBlock,
     PriceBlock,
+    RetryBlock,
 )
 from nestvec.config.nesting import Nesting, find_nesting
 from nestvec.config.problems import did_you_mean, sentences
@@ -65,6 +67,8 @@ class Connection(Generic[P]):
     cache: CacheBlock | None = None
     nesting: Nesting | None = None
     price: float | None = None
+    #: What a backend's block says of how its requests are repeated.
+    retry: RetryBlock | None = None
 
     @property
     def declared(self) -> Any:
@@ -149,6 +153,7 @@ class _Reader:
         blocks, broken = self._blocks(data)
         backends = self._connections("backends", blocks.backends, self._registry.backend)
         embedders = self._connections("embedders", blocks.embedders, self._registry.embedder)
+        backends = self._retrying(backends, blocks.backends)
         embedders = self._cached(embedders, blocks.embedders)
         embedders = self._nested(embedders, blocks.embedders, blocks.artifacts)
         embedders = self._priced(embedders, blocks.embedders)
@@ -236,6 +241,18 @@ class _Reader:
             if block is not None and connection is not None:
                 with self._noting(key):
                     found[name] = replace(connection, nesting=find_nesting(block, folder, connection.declared))
+        return found
+
+    def _retrying(
+        self, connections: Mapping[str, Connection[BackendPlugin]], blocks: Mapping[str, BackendBlock]
+    ) -> dict[str, Connection[BackendPlugin]]:
+        """The backends with what their blocks say of repetitions."""
+        found = dict(connections)
+        for name, written in blocks.items():
+            given = written.model_dump(include=set(RetryBlock.model_fields), exclude_none=True)
+            retry = self._options(RetryBlock, given, f"backends.{name}")
+            if retry is not None and name in found:
+                found[name] = replace(found[name], retry=retry)
         return found
 
     def _priced(

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from nestvec.config.blocks import CacheBlock, CollectionBlock, EmbedderBlock, FileBlock, NestingBlock, PriceBlock
+from nestvec.config.blocks import (
+    BackendBlock,
+    CacheBlock,
+    CollectionBlock,
+    EmbedderBlock,
+    FileBlock,
+    NestingBlock,
+    PriceBlock,
+    RetryBlock,
+)
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.errors import PluginError
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry
 
 P = TypeVar("P", BackendPlugin, EmbedderPlugin)
 
-#: The core's own keys in an embedder's block. A rotation may be written as its fingerprint alone.
+#: The core's own keys in the blocks of embedders and of backends. A rotation may be written as its fingerprint alone.
 _FINGERPRINT = NestingBlock.model_json_schema()["properties"]["rotation"]
 _EMBEDDERS_OWN = {
     "cache": {"$ref": f"#/$defs/{CacheBlock.__name__}"},
     "nesting": {"anyOf": [_FINGERPRINT, {"$ref": f"#/$defs/{NestingBlock.__name__}"}]},
     "price": PriceBlock.model_json_schema()["properties"]["price"],
 }
+_OWN = {"embedders": _EMBEDDERS_OWN, "backends": RetryBlock.model_json_schema()["properties"]}
 
 
 def json_schema(registry: Registry | None = None) -> dict[str, Any]:
@@ -28,7 +38,7 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "nestvec configuration"
     definitions = schema["$defs"]
-    definitions.pop("PluginBlock")
+    definitions.pop(BackendBlock.__name__)
     definitions.pop(EmbedderBlock.__name__)
     definitions[CacheBlock.__name__] = CacheBlock.model_json_schema()
     definitions[NestingBlock.__name__] = NestingBlock.model_json_schema()
@@ -68,8 +78,7 @@ def _block(group: str, name: str, plugin: Any, definitions: dict[str, Any]) -> d
     options: dict[str, Any] = {"type": "object"}
     if plugin is not None:
         options = _inline(plugin.options.model_json_schema(), definitions, key) | {"description": plugin.summary}
-    own = _EMBEDDERS_OWN if group == "embedders" else {}
-    options["properties"] = {"use": {"const": name}, **options.get("properties", {}), **own}
+    options["properties"] = {"use": {"const": name}, **options.get("properties", {}), **_OWN[group]}
     options["required"] = ["use", *options.get("required", [])]
     definitions[key] = options
     return {"$ref": f"#/$defs/{key}"}

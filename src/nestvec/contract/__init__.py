@@ -26,6 +26,7 @@ from nestvec.contract.collections import (
     Update,
     WriteNote,
 )
+from nestvec.contract.disks import ReadingOnly, disk_advice, forbids_writing, shared_lock
 from nestvec.contract.embedding import (
     Embedder,
     Encode,
@@ -34,6 +35,7 @@ from nestvec.contract.embedding import (
     Group,
 )
 from nestvec.contract.foreign import Adopt, ForeignLayout, lookup, pick
+from nestvec.contract.misdirected import misdirected, perhaps_encrypted
 from nestvec.contract.plugins import (
     BackendPlugin,
     EmbedderPlugin,
@@ -104,6 +106,7 @@ __all__ = [
     "Query",
     "QueryStaged",
     "ReadNote",
+    "ReadingOnly",
     "Remove",
     "ResolveAlias",
     "Scroll",
@@ -116,6 +119,11 @@ __all__ = [
     "VendorClient",
     "Write",
     "WriteNote",
+    "disk_advice",
+    "forbids_writing",
     "lookup",
+    "misdirected",
+    "perhaps_encrypted",
     "pick",
+    "shared_lock",
 ]

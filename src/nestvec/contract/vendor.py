@@ -51,6 +51,9 @@ class VendorClient(Generic[C]):
     `C` is the type of the asynchronous client, for type checkers. `errors` are the exceptions that the client raises;
     `translate` makes nestvec's of them. `lock` is held during each call, for an engine that is not safe for threads:
     blocking clients only. What a call gives is awaited if the client is not `blocking`.
+
+    An asynchronous client belongs to the event loop of its first call. Once that loop is closed, as after
+    `asyncio.run`, `reopen` makes a new one for the next loop. A second loop beside the first one is refused.
     """
 
     def __init__(
@@ -63,12 +66,15 @@ class VendorClient(Generic[C]):
         translate: Callable[[Exception, ErrorContext], NestvecError],
         embedded: bool = False,
         lock: AbstractContextManager[Any] | None = None,
+        reopen: Callable[[], Any] | None = None,
     ) -> None:
         self.raw: Any = client
         self.blocking = blocking
         self.place = place
         self.embedded = embedded
         self.closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reopen = reopen
         self._errors = errors
         self._translate = translate
         self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
@@ -86,12 +92,26 @@ class VendorClient(Generic[C]):
             if self.closed:
                 context = self.context(request)
                 raise BackendRefused(f"{context.place} was closed before {context.request}; connect again")
+            self._require_loop(self.context(request))
             try:
                 found = attrgetter(method)(self.raw)(**arguments)
                 return found if self.blocking else await found
             except self._errors as error:
                 mapped = self._translate(error, self.context(request))
                 raise mapped from presentable(mapped.__cause__ or error)
+
+    def _require_loop(self, context: ErrorContext) -> None:
+        """Be a client of the running event loop. Raises `BackendRefused` where it belongs to another one."""
+        if self.blocking:
+            return
+        loop = asyncio.get_running_loop()
+        if self._loop is None or self._loop is loop:
+            self._loop = loop
+            return
+        if self._reopen is None or not self._loop.is_closed():
+            raise _of_another_loop(self._loop, context)
+        # The old one cannot be closed without its loop. What it held ends with it.
+        self.raw, self._loop = self._reopen(), loop
 
     async def sleep(self, seconds: float) -> None:
         """Let seconds pass before the next call: blocking or suspending, as the client does."""
@@ -107,14 +127,31 @@ class VendorClient(Generic[C]):
         return ErrorContext(self.place, self.embedded, method, collection)
 
     async def close(self) -> None:
-        """Close the client. Safe to call twice."""
+        """Close the client. Safe to call twice. Raises `BackendRefused` in another event loop than the client's.
+
+        Of a loop that is closed there is nothing left to close.
+        """
         with self._lock:
             if self.closed:
+                return
+            if self._loop is not None and self._loop is not asyncio.get_running_loop():
+                if not self._loop.is_closed():
+                    raise _of_another_loop(self._loop, ErrorContext(self.place, self.embedded, "close"))
+                self.closed, self.raw = True, None
                 return
             self.closed = True
             closing = self.raw.close()
         if not self.blocking and closing is not None:
             await closing
+
+
+def _of_another_loop(loop: asyncio.AbstractEventLoop, context: ErrorContext) -> BackendRefused:
+    state = "is closed" if loop.is_closed() else "still runs" if loop.is_running() else "was not closed"
+    return BackendRefused(
+        f"{context.place}: {context.request} came in another event loop than the one that this asynchronous client "
+        f"belongs to, which {state}; use a client of its own in each event loop (async with nestvec.aconnect(…)), or "
+        f"everything in one asyncio.run"
+    )
 
 
 class _Calls:

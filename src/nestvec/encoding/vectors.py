@@ -16,8 +16,14 @@ from nestvec.contract import Encode, Encoded, EncodeFailure
 from nestvec.errors import EmbedderInvalidReply, PluginBroken, Unsupported
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from nestvec.capabilities import ModelCapabilities
+    from nestvec.contract import Group
     from nestvec.types import FloatArray
+
+#: Lengths that databases can compare. They square vectors in float32, where less vanishes and more overflows.
+SHORTEST, LONGEST = 1e-15, 1e15
 
 
 def normalize(vectors: FloatArray) -> FloatArray:
@@ -71,6 +77,29 @@ def check_vectors(vectors: FloatArray, rows: int, dimensions: int, source: str) 
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
+def without_direction(vectors: FloatArray) -> NDArray[np.bool_]:
+    """Which rows of shape (n, d) have no direction that a database could compare: zeros, or far too short or long."""
+    with np.errstate(over="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    wrong: NDArray[np.bool_] = ~((squares >= SHORTEST**2) & (squares <= LONGEST**2))
+    return wrong
+
+
+def check_direction(number: int, group: Group, vectors: FloatArray, model: ModelCapabilities) -> EncodeFailure | None:
+    """The failure of a group with a vector that has no direction; None if all have one. No search could find it."""
+    wrong = np.flatnonzero(without_direction(vectors))
+    if not len(wrong):
+        return None
+    span = int(wrong[0])
+    length = float(np.linalg.norm(vectors[span].astype(np.float64)))
+    what = f"a vector of length {length:.1g}, which has" if length else "a vector of zeros only, which has"
+    told = (
+        f"{model.model}, document {group.key!r:.80}, returned {what} no direction to compare (number {span}); embed it "
+        f"again, and if that goes on, look into the embedder's host and its log"
+    )
+    return EncodeFailure(number, EmbedderInvalidReply(told), span)
+
+
 def widen(request: Encode, model: ModelCapabilities) -> Encode:
     """What to ask of the embedder: full vectors where the core nests them, else exactly what is wanted."""
     if request.late and not model.late_chunking:
@@ -80,6 +109,8 @@ def widen(request: Encode, model: ModelCapabilities) -> Encode:
 
 def checked(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encoded:
     """The reply to exactly this request: every group is there, as finite float32, or its failure is.
+
+    A group with a vector that has no direction is a failure, too, of this document alone.
 
     Raises `EmbedderInvalidReply` where it breaks the contract.
     """
@@ -100,19 +131,30 @@ def checked(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encode
             continue
         source = f"{model.model}, document {group.key!r:.80},"
         vectors.append(check_vectors(rows, len(group.spans), request.dimensions, source))
-    return Encoded(tuple(vectors), tuple(failed.values()), reply.usage)
+    return _with_directions(request, replace(reply, vectors=tuple(vectors), failures=tuple(failed.values())), model)
+
+
+def _with_directions(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encoded:
+    """The reply without the groups that hold a vector without a direction: they become failures."""
+    each = enumerate(zip(request.groups, reply.vectors, strict=True))
+    found = (check_direction(number, group, rows, model) for number, (group, rows) in each if rows is not None)
+    failures = {failure.group: failure for failure in found if failure is not None}
+    if not failures:
+        return reply
+    vectors = tuple(None if number in failures else rows for number, rows in enumerate(reply.vectors))
+    return replace(reply, vectors=vectors, failures=(*reply.failures, *failures.values()))
 
 
 def finish(request: Encode, reply: Encoded, model: ModelCapabilities, rotation: FloatArray | None) -> Encoded:
     """Check the reply, nest and cut it. Raises `EmbedderInvalidReply` where it breaks the contract."""
     sound = checked(widen(request, model), reply, model)
+    if model.rotation is None:
+        return sound
     vectors = (None if rows is None else _fit(rows, request.dimensions, model, rotation) for rows in sound.vectors)
-    return replace(sound, vectors=tuple(vectors))
+    return _with_directions(request, replace(sound, vectors=tuple(vectors)), model)  # a prefix may have lost it
 
 
 def _fit(rows: FloatArray, dimensions: int, model: ModelCapabilities, rotation: FloatArray | None) -> FloatArray:
-    if model.rotation is None:
-        return rows
     if rotation is None:
         raise PluginBroken(
             f"{model.model} is nested with rotation {model.rotation}, but its embedder offers no rotation; "

@@ -9,19 +9,20 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import grpc  # type: ignore[import-untyped]  # ships no types
 import grpc.aio  # type: ignore[import-untyped]
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
 
-from nestvec.contract import ErrorContext, VendorClient
+from nestvec.contract import ErrorContext, VendorClient, forbids_writing, shared_lock
 from nestvec.errors import (
     BackendLocked,
     BackendRefused,
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 schemas: Any = schema_pb2
 common: Any = common_pb2
 Type: Any = schemas.DataType
+
+#: Milvus Lite's lock file, and the beginnings of the methods that change nothing.
+_LOCK = "LOCK"
+_READS = ("Check", "Connect", "Describe", "Get", "Has", "List", "Load", "Query", "Search", "Show")
 
 _CHANNEL: tuple[tuple[str, int | str], ...] = (
     ("grpc.enable_retries", 0),  # retrying is nestvec's
@@ -95,6 +100,7 @@ class MilvusConnection(VendorClient[Any]):
             errors=VENDOR_ERRORS,
             translate=translate,
             lock=self.lock,
+            reopen=lambda: _Channel(options, grpc.aio),
         )
 
     async def call(self, request: object | None, method: str, /, **fields: Any) -> Any:
@@ -161,24 +167,87 @@ def open_client(options: MilvusOptions, *, blocking: bool) -> MilvusConnection:
 
 
 class _Engine:
-    """Milvus Lite, called without a network: its `service` is an object in this process."""
+    """Milvus Lite, called without a network: its `service` is an object in this process.
 
-    def __init__(self, database: Any, service: Any, scratch: Path | None) -> None:
-        self._database = database
+    `hindrance` says why a store is only read, if it is.
+    """
+
+    def __init__(self, store: _Opened, service: Any) -> None:
+        self._store = store
+        self._scratch = store.scratch
         self.service = service
-        self._scratch = scratch
 
     def send(self, method: str, message: Any) -> Any:
         """The reply."""
+        hindrance = self._store.hindrance
+        if hindrance is not None and not method.startswith(_READS):
+            raise OSError(hindrance.errno, hindrance.strerror, hindrance.filename)
         return getattr(self.service, method)(message, _Context())
 
     def close(self) -> None:
         """Write everything to disk, and unlock the folder."""
         try:
-            self._database.close()
+            self._store.database.close()
         finally:
-            if self._scratch is not None:
-                shutil.rmtree(self._scratch, ignore_errors=True)
+            self._store.leave()
+
+
+class _Opened(NamedTuple):
+    """An opened store: its scratch folder and lock, if it has some, and what hinders writing."""
+
+    database: Any
+    scratch: Path | None = None
+    hindrance: OSError | None = None
+    lock: IO[str] | None = None
+
+    def leave(self) -> None:
+        """Remove the scratch folder, and let go of the lock."""
+        if self.lock is not None:
+            self.lock.close()
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def _opened(make: Callable[[str], Any], folder: Path, place: str) -> _Opened:
+    """Open a store; one that cannot be written to, for reading. Raises what `make` raises, and `BackendLocked`.
+
+    The engine wants to write wherever it is: so it is given a scratch folder with links to the store's files, which it
+    never changes in place.
+    """
+    try:
+        return _Opened(make(str(folder)))
+    except OSError as error:
+        if not forbids_writing(error) or not (folder / "collections").is_dir():
+            raise
+        hindrance = error
+    try:
+        lock = shared_lock(folder / _LOCK)
+    except BlockingIOError as error:
+        raise _in_use(place) from error
+    with ExitStack() as undo:
+        scratch = Path(tempfile.mkdtemp(prefix="nestvec-milvus-"))
+        undo.callback(_Opened(None, scratch, hindrance, lock).leave)
+        _link(folder, scratch)
+        opened = _Opened(make(str(scratch)), scratch, hindrance, lock)
+        undo.pop_all()
+    return opened
+
+
+def _link(folder: Path, scratch: Path) -> None:
+    """The same folders with links to the same files, but for the lock."""
+    for here, _, files in os.walk(folder):
+        there = scratch / Path(here).relative_to(folder)
+        there.mkdir(exist_ok=True)
+        for name in files:
+            if name != _LOCK or Path(here) != folder:
+                (there / name).symlink_to((Path(here) / name).absolute())
+
+
+def _in_use(place: str) -> BackendLocked:
+    return BackendLocked(
+        f"{place} is in use by another client: one process at a time can open it, once; close the other one, or use a "
+        f"server"
+    )
 
 
 class _Context:
@@ -213,19 +282,16 @@ def _open_engine(options: MilvusOptions) -> _Engine:
     if folder.is_dir():
         check_folder(folder, place)
     try:
-        database = MilvusLite(str(folder))
+        opened = _opened(MilvusLite, folder, place)
     except DataDirLockedError as error:
-        raise BackendLocked(
-            f"{place} is in use by another client: one process at a time can open it, once; close the other one, or "
-            f"use a server"
-        ) from error
+        raise _in_use(place) from error
     except MilvusLiteError as error:
         raise BackendRefused(
             f"{place} is damaged, or not Milvus Lite's ({error}); restore it from a copy, or choose another path"
         ) from error
     except VENDOR_ERRORS as error:
         raise translate(error, ErrorContext(place, embedded=True, method="open")) from error
-    return _Engine(database, MilvusServicer(database), scratch)
+    return _Engine(opened._replace(scratch=scratch or opened.scratch), MilvusServicer(opened.database))
 
 
 def _check_place(folder: Path, place: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # ships no types
 from pymilvus.exceptions import MilvusException
 
-from nestvec.contract import ErrorContext
+from nestvec.contract import ErrorContext, disk_advice, misdirected, perhaps_encrypted
 from nestvec.errors import (
     BackendDenied,
     BackendFull,
@@ -42,13 +41,11 @@ _NAME_TAKEN = re.compile(
 )
 _NOT_LOADED = re.compile(r"not (fully )?loaded|call load\(\) before|state 'released'", re.IGNORECASE)
 _NO_SPACE = re.compile(r"no space left|disk (is )?full|disk quota|out of disk", re.IGNORECASE)
-_READ_ONLY = re.compile(r"read-?only file|permission denied: '", re.IGNORECASE)
 _NOT_GRPC = re.compile(
     r"http2 header|parsing http/2|http1\.x|status: 4\d\d|wrong version number|handshake|certificate|unimplemented",
     re.IGNORECASE,
 )
 _DENIED = re.compile(r"auth check failure|not authenticated|unauthenticated|permission|privilege", re.IGNORECASE)
-_FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
 _SHOWN = 300
 # Milvus's own codes, and the older ones that servers of 2.3 still send for some errors.
 _NOT_FOUND_CODES = frozenset({100, 4})
@@ -100,10 +97,11 @@ def _from_status(error: MilvusException, context: ErrorContext) -> NestvecError:
         return BackendRefused(f"{told}; create that database, or correct the option database")
     if code in _NOT_LOADED_CODES or _NOT_LOADED.search(reason):
         return NotLoaded(f"{told}; it is still being loaded into memory, try again")
+    advice = disk_advice(error) if context.embedded else None
+    if advice is not None:
+        return BackendFull(f"{told}; {advice}")
     if legacy == _LEGACY_DISK or (code in _DISK_CODES and not context.embedded) or _NO_SPACE.search(reason):
         return BackendFull(f"{told}; free some space")
-    if _READ_ONLY.search(reason):
-        return BackendFull(f"{told}; choose a place that may be written")
     if code in _DENIED_CODES or (not context.embedded and _DENIED.search(reason)):
         return _denied(told, known=code == _NO_PRIVILEGE or "privilege" in reason.lower())
     # Code 1 is "not ready" on servers, but any failure at all on the engine in this process.
@@ -128,7 +126,7 @@ def _from_connection(error: Any, context: ErrorContext) -> NestvecError:
     if _NOT_GRPC.search(details) or code is grpc.StatusCode.UNIMPLEMENTED:
         return BackendRefused(
             f"{context.place} does not speak Milvus's gRPC ({context.request}: {named}); is this the gRPC port "
-            f"(19530), not an HTTP port, is the server recent enough, and http or https right?"
+            f"(19530), not an HTTP port, is the server recent enough, and http or https right?{_meaning(details)}"
         )
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return BackendRefused(
@@ -138,18 +136,20 @@ def _from_connection(error: Any, context: ErrorContext) -> NestvecError:
     if code in _RETRYABLE or code is None:
         return BackendUnavailable(
             f"{context.place} cannot be reached for {context.request}: {named}; is it running, and is the "
-            f"address right?"
+            f"address right?{perhaps_encrypted(details, context.place)}"
         )
     return BackendRefused(f"{context.place} failed on {context.request}: {named}")
 
 
+def _meaning(details: str) -> str:
+    wrong = misdirected(details)
+    return f" Here: {wrong}" if wrong is not None else ""
+
+
 def _from_engine(error: Exception, context: ErrorContext) -> NestvecError:
-    code = error.errno if isinstance(error, OSError) else None
-    if code in _FULL or _NO_SPACE.search(str(error)) or _READ_ONLY.search(str(error)):
-        return BackendFull(
-            f"{context.place} cannot be written ({context.request}): {_named(error)}; free some space, or choose a "
-            f"place that may be written"
-        )
+    advice = disk_advice(error)
+    if advice is not None:
+        return BackendFull(f"{context.place} cannot be written ({context.request}): {_named(error)}; {advice}")
     return BackendRefused(f"{context.place} refused {context.request}: {_named(error)}")
 
 

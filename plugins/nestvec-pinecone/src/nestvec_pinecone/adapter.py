@@ -48,8 +48,8 @@ from nestvec.types import Record
 from nestvec_pinecone import adopt, reserved, visibility
 from nestvec_pinecone.catalog import CollectionRequest, IndexCatalog, PineconeCatalog
 from nestvec_pinecone.client import PineconeClient
-from nestvec_pinecone.errors import NoNamespace, PineconeUnreachable
-from nestvec_pinecone.filters import EVERYTHING, compile_filter
+from nestvec_pinecone.errors import NoNamespace, PineconeUnreachable, cannot_filter
+from nestvec_pinecone.filters import compile_filter, condition_of
 from nestvec_pinecone.namespace_catalog import NamespaceCatalog
 from nestvec_pinecone.options import MAX_TOP_K, PineconeOptions, capabilities
 from nestvec_pinecone.records import batch_of, best, bodies, one_vector, possible_ids, record_of
@@ -326,11 +326,13 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
         # Of somebody else's records there is no key that all of them have, to find them by.
         if self.client.options.scan or (self.layout is not None and where is None):
             return await self._scanned(request, location, space, where, token, limit)
-        page = {"filter": _filter(where), "namespace": space, "limit": limit, "pagination_token": token}
+        page = {"filter": condition_of(where), "namespace": space, "limit": limit, "pagination_token": token}
         try:
             reply = await self.client.call(request, location.host, "fetch_by_metadata", **page)
         except NoNamespace:
             return [], None
+        except (BackendRefused, CollectionNotFound) as error:
+            raise cannot_filter(error, self.client.options) from error.__cause__
         return list(reply.vectors.values()), reply.pagination.next if reply.pagination else None
 
     async def _scanned(
@@ -352,11 +354,13 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
             stats = await self.client.call(request, location.host, "describe_index_stats")
             return sum(each.vector_count for name, each in stats.namespaces.items() if plain_name(name) == space)
         if not self.client.options.scan:
-            change = {"filter": _filter(where), "namespace": space, "dry_run": True}
+            change = {"filter": condition_of(where), "namespace": space, "dry_run": True}
             try:
                 reply = await self.client.call(request, location.host, "update", **change)
             except NoNamespace:
                 return 0
+            except CollectionNotFound as error:
+                raise cannot_filter(error, self.client.options) from error.__cause__
             except (BackendRefused, BackendDenied):
                 reply = None  # no dry runs on this server, or with a key that only reads: read what matches
             if reply is not None and reply.matched_records is not None:
@@ -393,7 +397,3 @@ def open_adapter(options: PineconeOptions, *, blocking: bool) -> PineconeAdapter
     if options.index_host is None:
         return PineconeAdapter(client, IndexCatalog(client))
     return PineconeAdapter(client, NamespaceCatalog(client, options.index_host))
-
-
-def _filter(where: Filter | None) -> Mapping[str, Any]:
-    return EVERYTHING if where is None else compile_filter(where)

@@ -137,14 +137,20 @@ class PineconeClient:
     def _new(self, request: object, host: str | None) -> VendorClient[Any]:
         """A client; once all are closed one that is closed, too, and says so when it is used."""
         mapped = partial(translate, option=self._option(host))
+        address = None if host is None else self._named(host)
+        opening = partial(open_client, self.options, self._key, address, blocking=self.blocking)
         client = VendorClient[Any](
-            None, blocking=self.blocking, place=self.options.place, errors=VENDOR_ERRORS, translate=mapped
+            None,
+            blocking=self.blocking,
+            place=self.options.place,
+            errors=VENDOR_ERRORS,
+            translate=mapped,
+            reopen=opening,
         )
         client.closed = self._closed
-        address = None if host is None else self._named(host)
         try:
             if not self._closed:
-                client.raw = open_client(self.options, self._key, address, blocking=self.blocking)
+                client.raw = opening()
         except VENDOR_ERRORS as error:
             raise mapped(error, client.context(request)) from presentable(error)
         return client

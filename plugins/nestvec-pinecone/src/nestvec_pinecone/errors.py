@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import httpx
 from pinecone.errors import exceptions as vendor
 
-from nestvec.contract import ErrorContext
+from nestvec.contract import ErrorContext, misdirected, perhaps_encrypted
 from nestvec.contract.replies import too_large
 from nestvec.errors import (
     BackendDenied,
@@ -21,6 +21,9 @@ from nestvec.errors import (
 )
 from nestvec.masking import masked
 
+if TYPE_CHECKING:
+    from nestvec_pinecone.options import PineconeOptions
+
 #: Everything that the SDK and the client below it raise.
 VENDOR_ERRORS: Final = (vendor.PineconeError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, TypeError)
 
@@ -28,6 +31,8 @@ VENDOR_ERRORS: Final = (vendor.PineconeError, httpx.HTTPError, httpx.InvalidURL,
 Option: TypeAlias = Literal["control_host", "index_host"]
 
 _SHOWN: Final = 300
+#: What a server answers that lacks a method: a path that it does not know, or does not serve.
+_NO_SUCH_METHOD: Final = frozenset({404, 405, 501})
 #: Quotas share their statuses with what a key may not do (403) and with passing limits (429): the words differ.
 _QUOTA: Final = re.compile(r"quota|\bmax(imum)? .*allowed|upgrade your plan|storage limit", re.IGNORECASE)
 _MONTHLY: Final = re.compile(r"\bmonth", re.IGNORECASE)
@@ -58,11 +63,36 @@ def translate(error: Exception, context: ErrorContext, option: Option | None = N
             f"timeout"
         )
     if isinstance(error, vendor.PineconeConnectionError | httpx.HTTPError | OSError):
-        return PineconeUnreachable(
-            f"{context.place} cannot be reached for {context.request}: {_named(error)}; is the address right, with its "
-            f"port, and the network there?"
-        )
+        return _unreachable(error, context, option)
     return BackendRefused(f"{context.place}: {context.request} failed: {_named(error)}")
+
+
+def _unreachable(error: Exception, context: ErrorContext, option: Option | None) -> NestvecError:
+    named = _named(error)
+    wrong = misdirected(named)
+    if wrong is not None:
+        return BackendRefused(
+            f"{context.place} cannot be asked for {context.request}: {wrong} ({named}); check "
+            f"{option or 'the network between'}"
+        )
+    return PineconeUnreachable(
+        f"{context.place} cannot be reached for {context.request}: {named}; is the address right, with its port, and "
+        f"the network there?{perhaps_encrypted(named, context.place)}"
+    )
+
+
+def cannot_filter(error: NestvecError, options: PineconeOptions) -> NestvecError:
+    """The same error of fetching by metadata, with what helps where a compatible server cannot do that."""
+    known = options.index_host is None and options.control_host is None
+    cause = error.__cause__
+    if known or not isinstance(cause, vendor.ApiError) or cause.status_code not in _NO_SUCH_METHOD:
+        return error
+    hinted = type(error)(
+        f"{error}. If searching and writing work there, the server cannot fetch by metadata, as some compatible ones "
+        f"cannot: set scan = true in its block"
+    )
+    hinted.__cause__ = cause
+    return hinted
 
 
 def _from_status(error: vendor.ApiError, context: ErrorContext, option: Option | None) -> NestvecError:
@@ -115,7 +145,7 @@ def _exhausted(error: vendor.ApiError) -> str | None:
 def _refusal(error: vendor.ApiError, option: Option | None) -> str:
     """What to do about a request that would be refused again."""
     if error.status_code == 413:
-        return "that is too large for it, or for a proxy in between: use smaller chunks, or less metadata"
+        return "that is too large for it, or for a proxy in between: use smaller chunks, less metadata, shorter filters"
     if _is_foreign(error, option):
         place = option or "the network between"
         return f"that is no answer of Pinecone's: check {place} (something else may be listening at that port)"

@@ -29,6 +29,7 @@ from nestvec.filters import (
 )
 from nestvec.filters.tree import as_leaf
 from nestvec.types import FieldType, Scalar
+from nestvec_pinecone.options import MAX_IN_VALUES
 from nestvec_pinecone.records import DOCUMENT_ID, EXACT, field_key, member, microseconds, system_key
 
 Condition: TypeAlias = dict[str, Any]
@@ -46,6 +47,11 @@ def compile_filter(where: Filter) -> Condition:
     Raises `Unsupported` where Pinecone cannot keep the exact meaning: numbers that are not exact as doubles.
     """
     return _condition(push_negations(where))
+
+
+def condition_of(where: Filter | None) -> Condition:
+    """The same, for all records where there is no filter."""
+    return EVERYTHING if where is None else compile_filter(where)
 
 
 def _condition(node: Filter) -> Condition:
@@ -94,13 +100,20 @@ def _missing_or(key: str, *conditions: Condition) -> Condition:
 def _any(key: str, values: Sequence[Any]) -> Condition:
     if any(isinstance(value, bool) for value in values):  # $in takes strings and numbers
         return {"$or": [{key: {"$eq": value}} for value in values]}
-    return {key: {"$in": list(values)}}
+    parts: list[Condition] = [{key: {"$in": part}} for part in _parts(values)]
+    return parts[0] if len(parts) == 1 else {"$or": parts}
 
 
 def _none(key: str, values: Sequence[Any]) -> Condition:
     if any(isinstance(value, bool) for value in values):
         return {"$and": [{key: {"$ne": value}} for value in values]}
-    return {key: {"$nin": list(values)}}
+    parts: list[Condition] = [{key: {"$nin": part}} for part in _parts(values)]
+    return parts[0] if len(parts) == 1 else {"$and": parts}
+
+
+def _parts(values: Sequence[Any]) -> list[list[Any]]:
+    """As many values as one operator takes, in each."""
+    return [list(values[start : start + MAX_IN_VALUES]) for start in range(0, len(values), MAX_IN_VALUES)]
 
 
 def _key(field: FieldRef) -> str:

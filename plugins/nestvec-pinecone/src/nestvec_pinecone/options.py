@@ -18,6 +18,8 @@ MAX_RECORDS: Final = 1000
 MAX_IDS: Final = 1000
 MAX_TOP_K: Final = 10_000
 MAX_METADATA_BYTES: Final = 40 * 1024
+#: Of one $in or $nin; the adapter makes several of longer lists.
+MAX_IN_VALUES: Final = 10_000
 MAX_DIMENSIONS: Final = 20_000
 _WHY_NOT: Final = {
     "funnels": "a record has one dense vector, and prefixes in a namespace of their own would make two writes of each, "

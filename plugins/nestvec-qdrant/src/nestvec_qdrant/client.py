@@ -7,13 +7,14 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 from qdrant_client.local.qdrant_local import QdrantLocal
 from qdrant_client.models import UpdateResult
 
-from nestvec.contract import ErrorContext, VendorClient
+from nestvec.contract import ErrorContext, ReadingOnly, VendorClient, forbids_writing, shared_lock
 from nestvec.contract.replies import limit_replies
 from nestvec.errors import BackendRefused, ConfigError, SecretError
 from nestvec.options import read_certificates
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
     import sqlite3
     from types import TracebackType
 
-_NO_OWN_RETRIES = {"grpc.enable_retries": 0}
+_GRPC = {
+    "grpc.enable_retries": 0,  # retrying is nestvec's
+    # By default a server that was away is not tried again for up to two minutes.
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.min_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 3000,
+}
 
 
 def open_client(options: QdrantOptions, *, blocking: bool) -> VendorClient[AsyncQdrantClient]:
@@ -43,11 +50,39 @@ def open_client(options: QdrantOptions, *, blocking: bool) -> VendorClient[Async
         translate=translate,
         embedded=options.embedded,
         lock=threading.RLock() if options.embedded else None,
+        reopen=lambda: _open_server(options, blocking=False),
     )
 
 
+#: What may be asked of an engine whose folder cannot be written to.
+_READS = frozenset(
+    {"close", "count", "facet", "get_aliases", "get_collection", "get_collections", "info", "query_batch_points"}
+) | {"retrieve", "scroll"}
+
+
 class _Engine(CheckedLocal):
-    """The engine in this process. What one call writes becomes durable together."""
+    """The engine in this process. What one call writes becomes durable together.
+
+    A folder that cannot be written to is opened for reading, together with others who read it: then `hindrance` says
+    why.
+    """
+
+    hindrance: OSError | None = None
+
+    def _lock(self, path: Path) -> None:
+        try:
+            super()._lock(path)
+        except OSError as error:
+            if not forbids_writing(error):
+                raise
+            self.hindrance = error
+            self._share(path)
+
+    def _share(self, path: Path) -> None:
+        try:
+            self._flock_file = shared_lock(path)  # type: ignore[assignment]  # a text file, by its narrower type
+        except BlockingIOError as error:
+            raise RuntimeError(f"{self.location} is already accessed by a client that writes") from error
 
     def upsert(self, collection_name: str, *arguments: Any, **more: Any) -> UpdateResult:
         """Insert or replace points."""
@@ -60,18 +95,19 @@ class _Engine(CheckedLocal):
             return super().delete(collection_name, *arguments, **more)
 
 
-def _open_engine(options: QdrantOptions) -> _Engine:
+def _open_engine(options: QdrantOptions) -> _Engine | ReadingOnly:
     place = options.place
     try:
         with _without_size_warning():
             # `VendorClient`'s lock takes the place of SQLite's check for threads.
-            return _Engine(location=str(options.path), force_disable_check_same_thread=True)
+            engine = _Engine(location=str(options.path), force_disable_check_same_thread=True)
     except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
         raise ConfigError(f"{place} cannot be a folder: {error}; choose another path") from error
     except VENDOR_ERRORS as error:
         if _is_damage(error):
             raise _damaged(place, error) from error
         raise translate(error, ErrorContext(place, embedded=True, method="open")) from error
+    return engine if engine.hindrance is None else ReadingOnly(engine, _READS, engine.hindrance)
 
 
 def _open_server(options: QdrantOptions, blocking: bool) -> QdrantClient | AsyncQdrantClient:
@@ -105,7 +141,7 @@ def _arguments(options: QdrantOptions) -> dict[str, Any]:
 
 
 def _grpc_options(options: QdrantOptions) -> dict[str, Any]:
-    return {**_NO_OWN_RETRIES, "grpc.max_receive_message_length": options.max_reply}
+    return {**_GRPC, "grpc.max_receive_message_length": options.max_reply}
 
 
 def _key(options: QdrantOptions) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import sqlite3
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from nestvec.contract import ErrorContext
+from nestvec.contract import ErrorContext, disk_advice, misdirected, perhaps_encrypted
 from nestvec.contract.replies import ReplyTooLarge
 from nestvec.errors import (
     BackendDenied,
@@ -47,9 +46,11 @@ _NO_SPACE = re.compile(r"no space left|disk (is )?full|out of disk|insufficient 
 _NO_INDEX = re.compile(r"index required but not found", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"received message larger than max", re.IGNORECASE)
 _HIGHER = "if that is meant to be, set max_reply higher"
-_READ_ONLY = re.compile(r"read-?only", re.IGNORECASE)
-_FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
 _SHOWN = 300
+#: gRPC's words where there was no answer.
+_CONNECTING = re.compile(
+    r"failed to connect|socket closed|connection (refused|reset)|recvmsg|end of file", re.IGNORECASE
+)
 _FROM_GRPC = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
     grpc.StatusCode.PERMISSION_DENIED: 403,
@@ -77,11 +78,15 @@ def _remote(error: Exception, context: ErrorContext) -> NestvecError:
         return _from_status(429, str(error), context)
     if isinstance(error, grpc.RpcError):
         code = error.code() if hasattr(error, "code") else None
-        details = error.details() if hasattr(error, "details") else str(error)
-        if _TOO_LARGE.search(str(details)):
+        details = str(error.details() if hasattr(error, "details") else error)
+        if _TOO_LARGE.search(details):
             return BackendRefused(
                 f"{context.place}: the answer to {context.request} is too large: {details}; {_HIGHER}"
             )
+        if code is grpc.StatusCode.UNAVAILABLE and (_CONNECTING.search(details) or misdirected(details)):
+            return _unreachable(error, details, context)
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            return _elsewhere("it is no gRPC of Qdrant's, or of an old version", f"{code}: {details}", context)
         return _from_status(_FROM_GRPC.get(code, 503), f"{code}: {details}", context)
     source = error.source if isinstance(error, ResponseHandlingException) else error
     if isinstance(source, ReplyTooLarge):
@@ -92,20 +97,30 @@ def _remote(error: Exception, context: ErrorContext) -> NestvecError:
             f"a proxy's page? ({_short(str(source))})"
         )
     if isinstance(source, httpx.HTTPError | OSError):
-        return _unreachable(source, context)
+        return _unreachable(source, _named(source), context)
     return BackendRefused(f"{context.place}: {context.request} failed: {_named(source)}")
 
 
-def _unreachable(source: Exception, context: ErrorContext) -> NestvecError:
+def _unreachable(source: Exception, named: str, context: ErrorContext) -> NestvecError:
+    wrong = misdirected(named)
+    if wrong is not None:
+        return _elsewhere(wrong, named, context)
     if isinstance(source, httpx.TimeoutException):
         return BackendUnavailable(
             f"{context.place} did not answer {context.request} in time ({_named(source)}); try again, or set a longer "
             f"timeout"
         )
-    hint = "; set ca to your authority's certificate" if "CERTIFICATE_VERIFY_FAILED" in str(source) else ""
     return BackendUnavailable(
-        f"{context.place} cannot be reached for {context.request}: {_named(source)}; is it running, and is the address "
-        f"right?{hint}"
+        f"{context.place} cannot be reached for {context.request}: {_short(named)}; is it running, and is the address "
+        f"right?{perhaps_encrypted(named, context.place)}"
+    )
+
+
+def _elsewhere(wrong: str, named: str, context: ErrorContext) -> BackendRefused:
+    """Another protocol is spoken at that address."""
+    return BackendRefused(
+        f"{context.place} cannot be asked for {context.request}: {wrong} ({_short(named)}). Qdrant speaks HTTP at the "
+        f"port of url (usually 6333) and, with grpc = true, gRPC at grpc_port (usually 6334), both with or without TLS"
     )
 
 
@@ -146,12 +161,9 @@ def _local(error: Exception, context: ErrorContext) -> NestvecError:
 
 
 def _storage(error: Exception, context: ErrorContext) -> NestvecError:
-    code = error.errno if isinstance(error, OSError) else None
-    if code in _FULL or _NO_SPACE.search(str(error)) or _READ_ONLY.search(str(error)):
-        return BackendFull(
-            f"{context.place} cannot be written ({context.request}): {_named(error)}; free some space, or choose a "
-            f"folder that may be written"
-        )
+    advice = disk_advice(error)
+    if advice is not None:
+        return BackendFull(f"{context.place} cannot be written ({context.request}): {_named(error)}; {advice}")
     return BackendRefused(f"{context.place} failed on {context.request}: {_named(error)}")
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from nestvec.contract import Embedder, Encode, Encoded, Group
+from nestvec.contract import Embedder, Encode, Encoded, Group, misdirected, perhaps_encrypted
 from nestvec.contract.replies import ReplyTooLarge, limit_replies
 from nestvec.embedders.jina.engine import ENGINE
 from nestvec.embedders.jina.governor import Governor, governor_for
@@ -278,13 +278,14 @@ class _Session:
         reason = str(error) or type(error).__name__
         if isinstance(error, ReplyTooLarge):
             return EmbedderDenied(f"{place}: {reason}")  # its next replies would be no smaller
+        wrong = misdirected(reason)
+        if wrong is not None:
+            return EmbedderDenied(f"{place} cannot be asked: {wrong} ({reason}); check base_url")
         if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError):
-            if "CERTIFICATE_VERIFY_FAILED" in reason:
-                return EmbedderDenied(f"{place} has a certificate that is not trusted ({reason}); set ca")
             return Unreachable(f"{place} cannot be reached ({reason}); check base_url, the network and proxy")
         if isinstance(error, httpx.TimeoutException):
             return self._too_slow()
-        return Failed(f"the connection to {place} broke ({reason})")
+        return Failed(f"the connection to {place} broke ({reason}){perhaps_encrypted(reason, place)}")
 
     def begin_closing(self) -> bool:
         """Whether there is something to close: once, and not what a parent process opened."""

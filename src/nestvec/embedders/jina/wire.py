@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from nestvec._visible import visible
+from nestvec.contract import misdirected
 from nestvec.errors import EmbedderDenied, EmbedderError, EmbedderInvalidReply, EmbedderRefused, EmbedderUnavailable
 from nestvec.masking import masked
 
@@ -35,6 +36,8 @@ _ACCOUNT = "https://jina.ai/api-dashboard/key-manager"
 _DETAIL = 300
 #: So much is looked through for secrets before it is shortened.
 _LOOK = 64 * 1024
+#: What is looked at of a page that is no answer of the API.
+_PAGE = 2000
 
 
 class Throttled(EmbedderUnavailable):
@@ -179,6 +182,10 @@ def refusal(status: int, content: bytes, headers: Mapping[str, str], options: Ji
     place = f"the embeddings API at {options.base_url}"
     said = f" (it says: {visible(detail)})" if detail else ""
     wait = retry_after(headers)
+    # JSON is an answer of the API, and may repeat a text that has such words.
+    wrong = misdirected(content[:_PAGE].decode("utf-8", "replace")) if content.lstrip()[:1] != b"{" else None
+    if status == 400 and wrong is not None:
+        return EmbedderDenied(f"{place} cannot be asked: {wrong}{said}; check base_url")
     if status == 429:
         limit = _LIMITS.get(code, "requests")
         return Throttled(f"{place} has no {limit} left in its quota{said}", limit, wait)

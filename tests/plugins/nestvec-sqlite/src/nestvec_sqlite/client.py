@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS records (
     vector BLOB NOT NULL, UNIQUE (physical, tenant, id));
 COMMIT"""
 
+READY = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'records'"
+
 #: SQLite's primary result codes, the error each becomes, and what to do about it.
 _ERRORS: dict[int, tuple[type[errors.BackendError], str]] = {
     sqlite3.SQLITE_BUSY: (errors.BackendLocked, "close the other process that has the file open"),
@@ -44,18 +46,28 @@ class SqliteClient:
         with self._translated():
             # No waiting for locks, and no transactions but those that are begun here.
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+            self._begin = "BEGIN IMMEDIATE"
             try:
                 self._db.create_function("score", 3, score, deterministic=True)
-                self._db.executescript(SCHEMA)
+                self._prepare()
             except sqlite3.Error:
                 self._db.close()
                 raise
+
+    def _prepare(self) -> None:
+        try:
+            self._db.executescript(SCHEMA)
+        except sqlite3.OperationalError as error:
+            # A file that may not be written can be searched, if it has its tables; writing to it fails then.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY or not self._db.execute(READY).fetchone()[0]:
+                raise
+            self._begin = "BEGIN"
 
     @contextmanager
     def transaction(self, physical: str | None = None) -> Iterator[sqlite3.Connection]:
         """All or nothing; rolled back on any error. Raises `CollectionNotFound` where `physical` is not there."""
         with self._lock, self._translated(), self._db as db:
-            db.execute("BEGIN IMMEDIATE")
+            db.execute(self._begin)
             if physical and not db.execute("SELECT 1 FROM collections WHERE physical = ?", (physical,)).fetchone():
                 raise errors.CollectionNotFound(f"the SQLite file has no collection {physical!r}; run `nestvec apply`")
             yield db
