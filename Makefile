@@ -1,7 +1,7 @@
 # One command for each chore. `make` is a convenience: CI and the README do without it.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help setup quick test lint types imports format soak bench docs ci
+.PHONY: help setup quick test frameworks lint types imports format soak bench docs ci
 
 help:            ## show this
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -16,6 +16,8 @@ integration:     ## the conformance kit against the containers of docker-compose
 	docker compose --profile all up --wait && $(PYTHON) -m pytest -m docker tests/integration
 servers:         ## the tests against real servers, which they start themselves
 	$(PYTHON) -m pytest -m server
+frameworks:      ## the tests on collections of other frameworks, which they install into environments of their own
+	$(PYTHON) -m pytest -m frameworks tests/frameworks
 lint:            ## ruff, formatting included
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 types:           ## mypy, strict

@@ -14,7 +14,7 @@ from nestvec.contract import POWERS, Adapter, BackendRequest, Embedder, Encode
 #: What each method of a backend is asked with.
 REQUESTS = {request.method: request for request in get_args(BackendRequest)}
 #: Values that requests carry, and answers.
-VALUES = ("Batch", "Found", "CollectionInfo", "Stage", "ForeignLayout")
+VALUES = ("Batch", "Found", "CollectionInfo", "Stage", "ForeignLayout", "ForeignPreset")
 BEGIN, END = "<!-- From nestvec.contract, by docs/generate.py: -->", "<!-- So far. -->"
 
 

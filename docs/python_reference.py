@@ -53,7 +53,7 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         *("Collection.namespace", "Collection.tenants", "Collection.space", "EmbeddingSpace", "TaskPair"),
         *("Collection.hosts", "Collection.forget_canaries"),
     ),
-    "Configuration changes": ("Nestvec.plan", "Nestvec.apply", "Nestvec.status"),
+    "Configuration changes": ("Nestvec.plan", "Nestvec.apply", "Nestvec.status", "Nestvec.look"),
     "Migration": (
         *("Nestvec.plan_migration", "Nestvec.migrate", "Nestvec.shrink", "Nestvec.rollback", "Nestvec.generations"),
         *("Nestvec.cleanup", "Nestvec.copy"),

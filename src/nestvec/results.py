@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nestvec._collections.apply import Change, Status
+    from nestvec._collections.looking import ForeignLook
     from nestvec._collections.write_fence import GenerationPlace
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
@@ -43,6 +44,7 @@ __all__ = [
     "DimensionsReport",
     "DimensionsSample",
     "FailedDocument",
+    "ForeignLook",
     "FunnelReport",
     "GenerationPlace",
     "GenerationRole",
@@ -72,6 +74,7 @@ __all__ = [
 
 _ROOMS = {
     "nestvec._collections.apply": ("Change", "Status"),
+    "nestvec._collections.looking": ("ForeignLook",),
     "nestvec._collections.write_fence": ("GenerationPlace",),
     "nestvec._documents.repair": ("RepairProgress", "RepairReport"),
     "nestvec._documents.scroll": ("Cursor", "Matrix", "Page"),

@@ -18,7 +18,15 @@ def test_copies_and_says_so(shell):
     name = _prepare(shell)
     run = shell("copy", name, "moved", "--json")
     assert run.code == 0, run.err
-    assert run.json == {"source": name, "target": "moved", "records": 2, "written": 2, "unchanged": 0, "verified": 2}
+    assert run.json == {
+        "source": name,
+        "target": "moved",
+        "records": 2,
+        "written": 2,
+        "unchanged": 0,
+        "verified": 2,
+        "unread": [],
+    }
     again = shell("copy", name, "moved")
     assert "0 copied, 2 were there already; 2 compared" in again.out
 
@@ -41,7 +49,15 @@ def test_a_collection_with_namespaces_is_copied_whole_or_in_part(shell):
     assert (run.json["records"], run.json["written"]) == (2, 2)
     run = shell("copy", name, "moved", "--json")
     assert run.code == 0, run.err
-    assert run.json == {"source": name, "target": "moved", "records": 4, "written": 2, "unchanged": 2, "verified": 4}
+    assert run.json == {
+        "source": name,
+        "target": "moved",
+        "records": 4,
+        "written": 2,
+        "unchanged": 2,
+        "verified": 4,
+        "unread": [],
+    }
     again = shell("copy", name, "moved")
     assert "4 records in moved: 0 copied, 4 were there already; 4 compared" in again.out
 

@@ -107,12 +107,12 @@ def test_reading(opened):
     assert (hit.text, hit.document_id, hit.metadata, hit.span) == (
         TEXTS[3],
         "theirs-3",
-        {"lang": "de", "year": 2003},
+        {"lang": "de", "year": 2003, "key": "k3"},
         (0, len(TEXTS[3])),
     )
     assert docs.count() == 20
     assert docs.count(F.year >= 2010) == 10
-    assert docs.get("theirs-4") == Document("theirs-4", TEXTS[4], {"lang": "en", "year": 2004})
+    assert docs.get("theirs-4") == Document("theirs-4", TEXTS[4], {"lang": "en", "year": 2004, "key": "k4"})
     assert docs.get("nothing") is None
     assert sum(len(page.records) for page in docs.scroll(page=6, vectors=True)) == 20
     found = docs.matrix(F.year >= 2010, group_by_document=True)
@@ -128,8 +128,8 @@ def test_ids_from_a_field(opened):
     client = opened(foreign={"id": "key"})
     client.apply("legacy")
     assert client["legacy"].search(TEXTS[3], limit=1)[0].document_id == "k3"
-    with pytest.raises(Unsupported, match=r"foreign\.id"):
-        client["legacy"].get("k3")
+    assert client["legacy"].get("k3") == Document("k3", TEXTS[3], {"lang": "de", "year": 2003})
+    assert client["legacy"].get("theirs-3") is None
     assert client["legacy"].matrix().document_ids == [f"k{i}" for i in range(20)]
     with pytest.raises(
         Unsupported, match=r"'legacy' was adopted with document ids from 'key'.*leave group_by_document"
@@ -155,18 +155,40 @@ def test_copying_makes_documents_of_records_without_embedding(opened):
     assert (report.records, report.written) == (20, 20)
     assert client.copy("legacy", "own").unchanged == 20
     assert len(client.embedder("model").requests) == before
-    assert client["own"].get("theirs-4") == Document("theirs-4", TEXTS[4], {"lang": "en", "year": 2004})
+    assert client["own"].get("theirs-4") == Document("theirs-4", TEXTS[4], {"lang": "en", "year": 2004, "key": "k4"})
     assert client["own"].count(F.lang == "de") == 10
     again = client["own"].upsert([Document("theirs-4", "another text")])
     assert again.documents == 1
     assert client["own"].count() == client["own"].count(chunks=True) == 20
 
 
-def test_copying_with_shared_ids_is_refused(opened):
-    client = opened(foreign={"id": "key"})
+def test_shared_ids_are_refused_where_they_are_met(opened):
+    client = opened(foreign={"id": "info.lang"})
     client.apply()
-    with pytest.raises(Unsupported, match=r"leave foreign\.id out"):
-        client.copy("legacy", "own")
+    with pytest.raises(CollectionConflict, match=r"several of its records have the id 'en'.*leave foreign\.id out"):
+        client.copy("legacy", "own", page=3)
+    assert client["own"].count() == 0, "nothing was copied"
+    with pytest.raises(CollectionConflict, match=r"several of its records have the id 'de'.*leave foreign\.id out"):
+        client["legacy"].get("de")
+    assert client["legacy"].get("fr") is None
+
+
+def test_documents_with_ids_of_their_own_are_copied(opened):
+    client = opened(foreign={"id": "info.year"})
+    client.apply()
+    assert client.copy("legacy", "own", page=7).written == 20
+    wanted = Document("2004", TEXTS[4], {"lang": "en", "year": 2004, "key": "k4"})
+    assert client["legacy"].get("2004") == client["own"].get("2004") == wanted
+    assert client["legacy"].get("x") is client["legacy"].get("2999") is None
+
+
+def test_ids_inside_of_json_text_cannot_be_looked_up(opened):
+    client = opened(foreign={"id": "node.id", "json_text": ["node"], "verify": False})
+    client.adapter("store")._collections["articles"].points["theirs-0"].record.metadata["node"] = '{"id": "n0"}'
+    client.apply("legacy")
+    assert client["legacy"].search(TEXTS[0], limit=1)[0].document_id == "n0"
+    with pytest.raises(Unsupported, match=r"inside of JSON text.*leave foreign\.id out"):
+        client["legacy"].get("n0")
 
 
 @pytest.mark.parametrize(
@@ -176,9 +198,27 @@ def test_copying_with_shared_ids_is_refused(opened):
         ({"metric": "dot"}, "metric: it has cosine, configured dot"),
         ({"foreign": {"collection": "artikels"}}, "no collection 'artikels' to adopt; it has: articles"),
         ({"foreign": {"vector": "body"}}, "foreign.vector"),
-        ({"foreign": {"text": "boddy"}}, "foreign.text: none of 20 records has a text under 'boddy'"),
-        ({"foreign": {"id": "kee"}}, "foreign.id: none of 20 records has anything under 'kee'"),
-        ({"foreign": {"fields": {"lang": "lang"}}}, "foreign.fields.lang: no record has anything under 'lang'"),
+        (
+            {"foreign": {"text": "boddy"}},
+            "has a text under 'boddy'; they have 'key', 'body', 'info.lang'; did you mean 'body'?",
+        ),
+        (
+            {"foreign": {"id": "kee"}},
+            "under 'kee'; they have 'key', 'body', 'info.lang', 'info.year'; did you mean 'key'?",
+        ),
+        (
+            {"foreign": {"fields": {"lang": "lang"}}},
+            "has anything under 'lang'; they have 'key', 'body', 'info', 'info.lang', 'info.year'",
+        ),
+        (
+            {"foreign": {"metadata": "inf"}},
+            "foreign.metadata: no record has an object under 'inf'; they have 'info'; did you mean 'info'?",
+        ),
+        (
+            {"foreign": {"json_text": ["node"]}},
+            "foreign.json_text: no record has JSON text under 'node'; they have 'key', 'body', 'info', 'info.lang'",
+        ),
+        ({"foreign": {"text": "boddy"}}, "`nestvec adopt --look legacy` proposes some. Nothing was changed"),
     ],
 )
 def test_what_does_not_fit_is_a_conflict(opened, changes, message):
@@ -257,6 +297,7 @@ def test_a_foreign_collection_under_our_name_offers_adoption(opened, registry):
         ({"namespaces": True}, "leave namespaces out"),
         ({"foreign": {"fields": {"color": "info.color"}}}, "foreign.fields names color, which fields does not"),
         ({"foreign": {"txt": "body"}}, "foreign.txt: unknown key; did you mean 'text'?"),
+        ({"foreign": {"preset": "langchane"}}, "foreign: there is no preset 'langchane' for this backend"),
     ],
 )
 def test_mistakes_in_the_file_are_named(changes, message):

@@ -17,6 +17,7 @@ from types import FunctionType
 from typing import Any
 
 import pytest
+from qdrant_client import QdrantClient, models
 
 import nestvec
 from nestvec import Document, Runtime, errors
@@ -179,7 +180,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         namespace: dict[str, Any] = {}
         exec(compile((EXAMPLES / "start.py").read_text(encoding="utf-8"), "start.py", "exec"), namespace)
         namespace["nv"].close()
+        _make_articles("store")
     return folder
+
+
+def _make_articles(path: str) -> None:
+    """What LangChain would have made."""
+    payloads = [{"page_content": text, "metadata": {"lang": "en"}} for text in ("Holidays.", "Expenses.")]
+    with contextlib.closing(QdrantClient(path=path)) as client:
+        client.create_collection("articles", models.VectorParams(size=384, distance=models.Distance.COSINE))
+        points = [models.PointStruct(id=i, vector=[1.0] * 384, payload=each) for i, each in enumerate(payloads)]
+        client.upsert("articles", points)
 
 
 @pytest.fixture

@@ -20,7 +20,11 @@ def theirs(adapter, name, rows, payloads):
     """Two vectors, and metadata in an object."""
     store = adapter if isinstance(adapter, MemoryAdapter) else adapter.inner
     kept = [
-        {"doc": {"key": item["key"]}, "body": item["body"], "meta": {k: v for k, v in item.items() if k in FIELDS}}
+        {
+            "doc": {"key": item["key"]},
+            "body": item["body"],
+            "meta": {k: v for k, v in item.items() if k not in ("key", "body")},
+        }
         for item in payloads
     ]
     make_foreign(store, name, {"title": np.ones((len(rows), 3), np.float32), "content": rows}, kept)

@@ -111,8 +111,8 @@ def test_records_are_read_as_the_layout_says(adapter):
     layout = ForeignLayout("theirs", id="year", fields={"lang": "the.key"})
     records = {each.id: each for each in adapter.reading(layout).scroll(Scroll("theirs")).records}
     assert [(records[key].document_id, records[key].metadata) for key in "abc"] == [
-        ("2001", {}),
-        ("2002", {"lang": "k"}),
+        ("2001", {"text": "one", "lang_2": "de", "tags": ["x", "y"], "at": "2001-01-01"}),
+        ("2002", {"lang": "k", "text": "two", "lang_2": "en"}),
         ("c", {}),
     ]
     assert adapter.reading(layout).count(Count("theirs", where(F.lang == "k", layout))) == 1

@@ -32,7 +32,7 @@ def theirs(payload):
     return {
         "key": payload["key"],
         "text": payload["body"],
-        **{f"the.{field}": payload[field] for field in FIELDS if field in payload},
+        **{f"the.{name}": value for name, value in payload.items() if name not in ("key", "body")},
     }
 
 

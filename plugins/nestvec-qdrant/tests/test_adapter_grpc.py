@@ -221,12 +221,12 @@ def test_what_others_made_is_read(adapter, points):
     assert dict(adapter.reading(layout).describe(Describe("docs_1")).vectors) == {DENSE: 3}
     where = to_foreign(resolve(F.year >= 2020, {"year": Field.parse("integer")}), layout.fields)
     batch = adapter.reading(layout).scroll(Scroll("docs_1", where, vectors=True))
-    assert (list(batch.records), batch.cursor) == ([Record("7", "7", "text", {"year": 2020}, {})], 8)
+    assert (list(batch.records), batch.cursor) == ([Record("7", "7", "text", {"year": 2020, "tenant": "acme"}, {})], 8)
     np.testing.assert_array_equal(batch.vectors[DENSE], [[0, 1, 0]])
     ((request, _),) = points.calls
     assert request.filter.must[0].has_vector.has_vector == ""
     assert request.filter.must[1].filter.must[0].field.key == "metadata.year"
-    assert list(request.with_payload.include.fields) == ["metadata", "page_content"]
+    assert request.with_payload.enable is True
     adapter.reading(layout).fetch(Fetch("docs_1", ["7", "x", "00000000-0000-5000-8000-000000000001"]))
     asked = [each.num or each.uuid for each in points.calls[1][0].ids]
     assert asked == [7, "00000000-0000-5000-8000-000000000001"]

@@ -11,6 +11,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from nestvec.contract import Adopt, Count, Describe, Fetch, ForeignLayout, Query, Scroll
+from nestvec.contract.foreign_records import original
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound, Unsupported
 from nestvec.filters import F, resolve, to_foreign
 from nestvec.types import DENSE, Field, Metric, Record
@@ -102,7 +103,7 @@ def test_the_vector_that_is_meant_is_described(adapter, vendor, vectors, wanted,
         ({"title": COSINE, "content": DOT}, None, r"not exactly one dense vector.*'title', 'content'"),
         ({"title": COSINE, "content": DOT}, "body", r"no dense vector 'body'.*'title', 'content'"),
         ({"title": COSINE}, "", r"no dense vector ''.*'title'"),
-        (COSINE, "content", r"no dense vector 'content'.*: ''"),
+        (COSINE, "content", r"no dense vector 'content'.*only one has no name; leave foreign\.vector out"),
         ({"title": COSINE, "tokens": MULTI}, "tokens", r"'tokens' is multivector.*dense one: 'title'"),
         ({"title": COSINE}, "words", r"'words' is sparse.*dense one: 'title'"),
         ({}, None, r"not exactly one dense vector.*there is none"),
@@ -237,9 +238,10 @@ def test_dots_lead_inside_and_quotation_marks_keep_keys_together(adapter, vendor
     for path, value in paths.items():
         layout = ForeignLayout("theirs", fields={"lang": path})
         found = adapter.reading(layout).scroll(Scroll("theirs", where(F.lang == value, layout))).records
-        assert [record.metadata for record in found] == [{"lang": value}], path
+        assert [record.metadata["lang"] for record in found] == [value], path
         read = adapter.reading(layout).scroll(Scroll("theirs")).records
-        assert [record.metadata["lang"] for record in read if isinstance(record.metadata.get("lang"), str)] == [value]
+        there = [original(record.metadata).get("lang") for record in read]
+        assert [each for each in there if isinstance(each, str)] == [value]
 
 
 def test_ids_and_texts_from_the_payload(adapter, vendor):
@@ -259,12 +261,11 @@ def test_ids_and_texts_from_the_payload(adapter, vendor):
     assert [(each.document_id, each.text) for each in bare] == [("12", None), ("k", None), ("2", None)]
 
 
-def test_only_what_is_mapped_is_asked_for():
-    assert selection(LANGCHAIN, content=True) == ["metadata", "page_content"]
+def test_content_is_all_of_it_and_without_it_the_id_alone_is_asked_for():
+    assert selection(LANGCHAIN, content=True) is True
     assert selection(LANGCHAIN, content=False) is False
-    assert selection(ForeignLayout("theirs"), content=True) is False
     assert selection(ForeignLayout("theirs", id="doc.id", text="body"), content=False) == ["doc"]
-    assert selection(ForeignLayout("theirs", text='"a.b"'), content=True) is True
+    assert selection(ForeignLayout("theirs", id='"a.b"'), content=False) is True
 
 
 @pytest.mark.parametrize("path", ["", "a..b", ".a", "a.", 'a."b', '"a"b', '""'])
@@ -277,6 +278,12 @@ def test_what_is_no_path_is_a_conflict(adapter, langchain, path):
 def test_paths():
     assert keys_of("a.b c.d") == ("a", "b c", "d")
     assert [foreign_path(path) for path in ("a.b", '"a.b"', "a[0].b", "ä")] == ["a.b", '"a.b"', '"a[0]".b', '"ä"']
+
+
+def test_other_vectors_are_said_to_be_unread(adapter, vendor):
+    make(vendor, {"title": COSINE, "content": COSINE}, {"words": models.SparseVectorParams()})
+    info = adapter.reading(ForeignLayout("theirs", "content")).describe(Describe("theirs"))
+    assert info.unread == ("vector 'title'", "vector 'words'")
 
 
 # ----------------------------------------------------------------------------------------------- adoption

@@ -9,6 +9,7 @@ import click
 
 from nestvec import __version__
 from nestvec._cli import (
+    adopting,
     cache,
     config,
     copying,
@@ -79,6 +80,7 @@ for _command in (
     ingest.ingest,
     search.search,
     manage.delete,
+    adopting.adopt,
     copying.copy_collection,
     nesting.nest,
     migrating.migrate,

@@ -34,9 +34,12 @@ def copy_collection(invocation: Invocation, source: str, target: str, namespace:
         report = nv.copy(source, target, namespace=namespace, progress=advance)
     if invocation.json:
         values = {"source": source, "target": target, "records": report.records, "written": report.written}
-        print_json({**values, "unchanged": report.unchanged, "verified": report.verified})
+        counts = {"unchanged": report.unchanged, "verified": report.verified}
+        print_json({**values, **counts, "unread": list(report.unread)})
         return
     say(
         f"{amount(report.records, 'record')} in {clean(target)}: {report.written:,} copied, {report.unchanged:,} were "
         f"there already; {report.verified:,} compared with {clean(source)}"
     )
+    for each in report.unread:
+        say(f"not copied, for nestvec does not read it: {clean(each)}")

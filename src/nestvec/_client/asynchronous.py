@@ -22,6 +22,7 @@ from nestvec.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from nestvec._collections.looking import ForeignLook
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
     from nestvec._migration.copy import CopyProgress, CopyReport
@@ -85,6 +86,19 @@ class AsyncNestvec:
     async def status(self, *names: str) -> list[Status]:
         """See `Nestvec.status`."""
         return [await pending.status(self[name]._among, self[name]._sessions) for name in names or self]
+
+    async def look(
+        self,
+        collection: str,
+        *,
+        backend: str | None = None,
+        vector: str | None = None,
+        namespace: str | None = None,
+    ) -> ForeignLook:
+        """See `Nestvec.look`."""
+        from nestvec._collections.looking import look
+
+        return await look(self._connections.looking(collection, backend, vector, namespace))
 
     async def copy(
         self,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from nestvec._collections.looking import LookRequest
 from nestvec._session.defaults import complete_powers
 from nestvec._session.session import Blocking, Component, Session, Suspending
 from nestvec.config.problems import did_you_mean
@@ -90,6 +91,26 @@ class Connections:
         connection = self.config.backends.get(backend)
         block = connection.retry if connection is not None else None
         return replace(self.runtime.retry, **(block.model_dump(exclude_none=True) if block is not None else {}))
+
+    def looking(self, collection: str, backend: str | None, vector: str | None, namespace: str | None) -> LookRequest:
+        """What to look at: a block's collection with what the block says, or one by its own name.
+
+        Raises `ConfigError` where the configuration has no such backend, or several, or no embedder.
+        """
+        spec = self.config.collections.get(collection)
+        if spec is not None and spec.foreign is not None and backend in (None, spec.backend):
+            collection, backend = spec.foreign.collection, spec.backend
+            vector = vector if vector is not None else spec.foreign.vector
+            namespace = namespace if namespace is not None else spec.foreign.namespace
+        if backend is None and len(self.config.backends) != 1:
+            raise ConfigError(f"say which backend: the configuration has {', '.join(self.config.backends) or 'none'}")
+        name = backend if backend is not None else next(iter(self.config.backends))
+        self._require("backend", name, self.config.backends)
+        embedders = list(self.config.embedders)
+        if not embedders:
+            raise ConfigError("the configuration has no embedder: add the block of the model that made the vectors")
+        session = self.session(name, embedders[0])
+        return LookRequest(session, self.config.backends[name], embedders, collection, vector, namespace)
 
     def embedding(self, embedder: str) -> Session:
         """A session for embedding alone: asking its backend is an error of the core's own."""

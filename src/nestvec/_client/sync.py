@@ -23,6 +23,7 @@ from nestvec.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from nestvec._collections.looking import ForeignLook
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
     from nestvec._migration.copy import CopyProgress, CopyReport
@@ -177,6 +178,40 @@ class Nestvec:
             [('docs', 3), ('archive', None)]
         """
         return [complete(pending.status(self[name]._among, self[name]._sessions)) for name in names or self]
+
+    def look(
+        self,
+        collection: str,
+        *,
+        backend: str | None = None,
+        vector: str | None = None,
+        namespace: str | None = None,
+    ) -> ForeignLook:
+        """Look at a collection that somebody else made, and propose how to adopt it. Nothing is changed or embedded.
+
+        Args:
+            collection: Its own name, or that of a block that adopts it.
+            backend: A block `[backends.NAME]`; None: the only one, or that of the collection's block.
+            vector: The vector that is meant, where it has several.
+            namespace: The part that is meant, on backends that have such.
+
+        Returns:
+            What a sample of its records holds, whose layout that is, and the TOML block to paste.
+
+        Raises:
+            CollectionNotFound: There is no such collection.
+            CollectionConflict: It is nestvec's own, or cannot be adopted.
+            Unsupported: The backend reads only what nestvec made.
+            ConfigError: There is no such backend, or several, and none is named.
+
+        Example:
+            >>> found = nv.look("articles")
+            >>> found.preset, found.records
+            ('langchain', 2)
+        """
+        from nestvec._collections.looking import look
+
+        return complete(look(self._connections.looking(collection, backend, vector, namespace)))
 
     def copy(
         self,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec._collections.foreign_layouts import contents
 from nestvec._collections.opening import OpenCollection
 from nestvec.contract import Adopt, Batch, CollectionInfo, Count, Encode, Event, Group, ListCollections, Scroll
 from nestvec.encoding.vectors import normalize
@@ -60,9 +62,14 @@ async def describe(collection: OpenCollection, info: CollectionInfo) -> tuple[tu
     sample = await _sample(collection, info.physical)
     empty = await _nowhere(collection, info.physical, sample)
     if empty:
-        return (), (*empty, "set collections." + spec.name + ".foreign to the names that it uses; nothing was changed")
+        advice = (
+            f"set collections.{spec.name}.foreign to the names that it uses; `nestvec adopt --look {spec.name}` "
+            f"proposes some. Nothing was changed"
+        )
+        return (), (*empty, advice)
     found = f"{info.physical!r}: {total} records of {spec.space.dimensions} dimensions, {spec.metric.value}"
-    return (f"{found}; read in place, never written to", _vouching(spec)), ()
+    unread = (f"not read, and not copied: {', '.join(info.unread)}",) if info.unread else ()
+    return (f"{found}; read in place, never written to", _vouching(spec), *unread), ()
 
 
 async def adopt(collection: OpenCollection, info: CollectionInfo) -> None:
@@ -83,21 +90,36 @@ async def _sample(collection: OpenCollection, physical: str) -> Batch:
 
 
 async def _nowhere(collection: OpenCollection, physical: str, sample: Batch) -> list[str]:
-    """What is mapped to names that no record has: a misspelt mapping would read nothing, in silence."""
+    """What is mapped to names that no record has: a misspelt mapping would read nothing, in silence.
+
+    Each is told with the names that there are instead.
+    """
     spec, foreign, records = collection.spec, collection.spec.foreign, sample.records
     assert foreign is not None  # noqa: S101
     if not records:
         return []
-    found = []
+    there = await contents(collection.backend, foreign)
+    found = [
+        f"foreign.json_text: no record has JSON text under {key!r}; {there.told(key)}"
+        for key in foreign.json
+        if not any(isinstance(payload.get(key), Mapping) for payload in there.payloads)
+    ]
     if foreign.text is not None and not any(record.text for record in records):
-        found.append(f"foreign.text: none of {len(records)} records has a text under {foreign.text!r}")
+        names = there.told(foreign.text, "keyword")
+        found.append(f"foreign.text: none of {len(records)} records has a text under {foreign.text!r}; {names}")
     if foreign.id is not None and all(record.document_id == record.id for record in records):
-        found.append(f"foreign.id: none of {len(records)} records has anything under {foreign.id!r}")
+        names = there.told(foreign.id, "keyword", "integer")
+        found.append(f"foreign.id: none of {len(records)} records has anything under {foreign.id!r}; {names}")
+    if foreign.metadata is not None and foreign.metadata not in there.kinds:
+        names = there.told(foreign.metadata, "object")
+        found.append(f"foreign.metadata: no record has an object under {foreign.metadata!r}; {names}")
     for name, path in foreign.fields.items():
         if not any(name in record.metadata for record in records):
-            there = to_foreign(resolve(F[name].exists(), spec.fields), foreign.fields)
-            if not await collection.records.count(Count(physical, there)):
-                found.append(f"foreign.fields.{name}: no record has anything under {path!r}")
+            where = to_foreign(resolve(F[name].exists(), spec.fields), foreign.fields)
+            if not await collection.records.count(Count(physical, where)):
+                found.append(
+                    f"foreign.fields.{name}: no record has anything under {path!r}; {there.told(path, filtered=True)}"
+                )
     return found
 
 

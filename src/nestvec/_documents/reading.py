@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from nestvec._chunking import join_chunks
 from nestvec._collections.checks import check_tenant
 from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
+from nestvec._documents.foreign import records_with_ids
 from nestvec._documents.layout import Head, chunk_ids, head_id, restore_metadata, span_of
 from nestvec.contract import Batch, Count, Fetch, ListTenants
-from nestvec.errors import CollectionError, InvalidInput, InvalidName, Unsupported
+from nestvec.errors import CollectionError, InvalidInput, InvalidName
 from nestvec.filters import FilterLike
 from nestvec.types import DENSE, Document, Record
 from nestvec.values import is_unicode
@@ -81,16 +82,15 @@ async def _get(collection: OpenCollection, target: Target, ids: Sequence[str]) -
 
 
 async def _get_foreign(collection: OpenCollection, target: Target, ids: Sequence[str]) -> list[Document]:
-    """Records of an adopted collection, by their own ids."""
-    if target.foreign is not None and target.foreign.id is not None:
-        raise Unsupported(
-            f"collection {collection.spec.name!r} was adopted with document ids from {target.foreign.id!r}, which "
-            f"cannot be looked up; scroll or search with a filter, or leave foreign.id out"
-        )
+    """Records of an adopted collection, by their own ids or those that the layout says."""
     found: dict[str, Document] = {}
+    by_field = target.foreign is not None and target.foreign.id is not None
     for block in blocks(ids):
-        batch = await collection.records.fetch(Fetch(target.physical, block))
-        found |= {record.id: _document(collection, [record]) for record in batch.records}
+        if by_field:
+            records: Sequence[Record] = await records_with_ids(collection, target, block)
+        else:
+            records = (await collection.records.fetch(Fetch(target.physical, block))).records
+        found |= {record.document_id: _document(collection, [record]) for record in records}
     return [found[key] for key in ids if key in found]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,9 +18,9 @@ from nestvec._documents.replacing import write_records
 from nestvec._hosts.admission import canaries_to_keep, mismatch, read_canaries
 from nestvec._hosts.agreement import Comparison, compare
 from nestvec._hosts.note import NOTE, Canaries
-from nestvec.contract import Batch, Count, Event, Fetch, Scroll, WriteNote
+from nestvec.contract import Batch, Count, Describe, Event, Fetch, Scroll, WriteNote
 from nestvec.encoding.vectors import normalize
-from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput, Unsupported
+from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput
 from nestvec.spaces import require_same
 from nestvec.types import DENSE, Metric, Record, Storage
 
@@ -41,12 +42,14 @@ class CopyReport:
         records: How many there are now.
         written, unchanged: How many were written, and how many were there already.
         verified: How many were compared at the end.
+        unread: What an adopted source has besides and nestvec does not read: further vectors, columns of other kinds.
     """
 
     records: int = 0
     written: int = 0
     unchanged: int = 0
     verified: int = 0
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,11 @@ async def copy(
     if isinstance(page, bool) or not isinstance(page, int) or page < 1:
         raise InvalidInput(f"a page must be a whole number of at least 1, not {page!r}")
     job = CopyJob(source, target, page, progress).of_tenant(source.tenant)
-    total = await _open(job)
+    total, unread = await _open(job)
     await carry_canaries(source, target)
     every = source.spec.namespaces and source.tenant is None
     tenants: Sequence[str | None] = await tenants_of(source) if every else [source.tenant]
-    report = CopyReport()
+    report = CopyReport(unread=unread)
     for tenant in tenants:
         report = await _copy_tenant(job.of_tenant(tenant), report, total)
     if every:  # the target may have namespaces that the source has not
@@ -116,21 +119,16 @@ async def _copy_tenant(job: CopyJob, before: CopyReport, total: int) -> CopyRepo
         if cursor is None:
             break
     records, verified = await _verify(job)
-    return CopyReport(before.records + records, written, unchanged, before.verified + verified)
+    return CopyReport(before.records + records, written, unchanged, before.verified + verified, before.unread)
 
 
-async def _open(job: CopyJob) -> int:
-    """Check that the two can be copied; returns how many records the source has."""
+async def _open(job: CopyJob) -> tuple[int, tuple[str, ...]]:
+    """Check that the two can be copied; returns how many records the source has, and what is not read of it."""
     _check_namespaces(job)
     one, two = job.source.spec, job.target.spec
     if (one.backend, one.name) == (two.backend, two.name):
         raise InvalidInput(f"collection {one.name!r} cannot be copied onto itself; name another target")
     require_own(two, "be copied into")
-    if one.foreign is not None and one.foreign.id is not None:
-        raise Unsupported(
-            f"collection {one.name!r} was adopted with document ids from {one.foreign.id!r}: records that share one "
-            f"have no known order; leave foreign.id out, and each is copied as a document of its own"
-        )
     require_same(one.space, two.space, one.name)
     if one.metric is not two.metric:
         raise CollectionConflict(
@@ -139,7 +137,13 @@ async def _open(job: CopyJob) -> int:
         )
     origin = await open_to_read(job.source)
     await open_to_read(job.target)
-    return await job.source.records.count(Count(origin.physical))
+    unread: tuple[str, ...] = ()
+    if origin.foreign is not None:
+        info = await job.source.records.describe(Describe(origin.physical))
+        unread = info.unread if info is not None else ()
+        if origin.foreign.id is not None:
+            await _check_shared(job.source, origin, origin.foreign.id, job.page)
+    return await job.source.records.count(Count(origin.physical)), unread
 
 
 async def carry_canaries(
@@ -224,6 +228,24 @@ async def _read(source: OpenCollection, origin: Target, limit: int, cursor: str 
     if origin.foreign is None:
         return batch
     return replace(batch, records=[_as_document(record, source.spec) for record in batch.records])
+
+
+async def _check_shared(source: OpenCollection, origin: Target, path: str, page: int) -> None:
+    """Raise `CollectionConflict`, before anything is written, where records share a document's id: in what order?"""
+    seen, cursor, more = set[bytes](), None, True
+    while more:
+        batch = await source.records.scroll(Scroll(origin.physical, None, page, cursor, content=False))
+        for record in batch.records:
+            key = hashlib.sha256(record.document_id.encode()).digest()[:16]
+            if key in seen:
+                raise CollectionConflict(
+                    f"collection {source.spec.name!r} was adopted with document ids from {path!r}, and several of its "
+                    f"records have the id {record.document_id!r:.80}, in no known order; leave foreign.id out, and "
+                    f"each is copied as a document of its own, with this id in its metadata. Nothing was copied"
+                )
+            seen.add(key)
+        cursor = batch.cursor
+        more = cursor is not None
 
 
 def _as_document(record: Record, spec: CollectionSpec) -> Record:

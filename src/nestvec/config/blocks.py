@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +23,9 @@ from pydantic import (
 from nestvec._artifacts import DEFAULT_FOLDER, is_fingerprint
 from nestvec._chunking import Chunking
 from nestvec._limits import ReadLimits, in_bytes
-from nestvec.contract import ForeignLayout
+from nestvec.config.problems import did_you_mean
+from nestvec.contract import ForeignLayout, ForeignPreset, field_path
+from nestvec.errors import ConfigError
 from nestvec.filters.fields import check_name
 from nestvec.options import Bytes, LocalPath, Options
 from nestvec.types import Field as MetadataField
@@ -196,15 +199,53 @@ class ChunkingBlock(Options):
 class ForeignBlock(Options):
     """Where a collection that somebody else made keeps what nestvec reads, under the backend's own names."""
 
+    preset: str | None = Field(
+        default=None, description='A framework that made it, as in "langchain"; `foreign = "langchain"` says the same.'
+    )
     collection: str | None = Field(default=None, min_length=1, description="Its name; default: this collection's.")
     vector: str | None = Field(default=None, description="Name of the vector; may be left out if there is one.")
     id: str | None = Field(default=None, min_length=1, description="Key of the document id; default: the record's id.")
     text: str | None = Field(default=None, min_length=1, description="Key of the text; default: texts are not read.")
     namespace: str | None = Field(default=None, description="Part of the collection, on backends that have such.")
+    metadata: str | None = Field(
+        default=None, min_length=1, description="Key of an object with the metadata; its keys are read as they are."
+    )
+    json_text: tuple[str, ...] = Field(
+        default=(), description="Keys whose text is JSON with such objects; dots lead into them, too."
+    )
     fields: dict[FieldName, str] = Field(
-        default_factory=dict, description="Keys of declared fields; default: their own names. Dots lead into objects."
+        default_factory=dict,
+        description="Keys of declared fields; default: their own names, in `metadata` if that is given. Dots lead into "
+        "objects.",
     )
     verify: StrictBool = Field(default=True, description="Embed a few of its texts and compare, on adopting it.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"preset": value} if isinstance(value, str) else value
+
+    def layout(self, name: str, fields: Iterable[str], presets: Mapping[str, ForeignPreset]) -> ForeignLayout:
+        """How to read the collection. What is said here goes before what the preset says.
+
+        Raises `ConfigError` where there is no such preset.
+        """
+        if self.preset is not None and self.preset not in presets:
+            raise ConfigError(
+                f"there is no preset {self.preset!r} for this backend{did_you_mean(self.preset, presets)}"
+            )
+        usual = presets[self.preset] if self.preset is not None else ForeignPreset(text="")
+        metadata, texts = self.metadata or usual.metadata, self.json_text or usual.json
+        return ForeignLayout(
+            collection=self.collection or name,
+            vector=self.vector,
+            id=self.id or usual.id,
+            text=self.text or usual.text or None,
+            namespace=self.namespace,
+            fields={each: self.fields.get(each) or field_path(each, metadata, texts) for each in fields},
+            metadata=metadata,
+            json=texts,
+        )
 
 
 #: How many candidates a stage of a funnel takes for each one of the next, where the configuration does not say.
@@ -250,7 +291,10 @@ class CollectionBlock(Options):
         description="What it was before, where that differs: keys of this block. Handles serve whichever is there.",
     )
     adopt: StrictBool = Field(default=False, description="Read a collection that somebody else made, as it is.")
-    foreign: ForeignBlock | None = Field(default=None, description="Where it keeps what nestvec reads (with adopt).")
+    foreign: ForeignBlock | None = Field(
+        default=None,
+        description="Where it keeps what nestvec reads (with adopt), or the framework that made it, by name.",
+    )
 
     @model_validator(mode="after")
     def _coherent(self) -> CollectionBlock:
@@ -309,13 +353,9 @@ class CollectionBlock(Options):
         usual = max(FUNNEL_OVERSAMPLING if self.funnel else 1.0, self.storage.oversampling)
         return usual if self.oversampling is None else self.oversampling
 
-    def layout(self, name: str) -> ForeignLayout | None:
-        """How to read the collection, if it is adopted."""
-        if not self.adopt:
-            return None
-        given = self.foreign or ForeignBlock()
-        keys = {field: given.fields.get(field, field) for field in self.fields}
-        return ForeignLayout(given.collection or name, given.vector, given.id, given.text, given.namespace, keys)
+    def layout(self, name: str, presets: Mapping[str, ForeignPreset]) -> ForeignLayout | None:
+        """How to read the collection, if it is adopted. Raises `ConfigError`."""
+        return (self.foreign or ForeignBlock()).layout(name, self.fields, presets) if self.adopt else None
 
 
 _LIMITS = ReadLimits()

@@ -344,6 +344,9 @@ class _Reader:
             dimensions = model.dimensions if block.dimensions is None else check_dimensions(model, block.dimensions)
         with self._noting(f"{key}.tasks" if block.tasks else f"{key}.purpose"):
             tasks = _tasks(model, block)
+        layout = None
+        with self._noting(f"{key}.foreign"):
+            layout = block.layout(name, backend.plugin.presets)
         self.problems += [f"{key}.{reason}" for reason in _impossible(block, dimensions, model, backend.name, can)]
         if dimensions is None or tasks is None:
             return None
@@ -359,7 +362,7 @@ class _Reader:
             namespaces=block.namespaces,
             store_text=block.store_text,
             options=options,
-            foreign=block.layout(name),
+            foreign=layout,
             verify=block.foreign is None or block.foreign.verify,
             storage=block.storage,
             funnel=block.funnel,

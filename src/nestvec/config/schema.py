@@ -52,6 +52,7 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
         }
     collection = definitions[CollectionBlock.__name__]
     collection["additionalProperties"] = False
+    collection["properties"]["foreign"]["anyOf"].insert(0, {"type": "string"})  # a preset's name stands for the block
     for name, plugin in backends.items():
         if plugin is None:
             collection["properties"].setdefault(name, {"type": "object"})

@@ -34,7 +34,8 @@ from nestvec.contract.embedding import (
     EncodeFailure,
     Group,
 )
-from nestvec.contract.foreign import Adopt, ForeignLayout, lookup, pick
+from nestvec.contract.foreign import Adopt, ForeignLayout, ForeignPreset, field_path
+from nestvec.contract.foreign_records import foreign_record, lookup
 from nestvec.contract.misdirected import misdirected, perhaps_encrypted
 from nestvec.contract.plugins import (
     BackendPlugin,
@@ -96,6 +97,7 @@ __all__ = [
     "Event",
     "Fetch",
     "ForeignLayout",
+    "ForeignPreset",
     "Found",
     "FullAdapter",
     "Funnels",
@@ -120,10 +122,11 @@ __all__ = [
     "Write",
     "WriteNote",
     "disk_advice",
+    "field_path",
     "forbids_writing",
+    "foreign_record",
     "lookup",
     "misdirected",
     "perhaps_encrypted",
-    "pick",
     "shared_lock",
 ]

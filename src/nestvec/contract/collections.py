@@ -29,6 +29,7 @@ class CollectionInfo:
     `record` is what nestvec stored on it, or None for a foreign collection. `fields` are the indexed
     metadata fields, or None where the engine cannot tell (whether a field holds lists need not be known).
     `storage` is how the engine keeps the vectors, or None where it cannot tell or the collection is foreign.
+    `unread` says what a foreign collection has that no reading gives: further vectors, columns of other kinds.
     """
 
     physical: str
@@ -37,9 +38,13 @@ class CollectionInfo:
     record: Mapping[str, Any] | None
     fields: Mapping[str, Field] | None = None
     storage: Storage | None = None
+    unread: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for databases that have no better place for them. `physical` and `storage` are left out."""
+        """Plain values, for databases that have no better place for them.
+
+        `physical`, `storage` and `unread` are left out.
+        """
         fields = {name: str(field) for name, field in (self.fields or {}).items()}
         return {"vectors": dict(self.vectors), "metric": self.metric.value, "fields": fields, "record": self.record}
 

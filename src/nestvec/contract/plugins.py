@@ -12,6 +12,7 @@ from nestvec.contract.embedding import Embedder
 
 if TYPE_CHECKING:
     from nestvec.capabilities import BackendCapabilities, ModelCapabilities
+    from nestvec.contract.foreign import ForeignPreset
     from nestvec.options import Options
 
 
@@ -41,6 +42,8 @@ class BackendPlugin:
     default: bool = False
     #: A TOML block that `nestvec init` offers, commented out: another way to use this plugin.
     example: str = ""
+    #: How frameworks lay out what they write to this database, by the name that `foreign = "NAME"` has for it.
+    presets: Mapping[str, ForeignPreset] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

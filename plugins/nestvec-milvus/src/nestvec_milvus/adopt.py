@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from nestvec.contract import CollectionInfo, ForeignLayout
+from nestvec.contract import CollectionInfo, ForeignLayout, foreign_record
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Field, FieldType, Metric, Record, Storage
 from nestvec_milvus import schema
@@ -53,13 +53,6 @@ class ColumnPath:
     keys: tuple[str, ...] = ()
     field: Field | None = None
     nullable: bool = False
-
-    def value(self, cell: Any) -> Any:
-        """What stands here in a record whose column holds `cell`, or None."""
-        for key in self.keys:
-            cell = cell.get(key) if isinstance(cell, Mapping) else None
-        # A column of lists says in no other way that a record has none.
-        return None if self.field is not None and self.field.many and not cell else cell
 
     @property
     def expression(self) -> str:
@@ -120,13 +113,18 @@ class ColumnPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignColumns(Columns):
-    """What reading somebody else's collection needs to know about it. `fields` are the paths of the declared ones."""
+    """What reading somebody else's collection needs to know about it. `fields` are the paths of the declared ones.
+
+    `lists` says of each column beside key and vectors whether it holds lists; `unread` what cannot be read.
+    """
 
     metric: Metric
     vector: str
     id: ColumnPath | None
-    text: ColumnPath | None
     fields: Mapping[str, ColumnPath]
+    layout: ForeignLayout
+    lists: Mapping[str, bool]
+    unread: tuple[str, ...]
 
     def native(self, vector: str) -> str:  # noqa: ARG002 - there is one
         """The column of the vector."""
@@ -134,36 +132,41 @@ class ForeignColumns(Columns):
 
     def output_fields(self, *, content: bool, vectors: bool = False) -> list[str]:
         """The columns to read."""
-        wanted = [self.id, self.text, *self.fields.values()] if content else [self.id]
-        there = [self.key.column, *(path.column for path in wanted if path is not None)]
+        wanted = list(self.lists) if content else [self.id.column] if self.id is not None else []
+        there = [self.key.column, *wanted]
         return list(dict.fromkeys([*there, self.vector] if vectors else there))
 
     @property
     def paths(self) -> Mapping[str, ColumnPath]:
-        """The fields' paths by what filters call them."""
-        return {path.name: path for path in self.fields.values()}
+        """The paths that filters can name."""
+        return {path.name: path for path in (*self.fields.values(), *([self.id] if self.id else ()))}
 
     def info(self, metric: Metric, storage: Storage | None) -> CollectionInfo:
         """The collection in the contract's words. The fields are those whose type is known."""
         known = {name: path.field for name, path in self.fields.items() if path.field is not None}
-        return CollectionInfo(self.physical, self.vectors, metric, self.record, known, storage)
+        return CollectionInfo(self.physical, self.vectors, metric, self.record, known, storage, self.unread)
 
     def record_of(self, cells: Callable[[str], Sequence[Any] | None], row: int, identity: str) -> Record:
         """A row as nestvec's record. `cells` gives a column's values, or None where it was not read."""
+        columns = {name: column for name in (*self.lists, self.key.column) if (column := cells(name)) is not None}
+        stored = self._stored({name: column[row] for name, column in columns.items()})
+        others = self.lists.keys() - ({self.id.column} if self.id is not None else set())
+        bare = bool(others) and others.isdisjoint(columns)
+        return foreign_record(identity, stored, self.layout, find=lambda _, path: _keys(path), bare=bare)
 
-        def read(path: ColumnPath | None) -> Any:
-            column = cells(path.column) if path is not None else None
-            return path.value(column[row]) if path is not None and column is not None else None
-
-        owner, text = read(self.id), read(self.text)
-        found = {name: read(path) for name, path in self.fields.items()}
-        return Record(
-            id=identity,
-            document_id=identity if owner is None else str(owner),
-            text=text if isinstance(text, str) else None,
-            metadata={name: value for name, value in found.items() if value is not None},
-            system={},
-        )
+    def _stored(self, cells: Mapping[str, Any]) -> dict[str, Any]:
+        """What a row holds besides its key. A null is how a column has no value; one of lists has an empty one then."""
+        named = {
+            path.split(".", 1)[0] for path in (self.layout.id, self.layout.text, *self.layout.fields.values()) if path
+        }
+        plain = {name: value for name, value in cells.items() if name != self.key.column or name in named}
+        dynamic = plain.pop(DYNAMIC, None)
+        there = {
+            name: value
+            for name, value in plain.items()
+            if value is not None and not (self.lists.get(name) and not value)
+        }
+        return {**(dynamic if isinstance(dynamic, Mapping) else {}), **there}
 
 
 def foreign_columns(described: Any, indexes: Iterable[Any], how: ForeignLayout) -> ForeignColumns:
@@ -180,10 +183,11 @@ def foreign_columns(described: Any, indexes: Iterable[Any], how: ForeignLayout) 
         )
     vector = _vector(described, how)
     index = _index(physical, vector.name, indexes)
-    find = partial(_path, described)
+    find = partial(_path, described, how.json)
     paths = {name: find(f"foreign.fields.{name}", path) for name, path in how.fields.items()}
-    given = {"id": how.id, "text": how.text}
+    given = {"id": how.id, "text": how.text, "metadata": how.metadata}
     other = {name: find(f"foreign.{name}", path) if path is not None else None for name, path in given.items()}
+    lists, unread = _contents(described, vector.name)
     return ForeignColumns(
         physical=physical,
         vectors={DENSE: int(unpaired(vector.type_params).get("dim", 0))},
@@ -196,8 +200,9 @@ def foreign_columns(described: Any, indexes: Iterable[Any], how: ForeignLayout) 
         layout=how,
         vector=vector.name,
         id=other["id"],
-        text=other["text"],
         fields=paths,
+        lists=lists,
+        unread=unread,
     )
 
 
@@ -236,8 +241,29 @@ def _index(physical: str, vector: str, indexes: Iterable[Any]) -> Mapping[str, s
     )
 
 
-def _path(described: Any, setting: str, path: str) -> ColumnPath:
-    """Where a configured name leads. Raises `CollectionConflict` naming it."""
+def _contents(described: Any, vector: str) -> tuple[dict[str, bool], tuple[str, ...]]:
+    """The columns to read, and whether each holds lists; and what else there is."""
+    lists, unread = dict[str, bool](), list[str]()
+    for each in described.schema.fields:
+        kind = Type.Name(each.data_type)
+        if each.name in (vector, DYNAMIC) or each.is_primary_key:
+            continue
+        if each.data_type in _TYPES or each.data_type in (Type.JSON, Type.Array):
+            lists[each.name] = each.data_type == Type.Array
+        else:
+            unread.append(f"{'vector' if kind.endswith('Vector') else 'column'} {each.name!r} ({kind})")
+    unread += [f"column {each.name!r} (structs)" for each in getattr(described.schema, "struct_array_fields", ())]
+    return lists | ({DYNAMIC: False} if described.schema.enable_dynamic_field else {}), tuple(unread)
+
+
+def _keys(path: str) -> tuple[str, ...]:
+    """The keys that a path leads through in a row, whose dynamic field lies open in it."""
+    keys = tuple(path.split("."))
+    return keys[1:] if keys[0] == DYNAMIC else keys
+
+
+def _path(described: Any, texts: Sequence[str], setting: str, path: str) -> ColumnPath:
+    """Where a configured name leads; `texts` are columns of JSON text. Raises `CollectionConflict` naming it."""
     fields = {each.name: each for each in described.schema.fields if each.name != DYNAMIC}
     head, *keys = path.split(".")
     column, physical = fields.get(path) or fields.get(head), described.schema.name
@@ -247,6 +273,8 @@ def _path(described: Any, setting: str, path: str) -> ColumnPath:
         keys = []
     if column.data_type == Type.JSON:
         return ColumnPath(path, column.name, tuple(keys), nullable=column.nullable)
+    if keys and head in texts:
+        return ColumnPath(path, head, tuple(keys), nullable=column.nullable)
     if keys:
         raise CollectionConflict(
             f"collection {physical!r}: {setting}: {head!r} is a column of type {Type.Name(column.data_type)}, in which "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nestvec.contract import BackendPlugin
 from nestvec.hookspecs import hookimpl
 from nestvec_milvus.options import MilvusCollectionOptions, MilvusOptions, capabilities, embedded_options
+from nestvec_milvus.presets import PRESETS
 
 if TYPE_CHECKING:
     from nestvec.contract import Adapter
@@ -45,4 +46,5 @@ def nestvec_backend() -> BackendPlugin:
             "": {"uri": _EXAMPLE},
             **{f"version {version}": {"uri": _EXAMPLE, "version": version} for version in ("2.4", "2.6")},
         },
+        presets=PRESETS,
     )

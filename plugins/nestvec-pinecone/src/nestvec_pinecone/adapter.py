@@ -311,7 +311,7 @@ class PineconeAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption):
 
     def _record(self, key: str, metadata: Mapping[str, Any] | None) -> Record:
         """The record behind a vector: nestvec's own, or somebody else's as the layout says."""
-        return record_of(key, metadata) if self.layout is None else adopt.foreign_record(key, metadata, self.layout)
+        return record_of(key, metadata) if self.layout is None else adopt.read_record(key, metadata, self.layout)
 
     def _matches(self, where: Filter | None, vector: Any) -> bool:
         if self.layout is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from nestvec.contract import ForeignLayout, lookup, pick
+from nestvec.contract import ForeignLayout, foreign_record
 from nestvec.errors import CollectionConflict
 from nestvec.types import Record
 from nestvec_pinecone.client import PineconeClient
@@ -25,7 +25,7 @@ def check_layout(foreign: ForeignLayout) -> None:
             f"collection {foreign.collection!r}: foreign.vector = {foreign.vector!r}, but a record of Pinecone has one "
             f"vector, without a name; leave it out"
         )
-    for key in (foreign.id, foreign.text, *foreign.fields.values()):
+    for key in (foreign.id, foreign.text, foreign.metadata, *foreign.fields.values()):
         if key is not None and (not key or key.startswith("$")):
             raise CollectionConflict(
                 f"collection {foreign.collection!r}: Pinecone's metadata has no key {key!r}: keys are not empty and "
@@ -63,17 +63,9 @@ def record_for(record: Mapping[str, Any] | None, foreign: ForeignLayout) -> Mapp
     return record
 
 
-def foreign_record(key: str, metadata: Mapping[str, Any] | None, foreign: ForeignLayout) -> Record:
-    """What the layout says of a record's metadata."""
-    stored = metadata or {}
-    owner, text = (lookup(stored, name) if name else None for name in (foreign.id, foreign.text))
-    return Record(
-        id=key,
-        document_id=key if owner is None else str(_whole(owner)),
-        text=text if isinstance(text, str) else None,
-        metadata={name: decode(value, None) for name, value in pick(foreign, stored).items()},
-        system={},
-    )
+def read_record(key: str, metadata: Mapping[str, Any] | None, foreign: ForeignLayout) -> Record:
+    """What the layout says of a record's metadata, and the rest of it."""
+    return foreign_record(key, {name: decode(value, None) for name, value in (metadata or {}).items()}, foreign)
 
 
 def comparable(stored: Mapping[str, Any]) -> dict[str, Any]:

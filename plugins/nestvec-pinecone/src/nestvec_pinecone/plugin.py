@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nestvec.contract import BackendPlugin
 from nestvec.hookspecs import hookimpl
 from nestvec_pinecone.options import PineconeOptions, capabilities
+from nestvec_pinecone.presets import PRESETS
 
 if TYPE_CHECKING:
     from nestvec_pinecone.adapter import PineconeAdapter
@@ -35,4 +36,5 @@ def nestvec_backend() -> BackendPlugin:
         open=_open,
         open_async=_open_async,
         forms={"": {}, "one index": {"index_host": "https://docs-1a2b3c4.svc.pinecone.io"}},
+        presets=PRESETS,
     )

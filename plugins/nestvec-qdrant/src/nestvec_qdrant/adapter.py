@@ -287,7 +287,8 @@ class QdrantAdapter(FullAdapter):
             points += await self._calls(request).retrieve(
                 collection_name=request.physical, ids=list(ids), with_payload=payload, with_vectors=vectors
             )
-        return batch_of(of_tenant(points, self.tenant), vectors=request.vectors, layout=self.layout, vector=vector)
+        points = of_tenant(points, self.tenant)
+        return batch_of(points, vectors=request.vectors, layout=self.layout, vector=vector, content=request.content)
 
     async def scroll(self, request: Scroll) -> Batch:
         """Read a page; the cursor is the id of the next page's first point."""
@@ -302,7 +303,14 @@ class QdrantAdapter(FullAdapter):
         )
         # The client may parse an id to a UUID object; the contract has strings.
         following = cursor if cursor is None or isinstance(cursor, int) else str(cursor)
-        return batch_of(points, vectors=request.vectors, cursor=following, layout=self.layout, vector=vector)
+        return batch_of(
+            points,
+            vectors=request.vectors,
+            cursor=following,
+            layout=self.layout,
+            vector=vector,
+            content=request.content,
+        )
 
     async def count(self, request: Count) -> int:
         """Count exactly."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from nestvec.contract import CollectionInfo, ForeignLayout
+from nestvec.contract import CollectionInfo, ForeignLayout, foreign_record
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.types import DENSE, Field, FieldType, Metric, Record
 from nestvec_qdrant import schema
@@ -40,7 +40,7 @@ def select_vector(physical: str, info: models.CollectionInfo, layout: ForeignLay
         return str(layout.vector)
     if layout.vector is None and len(dense) == 1:
         return dense[0]
-    sparse = sorted(info.config.params.sparse_vectors or {})
+    sparse = _sparse(info)
     multi = [name for name in there if name not in dense]
     for kind, names in (("sparse", sparse), ("multivector", multi)):
         if layout.vector in names:
@@ -49,6 +49,10 @@ def select_vector(physical: str, info: models.CollectionInfo, layout: ForeignLay
                 f"vector for each record; set foreign.vector to a dense one: {_listed(dense)}"
             )
     wanted = f"no dense vector {layout.vector!r}" if layout.vector is not None else "not exactly one dense vector"
+    if dense == [""]:
+        raise CollectionConflict(
+            f"collection {physical!r} has {wanted}: its only one has no name; leave foreign.vector out"
+        )
     raise CollectionConflict(
         f"collection {physical!r} has {wanted}; say with foreign.vector which one to search, of: {_listed(dense)}"
     )
@@ -65,29 +69,21 @@ def foreign_info(
         metric=_metric(physical, name, params.distance),
         record=schema.record_at(info),
         fields=None if embedded else _fields(info, layout),
+        unread=tuple(f"vector {each!r}" for each in [*vectors_of(info), *_sparse(info)] if each != name),
     )
 
 
-def foreign_record(key: str, payload: Mapping[str, Any], layout: ForeignLayout) -> Record:
-    """What the layout says of a payload."""
-    owner, text = (_lookup(payload, path) if path else None for path in (layout.id, layout.text))
-    found = {name: _lookup(payload, path) for name, path in layout.fields.items()}
-    return Record(
-        id=key,
-        document_id=key if owner is None else str(owner),
-        text=text if isinstance(text, str) else None,
-        metadata={name: value for name, value in found.items() if value is not None},
-        system={},
-    )
+def read_record(key: str, payload: Mapping[str, Any], layout: ForeignLayout, *, content: bool = True) -> Record:
+    """What the layout says of a payload, and the rest of it."""
+    return foreign_record(key, payload, layout, find=lambda _, path: keys_of(path), bare=not content)
 
 
 def selection(layout: ForeignLayout, *, content: bool) -> bool | list[str]:
-    """Which parts of the payload to ask for: a collection may hold much that nestvec does not read."""
-    paths = _paths(layout) if content else [layout.id] if layout.id else []
-    heads = {keys_of(path)[0] for path in paths}
-    if not all(map(is_bare, heads)):
-        return True  # older clients' embedded stores know no quotation marks here
-    return sorted(heads) or False
+    """Which parts of the payload to ask for: all of it, or the one that holds the document's id."""
+    if content or layout.id is None:
+        return content
+    head = keys_of(layout.id)[0]
+    return [head] if is_bare(head) else True  # older clients' embedded stores know no quotation marks here
 
 
 def native_ids(ids: Sequence[str]) -> list[int | str]:
@@ -132,15 +128,12 @@ def _is_path(path: str) -> bool:
         return False
 
 
-def _lookup(payload: Mapping[str, Any], path: str) -> Any:
-    found: Any = payload
-    for key in keys_of(path):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
-
-
 def _paths(layout: ForeignLayout) -> list[str]:
-    return [path for path in (layout.id, layout.text, *layout.fields.values()) if path is not None]
+    return [path for path in (layout.id, layout.text, layout.metadata, *layout.fields.values()) if path is not None]
+
+
+def _sparse(info: models.CollectionInfo) -> list[str]:
+    return sorted(info.config.params.sparse_vectors or {})
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nestvec.contract import BackendPlugin
 from nestvec.hookspecs import hookimpl
 from nestvec_qdrant.options import QdrantCollectionOptions, QdrantOptions, declared_capabilities, embedded_options
+from nestvec_qdrant.presets import PRESETS
 
 if TYPE_CHECKING:
     from nestvec.contract import Adapter
@@ -49,4 +50,5 @@ def nestvec_backend() -> BackendPlugin:
         forms={"": {"url": "http://localhost:6333"}},
         default=True,
         example=EXAMPLE,
+        presets=PRESETS,
     )

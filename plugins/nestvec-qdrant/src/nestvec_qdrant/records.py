@@ -13,7 +13,7 @@ from qdrant_client import models
 from nestvec.contract import Batch, Found, QueryStaged
 from nestvec.errors import BackendRefused
 from nestvec.types import DENSE, Metric, Record
-from nestvec_qdrant.adopt import foreign_record
+from nestvec_qdrant.adopt import read_record
 from nestvec_qdrant.filters import DOCUMENT_ID, METADATA, SYSTEM, TENANT, TEXT
 from nestvec_qdrant.options import MAX_REQUEST_BYTES
 
@@ -124,11 +124,13 @@ def _plain(value: Any) -> Any:
 # ---------------------------------------------------------------- reading
 
 
-def record_of(point: models.Record | models.ScoredPoint, layout: ForeignLayout | None = None) -> Record:
+def record_of(
+    point: models.Record | models.ScoredPoint, layout: ForeignLayout | None = None, *, content: bool = True
+) -> Record:
     """The record of a point: of nestvec's own, or of somebody else's as `layout` says."""
     payload = point.payload or {}
     if layout is not None:
-        return foreign_record(str(point.id), payload, layout)
+        return read_record(str(point.id), payload, layout, content=content)
     text, metadata, system = payload.get(TEXT), payload.get(METADATA), payload.get(SYSTEM)
     return Record(
         id=str(point.id),
@@ -146,6 +148,7 @@ def batch_of(
     cursor: str | int | None = None,
     layout: ForeignLayout | None = None,
     vector: str = DENSE,
+    content: bool = True,
 ) -> Batch:
     """A reply with the points' records and, where asked for, their vectors: of foreign ones, that called `vector`.
 
@@ -153,7 +156,7 @@ def batch_of(
     """
     if layout is not None and vectors:
         points = [point for point in points if vector in _by_name(point.vector)]
-    records = [record_of(point, layout) for point in points]
+    records = [record_of(point, layout, content=content) for point in points]
     if not vectors:
         return Batch(records, None, cursor)
     return Batch(records, _stack(points) if layout is None else {DENSE: _rows(points, vector)}, cursor)

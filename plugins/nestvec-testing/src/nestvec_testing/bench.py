@@ -70,7 +70,8 @@ class BackendUnderTest:
     module, or the `BackendPlugin` itself. `options` is its `[backends.NAME]` block without `use`. `reopens` says
     that a client which opens the same options later, in this process, finds the data again. `prefix` begins the
     names of the collections that the kit makes (and drops). `foreign` makes a collection as another program would,
-    with the database's own client; without it, adoption cannot be checked.
+    with the database's own client: of each payload, `key` and `body` become id and text, and no other value is left
+    out, though only the fields of the kit stand in the layout. Without it, adoption cannot be checked.
     """
 
     plugin: str | BackendPlugin

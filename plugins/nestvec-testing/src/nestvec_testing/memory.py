@@ -41,8 +41,8 @@ from nestvec.contract import (
     Update,
     Write,
     WriteNote,
+    foreign_record,
     lookup,
-    pick,
 )
 from nestvec.encoding.quantised import approximated, kept
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound
@@ -137,7 +137,8 @@ class MemoryAdapter(FullAdapter):
         if found is None or self._layout is None:
             return found.info if found else None
         name = _vector(found.info, self._layout)
-        return replace(found.info, vectors={DENSE: found.info.vectors[name]}, fields=None, storage=None)
+        others = tuple(f"vector {each!r}" for each in found.info.vectors if each != name)
+        return replace(found.info, vectors={DENSE: found.info.vectors[name]}, fields=None, storage=None, unread=others)
 
     def list_collections(self, request: ListCollections) -> list[str]:
         """See `Adapter`."""
@@ -327,6 +328,15 @@ def make_foreign(
     adapter._collections[name] = made
 
 
+def foreign_layout(
+    adapter: MemoryAdapter, name: str, rows: FloatArray, payloads: Sequence[Mapping[str, Any]]
+) -> ForeignLayout:
+    """A foreign collection of the kit's payloads as they are; returns how to read it."""
+    make_foreign(adapter, name, {"": rows}, payloads)
+    fields = {field: field for field in ("lang", "year", "price", "open", "tags")}
+    return ForeignLayout(name, id="key", text="body", fields=fields)
+
+
 def _vector(info: CollectionInfo, foreign: ForeignLayout) -> str:
     """The name of the vector that is meant."""
     if foreign.vector in info.vectors:
@@ -354,16 +364,15 @@ def _seen(item: _Stored, foreign: ForeignLayout | None) -> Record:
     """The record; of somebody else's, whose payload the metadata is, what the layout says."""
     if foreign is None:
         return item.record
-    payload = item.record.metadata
-    text = lookup(payload, foreign.text) if foreign.text else None
-    owner = lookup(payload, foreign.id) if foreign.id else None
-    key = item.record.id if owner is None else str(owner)
-    return Record(item.record.id, key, text if isinstance(text, str) else None, pick(foreign, payload), {})
+    return foreign_record(item.record.id, item.record.metadata, foreign)
 
 
 def _matches(where: Filter | None, record: Record, foreign: ForeignLayout | None) -> bool:
     if foreign is not None:
-        payload = {path: lookup(record.metadata, path) for path in foreign.fields.values()}
+        payload = {
+            path: lookup(record.metadata, path)
+            for path in (*foreign.fields.values(), *([foreign.id] if foreign.id else []))
+        }
         return where is None or matches(where, payload)
     system = {**record.system, "document_id": record.document_id}
     return where is None or matches(where, record.metadata, system)

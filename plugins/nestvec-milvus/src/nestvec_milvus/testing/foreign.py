@@ -83,7 +83,10 @@ def in_json(adapter: Any, name: str, rows: FloatArray, payloads: Payloads) -> Fo
             "number": n * 7 - 20,
             "emb": row.tolist(),
             "body": item["body"],
-            "doc": {"key": item["key"], "meta": {field: item[field] for field in FIELDS if field in item}},
+            "doc": {
+                "key": item["key"],
+                "meta": {name: value for name, value in item.items() if name not in ("key", "body")},
+            },
         }
         for n, (row, item) in enumerate(zip(rows, payloads, strict=True))
     ]
@@ -107,13 +110,14 @@ def in_columns(adapter: Any, name: str, rows: FloatArray, payloads: Payloads) ->
         "lang": text(),
         "year": {"datatype": DataType.INT32},
         "price": {"datatype": DataType.DOUBLE},
+        "source": text(),
     }
     kinds |= {"open": {"datatype": DataType.BOOL}}
     tags = {"datatype": DataType.ARRAY, "element_type": DataType.VARCHAR, "max_capacity": 9, "max_length": 9}
     columns = {"key": text(is_primary=True), "body": text(), "tags": {**tags, "nullable": True}}
     columns |= {field: {**kind, "nullable": True} for field, kind in kinds.items()}
     records = [
-        {"emb": row.tolist(), "other": [1.0] * len(row), **dict.fromkeys(FIELDS), **item}
+        {"emb": row.tolist(), "other": [1.0] * len(row), **dict.fromkeys(kinds), **item}
         for row, item in zip(rows, payloads, strict=True)
     ]
     with pymilvus_client(adapter) as client:

@@ -16,7 +16,7 @@ from nestvec.filters.fields import to_foreign
 from nestvec.types import DENSE, Field, Metric
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.bench import Bench, BenchClient
-from nestvec_testing.data import document, words
+from nestvec_testing.data import document, vectors, words
 from nestvec_testing.guard import refused
 
 if TYPE_CHECKING:
@@ -51,7 +51,12 @@ def _payload(i: int) -> dict[str, Any]:
         "tags": [f"t{i % 3}", f"u{i % 2}"],
     }
     kept = {name: value for place, (name, value) in enumerate(values.items()) if (i + place) % 5}
-    return {"key": f"their-{i}", "body": words(12, seed=i), **kept}
+    return {"key": f"their-{i}", "body": words(12, seed=i), **kept, **_undeclared(i)}
+
+
+def _undeclared(i: int) -> dict[str, Any]:
+    """What no layout names, of types that every database has."""
+    return {"source": f"file-{i}.md"} if i % 4 else {}
 
 
 _PAYLOADS = [_payload(i) for i in range(_COUNT)]
@@ -89,11 +94,29 @@ class AdoptionChecks(AdapterKit):
             assert record.text == _PAYLOADS[i]["body"], f"the mapped text, not {record.text!r}"
             assert not record.system, "foreign records have no bookkeeping of nestvec's"
             wanted = {name: value for name, value in _PAYLOADS[i].items() if name in _FIELDS}
-            assert _plain(record.metadata) == wanted, f"the mapped fields {wanted}, not {record.metadata}"
+            mapped = {name: value for name, value in _plain(record.metadata).items() if name in _FIELDS}
+            assert mapped == wanted, f"the mapped fields {wanted}, not {record.metadata}"
         np.testing.assert_allclose(_unit(stack), _unit(rows[order]), atol=1e-5)
         some = [record.id for record in records[:5]]
         fetched = bench.raw(Fetch(layout.collection, some, vectors=True), layout=layout)
         assert {record.id for record in fetched.records} == set(some), "records are fetched by their own ids"
+
+    def test_adoption_leaves_nothing_out(self, bench: Bench) -> None:
+        """What the layout does not name is read, too, by scrolling, fetching and searching: it is copied from there."""
+        if Power.ADOPTION not in bench.capabilities.powers:
+            pytest.skip("this backend declares that it does not read what others made")
+        rows = vectors(len(_PAYLOADS), _SIZE, unit=True)
+        layout = bench.make_foreign(rows, _PAYLOADS)
+        scrolled = bench.raw(Scroll(layout.collection, limit=_COUNT), layout=layout).records
+        fetched = bench.raw(Fetch(layout.collection, [record.id for record in scrolled]), layout=layout).records
+        query = Query(layout.collection, {DENSE: rows[:1]}, Metric.COSINE, _COUNT)
+        (found,) = bench.raw(query, layout=layout)
+        for how, records in (("scroll", scrolled), ("fetch", fetched), ("query", [hit.record for hit in found])):
+            assert len(records) == _COUNT
+            for record in records:
+                for name, value in _undeclared(int(record.document_id.removeprefix("their-"))).items():
+                    known = str(record.metadata)
+                    assert value in known, f"what is not mapped, too, by {how}: {name!r} is {value!r}, not in {known}"
 
     def test_adoption_searches(self, bench: Bench, theirs: tuple[ForeignLayout, FloatArray]) -> None:
         """Scores and order are those of exact search."""
@@ -138,6 +161,10 @@ class AdoptionChecks(AdapterKit):
         best = docs.search(words(12, seed=9), limit=1)[0]
         assert best.text is not None
         assert best.span == (0, len(best.text))
+        got = docs.get("their-9")
+        assert got is not None, "a document is got by the id that the layout says"
+        assert got.text == words(12, seed=9)
+        assert docs.get("their-99") is None
         assert docs.count(F.lang == "de") == sum(item.get("lang") == "de" for item in _PAYLOADS)
         with refused(Unsupported, "upsert into an adopted collection"):
             docs.upsert([document("x")])

@@ -70,6 +70,24 @@ class AdoptsForeignCollections(MemoryAdapter):
         return replace(found, record={"nestvec": 2}) if found is not None and strange else found
 
 
+@mutant("test_adoption_leaves_nothing_out", "what is not mapped, too, by scroll")
+class ReadsWhatIsMappedAlone(MemoryAdapter):
+    """Leaves out of somebody else's records what the layout does not name."""
+
+    def scroll(self, request: Scroll) -> Batch:
+        batch = super().scroll(request)
+        if self._layout is None:
+            return batch
+        named = self._layout.fields.keys()
+        return replace(
+            batch,
+            records=[
+                replace(record, metadata={name: value for name, value in record.metadata.items() if name in named})
+                for record in batch.records
+            ],
+        )
+
+
 @mutant("test_description_is_what_was_created", "the metric as created")
 class AlwaysCosine(MemoryAdapter):
     """Ignores the metric."""

@@ -12,7 +12,7 @@ from nestvec_testing.bench import BackendUnderTest, Bench
 from nestvec_testing.embedder_bench import EmbedderBench, EmbedderUnderTest
 from nestvec_testing.embedders import EmbedderConformance
 from nestvec_testing.loop import Driver
-from nestvec_testing.memory import CAPABILITIES
+from nestvec_testing.memory import CAPABILITIES, foreign_layout
 from nestvec_testing.memory import nestvec_backend as memory
 from nestvec_testing.recording import RecordingEmbedder
 from nestvec_testing.recording import nestvec_embedder as recording
@@ -63,6 +63,7 @@ def register(found: list[Mutant], check: str, reason: str, **options: Any) -> Ca
 def _subject(broken: Any, options: Any) -> BackendUnderTest | EmbedderUnderTest:
     if issubclass(broken, Adapter):
         declared = getattr(broken, "declared", CAPABILITIES)
-        return BackendUnderTest(replace(memory(), open=broken, capabilities=lambda _: declared), options)
+        plugin = replace(memory(), open=broken, capabilities=lambda _: declared)
+        return BackendUnderTest(plugin, options, foreign=foreign_layout)
     assert issubclass(broken, RecordingEmbedder), f"{broken} must break one of the kit's own plugins"
     return EmbedderUnderTest(replace(recording(), open=broken), options)
