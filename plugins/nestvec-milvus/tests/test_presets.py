@@ -63,6 +63,8 @@ def test_everything_is_read(shared, preset):
 
 
 def test_what_is_not_read_is_said(shared):
+    if not shared.client.embedded:
+        pytest.skip("there may be several vectors from Milvus 2.4 on")
     columns = {"id": KEY, "text": text()}
     with pymilvus_client(shared) as client:
         client.drop_collection(NAME)
