@@ -41,7 +41,7 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         *("Nestvec.close", "Runtime", "RetryPolicy"),
     ),
     "Collections": ("Collection", "Collection.close"),
-    "Collections: writing": ("Document", "Collection.upsert", "Collection.delete"),
+    "Collections: writing": ("Document", "Collection.upsert", "Collection.settle", "Collection.delete"),
     "Collections: searching": (
         *("Collection.search", "Collection.search_many", "Collection.search_vector", "Collection.search_vectors"),
         *("Collection.embed", "Nestvec.embed"),

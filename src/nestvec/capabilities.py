@@ -25,6 +25,18 @@ class Power(StrEnum):
     ADOPTION = "adoption"
     STORAGE = "storage"
     FUNNELS = "funnels"
+    SETTLING = "settling"
+
+
+class Freshness(StrEnum):
+    """When searches find what was written, as surely as anything that is there for long."""
+
+    #: When the write is done.
+    AT_ONCE = "at once"
+    #: When the collection has settled (`nestvec.contract.Settling`), which an ingestion waits for by itself.
+    WHEN_SETTLED = "when settled"
+    #: Some time later: nobody can tell when, and nothing hastens it.
+    UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,8 @@ class BackendCapabilities:
     names: NameRules = field(default_factory=NameRules)
     #: Search is exhaustive: results equal exact search up to rounding.
     exact: bool = False
+    #: When searches find what was written. Reading by id, counting and scrolling see it at once everywhere.
+    fresh: Freshness = Freshness.AT_ONCE
     #: A fetched vector equals the written one bit for bit.
     stores_exact: bool = False
     #: How many vectors a record may have, under different names.

@@ -228,3 +228,7 @@ class BackendRefused(BackendError):
 
 class BackendFull(BackendError):
     """The backend cannot write: its disk is full or read-only."""
+
+
+class NotSettledWarning(UserWarning):
+    """What was stored is safe, but searches may still miss some of it; `Collection.settle` waits for longer."""

@@ -224,6 +224,7 @@ class Report:
         seconds: How long it took.
         usage: What the embedder consumed.
         superseded: Documents that were stored, and were another writer's version before that was done.
+        unsettled: What searches may still miss of it, in a sentence (see `Collection.settle`); None: nothing.
     """
 
     documents: int = 0
@@ -234,6 +235,7 @@ class Report:
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
     superseded: int = 0
+    unsettled: str | None = None
 
     @property
     def chunks(self) -> int:
@@ -250,6 +252,7 @@ class Report:
             self.seconds + other.seconds,
             self.usage + other.usage,
             self.superseded + other.superseded,
+            self.unsettled or other.unsettled,
         )
 
 
@@ -265,4 +268,5 @@ def merge(reports: Iterable[Report]) -> Report:
         sum(report.seconds for report in listed),
         sum((report.usage for report in listed), Usage()),
         sum(report.superseded for report in listed),
+        next((report.unsettled for report in listed if report.unsettled), None),
     )

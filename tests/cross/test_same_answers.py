@@ -132,14 +132,18 @@ def world(pytestconfig: pytest.Config) -> World:
     return World(pytestconfig.cache.mkdir("nestvec-corpus"))
 
 
+#: Both as they are right after an ingestion, and when everything has settled.
+STATES = ("fresh", "settled")
+
+
 @pytest.fixture(scope="module", params=PARAMETERS)
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with ENGINES[request.param](tmp_path_factory.mktemp("engine")) as opened:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def client(engine: Engine, world: World) -> Iterator[Nestvec]:
+@pytest.fixture(scope="module", params=STATES)
+def client(engine: Engine, world: World, request: pytest.FixtureRequest) -> Iterator[Nestvec]:
     values = {
         "backends": {"store": {"use": engine.use, **engine.options}},
         "embedders": {"model": {"use": "recording", "model": "known", "dimensions": 384, "batch": 256}},
@@ -151,6 +155,9 @@ def client(engine: Engine, world: World) -> Iterator[Nestvec]:
         for size in SIZES:
             report = opened[f"docs{size}"].upsert(world.documents)
             assert report.documents == len(world.documents) > 2000
+            assert report.unsettled is None
+            if request.param == "settled":
+                opened[f"docs{size}"].settle()
         yield opened
 
 

@@ -77,6 +77,7 @@ for _command in (
     manage.plan,
     manage.apply,
     manage.status,
+    manage.settle,
     ingest.ingest,
     search.search,
     manage.delete,

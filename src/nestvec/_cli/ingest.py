@@ -35,6 +35,7 @@ class Job:
     inputs: Inputs
     mapping: Mapping
     limits: ReadLimits
+    settle: float
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -46,6 +47,14 @@ class Job:
 @click.option("--text", metavar="FIELD", help="The field that holds the text. [default: text, content or body]")
 @click.option("--metadata", metavar="FIELD", multiple=True, help="A field to keep (repeatable). [default: all others]")
 @click.option("--namespace", metavar="NAME", help="The tenant that the documents belong to.")
+@click.option(
+    "--settle",
+    type=click.FloatRange(min=0),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait at the end until searches find everything, on backends where that takes its time; 0: do not wait.",
+)
 @click.option("--strict", is_flag=True, help="Check everything first; store nothing if anything is wrong.")
 @command
 def ingest(
@@ -57,6 +66,7 @@ def ingest(
     text: str | None,
     metadata: tuple[str, ...],
     namespace: str | None,
+    settle: float,
     strict: bool,
 ) -> int:
     """Store the documents of files, folders or standard input (-) in COLLECTION.
@@ -71,7 +81,8 @@ def ingest(
         inputs = discover(paths, format=format_)
         if inputs.skipped:
             warn(f"skipped {amount(len(inputs.skipped), 'file')} of unknown type")
-        job = Job(invocation, target, inputs, Mapping(id_, text, metadata or None), nv.config.limits)
+        mapping = Mapping(id_, text, metadata or None)
+        job = Job(invocation, target, inputs, mapping, nv.config.limits, settle)
         return _strictly(job) if strict else _store(job, None)
 
 
@@ -100,7 +111,7 @@ def _store(job: Job, stdin: BinaryIO | None) -> int:
 
     feed = Feed(job.inputs, job.mapping, job.collection, stdin, job.limits)
     with progress(job.inputs.size) as shown:
-        run = Ingestion(job.collection, feed, shown)
+        run = Ingestion(job.collection, feed, shown, job.settle)
         try:
             run.run()
         except NestvecError as error:
@@ -118,6 +129,8 @@ def _finished(job: Job, run: Ingestion) -> int:
         print_json(_report_json(job, run.stored, failed))
     else:
         say(_summary(job, run.stored))
+    if run.stored.unsettled is not None:
+        warn(f"warning: {run.stored.unsettled}")
     if failed:
         _name(failed, f"{amount(len(failed), 'document')} not stored (all others are):")
     return 1 if failed else 0
@@ -196,6 +209,7 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
         "retries": report.usage.retries,
         "windows": report.usage.windows,
         "cached": report.usage.cached,
+        "unsettled": report.unsettled,
     }
 
 

@@ -6,6 +6,7 @@ import itertools
 import shutil
 import sys
 import tempfile
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from nestvec._documents.upsert import IncomingDocument, check_document
 from nestvec._limits import ReadLimits
 from nestvec._readers import Inputs, Item, Mapping, ReadFailure, read
-from nestvec.errors import InvalidDocument, InvalidInput
+from nestvec.errors import InvalidDocument, InvalidInput, NotSettledWarning
 from nestvec.types import FailedDocument, Report
 
 if TYPE_CHECKING:
@@ -77,11 +78,12 @@ def _unread(item: Item) -> FailedDocument:
 class Ingestion:
     """One run. `stored` adds up what is durable, so that an interrupted run can say how far it came."""
 
-    def __init__(self, collection: Collection, feed: Feed, progress: Progress) -> None:
+    def __init__(self, collection: Collection, feed: Feed, progress: Progress, settle: float) -> None:
         self.stored = Report()
         self._collection = collection
         self._feed = feed
         self._progress = progress
+        self._settle = settle
         self._settled = 0
         self._waiting: deque[tuple[int, int]] = deque(maxlen=_AHEAD * collection.spec.model.batch)
 
@@ -92,7 +94,11 @@ class Ingestion:
 
     def run(self) -> None:
         """Store everything. Raises whatever stops the whole; `stored` then tells how far it came."""
-        self.stored = self._collection.upsert(self._documents(), on_failure="report", progress=self._durable)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotSettledWarning)  # the command tells it
+            self.stored = self._collection.upsert(
+                self._documents(), on_failure="report", progress=self._durable, settle=self._settle
+            )
 
     def _documents(self) -> Iterator[IncomingDocument]:
         for number, item in enumerate(self._feed, 1):

@@ -174,6 +174,26 @@ def _tell_forgotten(invocation: Invocation, collection: str) -> None:
         say(f"the canaries of {clean(collection)} are removed; the next ingestion makes others")
 
 
+@click.command()
+@click.argument("collection")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), default=120.0, show_default=True, metavar="SECONDS", help="Wait at most."
+)
+@command
+def settle(invocation: Invocation, collection: str, timeout: float) -> None:
+    """Wait until searches of COLLECTION find everything that was written, whoever wrote it.
+
+    Where searches find it at once, there is nothing to wait for. `ingest` does this by itself.
+    """
+    with invocation.connect() as nv:
+        nv[collection].settle(timeout)
+    if invocation.json:
+        print_json({"collection": collection, "settled": timeout > 0})
+    else:
+        done = "searches find everything" if timeout > 0 else "settling has begun"
+        say(f"{clean(collection)}: {done}")
+
+
 def open_collection(nv: Nestvec, name: str, namespace: str | None) -> Collection:
     """The handle of a collection, or of one tenant in it. Raises `InvalidName`."""
     return nv[name] if namespace is None else nv[name].namespace(namespace)

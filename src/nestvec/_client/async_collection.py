@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -11,11 +12,12 @@ from nestvec._client.handle import Handle
 from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all_async, window
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, reading
+from nestvec._documents import deleting, reading, settling
 from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
+from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
 from nestvec._documents.upsert import IncomingDocument, upsert
 from nestvec._hosts import admission
 from nestvec.types import Document, Hit, Report, merge
@@ -57,10 +59,12 @@ class AsyncCollection(Handle):
         *,
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
+        settle: float = TIMEOUT,
     ) -> Report:
         """See `Collection.upsert`."""
         intake = Intake(self.spec)
         check_on_failure(on_failure)
+        check_timeout(settle)
         reports: list[Report] = []
         if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
             await self._sessions[WANTED].splitter()
@@ -75,7 +79,13 @@ class AsyncCollection(Handle):
                 reports.append(report)
                 if progress is not None:
                     progress(report)
-        return intake.finish(merge(reports), on_failure)
+        missing = await self._follow(partial(settling.settle_ingested, seconds=settle)) if reports else None
+        warn_unsettled(self.spec.name, missing, settle)
+        return intake.finish(replace(merge(reports), unsettled=missing), on_failure)
+
+    async def settle(self, timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - the backend's, as everywhere
+        """See `Collection.settle`."""
+        await self._follow(partial(settling.settle, seconds=timeout))
 
     async def search(
         self,

@@ -110,12 +110,15 @@ class AsyncNestvec:
         progress: Callable[[CopyProgress], object] | None = None,
     ) -> CopyReport:
         """See `Nestvec.copy`."""
+        from nestvec._documents.settling import TIMEOUT, settle_ingested, warn_unsettled
         from nestvec._migration.copy import copy
 
         await self.apply(target)
         origin = await self[source]._located()
         place = await self[target]._located()
-        return await copy(origin.of_tenant(namespace), place, page=page, progress=progress)
+        report = await copy(origin.of_tenant(namespace), place, page=page, progress=progress)
+        warn_unsettled(target, await settle_ingested(place, TIMEOUT), TIMEOUT)
+        return report
 
     async def embed(
         self,

@@ -116,6 +116,7 @@ class Intake:
             seconds,
             report.usage,
             report.superseded,
+            report.unsettled,
         )
         if whole.failed and on_failure == "raise":
             raise IngestFailed(_failure_message(self._spec.name, whole), whole)

@@ -251,12 +251,15 @@ class Nestvec:
             >>> nv.copy("docs", "archive").written
             3
         """
+        from nestvec._documents.settling import TIMEOUT, settle_ingested, warn_unsettled
         from nestvec._migration.copy import copy
 
         self.apply(target)
         origin = complete(self[source]._located())
         place = complete(self[target]._located())
-        return complete(copy(origin.of_tenant(namespace), place, page=page, progress=progress))
+        report = complete(copy(origin.of_tenant(namespace), place, page=page, progress=progress))
+        warn_unsettled(target, complete(settle_ingested(place, TIMEOUT)), TIMEOUT)
+        return report
 
     def embed(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -12,11 +13,12 @@ from nestvec._client.handle import Handle
 from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all, window
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, reading
+from nestvec._documents import deleting, reading, settling
 from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
+from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
 from nestvec._documents.upsert import IncomingDocument, upsert
 from nestvec._hosts import admission
 from nestvec._session.session import ComputeLock, complete, for_ingestion
@@ -82,6 +84,7 @@ class Collection(Handle):
         *,
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
+        settle: float = TIMEOUT,
     ) -> Report:
         """Store documents: new and changed ones are embedded, unchanged ones left alone.
 
@@ -92,6 +95,9 @@ class Collection(Handle):
             documents: One document, or any number; they are read as they are needed. Of equal ids the first is kept.
             on_failure: "raise" `IngestFailed` at the end if there were failures, or only "report" them.
             progress: Hears a report of each batch when it is durable.
+            settle: Seconds to wait at most until searches find what was stored, on backends where that takes its time
+                and only where there is so much of it that they would not; 0: do not wait. `Report.unsettled` tells, and
+                a `NotSettledWarning` is given, where they still may not.
 
         Returns:
             What was stored, and what was not.
@@ -110,6 +116,7 @@ class Collection(Handle):
         """
         intake = Intake(self.spec)
         check_on_failure(on_failure)
+        check_timeout(settle)
         reports: list[Report] = []
         if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
             complete(self._sessions[WANTED].splitter())
@@ -128,7 +135,28 @@ class Collection(Handle):
                 reports.append(report)
                 if progress is not None:
                     progress(report)
-        return intake.finish(merge(reports), on_failure)
+        missing = self._follow(partial(settling.settle_ingested, seconds=settle)) if reports else None
+        warn_unsettled(self.spec.name, missing, settle)
+        return intake.finish(replace(merge(reports), unsettled=missing), on_failure)
+
+    def settle(self, timeout: float = TIMEOUT) -> None:
+        """Wait until searches find everything that was written, whoever wrote it.
+
+        On most backends there is nothing to wait for (`BackendCapabilities.fresh`). Some search what they have not
+        indexed yet by something coarser that misses records; where an ingestion wrote so much, it waits by itself.
+
+        Args:
+            timeout: Seconds to wait at most; 0: begin, and do not wait.
+
+        Raises:
+            BackendUnavailable: It took longer; what was begun goes on, and settling again waits for it.
+            Unsupported: The backend cannot tell when searches find what was written, or the collection was adopted.
+            InvalidInput: The timeout is no number of seconds.
+
+        Example:
+            >>> docs.settle(timeout=60)
+        """
+        self._follow(partial(settling.settle, seconds=timeout))
 
     def search(
         self,

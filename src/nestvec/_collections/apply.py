@@ -18,7 +18,7 @@ from nestvec._collections.opening import HEADS, OpenCollection, locate
 from nestvec._collections.superseded import advice, superseding_spec
 from nestvec._collections.write_fence import FenceState, WriteFence, moved, read_fence
 from nestvec._specs import CollectionSpec, StoredCollection
-from nestvec.capabilities import TaskPair
+from nestvec.capabilities import BackendCapabilities, Freshness, Power, TaskPair
 from nestvec.contract import (
     Adopt,
     CollectionInfo,
@@ -179,7 +179,7 @@ async def compare(collection: OpenCollection) -> Compared:
     physical = await collection.backend.resolve_alias(ResolveAlias(collection.state.alias))
     info = await collection.backend.describe(Describe(physical or collection.state.alias))
     if info is None:
-        return Compared(collection, Change(spec.name, "create", _description(spec)), None)
+        return Compared(collection, Change(spec.name, "create", _description(spec, collection.capabilities)), None)
     if physical is None:
         return Compared(collection, Change(spec.name, "conflict", (_foreign(spec, collection.state.alias),)), info)
     try:
@@ -198,7 +198,8 @@ async def _compare_own(
     collection: OpenCollection, info: CollectionInfo, stored: StoredCollection, fence: WriteFence | None
 ) -> Compared:
     shrunk = await superseding_spec(collection, stored, info.physical)
-    told = (advice(collection.spec, stored),) if shrunk is not None else ()
+    told = _late(collection.capabilities)
+    told += (advice(collection.spec, stored),) if shrunk is not None else ()
     if shrunk is not None:
         collection = collection.knowing(replace(collection.state, spec=shrunk, target=None, admission=None))
     spec = collection.spec
@@ -245,7 +246,7 @@ async def _update(collection: OpenCollection, info: CollectionInfo) -> None:
     )
 
 
-def _description(spec: CollectionSpec) -> tuple[str, ...]:
+def _description(spec: CollectionSpec, can: BackendCapabilities) -> tuple[str, ...]:
     space = spec.space
     tasks = f"tasks {space.index_task} / {space.query_task}" if space.index_task or space.query_task else "no tasks"
     fields = ", ".join(f"{name} ({kind})" for name, kind in spec.fields.items()) or "none"
@@ -256,7 +257,16 @@ def _description(spec: CollectionSpec) -> tuple[str, ...]:
         *([f"storage: {spec.storage}"] if spec.storage is not Storage.FLOAT32 else []),
         *([f"funnel: candidates by prefixes of {_listed(spec.funnel)} dimensions"] if spec.funnel else []),
         *([cost] if cost else []),
+        *_late(can),
     )
+
+
+def _late(can: BackendCapabilities) -> tuple[str, ...]:
+    """A warning where nobody can tell when searches find what was written."""
+    if can.fresh is not Freshness.UNCERTAIN:
+        return ()
+    why = can.why_not.get(Power.SETTLING)
+    return ("searches may miss what was just written, and nobody can tell for how long" + (f": {why}" if why else ""),)
 
 
 def _listed(sizes: Sequence[int]) -> str:

@@ -14,8 +14,8 @@ from nestvec._collections.opening import CollectionState, OpenCollection, Target
 from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import Head, make_record
 from nestvec._specs import CollectionSpec, StoredCollection
-from nestvec.capabilities import BackendCapabilities
-from nestvec.contract import Drop, ListCollections, Query, Write
+from nestvec.capabilities import BackendCapabilities, Freshness
+from nestvec.contract import Drop, ListCollections, Query, Settle, Write
 from nestvec.errors import BackendError, CollectionError, NestvecError, Unsupported
 from nestvec.types import Record
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PREFIX = "nestvec-measure"
 _PAGE = 256
+#: Seconds that the backend has to let searches find what was written.
+_SETTLE = 120.0
 #: Searches that are not timed, at the beginning.
 _WARM = 3
 
@@ -87,13 +89,13 @@ class BackendProbe:
 
     async def _measured(self, session: Session) -> ProbeOutcome:
         try:
-            await self._fill(session)
+            unsettled = await self._fill(session)
             await self._search(session, self.questions[:_WARM])
             plain, funnel = await self._search(session, self.questions)
         except (Unsupported, BackendError, CollectionError) as error:
             why = f"{self.what} was not measured on backend {self.spec.backend!r}: {error}"
             return ProbeOutcome(warnings=(why,))
-        return ProbeOutcome(plain, funnel)
+        return ProbeOutcome(plain, funnel, (unsettled,) if unsettled else ())
 
     async def _drop(self, session: Session) -> tuple[str, ...]:
         try:
@@ -102,7 +104,8 @@ class BackendProbe:
             return (f"the temporary collection {self.physical!r} could not be dropped, do it by hand: {error}",)
         return ()
 
-    async def _fill(self, session: Session) -> None:
+    async def _fill(self, session: Session) -> str | None:
+        """What searches may still miss then, or None."""
         spec, known = self._own(), self.capabilities
         await session.backend.create(spec.creation(self.physical, spec.record(1)))
         step = min(_PAGE, known.max_write_records or _PAGE)
@@ -110,6 +113,9 @@ class BackendProbe:
             part = self.rows[start : start + step]
             records = [_record(start + number) for number in range(len(part))]
             await session.backend.write(Write(self.physical, records, named(spec, part)))
+        if known.fresh is not Freshness.WHEN_SETTLED:
+            return None
+        return await session.backend.settle(Settle(self.physical, _SETTLE))
 
     async def _search(self, session: Session, questions: FloatArray) -> tuple[TimedSearches, TimedSearches | None]:
         """The plain search and the funnel take turns, so that what slows the machine down slows both."""

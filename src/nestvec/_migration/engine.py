@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from nestvec._collections.opening import HEADS, open_to_read
 from nestvec._collections.write_fence import POLL, drain, raise_fence, read_fence
+from nestvec._documents.settling import settled_everything
 from nestvec._hosts.note import Canaries
 from nestvec._migration.candidate import guarded, prepare_candidate
 from nestvec._migration.copy import carry_canaries
@@ -24,6 +25,7 @@ from nestvec._migration.routes import Route, Transform, Way
 from nestvec._migration.switch import HeldFence, switch
 from nestvec._migration.transfer import Transfer, TransferStatistics
 from nestvec._migration.verify import compare, overlap, paired, require_count
+from nestvec.capabilities import Freshness
 from nestvec.contract import Count, Event, Scroll
 from nestvec.errors import NestvecError, Unsupported
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 #: Passes over what changed meanwhile, before writers have to wait; and how little is left to the last one.
 CATCH_UPS, FEW = 3, BLOCK
+#: Seconds that the target's backend has to let searches find what was brought over.
+_SETTLE = 600.0
 _STAGES: Mapping[Phase, MigrationStage] = {
     "documents": MigrationStage.COPYING,
     "changes": MigrationStage.CATCHING_UP,
@@ -222,6 +226,7 @@ async def _bring(job: MigrationJob, transfer: Transfer, candidate: CandidateGene
     if statistics.failed:
         return done
     await candidate.reach(MigrationStage.VERIFYING)
+    await _settle(job, candidate)
     asked = not job.questions or job.asks
     job.tell(
         MigrationStage.VERIFYING,
@@ -230,6 +235,14 @@ async def _bring(job: MigrationJob, transfer: Transfer, candidate: CandidateGene
     pairs = await paired(transfer, statistics.sample)
     seen = await overlap(transfer, pairs, job.questions, ask=job.asks)
     return replace(done, verified=compare(transfer, pairs), overlap=seen)
+
+
+async def _settle(job: MigrationJob, candidate: CandidateGeneration) -> None:
+    """Whoever follows the switch shall find everything. Last changes are few: searches find those at once."""
+    if candidate.collection.capabilities.fresh is Freshness.WHEN_SETTLED:
+        missing = await settled_everything(candidate.collection, candidate.place.physical, _SETTLE)
+        if missing is not None:
+            job.tell(MigrationStage.VERIFYING, missing)
 
 
 async def _carry_canaries(job: MigrationJob, candidate: CandidateGeneration) -> None:

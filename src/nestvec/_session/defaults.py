@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from nestvec._session.answers import settled
 from nestvec._session.reserved import ReservedCollection
 from nestvec._session.tenants import TenantView, tenants_of
-from nestvec.capabilities import Power
+from nestvec.capabilities import Freshness, Power
 from nestvec.contract import POWERS, FullAdapter
 from nestvec.errors import PluginBroken, Unsupported
 from nestvec.types import Storage
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ReadNote,
         ResolveAlias,
         SetAlias,
+        Settle,
         Update,
         WriteNote,
     )
@@ -157,6 +158,11 @@ class CompletedAdapter(FullAdapter):
         """Raises `Unsupported`."""
         self._refuse(Power.FUNNELS, request.physical, "be searched coarse to fine", "leave `funnel` out")
 
+    def settle(self, request: Settle) -> None:
+        """Nothing to do. Raises `Unsupported` where nobody can tell when searches find what was written."""
+        if self._declared.fresh is not Freshness.AT_ONCE:
+            self._refuse(Power.SETTLING, request.physical, "be settled", "wait, and search again")
+
     def _refuse_adoption(self, physical: str) -> NoReturn:
         advice = "ingest its texts into a collection of nestvec's own"
         self._refuse(Power.ADOPTION, physical, "be adopted", advice)
@@ -171,6 +177,7 @@ _WHY_NOT = {
     Power.ADOPTION: "this backend's plugin reads only what nestvec made",
     Power.STORAGE: "this backend's plugin stores float32 only",
     Power.FUNNELS: "this backend's plugin searches by one vector",
+    Power.SETTLING: "when its searches find what was written is uncertain, and nothing hastens it",
 }
 
 

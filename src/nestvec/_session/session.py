@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         ResolveAlias,
         Scroll,
         SetAlias,
+        Settle,
         Update,
         Write,
         WriteNote,
@@ -399,6 +400,10 @@ class Backend:
 
     def list_tenants(self, request: ListTenants) -> Coroutine[Any, Any, list[str]]:
         """The tenants that have records."""
+        return self._session.send(self._view, request)
+
+    def settle(self, request: Settle) -> Coroutine[Any, Any, str | None]:
+        """Let searches find what was written; a sentence about what they may still miss, or None."""
         return self._session.send(self._view, request)
 
     def adopt(self, request: Adopt) -> Coroutine[Any, Any, None]:

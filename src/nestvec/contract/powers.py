@@ -12,6 +12,7 @@ opening anything. One class may serve several forms of a backend; what counts is
 | `Adoption` | reading what others made | `Unsupported` |
 | `VectorStorage` | vectors kept small | float32 only |
 | `Funnels` | searching coarse to fine | `Unsupported` |
+| `Settling` | letting searches find what is fresh | nothing to do, or `Unsupported` where that is uncertain |
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from nestvec.contract.collections import (
     WriteNote,
 )
 from nestvec.contract.foreign import Adopt, ForeignLayout
-from nestvec.contract.records import Count, Fetch, ListTenants, Query, QueryStaged, Remove, Scroll, Write
+from nestvec.contract.records import Count, Fetch, ListTenants, Query, QueryStaged, Remove, Scroll, Settle, Write
 
 if TYPE_CHECKING:
     from nestvec.contract.records import Found
@@ -135,12 +136,21 @@ class Funnels(StagedSearch):
     power: ClassVar[Power] = Power.FUNNELS
 
 
-class FullAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorStorage, Funnels):
+class Settling(ABC):
+    """Lets searches find what is fresh, where they need the database to index it first (`Freshness.WHEN_SETTLED`)."""
+
+    power: ClassVar[Power] = Power.SETTLING
+
+    @abstractmethod
+    def settle(self, request: Settle) -> Answer[str | None]: ...
+
+
+class FullAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorStorage, Funnels, Settling):
     """An adapter with every power: what the core completes the others to, with its defaults."""
 
 
 #: Every class of this module that stands for a power.
-POWERS: tuple[type[Any], ...] = (Aliases, Notes, Updates, Tenancy, Adoption, VectorStorage, Funnels)
+POWERS: tuple[type[Any], ...] = (Aliases, Notes, Updates, Tenancy, Adoption, VectorStorage, Funnels, Settling)
 
 BackendRequest: TypeAlias = (
     Describe
@@ -163,4 +173,5 @@ BackendRequest: TypeAlias = (
     | QueryStaged
     | ListTenants
     | Adopt
+    | Settle
 )

@@ -92,6 +92,21 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Settle:
+    """Let every search find what was written to a physical collection. Answered with None when that is so.
+
+    After about `timeout` seconds of waiting (0: begin, and wait for nothing) the answer is a sentence about what
+    searches may still miss. Where not `everything`, an ingestion of this client has ended, be it of one record: what
+    this adapter wrote is meant, and where nothing needs to be done for it, finding that out must cost next to nothing.
+    """
+
+    method: ClassVar[str] = "settle"
+    physical: str
+    timeout: float
+    everything: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ListTenants:
     """Answered with the names of all tenants that have records, each once, in no promised order.
 

@@ -25,13 +25,13 @@ from nestvec.errors import BackendRefused, CollectionNotFound, Unsupported
 from nestvec.types import DENSE
 from nestvec_milvus import schema
 from nestvec_milvus.adopt import ForeignColumns
-from nestvec_milvus.catalog import MilvusCatalog
 from nestvec_milvus.client import common, open_client, pairs
 from nestvec_milvus.errors import NotLoaded
 from nestvec_milvus.filters import Expression, Literals, compile_filter, values_for
 from nestvec_milvus.options import MAX_WINDOW
 from nestvec_milvus.records import ResultTable, batch_of, batches, ids_of, of_tenant, placeholders, ranked
 from nestvec_milvus.schema import Columns
+from nestvec_milvus.settling import MilvusSettling
 from nestvec_milvus.staged import Candidates
 from nestvec_milvus.storage import check_readable
 
@@ -58,7 +58,7 @@ def open_adapter(options: MilvusOptions, *, blocking: bool) -> MilvusAdapter:
     return MilvusAdapter(open_client(options, blocking=blocking), options)
 
 
-class MilvusAdapter(MilvusCatalog, FullAdapter):
+class MilvusAdapter(MilvusSettling, FullAdapter):
     """A blocking one is safe for threads, and not to be used across a fork; another one is for one event loop."""
 
     def __repr__(self) -> str:
@@ -79,6 +79,7 @@ class MilvusAdapter(MilvusCatalog, FullAdapter):
     async def write(self, request: Write) -> None:
         """Upsert in order."""
         name = request.physical
+        self.cache.fresh_in(name).wrote([each.id for each in request.records])
 
         async def attempt(columns: Columns) -> None:
             for count, data in batches(request, columns, self.tenant):
@@ -88,6 +89,7 @@ class MilvusAdapter(MilvusCatalog, FullAdapter):
 
     async def remove(self, request: Remove) -> None:
         """Delete by id, in order."""
+        self.cache.fresh_in(request.physical).removed(request.ids)
 
         async def attempt(columns: Columns) -> None:
             for ids in _chunked(request.ids, _IDS):
@@ -315,6 +317,13 @@ class MilvusAdapter(MilvusCatalog, FullAdapter):
             use_default_consistency=True,
         )
         return reply.results
+
+    async def _find_ids(self, request: Query, columns: Columns, name: str, ids: Sequence[str]) -> list[list[str]]:
+        """See `settle`."""
+        where = await self._with_ids(request, columns, ids)
+        window = (name, request.limit, request.offset)
+        results = await self._search(request, columns, window, request.vectors[name], where, [columns.key.column])
+        return ids_of(results, columns)
 
     async def _check_readable(self, request: RecordRequest, columns: Columns) -> None:
         """Raise `Unsupported` where this server could delete vectors by reading them."""

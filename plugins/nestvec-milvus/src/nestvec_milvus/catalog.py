@@ -31,6 +31,7 @@ from nestvec.types import Storage
 from nestvec_milvus import creation, schema
 from nestvec_milvus.adopt import ForeignColumns, foreign_columns, not_loaded
 from nestvec_milvus.client import MilvusConnection, common, pairs
+from nestvec_milvus.fresh import FreshRecords
 from nestvec_milvus.options import MilvusOptions, capabilities
 from nestvec_milvus.schema import Columns
 from nestvec_milvus.server import ServerVersion
@@ -58,6 +59,11 @@ class DescriptionCache:
 
     server: ServerVersion | None = None
     columns: dict[str, Columns] = field(default_factory=dict)
+    fresh: dict[str, FreshRecords] = field(default_factory=dict)
+
+    def fresh_in(self, physical: str) -> FreshRecords:
+        """What was written to a collection here."""
+        return self.fresh.setdefault(physical, FreshRecords())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -211,6 +217,7 @@ class MilvusCatalog:
         """Delete a collection, and the aliases that lead to it: Milvus would keep it for their sake."""
         name = {"collection_name": request.physical}
         self.cache.columns.pop(request.physical, None)
+        self.cache.fresh.pop(request.physical, None)
         with self.client.lock:
             try:
                 described = await self.client.call(request, "DescribeCollection", **name)

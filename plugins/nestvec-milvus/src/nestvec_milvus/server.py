@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import permutations
 from typing import Final
 
-from nestvec.capabilities import BackendCapabilities, Power
+from nestvec.capabilities import BackendCapabilities, Freshness, Power
 from nestvec.errors import Unsupported
 from nestvec.types import FieldType, Storage
 
@@ -44,6 +44,7 @@ FEATURES: Final[Mapping[str, tuple[tuple[int, int], bool]]] = {
 }
 
 _LITE_WHY: Final = "Milvus Lite keeps every vector in memory as float32, whatever its index: use a server"
+_CLOUD_FRESH: Final = "Zilliz Cloud indexes by itself, and does not tell when it has"
 _CLOUD_WHY: Final = "Zilliz Cloud chooses indexes, and so how they quantise, by itself"
 
 
@@ -91,6 +92,7 @@ class ServerVersion:
             declared,
             powers=self.powers,
             exact=declared.exact or self.lite,
+            fresh=self.fresh,
             max_vectors=self.max_vectors,
             storage=frozenset(self.storage),
             storage_updates=frozenset(permutations(sorted(self.storage - {Storage.FLOAT16}), 2)),
@@ -101,7 +103,15 @@ class ServerVersion:
     def powers(self) -> frozenset[Power]:
         """What it has of its own: everything, but for what old servers and Milvus Lite lack."""
         lacking = set() if self.has("several vectors") else {Power.FUNNELS}
+        lacking |= set() if self.fresh is Freshness.WHEN_SETTLED else {Power.SETTLING}
         return frozenset(Power) - lacking - ({Power.STORAGE} if self.storage == {Storage.FLOAT32} else set())
+
+    @property
+    def fresh(self) -> Freshness:
+        """When searches find what was written; see `nestvec_milvus.settling`."""
+        if self.lite:
+            return Freshness.AT_ONCE
+        return Freshness.UNCERTAIN if self.cloud else Freshness.WHEN_SETTLED
 
     @property
     def max_vectors(self) -> int:
@@ -141,6 +151,8 @@ class ServerVersion:
         reasons = {}
         if not self.has("several vectors"):
             reasons["funnels"] = f"several vectors for a record need Milvus {_since('several vectors')}{hint}"
+        if self.cloud:
+            reasons["settling"] = _CLOUD_FRESH
         if self.lite or self.cloud:
             reasons["storage"] = _LITE_WHY if self.lite else _CLOUD_WHY
         elif self.storage != frozenset(Storage):

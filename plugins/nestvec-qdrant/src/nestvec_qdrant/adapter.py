@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qdrant_client import models
 
-from nestvec.contract import Batch, CreateExtended, FullAdapter
+from nestvec.contract import Adapter, Batch, CreateExtended
+from nestvec.contract.powers import Adoption, Aliases, Funnels, Notes, Tenancy, Updates, VectorStorage
 from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
 from nestvec.types import DENSE
 from nestvec_qdrant import schema
@@ -73,7 +74,7 @@ def open_adapter(options: QdrantOptions, *, blocking: bool) -> QdrantAdapter:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class QdrantAdapter(FullAdapter):
+class QdrantAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorStorage, Funnels):
     """Qdrant, through a client whose methods are awaited: the asynchronous one, or a blocking one that never suspends.
 
     Over a blocking client it is safe for threads; over the asynchronous one it belongs to an event loop. Not to be used

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import SplitResult
 
 from pydantic import AfterValidator, Field, model_validator
@@ -105,11 +105,15 @@ def embedded_options(path: Path | None) -> dict[str, str | Path]:
     return {"path": MEMORY if path is None else path}
 
 
+#: Segments that are not indexed yet are searched exhaustively, so there is nothing to settle.
+_POWERS: Final = frozenset(Power) - {Power.SETTLING}
+
+
 def declared_capabilities(options: QdrantOptions) -> BackendCapabilities:
     """What a store with these options can do. A server that is too old is found out only by asking it."""
     if options.embedded:
         return BackendCapabilities(
-            powers=frozenset(Power) - {Power.STORAGE},
+            powers=_POWERS - {Power.STORAGE},
             embedded=True,
             exact=True,
             max_dimensions=_MAX_DIMENSIONS,
@@ -117,7 +121,7 @@ def declared_capabilities(options: QdrantOptions) -> BackendCapabilities:
             why_not={Power.STORAGE: "an embedded store has no quantisation and keeps float32: use a server"},
         )
     return BackendCapabilities(
-        powers=frozenset(Power),
+        powers=_POWERS,
         max_dimensions=_MAX_DIMENSIONS,
         max_vectors=None,
         storage=frozenset({"float32", "float16", "int8", "binary"}),

@@ -114,9 +114,9 @@ class KitCollection:
         self.records += records
         self.rows = np.concatenate([self.rows, rows])
 
-    def fill(self, count: int, *, seed: int = 0, metadata: Sequence[Metadata] | None = None) -> None:
-        """Add so many records with random vectors that suit the metric."""
-        made = [record(f"d{i}", metadata[i] if metadata else {"year": i}) for i in range(count)]
+    def fill(self, count: int, *, seed: int = 0, metadata: Sequence[Metadata] | None = None, prefix: str = "d") -> None:
+        """Add so many records with random vectors that suit the metric; their ids begin with `prefix`."""
+        made = [record(f"{prefix}{i}", metadata[i] if metadata else {"year": i}) for i in range(count)]
         self.write(made, vectors(count, self.size, seed, unit=self.metric is Metric.COSINE))
 
     def count(self, where: Filter | None = None, tenant: str | None = None) -> int:

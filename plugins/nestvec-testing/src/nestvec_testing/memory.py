@@ -37,6 +37,7 @@ from nestvec.contract import (
     ResolveAlias,
     Scroll,
     SetAlias,
+    Settle,
     Stage,
     Update,
     Write,
@@ -256,6 +257,10 @@ class MemoryAdapter(FullAdapter):
     def query_staged(self, request: QueryStaged) -> list[list[Found]]:
         """See `Funnels` and `VectorStorage`."""
         return type(self).query(self, request)
+
+    def settle(self, request: Settle) -> None:
+        """See `Settling`. There is nothing to do."""
+        self._collection(request.physical)
 
     def _rank(
         self,

@@ -11,6 +11,7 @@ from nestvec_testing.adapters.funnels import FunnelChecks
 from nestvec_testing.adapters.notes import NoteChecks
 from nestvec_testing.adapters.records import FidelityChecks, RecordChecks
 from nestvec_testing.adapters.search import SearchChecks
+from nestvec_testing.adapters.settling import SettlingChecks
 from nestvec_testing.adapters.spaces import SpaceChecks, SwitchChecks
 from nestvec_testing.adapters.storage import StorageChecks
 from nestvec_testing.adapters.tenants import TenantChecks
@@ -29,6 +30,7 @@ SAMPLE = frozenset(
         "test_metadata_keep_their_types",
         "test_vectors_of_another_size_are_refused",
         "test_searching_with_a_filter",
+        "test_fresh_records_are_found",
         "test_funnels_are_offered_or_refused",
         "test_storage_is_offered_or_refused",
         "test_missing_fields",
@@ -50,6 +52,7 @@ class AdapterConformance(
     RecordChecks,
     FidelityChecks,
     SearchChecks,
+    SettlingChecks,
     FunnelChecks,
     StorageChecks,
     FilterChecks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nestvec.capabilities import Power
+from nestvec.capabilities import Freshness, Power
 from nestvec.contract import (
     Count,
     Create,
@@ -23,6 +23,7 @@ from nestvec.contract import (
     ResolveAlias,
     Scroll,
     SetAlias,
+    Settle,
     Stage,
     Update,
     Write,
@@ -62,6 +63,8 @@ class FormChecks(AdapterKit):
         assert not changes or Power.UPDATES in can.powers, f"storage is changed by the power of updates: {changes}"
         several = can.max_vectors is None or can.max_vectors > 1
         assert several or Power.FUNNELS not in can.powers, "a funnel needs more than one vector a record"
+        settles = can.fresh is not Freshness.WHEN_SETTLED or Power.SETTLING in can.powers
+        assert settles, "searches that find what is fresh when it has settled need the power of settling"
 
     def test_the_blocking_form_never_suspends(self, bench: Bench) -> None:
         """Every method of what `open` returns comes to its end without an event loop."""
@@ -90,6 +93,8 @@ def _course(bench: Bench) -> Iterator[Any]:
         yield from (WriteNote(physical, "kit", "text"), ReadNote(physical, "kit"))
     if Power.UPDATES in powers:
         yield Update(physical, PARSED, _STAMP)
+    if Power.SETTLING in powers:
+        yield from (Settle(physical, 0.0), Settle(physical, 0.0, everything=False))
     yield Drop(physical)
     if Power.TENANCY in powers:
         yield from _tenants(names.physical(f"{bench.name}x", 1))

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from nestvec.capabilities import Power
-from nestvec.contract import Adapter, Adoption, Aliases, Count, Funnels, Notes, Scroll, Updates, VectorStorage
+from nestvec.capabilities import Freshness, Power
+from nestvec.contract import Adapter, Adoption, Aliases, Count, Funnels, Notes, Scroll, Settling, Updates, VectorStorage
 from nestvec_testing.memory import CAPABILITIES, MemoryAdapter
 from nestvec_testing.mutants.base import Mutant, register
 
@@ -16,7 +16,7 @@ FORMS: Final[list[Mutant]] = []
 mutant = partial(register, FORMS)
 
 _METHODS = {name: value for name, value in vars(MemoryAdapter).items() if name not in ("__dict__", "__weakref__")}
-_OTHERS = (Adapter, Aliases, Notes, Updates, Adoption, VectorStorage, Funnels)
+_OTHERS = (Adapter, Aliases, Notes, Updates, Adoption, VectorStorage, Funnels, Settling)
 #: Has the methods, but does not inherit the power that it declares.
 ClaimsTenancy = mutant("test_powers_are_those_inherited", "but it lacks tenancy")(
     type("ClaimsTenancy", _OTHERS, _METHODS)
@@ -35,6 +35,13 @@ class KeepsFloatsOnly(MemoryAdapter):
     """Declares the power, and no kind of storage."""
 
     declared = replace(CAPABILITIES, storage=frozenset({"float32"}))
+
+
+@mutant("test_powers_fit_the_other_capabilities", "need the power of settling")
+class SettlesByNobody(MemoryAdapter):
+    """Says that searches find what has settled, and has nothing to settle it with."""
+
+    declared = replace(CAPABILITIES, fresh=Freshness.WHEN_SETTLED, powers=CAPABILITIES.powers - {Power.SETTLING})
 
 
 @mutant("test_the_blocking_form_never_suspends", "count of what `open` returns suspends")

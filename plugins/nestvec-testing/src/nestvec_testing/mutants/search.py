@@ -6,10 +6,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from nestvec.contract import Batch, Count, Found, ListTenants, Query, Scroll, Write
+from nestvec.capabilities import Freshness
+from nestvec.contract import Batch, Count, Found, ListTenants, Query, Scroll, Settle, Write
 from nestvec.filters import And, Exists, Filter, Not, Or, leaves, matches
 from nestvec.types import Metric, Record
-from nestvec_testing.memory import MemoryAdapter
+from nestvec_testing.memory import CAPABILITIES, MemoryAdapter
 from nestvec_testing.mutants.base import Mutant, register
 
 SEARCHING: Final[list[Mutant]] = []
@@ -80,6 +81,42 @@ class FiltersAfterwards(MemoryAdapter):
             [each for each in answer if _holds(request.where, each.record)]
             for answer in super().query(replace(request, where=None))
         ]
+
+
+@mutant("test_fresh_records_are_found", "searches find at once what was written")
+class SearchesTheIndexed(MemoryAdapter):
+    """Searches only what was there at the last settling."""
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self._indexed: set[str] = set()
+
+    def settle(self, request: Settle) -> None:
+        self._indexed |= set(self._collection(request.physical).points)
+
+    def query(self, request: Query) -> list[list[Found]]:
+        answers = super().query(request)
+        return [[each for each in answer if each.record.id in self._indexed] for answer in answers]
+
+
+@mutant("test_fresh_records_are_found", "once the collection has settled what was written")
+class SettlesInWords(SearchesTheIndexed):
+    """Says that it has settled before it has."""
+
+    declared = replace(CAPABILITIES, fresh=Freshness.WHEN_SETTLED)
+
+    def settle(self, request: Settle) -> None:
+        self._collection(request.physical)
+
+
+@mutant("test_fresh_records_are_found", "settling comes to an end within")
+class NeverSettles(MemoryAdapter):
+    """Does not come to an end with it."""
+
+    declared = replace(CAPABILITIES, fresh=Freshness.WHEN_SETTLED)
+
+    def settle(self, request: Settle) -> str:  # type: ignore[override]  # what is answered in vain
+        return f"still at it after {request.timeout:g} s"
 
 
 @mutant("test_every_operator_on_every_value", "selects the same records as the reference")
