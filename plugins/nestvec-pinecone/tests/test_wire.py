@@ -45,7 +45,7 @@ def test_a_record_as_it_is_stored(kit, adapter, emulator):
     (upsert,) = emulator.sent("/vectors/upsert")
     (vector,) = upsert.body["vectors"]
     stamp = vector["metadata"].pop("nestvec_stamp")
-    assert len(stamp) == 12
+    assert len(stamp) == 20
     assert vector == {
         "id": kit.identity(0),
         "values": [1.0, 0.0, 0.0],

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import json
 import math
-import uuid
+import re
+import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,13 +41,14 @@ DOCUMENT_ID: Final = f"{OWN}document_id"
 TEXT: Final = f"{OWN}text"
 #: How values come back that Pinecone cannot keep as they are: the codes above, in JSON.
 TYPES: Final = f"{OWN}types"
-#: A fresh token for each request that writes, by which a reader sees that it has arrived.
+#: A fresh token for each request that writes, by which a reader sees that it has arrived: see `new_stamp`.
 STAMP: Final = f"{OWN}stamp"
 _SYSTEM: Final = f"{OWN}system_"
 _FIELD: Final = f"{OWN}field_"
 #: Integers between minus this and this are exact as doubles.
 EXACT: Final = 2**53
 _MAX_ID: Final = 512
+_STAMP: Final = re.compile(r"t[0-9a-f]{19}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -67,7 +70,7 @@ def bodies(request: Write, namespace: str, limit: int = MAX_REQUEST_BYTES) -> It
     """
     head, tail = b'{"vectors":[', b'],"namespace":' + orjson.dumps(namespace) + b"}"
     room = limit - len(head) - len(tail)
-    stamp, size, batch, last = uuid.uuid4().hex[:12], 0, list[bytes](), ""
+    stamp, size, batch, last = new_stamp(), 0, list[bytes](), ""
     for key, vector in _vectors(request, room, stamp):
         if batch and (size + len(vector) > room or len(batch) == MAX_RECORDS):
             yield UpsertBody(head + b",".join(batch) + tail, len(batch), last, stamp)
@@ -77,6 +80,22 @@ def bodies(request: Write, namespace: str, limit: int = MAX_REQUEST_BYTES) -> It
         last = key
     if batch:
         yield UpsertBody(head + b",".join(batch) + tail, len(batch), last, stamp)
+
+
+def new_stamp() -> str:
+    """The time of day in milliseconds, and something random: 20 characters."""
+    return f"t{time.time_ns() // 1_000_000:011x}{secrets.token_hex(4)}"
+
+
+def stamped_at(stamp: object) -> float | None:
+    """The seconds since 1970 in a stamp; None where it has none, or is no stamp.
+
+    >>> stamped_at("t0193f4c2a0012345678") is not None, stamped_at("6f2a9c01b7de")
+    (True, None)
+    """
+    if not isinstance(stamp, str) or _STAMP.fullmatch(stamp) is None:
+        return None
+    return int(stamp[1:12], 16) / 1000
 
 
 def one_vector(vectors: Mapping[str, T], collection: str) -> T:

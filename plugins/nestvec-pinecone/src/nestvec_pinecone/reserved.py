@@ -7,7 +7,6 @@ A record has room for 40 KB of JSON, which might double a note of 32 KB or worse
 from __future__ import annotations
 
 import base64
-import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from nestvec_pinecone import visibility
 from nestvec_pinecone.client import PineconeClient
 from nestvec_pinecone.errors import NoNamespace
 from nestvec_pinecone.options import MAX_METADATA_BYTES
-from nestvec_pinecone.records import STAMP, UpsertBody
+from nestvec_pinecone.records import STAMP, UpsertBody, new_stamp
 from nestvec_pinecone.schema import IndexLocation
 
 _PAGE: Final = 100
@@ -61,7 +60,7 @@ class ReservedRecords:
 
     async def put(self, key: str, values: Mapping[str, Any], dimension: int) -> None:
         """Replace them as a whole; returns when reads see it. Raises `BackendRefused` for what is too large."""
-        stamp = uuid.uuid4().hex[:12]
+        stamp = new_stamp()
         vector = {"id": key, "values": [1.0] + [0.0] * (dimension - 1), "metadata": {**values, STAMP: stamp}}
         if len(orjson.dumps(vector["metadata"])) > MAX_METADATA_BYTES:
             raise BackendRefused(f"the description of {key!r} is larger than a Pinecone record; declare fewer fields")

@@ -1,11 +1,14 @@
 """Writing to an index, and making sure that the next read sees it.
 
 Pinecone is eventually consistent, and reading by id and searching see a write at different times: so both are asked.
-Searches tell how far they have caught up; a reading by id shows the record itself.
+Searches tell how far they have caught up; a reading by id shows the record itself. Where somebody else wrote or
+removed the same record since, it never shows what this write made of it: what is newer counts as well, by its stamp,
+and where that says nothing (clocks differ) the searches are believed after some seconds.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,9 +19,11 @@ from nestvec.errors import BackendUnavailable, NestvecError
 from nestvec_pinecone.client import POST, PineconeClient
 from nestvec_pinecone.errors import NoNamespace
 from nestvec_pinecone.options import MAX_IDS
-from nestvec_pinecone.records import STAMP, UpsertBody
+from nestvec_pinecone.records import STAMP, UpsertBody, stamped_at
 
 _JSON: Final = {"Content-Type": "application/json"}
+#: Seconds after which what searches see is believed, where reading by id does not show the write.
+_BELIEVED: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class Written:
     present: tuple[str, str] | None = None
     #: Records that must not be there.
     gone: Sequence[str] = ()
+    #: The time of day before it, in seconds since 1970.
+    at: float = 0.0
 
 
 async def upsert(client: PineconeClient, request: object, host: str, content: bytes, count: int) -> int | None:
@@ -60,7 +67,9 @@ async def write(
     lsn = None
     for part in parts:
         lsn = await upsert(client, request, host, part.content, part.count)
-    await settle(client, request, host, dimension, Written(namespace, lsn, present=(parts[-1].last, parts[-1].stamp)))
+    last = parts[-1]
+    written = Written(namespace, lsn, present=(last.last, last.stamp), at=stamped_at(last.stamp) or 0.0)
+    await settle(client, request, host, dimension, written)
 
 
 async def remove(
@@ -69,19 +78,27 @@ async def remove(
     """Delete by id, in order; returns when reads see it."""
     if not ids:
         return
-    lsn = None
+    lsn, at = None, time.time()
     try:
         for start in range(0, len(ids), MAX_IDS):
             lsn = await delete(client, request, host, namespace, ids=list(ids[start : start + MAX_IDS]))
     except NoNamespace:
         return  # nothing was ever written there
-    await settle(client, request, host, dimension, Written(namespace, lsn, gone=ids))
+    await settle(client, request, host, dimension, Written(namespace, lsn, gone=ids, at=at))
 
 
 async def settle(client: PineconeClient, request: object, host: str, dimension: int, written: Written) -> None:
     """Wait until reads see what was written. Raises `BackendUnavailable` when that takes too long."""
+    begun = client.clock()
+
+    async def fetched() -> bool:
+        if await _fetched(client, request, host, written):
+            return True
+        late = client.clock() - begun >= _BELIEVED and written.lsn is not None
+        return late and await _reconciled(client, request, host, dimension, written)
+
     checks: list[Callable[[], Awaitable[bool]]] = [
-        lambda: _fetched(client, request, host, written),
+        fetched,
         lambda: _reconciled(client, request, host, dimension, written),
     ]
 
@@ -111,9 +128,11 @@ def _committed(response: Any) -> int | None:
 async def _fetched(client: PineconeClient, request: object, host: str, written: Written) -> bool:
     ids = [written.present[0]] if written.present else written.gone
     found = await client.fetch(request, host, [(written.namespace, key) for key in ids])
+    stamps = [(vector.metadata or {}).get(STAMP) for vector in found]
+    newer = [at is not None and at > written.at for at in map(stamped_at, stamps)]
     if written.present is None:
-        return not found
-    return any((vector.metadata or {}).get(STAMP) == written.present[1] for vector in found)
+        return all(newer)
+    return written.present[1] in stamps or any(newer)
 
 
 async def _reconciled(client: PineconeClient, request: object, host: str, dimension: int, written: Written) -> bool:
