@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nestvec.results import *  # noqa: F403 - listed there, and only there
     from nestvec.runtime import RetryPolicy, Runtime
     from nestvec.spaces import EmbeddingSpace
-    from nestvec.types import Document
+    from nestvec.types import Document, Metric
 
 __version__ = "0.1.0"
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Document",
     "EmbeddingSpace",
     "F",
+    "Metric",
     "Nestvec",
     "NestvecError",
     "Question",
@@ -62,6 +63,7 @@ _HOME = {
     "Document": "nestvec.types",
     "EmbeddingSpace": "nestvec.spaces",
     "F": "nestvec.filters",
+    "Metric": "nestvec.types",
     "NestvecError": "nestvec.errors",
     "Question": "nestvec._questions",
     "TaskPair": "nestvec.capabilities",

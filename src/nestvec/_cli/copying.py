@@ -35,11 +35,16 @@ def copy_collection(invocation: Invocation, source: str, target: str, namespace:
     if invocation.json:
         values = {"source": source, "target": target, "records": report.records, "written": report.written}
         counts = {"unchanged": report.unchanged, "verified": report.verified}
-        print_json({**values, **counts, "unread": list(report.unread)})
+        print_json({**values, **counts, "unread": list(report.unread), "leftovers": report.leftovers})
         return
     say(
         f"{amount(report.records, 'record')} in {clean(target)}: {report.written:,} copied, {report.unchanged:,} were "
         f"there already; {report.verified:,} compared with {clean(source)}"
     )
+    if report.leftovers:
+        say(
+            f"{amount(report.leftovers, 'record')} of no document's current version not copied; nestvec repair "
+            f"removes them from {clean(source)}"
+        )
     for each in report.unread:
         say(f"not copied, for nestvec does not read it: {clean(each)}")

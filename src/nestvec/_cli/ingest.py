@@ -179,6 +179,7 @@ def _summary(job: Job, report: Report) -> str:
         f"{amount(report.documents, 'document')} stored in {clean(job.collection.spec.name)}: "
         f"{amount(report.chunks, 'chunk')} ({report.embedded:,} embedded, {report.unchanged:,} unchanged), "
         f"{amount(report.deleted, 'old chunk')} deleted, in {_seconds(job):.1f} s"
+        + (f"; {amount(report.superseded, 'document')} superseded by another writer" if report.superseded else "")
         + (f" ({', '.join(usage)})" if usage else "")
     )
 
@@ -201,6 +202,7 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
         "embedded": report.embedded,
         "unchanged": report.unchanged,
         "deleted": report.deleted,
+        "superseded": report.superseded,
         "failed": [_failed_json(failure) for failure in failed],
         "skipped": list(job.inputs.skipped),
         "seconds": round(_seconds(job), 3),

@@ -20,6 +20,7 @@ from nestvec._documents.search import SearchOptions
 from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
 from nestvec._documents.upsert import IncomingDocument, upsert
 from nestvec._hosts import admission
+from nestvec.capabilities import Freshness
 from nestvec.types import Document, Hit, Report, merge
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class AsyncCollection(Handle):
         """See `Collection.upsert`."""
         intake = Intake(self.spec)
         check_on_failure(on_failure)
-        check_timeout(settle)
+        if settle is not TIMEOUT:
+            check_timeout(settle)
         reports: list[Report] = []
         if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
             await self._sessions[WANTED].splitter()
@@ -79,9 +81,12 @@ class AsyncCollection(Handle):
                 reports.append(report)
                 if progress is not None:
                     progress(report)
-        missing = await self._follow(partial(settling.settle_ingested, seconds=settle)) if reports else None
-        warn_unsettled(self.spec.name, missing, settle)
-        return intake.finish(replace(merge(reports), unsettled=missing), on_failure)
+        report = merge(reports)
+        if reports and self._among.live.state.capabilities.fresh is Freshness.WHEN_SETTLED:
+            missing = await self._follow(partial(settling.settle_ingested, seconds=settle))
+            warn_unsettled(self.spec.name, missing, settle)
+            report = replace(report, unsettled=missing)
+        return intake.finish(report, on_failure)
 
     async def settle(self, timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - the backend's, as everywhere
         """See `Collection.settle`."""

@@ -29,7 +29,7 @@ _KINDS: Final[Mapping[type, str]] = {str: "keyword", bool: "boolean", int: "inte
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class ForeignContents:
     """The names in a sample of records, each with the kinds of values under it and its longest text."""
 
     payloads: Sequence[Mapping[str, Any]]
@@ -38,7 +38,7 @@ class Contents:
     longest: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, payloads: Sequence[Mapping[str, Any]]) -> Contents:
+    def of(cls, payloads: Sequence[Mapping[str, Any]]) -> ForeignContents:
         """Look through records. `texts` are the keys that hold JSON text with an object, wherever they are."""
         texts = tuple(_json_keys(payloads))
         opened = [
@@ -103,12 +103,14 @@ class Contents:
         return found
 
 
-async def contents(backend: Backend, layout: ForeignLayout, limit: int = SAMPLE) -> Contents:
+async def contents(backend: Backend, layout: ForeignLayout, limit: int = SAMPLE) -> ForeignContents:
     """What lies in a collection, whatever the layout names in it."""
     plain = ForeignLayout(layout.collection, layout.vector, namespace=layout.namespace)
     batch = await backend.reading(plain).scroll(Scroll(layout.collection, limit=limit))
     payloads = [original(record.metadata) for record in batch.records]
-    return Contents.of([{name: each[name] for name in each if not _RENAMED.fullmatch(name)} for each in payloads])
+    return ForeignContents.of(
+        [{name: each[name] for name in each if not _RENAMED.fullmatch(name)} for each in payloads]
+    )
 
 
 def _json_keys(payloads: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nestvec._collections.foreign_layouts import Contents, contents
+from nestvec._collections.foreign_layouts import ForeignContents, contents
 from nestvec.capabilities import Power
 from nestvec.config.blocks import ForeignBlock
 from nestvec.contract import Count, Describe, ForeignLayout, ListCollections, field_path
@@ -112,7 +112,7 @@ async def look(request: LookRequest) -> ForeignLook:
     )
 
 
-def _block(request: LookRequest, info: CollectionInfo, found: Contents, preset: str | None) -> str:
+def _block(request: LookRequest, info: CollectionInfo, found: ForeignContents, preset: str | None) -> str:
     """The TOML of a collection that is read so."""
     name = _logical(request.collection)
     where = {"vector": request.vector, "namespace": request.namespace}

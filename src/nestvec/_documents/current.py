@@ -8,7 +8,7 @@ the document (`nestvec._collections.intents`), so that a search usually is one r
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from nestvec._collections.intents import is_intent
@@ -30,7 +30,7 @@ async def current(collection: OpenCollection, target: Target, answers: Answers) 
     doubtful = await _doubtful(collection, target, answers)
     if doubtful is None:
         return [list(hits) for hits in answers]
-    revisions = await _revisions(collection, target, sorted(doubtful))
+    revisions = await current_revisions(collection, target, doubtful)
     return [
         [hit for hit in hits if not is_intent(hit.record) and _is_current(hit, doubtful, revisions)] for hits in answers
     ]
@@ -49,10 +49,13 @@ async def _doubtful(collection: OpenCollection, target: Target, answers: Answers
     return found or (set() if "" in chunks else None)
 
 
-async def _revisions(collection: OpenCollection, target: Target, documents: Sequence[str]) -> dict[str, int | str]:
+async def current_revisions(
+    collection: OpenCollection, target: Target, documents: Collection[str]
+) -> dict[str, int | str]:
+    """The revisions that the heads of documents name, of those that are there: one request, or none."""
     if not documents:
         return {}
-    ids = [head_id(collection.tenant, key) for key in documents]
+    ids = [head_id(collection.tenant, key) for key in sorted(documents)]
     batch = await collection.records.fetch(Fetch(target.physical, ids, content=False))
     return {record.document_id: Head.of(record).revision for record in batch.records}
 

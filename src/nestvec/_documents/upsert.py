@@ -145,7 +145,7 @@ async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument
     report = await on_current(collection, partial(store, collection, prepared))
     for failure in failed:
         collection.session.emit(Event("document_failed", collection.spec.name, {"document_id": failure.document_id}))
-    return report + Report(failed=tuple(failed))
+    return report + Report(failed=tuple(failed)) if failed else report
 
 
 def prepare(

@@ -11,6 +11,7 @@ import numpy as np
 
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, open_to_read
+from nestvec._documents.current import current_revisions
 from nestvec._documents.funnel import named
 from nestvec._documents.layout import Head, hash_metadata, hash_text, make_record, restored
 from nestvec._documents.reading import tenants as tenants_of
@@ -42,6 +43,7 @@ class CopyReport:
         records: How many there are now.
         written, unchanged: How many were written, and how many were there already.
         verified: How many were compared at the end.
+        leftovers: How many were left out, being no document's current version: `repair` removes them from the source.
         unread: What an adopted source has besides and nestvec does not read: further vectors, columns of other kinds.
     """
 
@@ -50,6 +52,7 @@ class CopyReport:
     unchanged: int = 0
     verified: int = 0
     unread: tuple[str, ...] = ()
+    leftovers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +105,31 @@ async def copy(
     for tenant in tenants:
         report = await _copy_tenant(job.of_tenant(tenant), report, total)
     if every:  # the target may have namespaces that the source has not
-        await _compare_counts(job)
+        await _compare_counts(job, report.leftovers)
     target.session.emit(Event("collection_copied", target.spec.name, {"records": report.records}))
     return report
 
 
 async def _copy_tenant(job: CopyJob, before: CopyReport, total: int) -> CopyReport:
     """Copy and verify one tenant's records (or those of nobody in particular); returns `before` with them added."""
-    written, unchanged = before.written, before.unchanged
+    written, unchanged, leftovers = before.written, before.unchanged, 0
     cursor: str | int | None = None
     while True:
-        done, seen, cursor = await _copy_page(job, cursor)
-        written, unchanged = written + done, unchanged + seen - done
+        done, seen, left, cursor = await _copy_page(job, cursor)
+        written, unchanged, leftovers = written + done, unchanged + seen - done, leftovers + left
         if job.progress is not None:
             job.progress(CopyProgress(written, unchanged, total))
         if cursor is None:
             break
-    records, verified = await _verify(job)
-    return CopyReport(before.records + records, written, unchanged, before.verified + verified, before.unread)
+    records, verified = await _verify(job, leftovers)
+    return CopyReport(
+        before.records + records,
+        written,
+        unchanged,
+        before.verified + verified,
+        before.unread,
+        before.leftovers + leftovers,
+    )
 
 
 async def _open(job: CopyJob) -> tuple[int, tuple[str, ...]]:
@@ -211,15 +221,32 @@ def _check_namespaces(job: CopyJob) -> None:
         check_tenant(spec, tenant)
 
 
-async def _copy_page(job: CopyJob, cursor: str | int | None) -> tuple[int, int, str | int | None]:
-    """Copy one page; returns how many records were written and seen, and the next page's cursor."""
+async def _copy_page(job: CopyJob, cursor: str | int | None) -> tuple[int, int, int, str | int | None]:
+    """Copy one page; returns how many records were written, seen and left out, and the next page's cursor."""
     origin = await open_to_read(job.source)
-    batch = await _read(job.source, origin, job.page, cursor)
+    found = await _read(job.source, origin, job.page, cursor)
+    batch = await _current(job.source, origin, found)
     place = await open_to_read(job.target)
     missing = await _missing(job.target, place, batch.records)
     if missing:
         await _write(job.target, place, batch, missing)
-    return len(missing), len(batch.records), batch.cursor
+    return len(missing), len(batch.records), len(found.records) - len(batch.records), batch.cursor
+
+
+async def _current(source: OpenCollection, origin: Target, batch: Batch) -> Batch:
+    """Without the records that no head owns: what a writer left that died, or is at work on."""
+    if origin.foreign is not None:
+        return batch
+    revisions = await current_revisions(
+        source, origin, {record.document_id for record in batch.records if record.system.get("chunk")}
+    )
+    kept = [
+        row
+        for row, record in enumerate(batch.records)
+        if not record.system.get("chunk") or revisions.get(record.document_id) == record.system["revision"]
+    ]
+    vectors = batch.vectors and {name: rows[kept] for name, rows in batch.vectors.items()}
+    return replace(batch, records=[batch.records[row] for row in kept], vectors=vectors)
 
 
 async def _read(source: OpenCollection, origin: Target, limit: int, cursor: str | int | None = None) -> Batch:
@@ -283,12 +310,12 @@ async def _write(target: OpenCollection, place: Target, batch: Batch, missing: S
     await write_records(target, place, records, batch.vectors[DENSE][list(missing)])
 
 
-async def _verify(job: CopyJob) -> tuple[int, int]:
+async def _verify(job: CopyJob, leftovers: int) -> tuple[int, int]:
     """Compare counts, and a sample record by record. Raises `CollectionError` saying what differs."""
     source, target = job.source, job.target
-    found = await _compare_counts(job)
+    found = await _compare_counts(job, leftovers)
     origin, place = await open_to_read(source), await open_to_read(target)
-    page = await _read(source, origin, job.page)
+    page = await _current(source, origin, await _read(source, origin, job.page))
     if page.records:
         ids = [record.id for record in page.records]
         copied = await target.records.fetch(Fetch(place.physical, ids, vectors=True))
@@ -296,11 +323,11 @@ async def _verify(job: CopyJob) -> tuple[int, int]:
     return found, len(page.records)
 
 
-async def _compare_counts(job: CopyJob) -> int:
+async def _compare_counts(job: CopyJob, leftovers: int) -> int:
     """How many records both have: of a tenant, or of all. Raises `CollectionError` if they differ."""
     source, target = job.source, job.target
     origin, place = await open_to_read(source), await open_to_read(target)
-    wanted = await source.records.count(Count(origin.physical))
+    wanted = await source.records.count(Count(origin.physical)) - leftovers
     found = await target.records.count(Count(place.physical))
     if wanted != found:
         where = f" in namespace {source.tenant!r:.80}" if source.tenant is not None else ""
