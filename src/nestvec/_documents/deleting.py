@@ -10,7 +10,7 @@ from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, TurnEnded, on_current
 from nestvec._documents.layout import chunk_ids, head_id, read_states, sweep
 from nestvec._documents.reading import BLOCK, blocks, check_ids
-from nestvec._documents.replacing import announce, begin_turn
+from nestvec._documents.replacing import announce, begin_turn, take_back
 from nestvec._documents.tidying import POLLS, Look, Verdict, judge, look, remove, tidy_after_dead, without
 from nestvec.contract import Count, Event, Scroll
 from nestvec.errors import CollectionError, InvalidInput
@@ -179,13 +179,13 @@ async def _delete_shared(
     for pause in (*POLLS, None):
         seen = without(await look(collection, target, ids), turn)
         verdict = await judge(collection, target, seen, ids, ended)
-        await remove(collection, target, verdict.leftovers)
+        await remove(collection, target, verdict.removable)
         if not verdict.contested or pause is None:
             break
         await collection.session.wait(pause)
     deletion.contested |= verdict.contested
-    if turn.clean and not verdict.contested:
-        await remove(collection, target, intent)
+    if turn.clean:
+        await take_back(collection, target, intent, contested=bool(verdict.contested))
     return there
 
 

@@ -116,7 +116,7 @@ async def replace_documents(
         else:
             outcome.stored += part
     if turn is not None:
-        await _put_in_order(collection, target, outcome, turn, [record.id for record in intent])
+        await _put_in_order(collection, target, outcome, turn, intent)
     elif stale := _stale(collection, outcome.stored):
         outcome.removed = await remove(collection, target, stale)
     return outcome
@@ -150,13 +150,30 @@ def intent_of(collection: OpenCollection, documents: Sequence[str], turn: WriteT
     return Intent(turn.revision, frozenset(documents), collection.state.wall() + turn.ends - collection.clock())
 
 
-async def announce(collection: OpenCollection, target: Target, documents: Sequence[str], turn: WriteTurn) -> list[str]:
-    """Say what is about to be done to these documents, in a request of its own; returns the ids of what says it."""
+async def announce(
+    collection: OpenCollection, target: Target, documents: Sequence[str], turn: WriteTurn
+) -> list[Record]:
+    """Say what is about to be done to these documents, in a request of its own; returns what says it."""
     records = intent_of(collection, documents, turn).records()
+    await _write_intent(collection, target, records, turn)
+    return records
+
+
+async def take_back(collection: OpenCollection, target: Target, intent: Sequence[Record], *, contested: bool) -> None:
+    """Remove an intent that was carried out; where others are at work on its documents, let it say that it is over."""
+    if contested:
+        over = [replace(record, system={**record.system, "until": 0}) for record in intent]
+        await _write_intent(collection, target, over, None)
+    else:
+        await remove(collection, target, [record.id for record in intent])
+
+
+async def _write_intent(
+    collection: OpenCollection, target: Target, records: Sequence[Record], turn: WriteTurn | None
+) -> None:
     vectors = np.zeros((len(records), collection.spec.space.dimensions), np.float32)
     vectors[:, 0] = -1  # some databases take no zeros
     await write_within_lease(collection, target, _writing(collection, target, records, vectors), turn)
-    return [record.id for record in records]
 
 
 def _after(intents: Sequence[Record], rows: FloatArray) -> FloatArray:
@@ -177,7 +194,7 @@ def _stale(collection: OpenCollection, stored: Sequence[Replacement]) -> list[st
 
 
 async def _put_in_order(
-    collection: OpenCollection, target: Target, outcome: ReplacementOutcome, turn: WriteTurn, intent: Sequence[str]
+    collection: OpenCollection, target: Target, outcome: ReplacementOutcome, turn: WriteTurn, intent: Sequence[Record]
 ) -> None:
     """Look at what is there now, remove what is left over, and take the intent back unless somebody is in the way."""
     written = {each.document_id: each for each in outcome.stored}
@@ -188,15 +205,15 @@ async def _put_in_order(
         beaten |= {key for key, found in seen.stored.items() if not found.head and found.chunks}
         verdict = await judge(collection, target, without(seen, turn), written.keys() - beaten, ended)
         own = [identity for key in beaten for identity in seen.stored[key].of(turn.revision)] if turn.clean else []
-        await remove(collection, target, [*verdict.leftovers, *own])
+        await remove(collection, target, [*verdict.removable, *own])
         outcome.removed += len(verdict.leftovers)
         if not verdict.contested or pause is None:
             break
         await collection.session.wait(pause)
     outcome.superseded = [written[key] for key in written if key in beaten]
     outcome.stored = [each for each in outcome.stored if each.document_id not in beaten]
-    if turn.clean and not verdict.contested:
-        await remove(collection, target, intent)
+    if turn.clean:
+        await take_back(collection, target, intent, contested=bool(verdict.contested))
 
 
 async def _look(collection: OpenCollection, target: Target, stored: Sequence[Replacement]) -> Look:

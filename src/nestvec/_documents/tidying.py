@@ -6,8 +6,9 @@ records and at all intents is one request. What makes it exact although nobody i
 
 * A writer's intent is there before its first record and until after its last look. So of two writers of a document
   the one whose head comes last sees either the other's intent or all that the other left.
-* Whoever finds itself current removes what is left over. It leaves alone what a live intent speaks of, looks again a
-  few times, and otherwise leaves its own intent to whoever comes after a lease.
+* Whoever finds itself current removes what is left over. It leaves alone what a live intent speaks of, and looks again
+  a few times. If that does not end, its own intent stays, but says that it is over: whoever comes next, the other
+  writer first of all, may put the documents in order.
 * Whoever finds that it is not current removes its own records: no request about them is under way, or its intent
   stays.
 """
@@ -140,6 +141,13 @@ class Verdict:
     leftovers: list[str]
     #: The documents that somebody else is about to write.
     contested: set[str]
+    #: The ids of intents that are over, and all of whose documents were looked at: they go after the leftovers.
+    done: list[str] = field(default_factory=list)
+
+    @property
+    def removable(self) -> list[str]:
+        """All that may go, in order."""
+        return [*self.leftovers, *self.done]
 
 
 async def judge(
@@ -151,6 +159,7 @@ async def judge(
     at once more, for a look is not of one moment.
     """
     state = collection.state
+    documents = set(documents)
     alive = seen.revisions(state.wall(), state.lease)
     over = {each.revision for each in seen.intents} - alive
     leftovers, contested = list[str](), set[str]()
@@ -169,7 +178,9 @@ async def judge(
         left = await _ended(collection, target, unsure)
         contested |= {key for key, _ in set(unsure) - set(left)}
         leftovers += [identity for key, revision in left for identity in seen.stored[key].of(revision)]
-    return Verdict(leftovers, contested)
+    looked_at = documents - contested
+    done = [each for each in seen.intents if each.revision in over and each.documents <= looked_at]
+    return Verdict(leftovers, contested, [identity for each in done for identity in each.ids])
 
 
 async def _ended(
@@ -234,7 +245,8 @@ async def tidy(collection: OpenCollection, target: Target, documents: Sequence[s
         block = documents[start : start + BLOCK]
         seen = await look(collection, target, block)
         verdict = await judge(collection, target, seen, block)
-        removed += await remove(collection, target, verdict.leftovers)
+        await remove(collection, target, verdict.removable)
+        removed += len(verdict.leftovers)
     return removed
 
 

@@ -15,6 +15,7 @@ from nestvec_testing.adapters.settling import SettlingChecks
 from nestvec_testing.adapters.spaces import SpaceChecks, SwitchChecks
 from nestvec_testing.adapters.storage import StorageChecks
 from nestvec_testing.adapters.tenants import TenantChecks
+from nestvec_testing.adapters.writers import WriterChecks
 
 #: At least one check of every theme, for places where the whole kit would take too long.
 SAMPLE = frozenset(
@@ -36,6 +37,7 @@ SAMPLE = frozenset(
         "test_missing_fields",
         "test_replacing_a_document",
         "test_interrupted_deletes_are_mended",
+        "test_several_writers_leave_one_version",
         "test_tenants_are_kept_apart",
         "test_events_are_emitted",
     }
@@ -58,6 +60,7 @@ class AdapterConformance(
     FilterChecks,
     DocumentChecks,
     InterruptionChecks,
+    WriterChecks,
     TenantChecks,
     AdoptionChecks,
     ServiceChecks,

@@ -70,6 +70,26 @@ class AdoptsForeignCollections(MemoryAdapter):
         return replace(found, record={"nestvec": 2}) if found is not None and strange else found
 
 
+@mutant("test_several_writers_leave_one_version", "two writers leave one version")
+class FindsNoIntents(MemoryAdapter):
+    """Takes records without a document's id for its own, and keeps them to itself."""
+
+    def scroll(self, request: Scroll) -> Batch:
+        batch = super().scroll(request)
+        return replace(batch, records=[each for each in batch.records if each.document_id])
+
+
+@mutant("test_what_a_dead_writer_left_is_removed", "a search leaves out what no head owns")
+class FiltersByPositiveNumbers(MemoryAdapter):
+    """Its filters know no negative numbers."""
+
+    def scroll(self, request: Scroll) -> Batch:
+        batch = super().scroll(request)
+        where = request.where
+        keep = [each for each in batch.records if where is None or int(each.system.get("chunk", 0)) >= 0]
+        return replace(batch, records=keep)
+
+
 @mutant("test_adoption_leaves_nothing_out", "what is not mapped, too, by scroll")
 class ReadsWhatIsMappedAlone(MemoryAdapter):
     """Leaves out of somebody else's records what the layout does not name."""
