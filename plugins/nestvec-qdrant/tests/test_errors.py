@@ -120,8 +120,8 @@ def test_what_the_plugin_offers(tmp_path):
     assert plugin.options.model_validate(plugin.embedded(tmp_path)).path == tmp_path
     local = plugin.capabilities(plugin.options.model_validate(plugin.embedded(None)))
     server = plugin.capabilities(plugin.options.model_validate({"url": "http://localhost:6333"}))
-    assert (local.embedded, local.exact, set(Power) - local.powers) == (True, True, {Power.STORAGE})
-    assert (server.embedded, server.exact, set(Power) - server.powers) == (False, False, set())
+    assert (local.embedded, local.exact, set(Power) - local.powers) == (True, True, {Power.STORAGE, Power.SETTLING})
+    assert (server.embedded, server.exact, set(Power) - server.powers) == (False, False, {Power.SETTLING})
     assert local.why_not["storage"].startswith("an embedded store has no quantisation")
     assert server.max_write_bytes < 32 * 2**20
 

@@ -3,7 +3,7 @@
 Pinecone is eventually consistent, and reading by id and searching see a write at different times: so both are asked.
 Searches tell how far they have caught up; a reading by id shows the record itself. Where somebody else wrote or
 removed the same record since, it never shows what this write made of it: what is newer counts as well, by its stamp,
-and where that says nothing (clocks differ) the searches are believed after some seconds.
+and where that says nothing (clocks differ) the searches tell.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from nestvec_pinecone.options import MAX_IDS
 from nestvec_pinecone.records import STAMP, UpsertBody, stamped_at
 
 _JSON: Final = {"Content-Type": "application/json"}
-#: Seconds after which what searches see is believed, where reading by id does not show the write.
-_BELIEVED: Final = 5.0
+#: Seconds after which searches are asked, too, where reading by id does not show the write.
+_PATIENCE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,11 @@ async def settle(client: PineconeClient, request: object, host: str, dimension: 
     begun = client.clock()
 
     async def fetched() -> bool:
-        if await _fetched(client, request, host, written):
+        stamps = await _stamps(client, request, host, written)
+        if _shows(written, stamps):
             return True
-        late = client.clock() - begun >= _BELIEVED and written.lsn is not None
-        return late and await _reconciled(client, request, host, dimension, written)
+        late = client.clock() - begun >= _PATIENCE
+        return late and await _overtaken(client, request, host, dimension, written, stamps)
 
     checks: list[Callable[[], Awaitable[bool]]] = [
         fetched,
@@ -125,23 +126,58 @@ def _committed(response: Any) -> int | None:
     return ResponseInfo(raw_headers=dict(response.headers)).lsn_committed
 
 
-async def _fetched(client: PineconeClient, request: object, host: str, written: Written) -> bool:
+async def _stamps(client: PineconeClient, request: object, host: str, written: Written) -> list[object]:
+    """Those of the records that the write was about, of those that are there."""
     ids = [written.present[0]] if written.present else written.gone
     found = await client.fetch(request, host, [(written.namespace, key) for key in ids])
-    stamps = [(vector.metadata or {}).get(STAMP) for vector in found]
+    return [(vector.metadata or {}).get(STAMP) for vector in found]
+
+
+def _shows(written: Written, stamps: Sequence[object]) -> bool:
+    """Whether that is what was written, or newer."""
     newer = [at is not None and at > written.at for at in map(stamped_at, stamps)]
     if written.present is None:
         return all(newer)
     return written.present[1] in stamps or any(newer)
 
 
+async def _overtaken(
+    client: PineconeClient, request: object, host: str, dimension: int, written: Written, stamps: Sequence[object]
+) -> bool:
+    """Whether searches, having come so far, say that somebody else wrote or removed the same records since."""
+    if written.lsn is None or not await _reconciled(client, request, host, dimension, written):
+        return False
+    if written.present is not None:
+        return not await _searched(client, request, host, dimension, written.namespace, written.present[1])
+    for stamp in stamps:
+        if not await _searched(client, request, host, dimension, written.namespace, stamp):
+            return False
+    return True
+
+
+async def _searched(
+    client: PineconeClient, request: object, host: str, dimension: int, namespace: str, stamp: object
+) -> bool:
+    """Whether a search finds anything with a stamp."""
+    wanted = {"vector": _any_vector(dimension), "top_k": 1, "namespace": namespace, "filter": {STAMP: {"$eq": stamp}}}
+    try:
+        reply = await client.call(request, host, "query", **wanted)
+    except NoNamespace:
+        return False
+    return bool(reply.matches)
+
+
+def _any_vector(dimension: int) -> list[float]:
+    return [1.0] + [0.0] * (dimension - 1)
+
+
 async def _reconciled(client: PineconeClient, request: object, host: str, dimension: int, written: Written) -> bool:
     if written.lsn is None:
         return True
     # Any question will do: what counts is how far the searcher has come.
-    vector = [1.0] + [0.0] * (dimension - 1)
+    question = {"vector": _any_vector(dimension), "top_k": 1, "namespace": written.namespace}
     try:
-        reply = await client.call(request, host, "query", vector=vector, top_k=1, namespace=written.namespace)
+        reply = await client.call(request, host, "query", **question)
     except NoNamespace:
         return written.present is None
     info = reply.response_info

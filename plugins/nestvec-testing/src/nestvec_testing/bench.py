@@ -224,7 +224,8 @@ class Bench:
             "collections": {name: dict(block) for name, block in blocks.items()},
         }
         retry = RetryPolicy(attempts, 30.0, 0.0, 0.0)
-        client = client_of(self.driver, values, self._registry, clock=self.clock, lease=30.0, retry=retry)
+        times = {"clock": self.clock, "wall": self.clock, "lease": 30.0}
+        client = client_of(self.driver, values, self._registry, retry=retry, **times)
         self._clients.append(BenchClient(self, client))
         return self._clients[-1]
 
