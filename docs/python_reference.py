@@ -41,7 +41,13 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         *("Nestvec.close", "Runtime", "RetryPolicy"),
     ),
     "Collections": ("Collection", "Collection.close"),
-    "Collections: writing": ("Document", "Collection.upsert", "Collection.settle", "Collection.delete"),
+    "Collections: writing": (
+        "Document",
+        "Collection.upsert",
+        "Collection.settle",
+        "Collection.delete",
+        "Collection.repair",
+    ),
     "Collections: searching": (
         *("Collection.search", "Collection.search_many", "Collection.search_vector", "Collection.search_vectors"),
         *("Collection.embed", "Nestvec.embed"),
@@ -50,7 +56,7 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         *("Collection.get", "Collection.get_many", "Collection.count", "Collection.scroll", "Collection.matrix"),
     ),
     "Collections: tenants, spaces and hosts": (
-        *("Collection.namespace", "Collection.tenants", "Collection.space", "EmbeddingSpace", "TaskPair"),
+        *("Collection.namespace", "Collection.tenants", "Collection.space", "EmbeddingSpace", "TaskPair", "Metric"),
         *("Collection.hosts", "Collection.forget_canaries"),
     ),
     "Configuration changes": ("Nestvec.plan", "Nestvec.apply", "Nestvec.status", "Nestvec.look"),

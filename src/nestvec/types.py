@@ -61,7 +61,10 @@ class Field:
 class Metric(StrEnum):
     """How two vectors are compared. Scores are higher-is-better for each of them.
 
-    `cosine` and `dot` score as they are; `euclidean` scores as minus the (unsquared) distance.
+    Attributes:
+        COSINE: The cosine of their angle, as it is.
+        DOT: Their dot product, as it is.
+        EUCLIDEAN: Minus their distance, not squared.
     """
 
     COSINE = "cosine"

@@ -26,6 +26,7 @@ def test_copies_and_says_so(shell):
         "unchanged": 0,
         "verified": 2,
         "unread": [],
+        "leftovers": 0,
     }
     again = shell("copy", name, "moved")
     assert "0 copied, 2 were there already; 2 compared" in again.out
@@ -57,6 +58,7 @@ def test_a_collection_with_namespaces_is_copied_whole_or_in_part(shell):
         "unchanged": 2,
         "verified": 4,
         "unread": [],
+        "leftovers": 0,
     }
     again = shell("copy", name, "moved")
     assert "4 records in moved: 0 copied, 4 were there already; 4 compared" in again.out

@@ -13,7 +13,7 @@ from nestvec_testing import memory
 @pytest.fixture
 def torn(applied, lines):
     """A store with a document in several chunks, in which a record can be planted."""
-    applied.edit("dimensions = 32", "dimensions = 32\nchunking = { size = 10 }")
+    applied.edit("size = 200", "size = 10")
     assert applied("apply").code == 0
     path = applied.file("one.jsonl", lines({"id": "a", "text": "one two three four five six seven"}))
     assert applied("ingest", "docs", path).code == 0

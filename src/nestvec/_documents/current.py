@@ -72,6 +72,8 @@ async def complete_current(
     most, wanted = collection.capabilities.max_limit, query.offset + query.limit
     kept = await current(collection, target, found)
     asked = wanted
+    if all(len(hits) < query.limit for hits in found):
+        return kept  # there are no more
     while (missing := _missing(found, kept)) and asked != most and not _enough(found, kept, wanted, asked):
         asked = min(asked + 2 * missing, most) if most else asked + 2 * missing
         found = await ask(asked)

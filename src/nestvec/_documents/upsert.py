@@ -254,10 +254,12 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
 
 def _tell(collection: OpenCollection, outcome: ReplacementOutcome) -> None:
     """Tell listeners what became of each document."""
-    for name, items in (("document_written", outcome.stored), ("document_superseded", outcome.superseded)):
-        for item in items:
-            data = {"document_id": item.document_id, "chunks": len(item.records)}
-            collection.session.emit(Event(name, collection.spec.name, data))
+    for item in outcome.stored:
+        data = {"document_id": item.document_id, "chunks": len(item.records)}
+        collection.session.emit(Event("document_written", collection.spec.name, data))
+    for item in outcome.superseded:
+        data = {"document_id": item.document_id, "chunks": len(item.records)}
+        collection.session.emit(Event("document_superseded", collection.spec.name, data))
 
 
 async def _keep(collection: OpenCollection, target: Target, changed: Sequence[PendingDocument]) -> None:

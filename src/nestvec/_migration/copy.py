@@ -43,8 +43,8 @@ class CopyReport:
         records: How many there are now.
         written, unchanged: How many were written, and how many were there already.
         verified: How many were compared at the end.
-        leftovers: How many were left out, being no document's current version: `repair` removes them from the source.
         unread: What an adopted source has besides and nestvec does not read: further vectors, columns of other kinds.
+        leftovers: How many were left out, being no document's current version: `repair` removes them from the source.
     """
 
     records: int = 0
