@@ -88,7 +88,7 @@ def kinds(process: Process, **options: Any) -> list[type]:
 def test_a_search_is_one_request_and_looks_at_intents_once_a_lease() -> None:
     world = filled()
     reader = Process(world, [])
-    assert kinds(reader) == [Query, Scroll]
+    assert kinds(reader) == [Scroll, Query]
     world.now += LEASE * 0.9  # the handle's own lease began a moment earlier
     assert kinds(reader) == [Query]
 
@@ -99,15 +99,17 @@ def test_a_search_asks_for_heads_only_where_an_intent_speaks_of_a_hit() -> None:
     writer = writing(world, NEW)
     while len(world.records()) != 4 + 2 + 1:  # until only its intent is to be taken back
         writer.go_on("do", 0)
-    assert kinds(Process(world, []), limit=4, where=of("a")) == [Query, Scroll, Fetch]
-    assert kinds(Process(world, []), limit=2, where=of("b")) == [Query, Scroll]
+    assert kinds(Process(world, []), limit=4, where=of("a")) == [Scroll, Query, Fetch]
+    assert kinds(Process(world, []), limit=2, where=of("b")) == [Scroll, Query]
 
 
-def test_a_search_asks_again_where_hits_fall_out() -> None:
+def test_a_search_asks_for_more_where_hits_may_fall_out() -> None:
     world = filled()
     writing(world, NEW)
     reader = Process(world, [])
-    assert kinds(reader) == [Query, Scroll, Fetch, Query, Fetch]
+    assert kinds(reader) == [Scroll, Query, Fetch]
+    assert kinds(reader, limit=3) == [Query, Fetch]
+    reader.done.pop()
     (hits,) = reader.done.pop()
     assert {hit.text.strip() for hit in hits} == set(OLD.split())
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     #: Asks for the first so many hits of each question.
     Ask: TypeAlias = Callable[[int], Awaitable[list[list[Found]]]]
 
+#: Hits that are asked for beyond twice those that are wanted, where some may not be current.
+_SPARE = 16
+
 
 async def current(collection: OpenCollection, target: Target, answers: Answers) -> list[list[Found]]:
     """The hits that are current: their own document's version, and no intents."""
@@ -36,6 +39,12 @@ async def current(collection: OpenCollection, target: Target, answers: Answers) 
     ]
 
 
+async def spoken_of(collection: OpenCollection, target: Target) -> set[str]:
+    """The documents that intents speak of: looked at once a lease."""
+    intents = await known_intents(collection, target)
+    return {name for each in intents for name in each.documents} if intents else set()
+
+
 async def _doubtful(collection: OpenCollection, target: Target, answers: Answers) -> set[str] | None:
     """Documents of which the head has to say which chunks are current; None where nothing is to be looked at."""
     chunks = {hit.record.document_id for hits in answers for hit in hits if hit.record.system.get("chunk")}
@@ -43,8 +52,7 @@ async def _doubtful(collection: OpenCollection, target: Target, answers: Answers
         return None
     if not collection.shared:
         return chunks
-    spoken_of = {name for each in await known_intents(collection, target) for name in each.documents}
-    found = chunks & spoken_of
+    found = chunks & await spoken_of(collection, target)
     # An intent among the hits is younger than the last look.
     return found or (set() if "" in chunks else None)
 
@@ -69,16 +77,26 @@ async def complete_current(
     collection: OpenCollection, target: Target, query: Query, ask: Ask, found: Answers
 ) -> list[list[Found]]:
     """The current hits of each question: where some of those found are not, more are asked for, from the beginning."""
-    most, wanted = collection.capabilities.max_limit, query.offset + query.limit
     kept = await current(collection, target, found)
-    asked = wanted
-    if all(len(hits) < query.limit for hits in found):
-        return kept  # there are no more
-    while (missing := _missing(found, kept)) and asked != most and not _enough(found, kept, wanted, asked):
-        asked = min(asked + 2 * missing, most) if most else asked + 2 * missing
+    missing = _missing(found, kept)
+    if not missing or all(len(hits) < query.limit for hits in found):
+        return kept
+    return await first_current(collection, target, query, ask, missing)
+
+
+async def first_current(
+    collection: OpenCollection, target: Target, query: Query, ask: Ask, missing: int = 0
+) -> list[list[Found]]:
+    """The current hits of each question, of so many more than are wanted that one request should do."""
+    most, wanted = collection.capabilities.max_limit, query.offset + query.limit
+    asked = 2 * (wanted + missing) + _SPARE
+    while True:
+        asked = min(asked, most) if most else asked
         found = await ask(asked)
         kept = await current(collection, target, found)
-    return kept if asked == wanted else [hits[query.offset : wanted] for hits in kept]
+        if asked == most or _enough(found, kept, wanted, asked):
+            return [hits[query.offset : wanted] for hits in kept]
+        asked = 2 * (asked + _missing(found, kept))
 
 
 def _missing(found: Answers, kept: Answers) -> int:
@@ -87,6 +105,4 @@ def _missing(found: Answers, kept: Answers) -> int:
 
 def _enough(found: Answers, kept: Answers, wanted: int, asked: int) -> bool:
     """Whether each question has all hits that are wanted, or all that there are."""
-    return asked > wanted and all(
-        len(good) >= wanted or len(hits) < asked for hits, good in zip(found, kept, strict=True)
-    )
+    return all(len(good) >= wanted or len(hits) < asked for hits, good in zip(found, kept, strict=True))

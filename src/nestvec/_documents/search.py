@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
-from nestvec._documents.current import complete_current, current
+from nestvec._documents.current import complete_current, current, first_current, spoken_of
 from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import restore_metadata, span_of
 from nestvec._hosts.admission import admit
@@ -172,16 +172,16 @@ async def _ask(
     )
     if options.group_by_document:
         return await _grouped(collection, target, query)
+
+    async def ask(limit: int) -> list[list[Found]]:
+        return await collection.records.query(_aimed(collection, target, query, limit, 0))
+
+    if collection.shared and await spoken_of(collection, target):
+        return await first_current(collection, target, query, ask)
     found = await collection.records.query(_aimed(collection, target, query, query.limit, query.offset))
     if target.foreign is not None or not any(hit.record.system.get("chunk") for hits in found for hit in hits):
         return found
-    return await complete_current(
-        collection,
-        target,
-        query,
-        lambda limit: collection.records.query(_aimed(collection, target, query, limit, 0)),
-        found,
-    )
+    return await complete_current(collection, target, query, ask, found)
 
 
 def _aimed(collection: OpenCollection, target: Target, query: Query, limit: int, offset: int) -> Query:
