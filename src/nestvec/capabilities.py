@@ -50,6 +50,8 @@ class BackendCapabilities:
     powers: frozenset[Power] = frozenset()
     #: Runs inside this process; one process at a time holds its store.
     embedded: bool = False
+    #: Finding records by a filter reads all of them, over the network. Several processes had better not write then.
+    scans: bool = False
     metrics: frozenset[Metric] = frozenset(Metric)
     max_dimensions: int | None = None
     names: NameRules = field(default_factory=NameRules)

@@ -326,3 +326,18 @@ async def test_asynchronously(runtime: Runtime, tmp_path: Path) -> None:
         report = await client.copy("a", "b")
         assert report.written == report.records > 30
         assert await client["b"].get("d4") == corpus()[4]
+
+
+def test_what_no_head_owns_is_left_out_and_told(opened: Any) -> None:
+    client = opened()
+    points = client.adapter("one")._collections["a_1"].points
+    chunk = next(item for item in points.values() if item.record.system["chunk"] == 1)
+    stray = replace(chunk.record, id="stray", system={**chunk.record.system, "revision": 1, "version": "none"})
+    client.adapter("one").write(Write("a_1", [stray], {name: row[None] for name, row in chunk.vectors.items()}))
+    report = client.copy("a", "b")
+    assert (report.leftovers, report.records) == (1, len(points) - 1)
+    copied = client.adapter("two")._collections["b_1"].points
+    assert "stray" not in copied
+    assert set(copied) == set(points) - {"stray"}
+    client["a"].repair()
+    assert client.copy("a", "b").leftovers == 0

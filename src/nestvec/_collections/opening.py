@@ -160,7 +160,7 @@ class OpenCollection:
     records: Backend = field(init=False)
     #: The same, with the intents of writers among them.
     intents: Backend = field(init=False)
-    #: Whether other processes may write it, too: it is nestvec's own, on a server.
+    #: Whether other processes may write it, too: it is nestvec's own, on a server that finds records by an index.
     shared: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -168,7 +168,7 @@ class OpenCollection:
         self.spec, self.capabilities, self.clock = state.spec, state.capabilities, state.clock
         self.backend = backend
         foreign = state.spec.foreign
-        self.shared = foreign is None and not state.capabilities.embedded
+        self.shared = foreign is None and not (state.capabilities.embedded or state.capabilities.scans)
         if foreign is not None:
             self.records = self.intents = backend.reading(foreign)
             return

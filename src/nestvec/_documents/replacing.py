@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: How many turns a replacement is given, and by how many records a turn is a lease longer.
 _TURNS = 3
 _RECORDS_A_LEASE = 1000
+#: Seconds that a turn has at least, however short leases are.
+_SHORTEST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class ReplacementOutcome:
 
 def begin_turn(collection: OpenCollection, records: int = 1) -> WriteTurn:
     """A turn for writing so many records to a shared collection: a lease, and more where they are many."""
-    length = collection.state.lease * (1 + records / _RECORDS_A_LEASE)
+    length = max(collection.state.lease, _SHORTEST) * (1 + records / _RECORDS_A_LEASE)
     return WriteTurn(secrets.token_hex(8), collection.clock() + length)
 
 

@@ -212,7 +212,8 @@ async def known_intents(collection: OpenCollection, target: Target, *, fresh: bo
         asked_at = state.clock()
         found = await find_intents(collection.intents, target.physical)
         known = IntentLook(asked_at + state.lease, found)
-        state.looks = {**state.looks, place: known}
+        current = {each: look for each, look in state.looks.items() if asked_at < look.until}
+        state.looks = {**current, place: known}
     return known.found
 
 

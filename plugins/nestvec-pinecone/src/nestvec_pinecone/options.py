@@ -95,10 +95,11 @@ class PineconeOptions(Options):
         return "Pinecone" if self.control_host is None else f"Pinecone at {self.control_host}"
 
 
-def capabilities(_: PineconeOptions) -> BackendCapabilities:
-    """Declared capabilities: the same for all options."""
+def capabilities(options: PineconeOptions) -> BackendCapabilities:
+    """Declared capabilities."""
     return BackendCapabilities(
         powers=_POWERS,
+        scans=options.scan,
         max_dimensions=MAX_DIMENSIONS,
         names=NameRules(underscore=False, uppercase=False, max_length=45),
         max_write_records=MAX_RECORDS,

@@ -36,7 +36,7 @@ class Process:
 
     def __init__(self, bench: Bench, spec: Any) -> None:
         self.bench, self.spec = bench, spec
-        capabilities = replace(bench.capabilities, embedded=False)
+        capabilities = replace(bench.capabilities, embedded=False, scans=False)
         self.state = CollectionState(spec, capabilities, bench.clock, _LEASE, bench.clock)
         self.asking = Asking(model=spec.model, clock=bench.clock)
         self.embedder = RecordingEmbedder()
