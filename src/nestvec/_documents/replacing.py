@@ -94,8 +94,9 @@ async def replace_documents(
     begun again in another one.
     """
     outcome, turns = ReplacementOutcome(), 1
-    intent = _intent(collection, replacements, turn)
-    waiting = [replacements] if replacements else []
+    if not replacements:
+        return outcome
+    intent, waiting = _intent(collection, replacements, turn), [replacements]
     while waiting:
         part = waiting.pop()
         try:
