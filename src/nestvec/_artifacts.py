@@ -13,8 +13,10 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from nestvec._damaged import DAMAGED
 from nestvec._files import open_file, read_file
 from nestvec._limits import DESCRIPTION
 from nestvec.errors import ConfigError
@@ -73,7 +75,11 @@ class Artifact:
 
     def describe(self) -> About:
         """What it is, without reading the matrix, which has to be there. Raises `ConfigError`."""
-        if not self.matrix.is_file():
+        try:
+            there = self.matrix.is_file()
+        except OSError as error:
+            raise ConfigError(f"rotation {self.fingerprint}: {self.matrix} cannot be reached: {error}") from error
+        if not there:
             raise ConfigError(f"rotation {self.fingerprint}: there is no file {self.matrix}; {_MEND}")
         return self.read_about()
 
@@ -83,7 +89,7 @@ class Artifact:
             return _about(json.loads(read_file(self.about, DESCRIPTION)), self.fingerprint)
         except FileNotFoundError as error:
             raise ConfigError(f"rotation {self.fingerprint}: there is no file {self.about}; {_MEND}") from error
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, *DAMAGED) as error:
             why = f"it has no {error}" if isinstance(error, KeyError) else error
             raise ConfigError(f"rotation {self.fingerprint}: {self.about} cannot be read: {why}; {_MEND}") from error
 
@@ -107,7 +113,7 @@ class Artifact:
     def _read(self, dimensions: int) -> FloatArray:
         try:
             return _matrix(self.matrix, dimensions)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, EOFError, MemoryError, SyntaxError, TokenError, *DAMAGED) as error:
             raise ConfigError(f"rotation {self.fingerprint}: {self.matrix} cannot be read: {error}; {_MEND}") from error
 
 
@@ -126,7 +132,7 @@ def _matrix(path: Path, dimensions: int) -> FloatArray:
         if version != (1, 0):
             raise ValueError(f"it has version {version[0]}.{version[1]} of its format, not 1.0")
         shape, _, kind = np.lib.format.read_array_header_1_0(file)
-        if shape != (dimensions, dimensions) or kind.hasobject:
+        if shape != (dimensions, dimensions) or kind.hasobject or not kind.itemsize:
             raise ValueError(f"it holds {kind} of shape {shape}, not a matrix of {dimensions} rows and columns")
         if os.fstat(file.fileno()).st_size < dimensions**2 * kind.itemsize:
             raise ValueError("it is shorter than it says")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nestvec._chunking import Chunking
+from nestvec._damaged import DAMAGED
 from nestvec.contract import Create, CreateExtended, ForeignLayout
 from nestvec.errors import SpaceUnknown
 from nestvec.spaces import EmbeddingSpace
@@ -124,7 +125,7 @@ class StoredCollection:
             )
         try:
             return cls._parse(record)
-        except (KeyError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             raise SpaceUnknown(f"the record of collection {physical!r} is damaged: {error!r}") from error
 
     @classmethod

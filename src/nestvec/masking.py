@@ -57,12 +57,23 @@ def masked(text: str, least: int = 1) -> str:
 
 def presentable(error: BaseException) -> BaseException:
     """The error, to be chained as a cause — or if it, or what it is chained to, holds a secret: its words without."""
-    chain: BaseException | None = error
-    while chain is not None:
-        if masked(text := f"{chain} {chain!r}") != text:
+    for each in chained(error):
+        if masked(text := f"{each} {each!r}") != text:
             return MaskedError(f"{type(error).__name__}: {masked(str(error))}").with_traceback(error.__traceback__)
-        chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
     return error
+
+
+def chained(error: BaseException, *, suppressed: bool = False) -> Iterator[BaseException]:
+    """The error, and what led to it, each once: an SDK may chain errors in a circle.
+
+    `suppressed`: also what `raise … from None` hides.
+    """
+    seen = set[int]()
+    chain: BaseException | None = error
+    while chain is not None and id(chain) not in seen:
+        yield chain
+        seen.add(id(chain))
+        chain = chain.__cause__ or (chain.__context__ if suppressed or not chain.__suppress_context__ else None)
 
 
 class MaskedError(Exception):

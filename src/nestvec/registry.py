@@ -7,7 +7,6 @@ others. The registry may be shared between threads.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pluggy
 
 from nestvec import hookspecs
+from nestvec._similar import closest
 from nestvec.errors import PluginBroken, PluginConflict, PluginError, PluginNotFound
 
 if TYPE_CHECKING:
@@ -209,10 +209,10 @@ class Registry:
 
     def _missing(self, group: str, name: str) -> str:
         kind, installed = _KIND[group], self.names(group)
-        close = difflib.get_close_matches(name, installed, n=1)
+        close = closest(name, installed)
         message = f"no {kind} named {name!r} is installed"
-        if close:
-            message += f"; did you mean {close[0]!r}?"
+        if close is not None:
+            message += f"; did you mean {close!r}?"
         else:
             message += (
                 f"; install the distribution that provides it, usually nestvec-{name} (nestvec's own, from its "

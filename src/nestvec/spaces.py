@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from nestvec._damaged import DAMAGED
 from nestvec.capabilities import ModelCapabilities, TaskPair
 from nestvec.errors import SpaceError, SpaceMismatch
 
@@ -87,12 +88,13 @@ class EmbeddingSpace:
         known = {item.name for item in fields(cls)}
         try:
             space = cls(**{key: value[key] for key in known})
-        except (KeyError, TypeError) as error:
+            fingerprint = space.fingerprint
+        except DAMAGED as error:
             raise SpaceError(f"the stored space cannot be read: {error!r} is missing or wrong") from error
-        if value.get("fingerprint") != space.fingerprint:
+        if value.get("fingerprint") != fingerprint:
             raise SpaceError(
                 f"the stored space carries fingerprint {value.get('fingerprint')} but its fields give "
-                f"{space.fingerprint}: it was written by another version of nestvec, or altered by hand"
+                f"{fingerprint}: it was written by another version of nestvec, or altered by hand"
             )
         return space
 

@@ -18,14 +18,25 @@ from nestvec.types import FieldType, Scalar
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 
-_BRIEF: Final = reprlib.Repr()
+
+class _Brief(reprlib.Repr):
+    """Python refuses to print the longest integers, wherever they stand."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        if x.bit_length() > _PRINTED:
+            return f"<an integer of {x.bit_length()} bits>"
+        return super().repr_int(x, level)
+
+
+_PRINTED: Final = 256
+_BRIEF: Final = _Brief()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 60
 
 
 def describe(value: object) -> str:
     """A short rendering of a value and its type for messages."""
-    if isinstance(value, int) and value.bit_length() > 256:
-        return f"an integer of {value.bit_length()} bits"  # Python refuses to print the longest ones
+    if isinstance(value, int) and value.bit_length() > _PRINTED:
+        return f"an integer of {value.bit_length()} bits"
     return f"{_BRIEF.repr(value)} ({type(value).__name__})"
 
 

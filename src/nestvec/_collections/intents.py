@@ -16,16 +16,19 @@ On embedded stores, which one process writes, there are none.
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from nestvec._collections.write_fence import SKEW
+from nestvec._damaged import DAMAGED
 from nestvec._session.session import Backend
 from nestvec.contract import Batch, Count, Scroll
 from nestvec.filters import Filter, system
 from nestvec.types import FieldType, Record
+from nestvec.values import is_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -40,6 +43,8 @@ _NAMESPACE: Final = uuid.UUID("2a1b6c58-91a5-5b53-8c0e-6a3c1f0d7e42")
 #: Characters of document ids in one record; backends keep some tens of kilobytes beside a vector.
 _ROOM: Final = 12_000
 _PAGE: Final = 256
+#: Seconds beyond its lease for which nobody plans ahead.
+_LONGEST: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,11 @@ class Intent:
     ids: tuple[str, ...] = field(default=(), compare=False)
 
     def over(self, now: float, lease: float) -> bool:
-        """Whether no request of its writer can still arrive, by any clock that is right within `SKEW`."""
-        return now > self.until + lease + SKEW
+        """Whether no request of its writer can still arrive, by any clock that is right within `SKEW`.
+
+        One that lies further ahead than a turn can last was damaged, or written by a clock that is wrong.
+        """
+        return now > self.until + lease + SKEW or self.until > now + lease + SKEW + _LONGEST
 
     def records(self) -> list[Record]:
         """As stored: as many records as the names of its documents take."""
@@ -89,18 +97,41 @@ def is_intent(record: Record) -> bool:
 
 
 def read_intents(records: Iterable[Record]) -> tuple[Intent, ...]:
-    """The intents among some records."""
-    parts: dict[str, list[Record]] = {}
+    """The intents among some records.
+
+    They come from a server, where anything may have happened to them. One that cannot be understood is an intent about
+    no documents, and over: it holds nobody up, and whoever tidies up next removes it.
+    """
+    parts: dict[str, list[Intent]] = {}
     for record in records:
         if is_intent(record):
-            parts.setdefault(str(record.system["revision"]), []).append(record)
+            part = _read(record)
+            parts.setdefault(part.revision, []).append(part)
     return tuple(_joined(revision, found) for revision, found in parts.items())
 
 
-def _joined(revision: str, parts: Sequence[Record]) -> Intent:
-    names = frozenset(name for part in parts for name in json.loads(str(part.system["documents"])))
-    until = max(float(part.system["until"]) for part in parts)
-    return Intent(revision, names, until, tuple(part.id for part in parts))
+def _read(record: Record) -> Intent:
+    """One record of an intent, alone."""
+    try:
+        return _understood(record)
+    except DAMAGED:
+        return Intent("", frozenset(), 0.0, (record.id,))
+
+
+def _understood(record: Record) -> Intent:
+    revision, until = record.system["revision"], float(record.system["until"])
+    names = json.loads(record.system["documents"])
+    if not isinstance(revision, str) or not math.isfinite(until) or not isinstance(names, list):
+        raise ValueError(record.id)
+    if not all(isinstance(name, str) and is_unicode(name) for name in names):
+        raise ValueError(record.id)
+    return Intent(revision, frozenset(names), until, (record.id,))
+
+
+def _joined(revision: str, parts: Sequence[Intent]) -> Intent:
+    names = frozenset(name for part in parts for name in part.documents)
+    ids = tuple(identity for part in parts for identity in part.ids)
+    return Intent(revision, names, max(part.until for part in parts), ids)
 
 
 def _portions(names: Sequence[str]) -> Iterator[list[str]]:

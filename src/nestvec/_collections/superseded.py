@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nestvec._collections.opening import CollectionState, OpenCollection, locate
+from nestvec._damaged import DAMAGED
 from nestvec._specs import StoredCollection
 from nestvec.contract import ReadNote
 from nestvec.errors import CollectionError, CollectionNotFound, SpaceMismatch, SpaceUnknown
@@ -46,7 +47,7 @@ class Supersedes:
         """Read what `to_text` wrote. Raises `CollectionError` for anything else."""
         try:
             return cls._parse(json.loads(text))
-        except (ValueError, TypeError, KeyError) as error:
+        except DAMAGED as error:
             raise CollectionError(
                 f"the note {NOTE!r} of collection {physical!r} cannot be read ({error!r}): another version of nestvec "
                 f"shrank it, or it was changed by hand; write the dimensions that are stored into the configuration"

@@ -25,11 +25,13 @@ writers in at once; a process that died there holds them up no longer than its f
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from nestvec._damaged import DAMAGED
 from nestvec.contract import ReadNote, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, CollectionMoved, MigrationInterrupted
 
@@ -92,7 +94,7 @@ class WriteFence:
         """Read what `to_text` wrote. Raises `CollectionError` for anything else."""
         try:
             return cls._parse(json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except DAMAGED as error:
             raise CollectionError(
                 f"the note {NOTE!r} of collection {physical!r} cannot be read ({error!r}): another version of nestvec "
                 f"migrates it: run that version; or it was changed by hand: then remove the note with the backend's "
@@ -101,13 +103,16 @@ class WriteFence:
 
     @classmethod
     def _parse(cls, value: dict[str, Any]) -> WriteFence:
-        until, to = value.get("until"), value.get("to")
-        return cls(
-            FenceState(value["state"]),
-            value.get("by"),
-            None if until is None else float(until),
-            None if to is None else GenerationPlace(**to),
-        )
+        state, by, to = FenceState(value["state"]), value.get("by"), value.get("to")
+        until = None if value.get("until") is None else float(value["until"])
+        # One that never runs out would hold writers up for ever.
+        if state is FenceState.FENCED and (until is None or not math.isfinite(until)):
+            raise ValueError(f"until is {value.get('until')!r:.40}")
+        place = None if to is None else GenerationPlace(**to)
+        names = (by,) if place is None else (by, place.backend, place.physical)
+        if not all(name is None or isinstance(name, str) for name in names):
+            raise TypeError("a name is no text")
+        return cls(state, by, until, place)
 
 
 def drain(lease: float) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nestvec._damaged import DAMAGED
 from nestvec._hosts.agreement import Agreement
 from nestvec._hosts.canaries import TEXTS, VERSION, Leg, legs_of
 from nestvec.contract import MAX_NOTE
@@ -113,7 +114,7 @@ class Canaries:
                     f"{', '.join(map(str, TEXTS))}: use the version of nestvec that made them"
                 )
             return cls._parse(note, space)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except DAMAGED as error:
             raise SpaceUnknown(
                 f"the canaries of collection {collection!r} are damaged ({error!r:.200}): which host its vectors come "
                 f"from is not known. Nothing was changed. If you know that the configured embedder gives such vectors, "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec._collections.checks import require_origin
 from nestvec._collections.write_fence import FenceState, GenerationPlace, WriteFence, read_fence
+from nestvec._damaged import DAMAGED
 from nestvec._migration.report import MigrationStage
 from nestvec._specs import StoredCollection
 from nestvec.contract import CollectionInfo, Describe, ListCollections, ReadNote, ResolveAlias, WriteNote
@@ -74,7 +75,7 @@ class MigrationNote:
             return cls(
                 **known | {"source": GenerationPlace(**known["source"]), "stage": MigrationStage(known["stage"])}
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except DAMAGED as error:
             raise CollectionError(
                 f"the note {NOTE!r} of collection {physical!r} cannot be read ({error!r}): another version of nestvec "
                 f"migrates it, or it was changed by hand; run that version again"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from nestvec._readers.items import Mapping
+from nestvec._similar import closest
 from nestvec.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ _MOST_LISTED = 20
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """A suggestion to append to a message, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    close = closest(name, known)
+    return "" if close is None else f" (did you mean {close!r}?)"
 
 
 def listed(columns: Collection[str]) -> str:
@@ -60,8 +60,9 @@ def pin(mapping: Mapping, columns: Sequence[str], shown: str, nested: Collection
     Raises `InvalidInput` if the file cannot be read with this mapping: better than a failure for each row.
     """
     _check_names(mapping, columns, shown)
+    known = {*columns, *nested} if mapping.metadata else set[str]()
     for name in mapping.metadata or ():
-        if name not in columns and name not in nested:
+        if name not in known:
             raise InvalidInput(
                 f"{shown}: no column {name!r} for the metadata{did_you_mean(name, columns)}; there are "
                 f"{listed(columns)}; name others with --metadata"
@@ -71,14 +72,16 @@ def pin(mapping: Mapping, columns: Sequence[str], shown: str, nested: Collection
 
 
 def _check_names(mapping: Mapping, columns: Sequence[str], shown: str) -> None:
+    seen = set[str]()
     for number, name in enumerate(columns, 1):
-        if name and name in columns[: number - 1]:
+        if name and name in seen:
             raise InvalidInput(f"{shown}: two columns are called {name!r}: rename one of them")
         if not name and mapping.metadata is None:
             raise InvalidInput(
                 f"{shown}: column {number} has no name: name it in the header, or pick the columns to keep "
                 f"with --metadata (there are {listed([column for column in columns if column])})"
             )
+        seen.add(name)
 
 
 def _settled(option: str, mapping: Mapping, columns: Sequence[str], shown: str) -> str:

@@ -82,7 +82,8 @@ def _path(cursor: SourceReader) -> Path:
 
 def _pinned(file: Any, mapping: Mapping, cursor: SourceReader) -> Mapping:
     schema = file.schema_arrow
-    nested = schema.field(NESTED).type if NESTED in schema.names else None
+    # Two of that name are refused below, as two of any name are.
+    nested = schema.field(NESTED).type if schema.names.count(NESTED) == 1 else None
     inner = [nested.field(i).name for i in range(nested.num_fields)] if nested is not None else []
     return pin(mapping, schema.names, cursor.source.shown, inner)
 

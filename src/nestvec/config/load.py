@@ -31,6 +31,7 @@ from nestvec.config.blocks import (
     RetryBlock,
 )
 from nestvec.config.nesting import Nesting, find_nesting
+from nestvec.config.plain import TOO_DEEP, check_plain
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.encoding.tasks import explicit_pair, pair_for
@@ -46,11 +47,8 @@ P = TypeVar("P", BackendPlugin, EmbedderPlugin)
 B = TypeVar("B", bound=Options)
 
 
-#: Tables and lists within each other; the deepest key that there is lies at half of it.
-_DEEPEST = 16
 #: Dots in a line. Reading a dotted key takes as long as the square of its parts.
 _DOTS = 1000
-_DEEP = f"is nested too deeply: tables and lists lie at most {_DEEPEST} deep; flatten it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ def load_config(path: str | Path, registry: Registry | None = None) -> Config:
     try:
         text = read_file(file, CONFIGURATION).decode("utf-8-sig")
         if max(line.count(".") for line in text.split("\n")) > _DOTS:
-            raise ConfigError(f"{file} {_DEEP}")
+            raise ConfigError(f"{file} {TOO_DEEP}")
         data = tomllib.loads(text)
     except FileNotFoundError as error:
         raise ConfigError(f"there is no configuration file {file}; write one with `nestvec init`") from error
@@ -112,31 +110,21 @@ def load_config(path: str | Path, registry: Registry | None = None) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
     except RecursionError as error:
-        raise ConfigError(f"{file} {_DEEP}") from error
+        raise ConfigError(f"{file} {TOO_DEEP}") from error
+    except ValueError as error:  # Python refuses to convert thousands of digits
+        raise ConfigError(f"{file} holds a number with too many digits; write it as a string, or less of it") from error
     return parse_config(data, registry, path=file)
 
 
 def parse_config(data: Mapping[str, Any], registry: Registry | None = None, *, path: Path | None = None) -> Config:
     """Check a configuration given as plain values; relative paths in it count from the file's folder."""
-    if _depth(data) > _DEEPEST:
-        raise ConfigError(f"{path or 'the configuration'} {_DEEP}")
+    check_plain(data, str(path or "the configuration"))
     reader = _Reader(registry or default_registry(), path.parent.absolute() if path else None)
     config = reader.read(data, path)
     if reader.problems:
         # No validation error is chained: it would keep what was written, perhaps a secret in the wrong place.
         raise ConfigError(f"{path or 'the configuration'} has mistakes:", reader.problems)
     return config
-
-
-def _depth(data: Mapping[str, Any]) -> int:
-    """How deep tables and lists lie within each other, or a number beyond the greatest allowed."""
-    level: list[Any] = [data]
-    depth = 0
-    while level and depth <= _DEEPEST:
-        inner = (item for value in level for item in (value.values() if isinstance(value, Mapping) else value))
-        level = [item for item in inner if isinstance(item, Mapping | list | tuple)]
-        depth += 1
-    return depth
 
 
 class _Reader:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+
+from nestvec._similar import closest
 
 #: Pydantic's wording where a plainer one helps more.
 _WORDING = {
@@ -44,9 +45,9 @@ def _sentence(item: Any, model: type[BaseModel], prefix: Sequence[str]) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or the list of what is known."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    close = closest(name, known)
+    if close is not None:
+        return f"; did you mean {close!r}?"
     return f"; known: {', '.join(known)}" if known else ""
 
 

@@ -15,6 +15,7 @@ import httpcore
 import httpx
 
 from nestvec._limits import in_bytes
+from nestvec.masking import chained
 
 _GZIP = 31
 _PACKED = ("gzip", "x-gzip")
@@ -40,9 +41,8 @@ def limit_replies(client: httpx.Client | httpx.AsyncClient, most: int, setting: 
 
 def too_large(error: BaseException | None) -> ReplyTooLarge | None:
     """The `ReplyTooLarge` that an SDK's error stands for, if it does."""
-    while error is not None and not isinstance(error, ReplyTooLarge):
-        error = error.__cause__ or error.__context__
-    return error
+    chain = () if error is None else chained(error, suppressed=True)
+    return next((each for each in chain if isinstance(each, ReplyTooLarge)), None)
 
 
 class _Reading:

@@ -6,9 +6,9 @@ asks for "query: " on both sides of symmetric tasks).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
+from nestvec._similar import closest
 from nestvec.capabilities import ModelCapabilities, TaskPair
 from nestvec.errors import Unsupported
 from nestvec.types import Purpose
@@ -84,8 +84,8 @@ def check_task(model: ModelCapabilities, task: str | None) -> str | None:
 def _unknown_task(model: ModelCapabilities, task: str) -> str:
     if not model.tasks:
         return f"{model.model} knows no tasks, so {task!r} cannot be used; leave the task out"
-    close = difflib.get_close_matches(task, model.tasks, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    close = closest(task, model.tasks)
+    hint = "" if close is None else f"did you mean {close!r}? "
     return f"{model.model} has no task {task!r}; {hint}it has {_listed(model.tasks)}"
 
 

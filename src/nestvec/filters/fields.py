@@ -28,7 +28,7 @@ from nestvec.filters.tree import (
     rebuild,
 )
 from nestvec.types import Field, FieldType, Scalar
-from nestvec.values import coerce, scalar, scalars, unique
+from nestvec.values import coerce, describe, scalar, scalars, unique
 
 #: A filter as `resolve` returns it: every leaf carries its field's type and values of exactly that type.
 ResolvedFilter: TypeAlias = Filter
@@ -39,7 +39,7 @@ _UNORDERED: Final = frozenset({FieldType.KEYWORD, FieldType.BOOLEAN})
 def check_name(name: object) -> str:
     """The name of a field, or `InvalidFilter`."""
     if not isinstance(name, str) or not name or name.startswith("$"):
-        raise InvalidFilter(f"a field name is a non-empty string that does not start with $, got {name!r}")
+        raise InvalidFilter(f"a field name is a non-empty string that does not start with $, got {describe(name)}")
     return name
 
 
@@ -190,7 +190,7 @@ class FieldExpression:
         raise no_truth("a field")
 
     def __contains__(self, value: object) -> bool:
-        raise InvalidFilter(f"{self._place}: `{value!r} in {self!r}` makes no filter; use .contains(...)")
+        raise InvalidFilter(f"{self._place}: `{describe(value)} in {self!r}` makes no filter; use .contains(...)")
 
     def __invert__(self) -> NoReturn:
         self._refuse_alone()

@@ -10,11 +10,11 @@ are taken, too).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias, TypeVar
 
+from nestvec._similar import closest
 from nestvec.errors import InvalidFilter
 from nestvec.filters.tree import (
     MAX_DEPTH,
@@ -83,8 +83,8 @@ def to_dict(where: Filter) -> dict[str, object]:
 
 def suggestion(name: str, known: Sequence[str]) -> str:
     """`did you mean 'x'? ` or nothing."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
+    close = closest(name, known)
+    return "" if close is None else f"did you mean {close!r}? "
 
 
 @dataclass(frozen=True, slots=True)

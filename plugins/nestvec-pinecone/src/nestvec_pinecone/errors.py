@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from nestvec_pinecone.options import PineconeOptions
 
 #: Everything that the SDK and the client below it raise.
-VENDOR_ERRORS: Final = (vendor.PineconeError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, TypeError)
+VENDOR_ERRORS: Final = (
+    vendor.PineconeError,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+)
 
 #: Options that say where requests go.
 Option: TypeAlias = Literal["control_host", "index_host"]

@@ -38,6 +38,7 @@ VENDOR_ERRORS = (
     RuntimeError,
     LookupError,
     TypeError,
+    AttributeError,
     AssertionError,
 )
 
@@ -173,7 +174,7 @@ def _message(error: UnexpectedResponse) -> str:
     try:
         status = json.loads(text)["status"]
         return _short(status["error"] if isinstance(status, dict) else str(status))
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return _short(text) or error.reason_phrase or "no message"
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from nestvec._damaged import DAMAGED
 from nestvec._visible import visible
 from nestvec.contract import misdirected
 from nestvec.errors import EmbedderDenied, EmbedderError, EmbedderInvalidReply, EmbedderRefused, EmbedderUnavailable
@@ -123,7 +124,7 @@ def decode(content: bytes, inputs: int, dimensions: int) -> tuple[FloatArray, in
         rows = _rows([item["embedding"] for item in data], dimensions)
     except EmbedderInvalidReply:
         raise
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+    except DAMAGED as error:
         raise EmbedderInvalidReply(_unreadable(content, error)) from error
     if not whole:
         raise EmbedderInvalidReply(
