@@ -86,14 +86,29 @@ CANARIES = json.loads(Canaries.of("host", dict.fromkeys(legs_of(SPACE), ROWS)).t
 CANARIES["accepted"] = {"other": [0.1, 0.2, 0.3]}
 FENCE = {"state": "fenced", "by": "x", "until": 5.0, "to": {"backend": "b", "physical": "p"}}
 MIGRATION = {
-    "version": 1, "id": "x", "source": {"backend": "b", "physical": "p"}, "stage": "copying", "started": 1.0, "left": None,
+    "version": 1,
+    "id": "x",
+    "source": {"backend": "b", "physical": "p"},
+    "stage": "copying",
+    "started": 1.0,
+    "left": None,
     "back": False,
-}  # fmt: skip
+}
 RECORD = {
-    "nestvec": 1, "name": "docs", "generation": 1, "space": SPACE.to_dict(), "metric": "cosine", "fields": {"lang": "keyword"},
-    "retired": {}, "chunking": {"unit": "characters", "size": 10, "overlap": 0, "format": "auto", "tokenizer": None},
-    "namespaces": False, "store_text": True, "storage": "float32", "funnel": [4], "foreign": {"collection": "c", "fields": {}},
-}  # fmt: skip
+    "nestvec": 1,
+    "name": "docs",
+    "generation": 1,
+    "space": SPACE.to_dict(),
+    "metric": "cosine",
+    "fields": {"lang": "keyword"},
+    "retired": {},
+    "chunking": {"unit": "characters", "size": 10, "overlap": 0, "format": "auto", "tokenizer": None},
+    "namespaces": False,
+    "store_text": True,
+    "storage": "float32",
+    "funnel": [4],
+    "foreign": {"collection": "c", "fields": {}},
+}
 
 
 @fuzz(texts_of([FENCE, {"state": "moved", "to": FENCE["to"]}]), 150)

@@ -19,9 +19,24 @@ from nestvec_qdrant.filters import compile_filter as to_qdrant
 
 FIELDS = {kind.value: Field(kind) for kind in FieldType} | {f"{kind}s": Field(kind, many=True) for kind in FieldType}
 OPERATORS = [
-    "$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$contains", "$contains_any", "$contains_all",
-    "$and", "$or", "$not", "$nor", "$",
-]  # fmt: skip
+    "$eq",
+    "$ne",
+    "$gt",
+    "$gte",
+    "$lt",
+    "$lte",
+    "$in",
+    "$nin",
+    "$exists",
+    "$contains",
+    "$contains_any",
+    "$contains_all",
+    "$and",
+    "$or",
+    "$not",
+    "$nor",
+    "$",
+]
 KEYS = st.one_of(st.sampled_from([*FIELDS, *OPERATORS]), TEXTS)
 #: Values that fit now and then, so that conditions get through.
 FITTING = st.sampled_from(["x", 1, 0.5, True, "2026-01-31", ["x"], [1, 2], [], [0.5, 1], [True]])

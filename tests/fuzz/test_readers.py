@@ -24,9 +24,16 @@ FIELDS = {kind.value: Field(kind) for kind in FieldType} | {f"{kind}s": Field(ki
 LIMITS = ReadLimits(document=100_000, file=1_000_000, rows=50, failures=20)
 MAPPINGS = [Mapping(), Mapping("id", "text", ("integer", "keywords")), Mapping(text="body"), Mapping(metadata=())]
 ROW = {
-    "id": "a", "text": "words", "keyword": "k", "integer": 7, "float": 0.5, "boolean": True,
-    "datetime": "2026-01-31T08:00:00Z", "integers": [1, 2], "metadata": {"keywords": ["x"], "datetimes": ["2026-01-31"]},
-}  # fmt: skip
+    "id": "a",
+    "text": "words",
+    "keyword": "k",
+    "integer": 7,
+    "float": 0.5,
+    "boolean": True,
+    "datetime": "2026-01-31T08:00:00Z",
+    "integers": [1, 2],
+    "metadata": {"keywords": ["x"], "datetimes": ["2026-01-31"]},
+}
 JSONL = b'{"id": "a", "text": "words", "integer": 7, "metadata": {"keywords": ["x"]}}\n{"id": 2, "text": "\\u00e9"}\n'
 CSV = b'id,text,integer,datetime,floats\na,"some ""words""",7,2026-01-31,1;2.5\nb,"two\nlines",,,\n'
 TSV = b"id\ttext\tboolean\na\twords\tyes\n"

@@ -140,8 +140,11 @@ def answering(content: bytes) -> Iterator[str]:
 def framed(status: int, body: bytes, headers: bytes = b"") -> bytes:
     """A reply of HTTP."""
     return b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%s\r\n%s" % (
-        status, len(body), headers, body,
-    )  # fmt: skip
+        status,
+        len(body),
+        headers,
+        body,
+    )
 
 
 def of_http(bodies: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
