@@ -25,7 +25,8 @@ LIMITS = ReadLimits(document=100_000, file=1_000_000, rows=50, failures=20)
 MAPPINGS = [Mapping(), Mapping("id", "text", ("integer", "keywords")), Mapping(text="body"), Mapping(metadata=())]
 ROW = {
     "id": "a", "text": "words", "keyword": "k", "integer": 7, "float": 0.5, "boolean": True,
-    "datetime": "2026-01-31T08:00:00Z", "integers": [1, 2], "metadata": {"keywords": ["x"], "datetimes": ["2026-01-31"]},
+    "datetime": "2026-01-31T08:00:00Z", "integers": [1, 2], "metadata": {"keywords": ["x"],
+    "datetimes": ["2026-01-31"]},
 }  # fmt: skip
 JSONL = b'{"id": "a", "text": "words", "integer": 7, "metadata": {"keywords": ["x"]}}\n{"id": 2, "text": "\\u00e9"}\n'
 CSV = b'id,text,integer,datetime,floats\na,"some ""words""",7,2026-01-31,1;2.5\nb,"two\nlines",,,\n'
@@ -98,7 +99,25 @@ def written(table: pa.Table, **options: Any) -> bytes:
 TABLE = pa.table({"id": ["a", "b"], "text": ["x", "y"], "metadata": [{"lang": "de"}, None], "integers": [[1], []]})
 
 
-@fuzz(damaged([written(TABLE), written(TABLE, compression="gzip", use_dictionary=False)]), 150)
+def damaged_parquet(whole: bytes) -> st.SearchStrategy[bytes]:
+    """A Parquet file with other pages, or another end.
+
+    What describes its columns stays whole: pyarrow 26 ends the process (it throws through a function that does not
+    expect it) where their statistics of levels have another length than they should, and nobody can catch that.
+    """
+    start = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    return st.one_of(
+        damaged([whole[:start]]).map(lambda pages: pages + whole[start:]),
+        damaged([whole[-8:]]).map(lambda end: whole[:-8] + end),
+        st.integers(0, len(whole)).map(lambda length: whole[:length]),
+        damaged([b"PAR1" + bytes(8) + b"PAR1"]),
+    )
+
+
+PARQUET = [written(TABLE), written(TABLE, compression="gzip", use_dictionary=False)]
+
+
+@fuzz(st.sampled_from(PARQUET).flatmap(damaged_parquet), 150)
 def test_parquet_bytes(folder: Path, data: bytes) -> None:
     """Bytes that were a Parquet file."""
     through(folder / "x.parquet", data)
