@@ -1,7 +1,7 @@
 # One command for each chore. `make` is a convenience: CI and the README do without it.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help setup quick test frameworks lint types imports format soak bench docs ci
+.PHONY: help setup quick test frameworks lint types imports security format soak bench docs ci
 
 help:            ## show this
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,10 +24,12 @@ types:           ## mypy, strict
 	$(PYTHON) -m mypy
 imports:         ## imports point one way
 	$(dir $(PYTHON))lint-imports
+security:        ## what bandit sees in our code, and pip-audit knows of what is installed
+	$(PYTHON) -m bandit -q -c pyproject.toml -r src plugins/*/src && $(PYTHON) .ci/audit.py
 format:          ## let ruff tidy up
 	$(PYTHON) -m ruff check --fix . ; $(PYTHON) -m ruff format .
 soak:            ## the long campaigns that CI samples
-	NESTVEC_SOAK=1 $(PYTHON) -m pytest -n auto -m "soak or not soak" tests/kit tests/core tests/filters tests/readers tests/crash tests/migrating tests/jina plugins
+	NESTVEC_SOAK=1 $(PYTHON) -m pytest -n auto -m "soak or not soak" tests/kit tests/core tests/filters tests/readers tests/crash tests/migrating tests/jina tests/fuzz plugins
 bench:           ## measure; prints tables
 	for file in benchmarks/bench_*.py; do echo "== $$file"; $(PYTHON) $$file || exit 1; done
 docs:            ## write the pages that come from the code

@@ -118,6 +118,8 @@ class StoredCollection:
                 f"collection {physical!r} was not made by nestvec: it carries no embedding space, so nestvec can "
                 f"not vouch for its vectors; choose another collection name, or adopt it (adopt = true)"
             )
+        if not isinstance(record, Mapping):
+            raise SpaceUnknown(f"the record of collection {physical!r} is damaged: it is a {type(record).__name__}")
         if record.get("nestvec") != RECORD_VERSION:
             raise SpaceUnknown(
                 f"collection {physical!r} carries a record of version {record.get('nestvec')!r}; this nestvec "

@@ -49,7 +49,7 @@ LITE = ServerVersion("milvus_lite-3.2.2", (3, 2), lite=True)
 METADATA = st.dictionaries(st.sampled_from(list(FIELDS)), OBJECTS, max_size=4)
 
 
-@fuzz(st.tuples(st.dictionaries(KEYS, CONDITIONS, max_size=3), METADATA), 300)
+@fuzz(st.tuples(st.dictionaries(KEYS, CONDITIONS, max_size=3), METADATA), 150)
 def test_dicts(folder: Path, given: Any) -> None:
     """Any structure as a filter; of what is one, every form, on any metadata."""
     where, metadata = given

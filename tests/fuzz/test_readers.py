@@ -105,7 +105,25 @@ def written(table: pa.Table, **options: Any) -> bytes:
 TABLE = pa.table({"id": ["a", "b"], "text": ["x", "y"], "metadata": [{"lang": "de"}, None], "integers": [[1], []]})
 
 
-@fuzz(damaged([written(TABLE), written(TABLE, compression="gzip", use_dictionary=False)]), 150)
+def damaged_parquet(whole: bytes) -> st.SearchStrategy[bytes]:
+    """A Parquet file with other pages, or another end.
+
+    What describes its columns stays whole: pyarrow 26 ends the process (it throws through a function that does not
+    expect it) where their statistics of levels have another length than they should, and nobody can catch that.
+    """
+    start = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    return st.one_of(
+        damaged([whole[:start]]).map(lambda pages: pages + whole[start:]),
+        damaged([whole[-8:]]).map(lambda end: whole[:-8] + end),
+        st.integers(0, len(whole)).map(lambda length: whole[:length]),
+        damaged([b"PAR1" + bytes(8) + b"PAR1"]),
+    )
+
+
+PARQUET = [written(TABLE), written(TABLE, compression="gzip", use_dictionary=False)]
+
+
+@fuzz(st.sampled_from(PARQUET).flatmap(damaged_parquet), 150)
 def test_parquet_bytes(folder: Path, data: bytes) -> None:
     """Bytes that were a Parquet file."""
     through(folder / "x.parquet", data)

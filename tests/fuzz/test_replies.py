@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import httpx
 import numpy as np
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pinecone.errors import exceptions as pinecone_errors
 from qdrant_client.http.exceptions import UnexpectedResponse
 from tests.fuzz.campaigns import fuzz, ours
-from tests.fuzz.inputs import TEXTS, TOKENS, VALUES, damaged, texts_of
+from tests.fuzz.inputs import TEXTS, TOKENS, VALUES, damaged, replaced, texts_of
 
 from nestvec._session.session import complete
 from nestvec.contract import (
@@ -39,7 +39,9 @@ from nestvec.errors import EmbedderError, NestvecError
 from nestvec.registry import default_registry
 from nestvec.types import DENSE, Metric
 from nestvec_pinecone.errors import translate as from_pinecone
+from nestvec_pinecone.records import record_of as pinecone_record
 from nestvec_qdrant.errors import translate as from_qdrant
+from nestvec_qdrant.records import record_of as qdrant_record
 
 VECTOR = base64.b64encode(np.ones(64, "<f4").tobytes()).decode()
 GOOD = {
@@ -98,6 +100,13 @@ def test_pinecone_s_errors(folder: Path, given: Any) -> None:
 
 
 # ---------------------------------------------------------------- whole clients
+
+
+class Point(NamedTuple):
+    """As the client gives it."""
+
+    id: int
+    payload: dict[str, Any] | None
 
 
 class Answering(socketserver.StreamRequestHandler):
@@ -266,3 +275,22 @@ def test_pinecone_s_control_plane(folder: Path, content: bytes) -> None:
     (folder / "key").write_text("secret-of-pinecone")
     with answering(content) as url:
         asked_store("pinecone", control_host="{url}", api_key={"file": str(folder / "key")})(url)
+
+
+WRITTEN = {
+    "nestvec_document_id": "a",
+    "nestvec_text": "x",
+    "nestvec_system_chunk": 0.0,
+    "lang": "de",
+    "seen": 5.0,
+    "nestvec_types": '{"seen": "d", "sizes": "=[1, 2]", "places": "i*"}',
+    "places": ["1", "2"],
+}
+
+
+@fuzz(replaced(WRITTEN), 150)
+def test_pinecone_s_records(folder: Path, value: Any) -> None:
+    """What was the metadata of a record of ours."""
+    if isinstance(value, dict):
+        ours(lambda: pinecone_record("a", value))
+    ours(lambda: qdrant_record(Point(1, value if isinstance(value, dict) else None)))  # type: ignore[arg-type]

@@ -120,7 +120,7 @@ def _read(record: Record) -> Intent:
 
 def _understood(record: Record) -> Intent:
     revision, until = record.system["revision"], float(record.system["until"])
-    names = json.loads(record.system["documents"])
+    names = json.loads(str(record.system["documents"]))
     if not isinstance(revision, str) or not math.isfinite(until) or not isinstance(names, list):
         raise ValueError(record.id)
     if not all(isinstance(name, str) and is_unicode(name) for name in names):

@@ -65,7 +65,7 @@ class RetryPolicy:
         most = _HOPELESS if self.attempts is None and not answered else self.attempts
         if not error.retryable or (most is not None and attempt >= most):
             return None
-        jitter = random.uniform(0, self.first_wait)  # noqa: S311 - no secret
+        jitter = random.uniform(0, self.first_wait)  # noqa: S311 - no secret  # nosec B311
         pause = min(self.first_wait * 2 ** min(attempt - 1, 60) + jitter, self.longest_wait)
         return pause if passed + pause < self.deadline else None
 

@@ -49,6 +49,8 @@ _FIELD: Final = f"{OWN}field_"
 EXACT: Final = 2**53
 _MAX_ID: Final = 512
 _STAMP: Final = re.compile(r"t[0-9a-f]{19}")
+#: What metadata that somebody changed makes the reading of it raise.
+_DAMAGED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -131,8 +133,17 @@ def metadata_of(record: Record, stamp: str, collection: str) -> dict[str, Any]:
 
 
 def record_of(key: str, metadata: Mapping[str, Any] | None) -> Record:
-    """The record of nestvec's behind a vector."""
-    stored = metadata or {}
+    """The record of nestvec's behind a vector. Raises `BackendRefused` for one that is damaged."""
+    try:
+        return _record_of(key, metadata or {})
+    except _DAMAGED as error:
+        raise BackendRefused(
+            f"record {key!r:.80} is damaged: its metadata is not what nestvec wrote ({error!r:.200}); delete the "
+            f"record and ingest its document again"
+        ) from error
+
+
+def _record_of(key: str, stored: Mapping[str, Any]) -> Record:
     types: Mapping[str, str] = json.loads(stored.get(TYPES, "{}"))
     fields = {name: value for key, value in stored.items() if (name := field_name(key)) is not None}
     system = {name: _bookkeeping(value) for key, value in stored.items() if (name := system_name(key)) is not None}

@@ -89,7 +89,13 @@ async def write_note(
 async def read_note(client: PineconeClient, request: object, location: IndexLocation, name: str) -> str | None:
     """What a note says, or None."""
     found = await _beside(client, request, location).read(_prefix(location) + name)
-    return None if found is None else unpack_note(found[_TEXT])
+    try:
+        return None if found is None else unpack_note(found[_TEXT])
+    except (ValueError, TypeError, LookupError, zlib.error) as error:
+        raise BackendRefused(
+            f"the note {name!r} of collection {location.physical!r} is damaged ({error!r:.200}): delete the record "
+            f"{_prefix(location) + name!r} of namespace {location.notes!r}, if no migration is under way"
+        ) from error
 
 
 async def forget_notes(client: PineconeClient, request: object, location: IndexLocation) -> None:

@@ -98,7 +98,7 @@ def unpack_tags(tags: Mapping[str, str]) -> dict[str, Any] | None:
     text = "".join(tags[key] for key in pieces)
     try:
         return _read_tags(text[:_CHECKSUM], text[_CHECKSUM:])
-    except (ValueError, zlib.error):
+    except (ValueError, RecursionError, zlib.error):
         return {"nestvec": "unreadable: its tags were changed"}
 
 

@@ -49,13 +49,13 @@ class Words:
 def chart(words: Words, draw: Callable[[int], Spec]) -> Markup:
     """What `draw` makes of a width, for wide and for narrow places."""
     drawings = "\n".join(_drawing(words, name, draw(width)) for name, width in WIDTHS.items())
-    return Markup(f'<div class="chart">\n{drawings}\n</div>')  # noqa: S704 - written by the serialiser
+    return Markup(f'<div class="chart">\n{drawings}\n</div>')  # noqa: S704 - written by the serialiser  # nosec B704
 
 
 def _drawing(words: Words, name: str, drawn: Spec) -> str:
     spec = {"background": "transparent", "padding": 2, "config": _CONFIG, **drawn}
     made = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-    root = Tree.fromstring(made)  # noqa: S314 - our own drawing
+    root = Tree.fromstring(made)  # noqa: S314 - our own drawing  # nosec B314
     _title_marks(root)
     _trim(root)
     for place, (tag, text) in enumerate((("title", words.name), ("desc", words.description))):

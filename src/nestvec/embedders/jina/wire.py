@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Limit: TypeAlias = Literal["requests", "tokens", "concurrency", "address"]
 _LIMITS: Mapping[str, Limit] = {
     "RATE_REQUEST_LIMIT_EXCEEDED": "requests",
-    "RATE_TOKEN_LIMIT_EXCEEDED": "tokens",
+    "RATE_TOKEN_LIMIT_EXCEEDED": "tokens",  # of text: no secret  # nosec B105
     "RATE_CONCURRENCY_LIMIT_EXCEEDED": "concurrency",
     "RATE_IP_LIMIT_EXCEEDED": "address",
 }
@@ -37,6 +37,8 @@ _ACCOUNT = "https://jina.ai/api-dashboard/key-manager"
 _DETAIL = 300
 #: So much is looked through for secrets before it is shortened.
 _LOOK = 64 * 1024
+#: No reply used so many.
+_MOST_TOKENS = 2**53
 #: What is looked at of a page that is no answer of the API.
 _PAGE = 2000
 
@@ -118,7 +120,7 @@ def decode(content: bytes, inputs: int, dimensions: int) -> tuple[FloatArray, in
     """Rows in the order of `index`, and the tokens used. Raises `EmbedderInvalidReply`."""
     try:
         reply = json.loads(content)
-        data, tokens = reply["data"], max(0, int((reply.get("usage") or {}).get("total_tokens") or 0))
+        data, tokens = reply["data"], _tokens(reply)
         places = [item["index"] for item in data]
         whole = sorted(places) == list(range(inputs))
         rows = _rows([item["embedding"] for item in data], dimensions)
@@ -136,6 +138,13 @@ def decode(content: bytes, inputs: int, dimensions: int) -> tuple[FloatArray, in
         bad = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
         raise NotFinite(f"the embeddings API answered NaN or infinity to text {bad} of {inputs}")
     return rows, tokens
+
+
+def _tokens(reply: Mapping[str, Any]) -> int:
+    tokens = max(0, int((reply.get("usage") or {}).get("total_tokens") or 0))
+    if tokens > _MOST_TOKENS:  # quotas and estimates are reckoned with it
+        raise ValueError(f"total_tokens has {tokens.bit_length()} bits")
+    return tokens
 
 
 def _rows(values: Sequence[Any], dimensions: int) -> FloatArray:

@@ -90,7 +90,7 @@ class MilvusServer:
             "ETCD_CONFIG_PATH": str(_etcd_settings(self.folder, ports)),
         }
         with (self.folder / "wrapper.log").open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own environment's program
+            self._process = subprocess.Popen(  # noqa: S603 - our own environment's program  # nosec B603
                 [str(command), "--data", str(self.folder / "data"), *settings],
                 env=environment,
                 stdout=log,
@@ -235,7 +235,7 @@ def _python() -> str | None:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - venv and pip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - venv and pip  # nosec B603
     if done.returncode:
         raise ServerFailed(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
 

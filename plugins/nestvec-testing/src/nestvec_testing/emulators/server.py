@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SECONDS_TO_START = 30.0
 _SECONDS_TO_FINISH_REQUESTS = 5
 _SECONDS_TO_LOOK = 0.2
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound  # nosec B104
 
 
 class EmulatorServer:
