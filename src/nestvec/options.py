@@ -8,17 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ByteSize,
-    ConfigDict,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WithJsonSchema,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, ValidationInfo, WithJsonSchema, model_validator
 
 from nestvec._files import read_file
 from nestvec._limits import CERTIFICATES, SECRET
@@ -50,19 +40,9 @@ def _some(size: ByteSize) -> ByteSize:
     return size
 
 
-def _countable(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return read(value)
-    except OverflowError as error:  # pydantic lets infinity through, and "1e400 GB", which is as much
-        raise ValueError('expected a size, such as "500 MB" or "2 GB"') from error
-
-
-#: For every size: what is too large for a number is a mistake like others.
-Countable = WrapValidator(_countable)
 #: An amount of bytes: `"32 MB"`, or their number.
 Bytes = Annotated[
     ByteSize,
-    Countable,
     AfterValidator(_some),
     WithJsonSchema(
         {"anyOf": [{"type": "string", "pattern": "^[0-9.]+ ?[A-Za-z]+$"}, {"type": "integer", "minimum": 1}]}

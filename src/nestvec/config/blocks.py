@@ -27,7 +27,7 @@ from nestvec.config.problems import did_you_mean
 from nestvec.contract import ForeignLayout, ForeignPreset, field_path
 from nestvec.errors import ConfigError
 from nestvec.filters.fields import check_name
-from nestvec.options import Bytes, Countable, LocalPath, Options
+from nestvec.options import Bytes, LocalPath, Options
 from nestvec.types import Field as MetadataField
 from nestvec.types import Metric, Purpose, Storage
 
@@ -120,7 +120,6 @@ def _enough(size: ByteSize) -> ByteSize:
 _SIZE = "^[0-9.]+ ?[A-Za-z]+$"
 Size = Annotated[
     ByteSize,
-    Countable,
     AfterValidator(_enough),
     WithJsonSchema({"anyOf": [{"type": "string", "pattern": _SIZE}, {"type": "integer", "minimum": _LEAST}]}),
 ]
