@@ -24,8 +24,9 @@ from functools import lru_cache
 from typing import Any
 
 from nestvec._collections.opening import OpenCollection, Target, write_within_lease
+from nestvec._damaged import DAMAGED
 from nestvec.contract import Fetch, Remove
-from nestvec.errors import InvalidDocument
+from nestvec.errors import CollectionError, InvalidDocument
 from nestvec.types import Field, FieldType, Metadata, MetadataValue, Record, Scalar, Span
 from nestvec.values import coerce, parse_datetime, scalar
 
@@ -75,6 +76,14 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def damaged_record(record: Record) -> CollectionError:
+    """For a record whose bookkeeping cannot be read."""
+    return CollectionError(
+        f"record {record.id!r:.80} of document {record.document_id!r:.80} is damaged: its bookkeeping is not what "
+        f"nestvec wrote; remove that record with the database's own client, then ingest the document again"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """What the first chunk says about its document."""
@@ -92,15 +101,18 @@ class Head:
 
     @classmethod
     def of(cls, record: Record) -> Head:
-        """Read it from the record of chunk 0."""
-        system = record.system
-        return cls(
-            revision=system["revision"],
-            chunks=int(system["chunks"]),
-            document_hash=str(system["document_hash"]),
-            metadata_hash=str(system["metadata_hash"]),
-            layout=str(system["layout"]),
-        )
+        """Read it from the record of chunk 0. Raises `CollectionError` for one that somebody changed."""
+        try:
+            system = record.system
+            return cls(
+                revision=system["revision"],
+                chunks=int(system["chunks"]),
+                document_hash=str(system["document_hash"]),
+                metadata_hash=str(system["metadata_hash"]),
+                layout=str(system["layout"]),
+            )
+        except DAMAGED as error:
+            raise damaged_record(record) from error
 
     def system(self) -> dict[str, str | int]:
         """Its bookkeeping, as stored."""

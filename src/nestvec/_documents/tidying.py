@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from nestvec._collections.intents import INTENTS, Intent, find_intents, intent_id, is_intent, read_intents
 from nestvec._collections.opening import IntentLook, OpenCollection, Target, WriteTurn, write_within_lease
-from nestvec._documents.layout import Head, head_id
+from nestvec._damaged import DAMAGED
+from nestvec._documents.layout import Head, damaged_record, head_id
 from nestvec.contract import Fetch, Remove, Scroll
 from nestvec.filters import Filter, all_of, any_of, system
 from nestvec.types import FieldType, Record
@@ -127,11 +128,14 @@ def by_document(records: Iterable[Record], documents: Iterable[str] = ()) -> dic
 def add_record(stored: dict[str, Stored], record: Record) -> None:
     """Sort a record out: it is a head, or a chunk of some revision."""
     document = stored.setdefault(record.document_id, Stored())
-    number = int(record.system["chunk"])
+    try:
+        number, revision = int(record.system["chunk"]), record.system["revision"]
+    except DAMAGED as error:
+        raise damaged_record(record) from error
     if number == 0:
         document.head = Head.of(record)
     else:
-        document.chunks.setdefault(record.system["revision"], []).append((number, record.id))
+        document.chunks.setdefault(revision, []).append((number, record.id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ _UNORDERED: Final = frozenset({FieldType.KEYWORD, FieldType.BOOLEAN})
 def check_name(name: object) -> str:
     """The name of a field, or `InvalidFilter`."""
     if not isinstance(name, str) or not name or name.startswith("$"):
-        raise InvalidFilter(f"a field name is a non-empty string that does not start with $, got {describe(name)}")
+        got = repr(name) if isinstance(name, str) else describe(name)
+        raise InvalidFilter(f"a field name is a non-empty string that does not start with $, got {got}")
     return name
 
 
