@@ -12,7 +12,7 @@ from nestvec._collections.opening import OpenCollection, Target, TurnEnded, Writ
 from nestvec._documents.layout import chunk_ids, head_id, read_states, sweep
 from nestvec._documents.reading import BLOCK, blocks, check_ids
 from nestvec._documents.replacing import TURNS, announce, begin_turn, take_back
-from nestvec._documents.tidying import POLLS, Look, Verdict, judge, look, remove, tidy_after_dead, without
+from nestvec._documents.tidying import POLLS, Look, Verdict, alive, judge, look, remove, tidy_after_dead, without
 from nestvec.contract import Count, Event, Scroll
 from nestvec.errors import CollectionError, InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve
@@ -171,7 +171,7 @@ async def _delete_shared(
     deletion.found(there)
     if not (there or any(found.chunks for found in seen.stored.values())):
         return there
-    ended = {revision for key in there if (revision := seen.stored[key].revision) is not None}
+    ended = {key: revision for key in there if (revision := seen.stored[key].revision) is not None}
     heads = [head_id(collection.tenant, key) for key in there]
     doomed = [*heads, *_of_their_own(collection, seen, there)]
     turn, intent = await _remove_announced(collection, target, ids, doomed)
@@ -209,10 +209,10 @@ async def _remove_announced(
 
 def _of_their_own(collection: OpenCollection, seen: Look, documents: Sequence[str]) -> list[str]:
     """The chunks of the documents' current versions; not those whose head may yet arrive once more."""
-    alive = seen.revisions(collection.state.wall(), collection.state.lease)
+    at_work = alive(collection, seen.intents)
     return [
         identity
         for key in documents
-        if (revision := seen.stored[key].revision) is not None and revision not in alive
+        if (revision := seen.stored[key].revision) is not None and revision not in at_work
         for identity in seen.stored[key].of(revision)
     ]

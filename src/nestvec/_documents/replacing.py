@@ -18,7 +18,7 @@ from nestvec._collections.intents import Intent
 from nestvec._collections.opening import TurnEnded, WriteTurn, write_within_lease
 from nestvec._documents.funnel import named
 from nestvec._documents.layout import Head, chunk_ids
-from nestvec._documents.tidying import POLLS, Look, judge, look, remove, without
+from nestvec._documents.tidying import POLLS, Look, current_revisions, judge, look, remove, without
 from nestvec.contract import Write
 from nestvec.errors import BackendRefused
 from nestvec.types import DENSE
@@ -201,11 +201,10 @@ async def _put_in_order(
 ) -> None:
     """Look at what is there now, remove what is left over, and take the intent back unless somebody is in the way."""
     written = {each.document_id: each for each in outcome.stored}
-    ended = {each.old.revision for each in outcome.stored if each.old is not None}
+    ended = {each.document_id: each.old.revision for each in outcome.stored if each.old is not None}
     for pause in (*POLLS, None):
         seen = await _look(collection, target, outcome.stored)
-        beaten = {key for key, found in seen.stored.items() if found.head and found.revision != turn.revision}
-        beaten |= {key for key, found in seen.stored.items() if not found.head and found.chunks}
+        beaten = await _beaten(collection, target, seen, turn)
         verdict = await judge(collection, target, without(seen, turn), written.keys() - beaten, ended)
         own = [identity for key in beaten for identity in seen.stored[key].of(turn.revision)] if turn.clean else []
         await remove(collection, target, [*verdict.removable, *own])
@@ -217,6 +216,14 @@ async def _put_in_order(
     outcome.stored = [each for each in outcome.stored if each.document_id not in beaten]
     if turn.clean:
         await take_back(collection, target, intent, contested=bool(verdict.contested))
+
+
+async def _beaten(collection: OpenCollection, target: Target, seen: Look, turn: WriteTurn) -> set[str]:
+    """Documents that are somebody else's version by now, or gone; what is written under the turn never comes back."""
+    others = ((key, found) for key, found in seen.stored.items() if found.head or found.chunks)
+    perhaps = {key for key, found in others if found.revision != turn.revision}
+    now = await current_revisions(collection, target, perhaps)
+    return {key for key in perhaps if now.get(key) != turn.revision}
 
 
 async def _look(collection: OpenCollection, target: Target, stored: Sequence[Replacement]) -> Look:

@@ -11,11 +11,11 @@ import numpy as np
 
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, open_to_read
-from nestvec._documents.current import current_revisions
 from nestvec._documents.funnel import named
 from nestvec._documents.layout import Head, hash_metadata, hash_text, make_record, restored
 from nestvec._documents.reading import tenants as tenants_of
 from nestvec._documents.replacing import write_records
+from nestvec._documents.tidying import current_revisions
 from nestvec._hosts.admission import canaries_to_keep, mismatch, read_canaries
 from nestvec._hosts.agreement import Comparison, compare
 from nestvec._hosts.note import NOTE, Canaries
