@@ -9,7 +9,7 @@ import pytest
 from tests.writers.world import Process, World
 
 from nestvec._collections.apply import compare, measure
-from nestvec._collections.intents import Intent
+from nestvec._collections.intents import Intent, is_intent
 from nestvec._collections.opening import LEASE, CollectionState, OpenCollection
 from nestvec._collections.write_fence import SKEW
 from nestvec._documents import repair as repairing
@@ -189,3 +189,20 @@ def test_an_embedded_store_shows_nothing_that_a_dead_process_did_not_finish(way:
         for block in survey.blocks():
             world.run(partial(repairing.mend, found=survey, block=block))
     assert world.check() == {"a": OLD}
+
+
+def test_who_meets_a_writer_that_has_looked_already_leaves_word() -> None:
+    """That writer takes itself for current, and its chunks would stay: the other's intent is all that tells of them."""
+    world = filled()
+    first = writing(world, NEW)
+    first.go_on("do", 0)  # its head
+    first.go_on("do", 0)  # its look
+    second = Process(world, [put(text("s", 2))])
+    for process in (second, first):
+        while not process.over:
+            process.go_on("do", 0)
+    (intent,) = [record for record in world.records() if is_intent(record)]
+    assert intent.system["until"] == 0
+    world.now += LEASE
+    world.run(put(text("s", 2)))
+    assert world.check() == {"a": text("s", 2)}

@@ -201,9 +201,12 @@ async def _put_in_order(
 ) -> None:
     """Look at what is there now, remove what is left over, and take the intent back unless somebody is in the way."""
     written = {each.document_id: each for each in outcome.stored}
+    # Where a document has had one record all along, another one is seldom found beside its head, which is known.
+    chunked = [key for key, each in written.items() if each.chunked]
+    single = [key for key, each in written.items() if not each.chunked]
     ended = {each.document_id: each.old.revision for each in outcome.stored if each.old is not None}
     for pause in (*POLLS, None):
-        seen = await _look(collection, target, outcome.stored)
+        seen = await look(collection, target, chunked, single)
         beaten = await _beaten(collection, target, seen, turn)
         verdict = await judge(collection, target, without(seen, turn), written.keys() - beaten, ended)
         own = [identity for key in beaten for identity in seen.stored[key].of(turn.revision)] if turn.clean else []
@@ -224,14 +227,6 @@ async def _beaten(collection: OpenCollection, target: Target, seen: Look, turn: 
     perhaps = {key for key, found in others if found.revision != turn.revision}
     now = await current_revisions(collection, target, perhaps)
     return {key for key in perhaps if now.get(key) != turn.revision}
-
-
-async def _look(collection: OpenCollection, target: Target, stored: Sequence[Replacement]) -> Look:
-    """What there is of documents that were written. Where they have one record, usually no other is to be found."""
-    chunked = [each.document_id for each in stored if each.chunked]
-    seen = await look(collection, target, chunked, [each.document_id for each in stored if not each.chunked])
-    surprising = [each.document_id for each in stored if not each.chunked and seen.stored[each.document_id].chunks]
-    return await look(collection, target, [*chunked, *surprising]) if surprising else seen
 
 
 async def write_records(
