@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.writers.world import Process, World
+from tests.writers.world import Process, World, repair
 
 from nestvec._collections.opening import LEASE, OpenCollection
 from nestvec._collections.write_fence import SKEW
-from nestvec._documents import repair as repairing
 from nestvec._documents import tidying
 from nestvec._documents.deleting import delete, delete_any
 from nestvec._documents.search import SearchOptions, search
@@ -38,16 +37,6 @@ def drop(*keys: str) -> Any:
 
 async def everything(collection: OpenCollection) -> int:
     return await delete_any(collection, (), None, everything=True)
-
-
-async def repair(collection: OpenCollection) -> repairing.RepairReport:
-    surveys = await repairing.survey(collection)
-    removed = 0
-    for found in surveys:
-        for block in found.blocks():
-            removed += await repairing.mend(collection, found, block)
-    notes = await repairing.finish(collection, [each.tenant for each in surveys], dry_run=False)
-    return repairing.report_of(surveys, removed, notes, dry_run=False)
 
 
 def ask(collection: OpenCollection) -> Any:

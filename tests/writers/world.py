@@ -10,6 +10,7 @@ from nestvec._chunking import Chunking, Splitter
 from nestvec._collections.apply import apply
 from nestvec._collections.intents import is_intent
 from nestvec._collections.opening import LEASE, CollectionState, OpenCollection, open_to_read
+from nestvec._documents import repair as repairing
 from nestvec._documents.layout import Head
 from nestvec._session.session import Blocking, Component, Session, complete
 from nestvec._specs import CollectionSpec
@@ -188,6 +189,17 @@ class World:
             assert sorted(record.system["chunk"] for record in records) == list(range(head.chunks))
             assert {record.system["version"] for record in records} == {head.version}
         return {key: "".join(each.text for each in sorted(found, key=_number)) for key, found in texts.items()}
+
+
+async def repair(collection: OpenCollection) -> repairing.RepairReport:
+    """What both clients do, without their locks."""
+    surveys = await repairing.survey(collection)
+    removed = 0
+    for found in surveys:
+        for block in found.blocks():
+            removed += await repairing.mend(collection, found, block)
+    notes = await repairing.finish(collection, [each.tenant for each in surveys], dry_run=False)
+    return repairing.report_of(surveys, removed, notes, dry_run=False)
 
 
 def _number(record: Any) -> int:

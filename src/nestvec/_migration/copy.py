@@ -138,7 +138,7 @@ async def _open(job: CopyJob) -> tuple[int, tuple[str, ...]]:
     one, two = job.source.spec, job.target.spec
     if (one.backend, one.name) == (two.backend, two.name):
         raise InvalidInput(f"collection {one.name!r} cannot be copied onto itself; name another target")
-    require_own(two, "be copied into")
+    require_own(two, "copy into it")
     require_same(one.space, two.space, one.name)
     if one.metric is not two.metric:
         raise CollectionConflict(
