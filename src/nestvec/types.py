@@ -6,11 +6,11 @@ between threads and processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     FloatArray: TypeAlias = NDArray[np.float32]
 
 Scalar: TypeAlias = str | int | float | bool | datetime
-MetadataValue: TypeAlias = Scalar | Sequence[Scalar]
+#: Any JSON value, and datetimes: mappings of strings to such, sequences of them, null.
+MetadataValue: TypeAlias = Any
 Metadata: TypeAlias = Mapping[str, MetadataValue]
 
 #: The name of the one dense vector that every collection has.
@@ -111,7 +112,7 @@ class Document:
     Attributes:
         id: Any non-empty string; an integer becomes its decimal string.
         text: The text, split into chunks when it is stored.
-        metadata: Field names to strings, integers, floats, booleans, datetimes, or lists of them.
+        metadata: Any JSON object, and datetimes: it comes back as it was given.
 
     Example:
         >>> Document(7, "Travel expenses are paid back.", {"lang": "en"}).id
@@ -216,6 +217,33 @@ class FailedDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldMisfit:
+    """Values of a declared field that are of another type: kept as they are, and not found by filters on the field.
+
+    Attributes:
+        field: The field's name.
+        declared: Its type, as declared.
+        documents: In how many documents.
+        document_id: The first of them.
+        problem: What is wrong with its value, a sentence.
+    """
+
+    field: str
+    declared: str
+    documents: int
+    document_id: str
+    problem: str
+
+
+def _merged(misfits: Iterable[FieldMisfit]) -> tuple[FieldMisfit, ...]:
+    found: dict[str, FieldMisfit] = {}
+    for each in misfits:
+        first = found.get(each.field)
+        found[each.field] = each if first is None else replace(first, documents=first.documents + each.documents)
+    return tuple(found.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What an ingestion did. Reports add up with `+`.
 
@@ -228,6 +256,7 @@ class Report:
         usage: What the embedder consumed.
         superseded: Documents that were stored, and were another writer's version before that was done.
         unsettled: What searches may still miss of it, in a sentence (see `Collection.settle`); None: nothing.
+        misfits: Declared fields that some documents have a value of another type for, each once.
     """
 
     documents: int = 0
@@ -239,6 +268,7 @@ class Report:
     usage: Usage = field(default_factory=Usage)
     superseded: int = 0
     unsettled: str | None = None
+    misfits: tuple[FieldMisfit, ...] = ()
 
     @property
     def chunks(self) -> int:
@@ -256,6 +286,7 @@ class Report:
             self.usage + other.usage,
             self.superseded + other.superseded,
             self.unsettled or other.unsettled,
+            _merged((*self.misfits, *other.misfits)),
         )
 
 
@@ -272,4 +303,5 @@ def merge(reports: Iterable[Report]) -> Report:
         sum((report.usage for report in listed), Usage()),
         sum(report.superseded for report in listed),
         next((report.unsettled for report in listed if report.unsettled), None),
+        _merged(misfit for report in listed for misfit in report.misfits),
     )

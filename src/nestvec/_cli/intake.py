@@ -122,7 +122,7 @@ def check(feed: Feed, collection: Collection) -> list[FailedDocument]:
     bad: list[FailedDocument] = []
     for item in feed:
         try:
-            check_document(item.document, collection.spec.fields)
+            check_document(item.document, collection.spec.projection)
         except InvalidDocument as error:
             bad.append(item.failed(error))
         else:

@@ -240,7 +240,7 @@ async def _update(collection: OpenCollection, info: CollectionInfo) -> None:
         return
     stored = StoredCollection.read(info.record, info.physical)
     change = storage_change(spec, info, stored)
-    record = spec.record(stored.generation, stored.known_fields)
+    record = spec.record(stored.generation, stored)
     await collection.backend.update(
         Update(info.physical, spec.fields, record, spec.storage if change is not None else None)
     )

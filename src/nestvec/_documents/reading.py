@@ -9,7 +9,7 @@ from nestvec._chunking import join_chunks
 from nestvec._collections.checks import check_tenant
 from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
 from nestvec._documents.foreign import records_with_ids
-from nestvec._documents.layout import Head, chunk_ids, head_id, restore_metadata, span_of
+from nestvec._documents.layout import Head, chunk_ids, head_id, span_of
 from nestvec.contract import Batch, Count, Fetch, ListTenants
 from nestvec.errors import CollectionError, InvalidInput, InvalidName
 from nestvec.filters import FilterLike
@@ -149,7 +149,7 @@ def _of_one_version(records: Sequence[Record]) -> bool:
 
 def _document(collection: OpenCollection, records: Sequence[Record]) -> Document:
     head = records[0]
-    return Document(head.document_id, text_of(records), restore_metadata(head.metadata, collection.spec.fields))
+    return Document(head.document_id, text_of(records), collection.spec.projection.given(head.metadata))
 
 
 def text_of(records: Sequence[Record]) -> str:

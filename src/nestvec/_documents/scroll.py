@@ -138,7 +138,7 @@ async def scroll(
         if by_document:
             return await _documents(collection, target, batch.records, vectors, following)
         rows = batch.vectors[DENSE] if batch.vectors is not None else None
-        return Page(tuple(restored(record, collection.spec.fields) for record in batch.records), rows, following)
+        return Page(tuple(restored(record, collection.spec.projection) for record in batch.records), rows, following)
 
     return await on_target(collection, use)
 
@@ -165,7 +165,7 @@ async def _documents(
     ids = [head.document_id for head in heads]
     found = await whole(collection, target, ids, vectors=vectors)
     parts = [found[key] for key in ids if key in found]
-    records = tuple(restored(_joined([record for record, _ in each]), collection.spec.fields) for each in parts)
+    records = tuple(restored(_joined([record for record, _ in each]), collection.spec.projection) for each in parts)
     return Page(records, _means(collection, parts) if vectors else None, following)
 
 

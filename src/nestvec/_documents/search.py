@@ -13,7 +13,7 @@ import numpy as np
 from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
 from nestvec._documents.current import complete_current, current, first_current, spoken_of
 from nestvec._documents.funnel import aimed, named
-from nestvec._documents.layout import restore_metadata, span_of
+from nestvec._documents.layout import span_of
 from nestvec._hosts.admission import admit
 from nestvec.contract import Encode, Event, Found, Group, Query
 from nestvec.encoding.tasks import check_task
@@ -230,5 +230,5 @@ def _first_by_document(answer: Sequence[Found]) -> list[Found]:
 
 def _hit(spec: CollectionSpec, found: Found) -> Hit:
     record = found.record
-    metadata = restore_metadata(record.metadata, spec.fields)
+    metadata = spec.projection.given(record.metadata)
     return Hit(record.id, record.document_id, found.score, record.text, metadata, span_of(record))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,7 @@ from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, WriteTurn, on_current
 from nestvec._documents.layout import (
     Head,
-    check_metadata,
     chunk_ids,
-    hash_metadata,
     hash_text,
     make_record,
     read_states,
@@ -31,9 +29,10 @@ from nestvec._documents.replacing import (
 )
 from nestvec._documents.tidying import tidy_after_dead
 from nestvec._hosts.admission import admit
+from nestvec._metadata import ProjectedMetadata, Projection, hash_metadata, misfits_of
 from nestvec.contract import Encode, Event, Fetch, Group
 from nestvec.errors import InvalidDocument
-from nestvec.types import DENSE, Document, FailedDocument, Field, Metadata, Record, Report, Span, Usage
+from nestvec.types import DENSE, Document, FailedDocument, FieldMisfit, Record, Report, Span, Usage
 
 if TYPE_CHECKING:
     from nestvec._specs import CollectionSpec
@@ -60,13 +59,14 @@ class PreparedDocument:
 
     id: str
     text: str
-    metadata: Metadata
+    metadata: Mapping[str, Any]
     spans: tuple[Span, ...]
     hashes: tuple[str, ...]
     document_hash: str
     metadata_hash: str
     layout: str
     source: IncomingDocument
+    misfits: Mapping[str, str]
 
     def matches(self, head: Head | None) -> bool:
         """Whether the stored version is this one."""
@@ -145,7 +145,17 @@ async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument
     report = await on_current(collection, partial(store, collection, prepared))
     for failure in failed:
         collection.session.emit(Event("document_failed", collection.spec.name, {"document_id": failure.document_id}))
-    return report + Report(failed=tuple(failed)) if failed else report
+    misfits = _misfits(spec, prepared, report)
+    return report + Report(failed=tuple(failed), misfits=misfits) if failed or misfits else report
+
+
+def _misfits(spec: CollectionSpec, prepared: Sequence[PreparedDocument], report: Report) -> tuple[FieldMisfit, ...]:
+    """What the stored documents have in their fields that filters do not find."""
+    touched = [item for item in prepared if item.misfits]
+    missed = {failure.document_id for failure in report.failed} if touched else ()
+    return tuple(
+        each for item in touched if item.id not in missed for each in misfits_of(item.misfits, spec.fields, item.id)
+    )
 
 
 def prepare(
@@ -165,25 +175,26 @@ def prepare(
 
 def _prepare(spec: CollectionSpec, splitter: Splitter, item: IncomingDocument, layout: str) -> PreparedDocument:
     document = item.document
-    metadata = check_document(document, spec.fields)
+    projected = check_document(document, spec.projection)
     spans = splitter.split(document.id, document.text)
     whole = spans == ((0, len(document.text)),)
     hashes = tuple(hash_text(document.text[start:end]) for start, end in spans)
     return PreparedDocument(
         id=document.id,
         text=document.text,
-        metadata=metadata,
+        metadata=projected.stored,
+        misfits=projected.misfits,
         spans=spans,
         hashes=hashes,
         document_hash=hashes[0] if whole else hash_text(document.text),
-        metadata_hash=hash_metadata(metadata),
+        metadata_hash=hash_metadata(projected.stored),
         layout=layout,
         source=item,
     )
 
 
-def check_document(document: Document, fields: Mapping[str, Field]) -> Metadata:
-    """The document's metadata, clean. Raises `InvalidDocument` unless id, text and metadata can be stored."""
+def check_document(document: Document, projection: Projection) -> ProjectedMetadata:
+    """The metadata as they are stored. Raises `InvalidDocument` unless id, text and metadata can be."""
     if not isinstance(document.id, str) or not document.id:
         raise InvalidDocument(f"a document id must be a non-empty string or an integer, not {document.id!r:.80}")
     if not isinstance(document.text, str):
@@ -201,7 +212,7 @@ def check_document(document: Document, fields: Mapping[str, Field]) -> Metadata:
                 f"{error.start}: not valid Unicode; repair the source"
             ) from error
     try:
-        return check_metadata(document.metadata, fields)
+        return projection.project(document.metadata)
     except InvalidDocument as error:
         raise InvalidDocument(f"document {document.id!r:.80}: {error}") from error
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec._collections.opening import on_current, open_to_read
-from nestvec._documents.layout import Head, check_metadata, chunk_ids, read_states, restore_metadata, restored, sweep
+from nestvec._documents.layout import Head, chunk_ids, read_states, sweep
 from nestvec._documents.reading import text_of, whole
 from nestvec._documents.replacing import Replacement, begin_turn, replace_documents
 from nestvec._documents.tidying import tidy_after_dead
@@ -18,7 +18,7 @@ from nestvec._documents.upsert import IncomingDocument, next_revision, prepare, 
 from nestvec._migration.routes import Way
 from nestvec._migration.transfer import Transfer, TransferStatistics, quiet
 from nestvec.errors import CollectionError, InvalidDocument
-from nestvec.types import Document, FailedDocument, FieldType, Record
+from nestvec.types import Document, FailedDocument, Record
 
 if TYPE_CHECKING:
     from nestvec._collections.opening import WriteTurn
@@ -55,8 +55,7 @@ async def _embed(transfer: Transfer, found: Mapping[str, list[Part]]) -> Transfe
             failed.append(FailedDocument(key, f"document {key!r:.80}: {_NO_TEXT}"))
         else:
             incoming.append(IncomingDocument(Document(key, text, _metadata(transfer, records[0]))))
-    spec = replace(transfer.target.spec, fields=transfer.fields)
-    prepared, invalid = prepare(spec, transfer.splitter, incoming)
+    prepared, invalid = prepare(transfer.spec, transfer.splitter, incoming)
     carried = [
         replace(item, document_hash=heads[item.id].document_hash, metadata_hash=heads[item.id].metadata_hash)
         for item in prepared
@@ -76,9 +75,8 @@ def _text(transfer: Transfer, records: Sequence[Record], head: Head) -> str | No
 
 
 def _metadata(transfer: Transfer, record: Record) -> Metadata:
-    """As they were given; but whole numbers of a field that was one of floats are what a field of integers takes."""
-    integers = {name: kind for name, kind in transfer.fields.items() if kind.type is FieldType.INTEGER}
-    return restore_metadata(restored(record, transfer.source.spec.fields).metadata, integers)
+    """As they were given."""
+    return transfer.source.spec.projection.given(record.metadata)
 
 
 async def _write(transfer: Transfer, found: Mapping[str, list[Part]]) -> TransferStatistics:
@@ -109,7 +107,7 @@ def _replacement(
     ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
     revision = next_revision(old, turn)
     ids = chunk_ids(tenant, key, revision, range(len(ordered)))
-    metadata = check_metadata(_metadata(transfer, ordered[0][0]), transfer.fields)
+    metadata = transfer.spec.projection.project(_metadata(transfer, ordered[0][0])).stored
     records = [
         replace(record, id=identity, metadata=metadata, system={**record.system, "revision": revision})
         for identity, (record, _) in zip(ids, ordered, strict=True)

@@ -12,8 +12,8 @@ from nestvec.types import FailedDocument, Usage
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
     from nestvec._collections.opening import OpenCollection
+    from nestvec._specs import CollectionSpec
     from nestvec.contract import Event
-    from nestvec.types import Field
 
 Phase: TypeAlias = Literal["documents", "changes", "last changes"]
 #: Documents looked at more closely at the end.
@@ -52,9 +52,12 @@ class Transfer:
         return replace(self, source=self.source.of_tenant(tenant), target=self.target.of_tenant(tenant))
 
     @property
-    def fields(self) -> dict[str, Field]:
-        """Every field whose type is known: those that are wanted, and those that were declared before."""
-        return {**self.source.spec.fields, **self.target.spec.fields}
+    def spec(self) -> CollectionSpec:
+        """What is wanted, with every field whose type is known: with those that were declared before, too."""
+        before, wanted = self.source.spec, self.target.spec
+        retired = {name: path for name, path in before.paths.items() if name not in wanted.fields}
+        fields = {**before.fields, **wanted.fields}
+        return replace(wanted, fields=fields, paths={**retired, **wanted.paths}, strict_fields=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)
