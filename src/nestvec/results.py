@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nestvec._migration.routes import Way
     from nestvec._migration.tidy import GenerationStatus, Removal
     from nestvec.nesting.fitting import NestReport, PrefixRecall
-    from nestvec.types import FailedDocument, Hit, Record, Report, Usage
+    from nestvec.types import FailedDocument, FieldMisfit, Hit, Record, Report, Usage
 
 __all__ = [
     "Agreement",
@@ -44,6 +44,7 @@ __all__ = [
     "DimensionsReport",
     "DimensionsSample",
     "FailedDocument",
+    "FieldMisfit",
     "ForeignLook",
     "FunnelReport",
     "GenerationPlace",
@@ -94,7 +95,7 @@ _ROOMS = {
     "nestvec._migration.routes": ("Way",),
     "nestvec._migration.tidy": ("GenerationStatus", "Removal"),
     "nestvec.nesting.fitting": ("NestReport", "PrefixRecall"),
-    "nestvec.types": ("FailedDocument", "Hit", "Record", "Report", "Usage"),
+    "nestvec.types": ("FailedDocument", "FieldMisfit", "Hit", "Record", "Report", "Usage"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

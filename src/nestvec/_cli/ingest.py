@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nestvec._client.sync import Collection
     from nestvec._limits import ReadLimits
     from nestvec._readers import Inputs, Mapping
-    from nestvec.types import FailedDocument, Report
+    from nestvec.types import FailedDocument, FieldMisfit, Report
 
 _FORMATS = ("jsonl", "csv", "text", "markdown", "parquet")
 _SHOWN = 20
@@ -131,6 +131,8 @@ def _finished(job: Job, run: Ingestion) -> int:
         say(_summary(job, run.stored))
     if run.stored.unsettled is not None:
         warn(f"warning: {run.stored.unsettled}")
+    for misfit in run.stored.misfits:
+        warn("warning: " + clean(_misfit(misfit)))
     if failed:
         _name(failed, f"{amount(len(failed), 'document')} not stored (all others are):")
     return 1 if failed else 0
@@ -173,6 +175,14 @@ def _sentence(failure: FailedDocument) -> str:
     return f"{failure.path}:{failure.line}: {failure.error}"
 
 
+def _misfit(misfit: FieldMisfit) -> str:
+    return (
+        f"field {misfit.field!r} ({misfit.declared}) has a value of another type in "
+        f"{amount(misfit.documents, 'document')}, the first {misfit.document_id!r:.80} ({misfit.problem}): it is kept "
+        f"as it is, and filters on the field do not find it (strict_fields = true refuses such documents)"
+    )
+
+
 def _summary(job: Job, report: Report) -> str:
     usage = [amount(number, noun) for number, noun in _usage(report) if number]
     return (
@@ -212,6 +222,7 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
         "windows": report.usage.windows,
         "cached": report.usage.cached,
         "unsettled": report.unsettled,
+        "misfits": [asdict(misfit) for misfit in report.misfits],
     }
 
 

@@ -23,6 +23,7 @@ from collections.abc import (
 )
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from nestvec._documents.upsert import IncomingDocument
@@ -107,17 +108,7 @@ class Intake:
     def finish(self, report: Report, on_failure: OnFailure) -> Report:
         """The whole report; raises `IngestFailed` if documents failed and that is wanted."""
         seconds = time.perf_counter() - self._started
-        whole = Report(
-            report.documents,
-            report.embedded,
-            report.unchanged,
-            report.deleted,
-            (*report.failed, *self.failed),
-            seconds,
-            report.usage,
-            report.superseded,
-            report.unsettled,
-        )
+        whole = replace(report, failed=(*report.failed, *self.failed), seconds=seconds)
         if whole.failed and on_failure == "raise":
             raise IngestFailed(_failure_message(self._spec.name, whole), whole)
         return whole

@@ -69,7 +69,7 @@ class FieldBlock(Options):
 
 
 def _field(value: Any) -> Any:
-    return value if isinstance(value, Mapping | FieldBlock) else {"type": value}
+    return value if isinstance(value, Mapping | FieldBlock) else {"type": _parse_field(value)}
 
 
 FieldDeclaration = Annotated[
