@@ -73,6 +73,11 @@ class Projection:
             return original(restore_types(stored, self.fields))
         return restore_metadata(stored, self.fields)
 
+    @property
+    def columns(self) -> dict[str, Field]:
+        """The types of top-level keys that are a field's: what the columns of a table hold."""
+        return self._own | {keys[0]: declared for _, declared, keys in self._projected if len(keys) == 1}
+
     @cached_property
     def _own(self) -> dict[str, Field]:
         """Fields that are a top-level key of the same name."""

@@ -41,7 +41,7 @@ class Feed:
     ) -> None:
         self.failed: list[FailedDocument] = []
         self.position = 0
-        self._items = read(inputs, mapping, stdin=stdin, fields=collection.spec.fields, limits=limits)
+        self._items = read(inputs, mapping, stdin=stdin, fields=collection.spec.projection.columns, limits=limits)
         self._chosen = set(mapping.metadata or ()) - set(collection.spec.fields)
 
     def __iter__(self) -> Iterator[IncomingDocument]:
