@@ -18,13 +18,12 @@ from typing import Any, Final
 
 from nestvec._damaged import DAMAGED
 from nestvec.contract.foreign_records import original
+from nestvec.contract.records import GIVEN
 from nestvec.errors import CollectionError, InvalidDocument
 from nestvec.paths import format_path, parse_path
 from nestvec.types import Field, FieldMisfit, FieldType, Metadata, MetadataValue
 from nestvec.values import INT64_MAX, INT64_MIN, coerce, describe, parse_datetime, scalar
 
-#: The key of the JSON text of metadata that the flat form does not give back.
-GIVEN: Final = "nestvec:given"
 #: What stands for a datetime in that text, and for an object that looks like it.
 _DATETIME: Final = "nestvec:datetime"
 _OBJECT: Final = "nestvec:object"

@@ -139,3 +139,14 @@ def test_strict_fields_refuse_what_does_not_fit(name: str, tmp_path: Path) -> No
     assert failure.document_id == "not"
     assert "year" in failure.error
     assert "integer" in failure.error
+
+
+@pytest.mark.parametrize("name", ["pinecone", "milvus-lite"])
+def test_metadata_that_are_too_large_with_their_json_are_refused_by_name(name: str, tmp_path: Path) -> None:
+    large = {"pages": [{"number": number, "words": "w" * 100} for number in range(700)]}
+    with opened(name, tmp_path, fields=FIELDS) as docs, pytest.raises(IngestFailed) as told:
+        docs.upsert([Document("large", "one", large), Document("small", "two", {"pages": [{"number": 1}]})])
+    (failure,) = told.value.report.failed
+    assert (failure.document_id, told.value.report.documents) == ("large", 1)
+    assert "nested values" in failure.error
+    assert "bytes" in failure.error
