@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nestvec._questions import Question
     from nestvec.capabilities import TaskPair
     from nestvec.errors import NestvecError
-    from nestvec.filters import F
+    from nestvec.filters import ID, F
     from nestvec.results import *  # noqa: F403 - listed there, and only there
     from nestvec.runtime import RetryPolicy, Runtime
     from nestvec.spaces import EmbeddingSpace
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "ID",
     "AsyncCollection",
     "AsyncNestvec",
     "Collection",
@@ -63,6 +64,7 @@ _HOME = {
     "Document": "nestvec.types",
     "EmbeddingSpace": "nestvec.spaces",
     "F": "nestvec.filters",
+    "ID": "nestvec.filters",
     "Metric": "nestvec.types",
     "NestvecError": "nestvec.errors",
     "Question": "nestvec._questions",

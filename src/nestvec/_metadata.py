@@ -20,6 +20,7 @@ from nestvec._damaged import DAMAGED
 from nestvec.contract.foreign_records import original
 from nestvec.contract.records import GIVEN
 from nestvec.errors import CollectionError, InvalidDocument
+from nestvec.filters.opened import open_name
 from nestvec.paths import format_path, parse_path
 from nestvec.types import Field, FieldMisfit, FieldType, Metadata, MetadataValue
 from nestvec.values import INT64_MAX, INT64_MIN, coerce, describe, parse_datetime, scalar
@@ -32,7 +33,6 @@ _TAGS: Final = frozenset({_DATETIME, _OBJECT})
 MAX_DEPTH: Final = 100
 #: Python reads no longer integers from text: 4,300 digits.
 _MAX_BITS: Final = 14_000
-_EXACT: Final = 2**53
 _SCALARS: Final = (str, bool, int, float)
 #: Values that a field takes without a further look; they are of JSON.
 _AS_IT_IS: Final = {FieldType.KEYWORD: str, FieldType.FLOAT: float, FieldType.BOOLEAN: bool}
@@ -156,11 +156,11 @@ class Projection:
     def _keep_open(self, stored: dict[str, Any], name: str, value: MetadataValue) -> bool:
         exact = False
         for keys, leaf in _leaves((name,), value):
-            key = format_path(keys)
+            key = open_name(format_path(keys), leaf)
             held = _comparable(leaf)
-            if held is not None and key not in self.fields and key != GIVEN:
+            if key is not None and held is not None and key not in self.fields and key != GIVEN:
                 stored[key] = held
-                exact = keys == (key,) and held is leaf
+                exact = keys == (key,)
         return exact
 
 
@@ -176,23 +176,11 @@ def _leaves(keys: tuple[str, ...], value: MetadataValue) -> Iterator[tuple[tuple
 def _comparable(value: MetadataValue) -> MetadataValue | None:
     """A value of which filters without a declared type can tell; None: they cannot.
 
-    Numbers are compared as numbers, so that integers which a float does not hold become floats; in lists all do.
+    Numbers are compared as floats.
     """
-    if isinstance(value, list):
-        return _comparable_list(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return value if -_EXACT <= value <= _EXACT else _float(value)
-    return value if isinstance(value, _SCALARS) else None
-
-
-def _comparable_list(values: list[Any]) -> MetadataValue | None:
-    kinds = {type(value) for value in values}
-    if kinds in ({str}, {bool}, {float}):
-        return values
-    if kinds and kinds <= {int, float}:
-        floats = [_float(value) for value in values]
-        return None if None in floats else floats
-    return None
+        return _float(value)
+    return value if isinstance(value, (*_SCALARS, list)) else None
 
 
 def _float(value: float) -> float | None:

@@ -19,8 +19,8 @@ _BARE: Final = r'((?:[^."\\\[\]*]|\\.)+)'
 _STEP: Final = re.compile(rf"(?:{_QUOTED}|{_BARE})(\.|\Z)", re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 #: What cannot stand in a key of the canonical form as it is, and what stands for it.
-_ESCAPES: Final = {"\\": "\\\\", ".": "\\.", '"': "\\q", "[": "\\[", "]": "\\]", "*": "\\*", "": "\\e"}
-_NEEDS: Final = re.compile(r'[\\."\[\]*]')
+_ESCAPES: Final = {**{each: f"\\{each}" for each in "\\.[]*#?"}, '"': "\\q", "": "\\e"}
+_NEEDS: Final = re.compile(r'[\\."\[\]*#?]')
 _MEANT: Final = {"q": '"', "e": ""}
 
 

@@ -67,6 +67,14 @@ def scalar(value: object) -> Scalar:
     raise _expected("a string, number, boolean or datetime", value)
 
 
+def text(value: object) -> str:
+    """The value, if it is a string. Raises `ValueError` otherwise."""
+    found = scalar(value)
+    if not isinstance(found, str):
+        raise _expected("a string", value)
+    return found
+
+
 def scalars(values: object) -> tuple[Scalar, ...]:
     """Like `scalar` for a list, without repetitions. Raises `ValueError` also when it is no list."""
     if isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(values, Iterable):

@@ -298,7 +298,7 @@ def checked_filter(collection: OpenCollection, where: FilterLike | None) -> Filt
     spec, tenant = collection.spec, collection.tenant
     if spec.namespaces or tenant is not None:
         check_tenant(spec, tenant)
-    return None if where is None else resolve(where, spec.fields)
+    return None if where is None else resolve(where, spec.fields, open_fields=spec.open_fields)
 
 
 def foreign_filter(target: Target, where: Filter | None) -> Filter | None:
