@@ -7,10 +7,11 @@ masked before: half a secret would not be found any more.
 from __future__ import annotations
 
 import base64
-import html.entities
 import re
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
+from html.entities import name2codepoint
 from typing import Final
 
 MASK: Final = "***"
@@ -20,22 +21,18 @@ _MOST: Final = 256
 _WORD: Final = 8
 #: What stands between characters of UTF-16 or UTF-32 that was read as something else.
 _PADDING: Final = re.compile("\0|\ufeff|\ufffd|\\\\{1,4}(?:u0000|x00|0(?![0-9]))|%00|&#x?0+;")
-_NAMED: Final = {
-    chr(point): [name for name, other in html.entities.name2codepoint.items() if other == point]
-    for point in set(html.entities.name2codepoint.values())
-}
 
 _known: dict[str, None] = {}
+_lock: Final = threading.Lock()
 
 
 def remember(*secrets: str | None) -> None:
     """From now on these are masked."""
-    for secret in secrets:
-        if secret:
-            _known.pop(secret, None)
-            _known[secret] = None
-    while len(_known) > _MOST:
-        _known.pop(next(iter(_known)), None)
+    global _known
+    new = dict.fromkeys(filter(None, secrets))
+    with _lock:
+        newest = [*(secret for secret in _known if secret not in new), *new][-_MOST:]
+        _known = dict.fromkeys(newest)  # at once: whoever masks meanwhile misses none
 
 
 def masked(text: str, least: int = 1) -> str:
@@ -104,7 +101,7 @@ def _spellings(character: str) -> Iterator[str]:
         yield backslash + re.escape(character)
     yield "".join(f"%(?:25)*{byte:02x}" for byte in utf8)
     yield f"&(?:amp;)*#(?:0*{number}|x0*{number:x});?"
-    yield from (f"&(?:amp;)*{name};" for name in _NAMED.get(character, ()))
+    yield from (f"&(?:amp;)*{name};" for name, other in name2codepoint.items() if other == number)
 
 
 def _encoded(secret: str) -> Iterator[str]:

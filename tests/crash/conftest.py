@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import pytest
 
@@ -25,5 +24,4 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture
 def hastened(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for the clocks of other machines, until the test is over."""
-    if find_spec("nestvec._collections.intents"):
-        monkeypatch.setattr("nestvec._collections.intents.SKEW", SKEW)
+    monkeypatch.setattr("nestvec._collections.intents.SKEW", SKEW)

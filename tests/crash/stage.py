@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from nestvec._client import connect
 from nestvec._client.sync import Nestvec
+from nestvec._collections import intents
+from nestvec._documents.repair import RepairReport
 from nestvec.errors import NestvecError
 from nestvec.runtime import Runtime
 from nestvec_testing.registry import test_registry
@@ -27,13 +27,12 @@ SKEW = 0.1
 SILENCE = 2 * LEASE + SKEW + 1 + GRACE
 _TOLD = 12
 #: Records that a repair, and what it looked at, may name without having found anything wrong.
-_COUNTS = {"seconds", "documents", "records", "chunks", "checked", "usage"}
+_COUNTS = {"documents", "records"}
 
 
 def hasten() -> None:
     """Let nobody here wait for clocks of other machines."""
-    if find_spec("nestvec._collections.intents"):
-        import_module("nestvec._collections.intents").SKEW = SKEW  # type: ignore[attr-defined]
+    intents.SKEW = SKEW  # type: ignore[attr-defined]
 
 
 def config(place: Place) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def told(faults: Iterable[str]) -> str:
     return "\n".join([f"{len(listed)} faults", *listed[:_TOLD]])
 
 
-def found_by(report: Any) -> list[str]:
+def found_by(report: RepairReport) -> list[str]:
     """What a repair says that was wrong."""
     counts = {name: value for name, value in asdict(report).items() if name not in _COUNTS}
-    return [f"{name}: {value}" for name, value in counts.items() if value and not isinstance(value, bool | str)]
+    return [f"{name}: {value}" for name, value in counts.items() if value]

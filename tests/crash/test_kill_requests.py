@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import pytest
 
@@ -150,10 +149,8 @@ def deleted(docs: Collection, place: Place, documents: list[str]) -> Iterator[st
 def repaired(docs: Collection, killing: Killing, documents: list[str]) -> Iterator[str]:
     """All is repaired; what was committed stays."""
     committed = docs.get_many(documents)
-    repair: Any = getattr(docs, "repair", None)
-    if repair is not None:
-        repair(dry_run=False, progress=None)
-        yield from (f"a second repair found {what}" for what in found_by(repair(dry_run=False, progress=None)))
+    docs.repair()
+    yield from (f"a second repair found {what}" for what in found_by(docs.repair()))
     known = [version for key in documents for version in killing.versions[key] if version]
     parts = [part for part in killing.place.parts() if part.document in documents]
     yield from wrong_records(parts, {(each.document, each.stamp): each for each in known})

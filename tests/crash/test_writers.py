@@ -160,12 +160,11 @@ def hits(docs: Collection, **more: Any) -> list[Part]:
 def repaired(docs: Collection, place: Place, history: History) -> Iterator[str]:
     """A repair leaves what was written last, and nothing else; a second one finds nothing."""
     before = place.parts()
-    if (repair := getattr(docs, "repair", None)) is not None:
-        repair(dry_run=True)
-        if place.parts() != before:
-            yield "a dry run changed something"
-        repair(dry_run=False, progress=None)
-        yield from (f"a second repair found {what}" for what in found_by(repair(dry_run=False, progress=None)))
+    docs.repair(dry_run=True)
+    if place.parts() != before:
+        yield "a dry run changed something"
+    docs.repair()
+    yield from (f"a second repair found {what}" for what in found_by(docs.repair()))
     yield from settled(docs, place, history.versions)
     yield from wrong_versions(history, place.parts())
 

@@ -159,7 +159,7 @@ def _perform(docs: Collection, step: list[Any], log: Log, number: int) -> None:
             report = docs.upsert([each.content() for each in written], on_failure="report")
             failed = [[each.document_id, each.error] for each in report.failed]
             # Whose write was replaced before it was done is told so; whose, is not.
-            outcome = {"failed": failed, "superseded": getattr(report, "superseded", 0)}
+            outcome = {"failed": failed, "superseded": report.superseded}
         else:
             docs.delete(deleted)
             outcome = {}

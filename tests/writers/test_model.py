@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.writers.world import Process, World
+from tests.writers.world import Process, World, repair
 
 from nestvec._collections.opening import LEASE, OpenCollection
 from nestvec._collections.write_fence import SKEW
-from nestvec._documents import repair as repairing
+from nestvec._documents import tidying
 from nestvec._documents.deleting import delete, delete_any
 from nestvec._documents.search import SearchOptions, search
 from nestvec._documents.upsert import IncomingDocument, upsert
@@ -38,16 +39,6 @@ async def everything(collection: OpenCollection) -> int:
     return await delete_any(collection, (), None, everything=True)
 
 
-async def repair(collection: OpenCollection) -> repairing.RepairReport:
-    surveys = await repairing.survey(collection)
-    removed = 0
-    for found in surveys:
-        for block in found.blocks():
-            removed += await repairing.mend(collection, found, block)
-    notes = await repairing.finish(collection, [each.tenant for each in surveys], dry_run=False)
-    return repairing.report_of(surveys, removed, notes, dry_run=False)
-
-
 def ask(collection: OpenCollection) -> Any:
     return search(collection, ["what is there?"], SearchOptions(limit=50))
 
@@ -58,11 +49,20 @@ WORK = st.one_of(
     st.lists(VERSION, min_size=2, max_size=3).map(lambda versions: put(*versions)),
     st.sampled_from("aaab").map(drop),
 )
-HOW = st.sampled_from(["do"] * 60 + ["half", "repeat", "die", "do and die", "half and die", "late and die"])
+PARTLY = ["half", "seen by id", "seen by filter"]
+HOW = st.sampled_from(["do"] * 60 + PARTLY * 3 + ["repeat", "die", "do and die", "half and die", "late and die"])
 #: Who goes on, how, and how many records are written or how late they are.
 STEP = st.tuples(st.integers(0, 3), HOW, st.integers(1, 8))
 CLOCK = st.tuples(st.just(4), st.just("wait"), st.sampled_from([1, 1, 1, 2, 4, 12]))
 STEPS = st.integers(0, 29).flatmap(lambda number: STEP if number else CLOCK)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def torn_looks() -> Iterator[None]:
+    """A look takes several pages, between which the world goes on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tidying, "_PAGE", 2)
+        yield
 
 
 @st.composite

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
-from tests.writers.world import Process, World
+from tests.writers.world import Process, World, repair
 
 from nestvec._collections.apply import compare, measure
-from nestvec._collections.intents import Intent
+from nestvec._collections.intents import Intent, is_intent
 from nestvec._collections.opening import LEASE, CollectionState, OpenCollection
-from nestvec._collections.write_fence import SKEW
+from nestvec._collections.write_fence import NOTE, SKEW, FenceState, GenerationPlace, WriteFence
 from nestvec._documents import repair as repairing
 from nestvec._documents.reading import count
 from nestvec._documents.replacing import begin_turn
 from nestvec._documents.scroll import scroll
 from nestvec._documents.search import SearchOptions, search
 from nestvec._documents.upsert import IncomingDocument, upsert
-from nestvec.contract import Fetch, Query, Scroll, Write
+from nestvec.contract import Fetch, Query, ReadNote, Scroll, Write, WriteNote
 from nestvec.filters import Filter, system
 from nestvec.types import Document, FieldType
 from nestvec_testing.memory import CAPABILITIES
@@ -97,8 +98,7 @@ def test_a_search_asks_for_heads_only_where_an_intent_speaks_of_a_hit() -> None:
     world = filled()
     world.run(partial(upsert, incoming=[IncomingDocument(Document("b", text("b", 2)))]))
     writer = writing(world, NEW)
-    while len(world.records()) != 4 + 2 + 1:  # until only its intent is to be taken back
-        writer.go_on("do", 0)
+    writer.go_on("do", 0)  # its head: what is left over, and its intent, are to be removed
     assert kinds(Process(world, []), limit=4, where=of("a")) == [Scroll, Query, Fetch]
     assert kinds(Process(world, []), limit=2, where=of("b")) == [Scroll, Query]
 
@@ -185,7 +185,92 @@ def test_an_embedded_store_shows_nothing_that_a_dead_process_did_not_finish(way:
     if way == "write":
         world.run(put(OLD))
     else:
-        (survey,) = world.run(repairing.survey)
-        for block in survey.blocks():
-            world.run(partial(repairing.mend, found=survey, block=block))
+        world.run(repair)
     assert world.check() == {"a": OLD}
+
+
+def test_who_meets_a_writer_that_has_looked_already_leaves_word() -> None:
+    """That writer takes itself for current, and its chunks would stay: the other's intent is all that tells of them."""
+    world = filled()
+    first = writing(world, NEW)
+    first.go_on("do", 0)  # its head
+    first.go_on("do", 0)  # its look
+    second = Process(world, [put(text("s", 2))])
+    for process in (second, first):
+        while not process.over:
+            process.go_on("do", 0)
+    (intent,) = [record for record in world.records() if is_intent(record)]
+    assert intent.system["until"] == 0
+    world.now += LEASE
+    world.run(put(text("s", 2)))
+    assert world.check() == {"a": text("s", 2)}
+
+
+def with_surplus(kind: type[World]) -> World:
+    """A document, and a chunk under its own revision that its head does not count."""
+    world = filled(kind)
+    for adapter in (world.adapter, world.adapter.searched):
+        points = adapter._collections["docs_1"].points
+        last = next(each for each in points.values() if each.record.system["chunk"] == 2)
+        record = replace(last.record, id="surplus", system={**last.record.system, "chunk": 3})
+        points["surplus"] = replace(last, record=record)
+    return world
+
+
+@pytest.mark.parametrize("kind", [World, Embedded])
+def test_repair_removes_chunks_of_a_documents_own_revision_that_its_head_does_not_count(kind: type[World]) -> None:
+    world = with_surplus(kind)
+    (survey,) = world.run(repairing.survey)
+    assert (survey.leftovers, survey.in_progress, survey.torn) == (1, 0, [])
+    assert world.run(repair).leftovers == 1
+    assert world.check() == {"a": OLD}
+    assert world.run(repair).leftovers == 0
+
+
+def test_repair_removes_such_chunks_beside_a_writer_at_work() -> None:
+    world = with_surplus(World)
+    writer = writing(world, NEW)
+    report = world.run(repair)
+    assert (report.leftovers, report.in_progress) == (1, 3)
+    assert "surplus" not in world.adapter._collections["docs_1"].points
+    while not writer.over:
+        writer.go_on("do", 0)
+    assert world.check() == {"a": NEW}
+
+
+FENCED = WriteFence(FenceState.FENCED, "m", until=1000.0)
+SWITCHING = WriteFence(FenceState.SWITCHING, "m", to=GenerationPlace("store", "docs_2"))
+
+
+def fenced(fence: WriteFence, later: float) -> World:
+    """A store with the fence of a migration, so many seconds after the fence was to end."""
+    world = World()
+    world.adapter.write_note(WriteNote("docs_1", NOTE, fence.to_text()))
+    world.advance(later)
+    return world
+
+
+def fence_of(world: World) -> str | None:
+    return world.adapter.read_note(ReadNote("docs_1", NOTE))
+
+
+def test_repair_removes_the_fence_of_a_dead_migration() -> None:
+    world = fenced(FENCED, SKEW + 1)
+    told = world.run(partial(repairing.finish, tenants=[None], dry_run=True))
+    assert told == ("the fence of a migration that died ('docs_1')",)
+    assert fence_of(world) == FENCED.to_text()
+    assert world.run(repair).notes == told
+    assert fence_of(world) is None
+    assert world.run(repair).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("fence", "later", "words"),
+    [(FENCED, SKEW, "a migration is at work"), (SWITCHING, 10 * LEASE, "switched and did not end; run it again")],
+    ids=["at work", "switching"],
+)
+def test_repair_tells_of_other_fences_and_leaves_them(fence: WriteFence, later: float, words: str) -> None:
+    world = fenced(fence, later)
+    (told,) = world.run(repair).notes
+    assert words in told
+    assert fence_of(world) == fence.to_text()

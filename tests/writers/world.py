@@ -10,11 +10,12 @@ from nestvec._chunking import Chunking, Splitter
 from nestvec._collections.apply import apply
 from nestvec._collections.intents import is_intent
 from nestvec._collections.opening import LEASE, CollectionState, OpenCollection, open_to_read
+from nestvec._documents import repair as repairing
 from nestvec._documents.layout import Head
 from nestvec._session.session import Blocking, Component, Session, complete
 from nestvec._specs import CollectionSpec
 from nestvec.capabilities import TaskPair
-from nestvec.contract import Query, Remove, Write
+from nestvec.contract import Batch, Count, Create, Found, Query, Remove, Scroll, Write
 from nestvec.encoding.tasks import JINA_V3
 from nestvec.errors import BackendUnavailable
 from nestvec.spaces import space_of
@@ -30,16 +31,58 @@ async def nothing_to_open() -> Any:
     raise AssertionError("all that there is was opened")
 
 
+class Eventual(MemoryAdapter):
+    """Reads by id and reads by filter see a write at different times: it is answered once both do.
+
+    Pages go by id, as databases' do, so what one page says need not be so any more when the next one is read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.searched = MemoryAdapter()
+
+    def create(self, request: Create) -> None:
+        super().create(request)
+        self.searched.create(request)
+
+    def write(self, request: Write) -> None:
+        super().write(request)
+        self.searched.write(request)
+
+    def remove(self, request: Remove) -> None:
+        super().remove(request)
+        self.searched.remove(request)
+
+    def seen_by_id(self, request: Write | Remove) -> None:
+        """Only reads by id see it yet."""
+        super().write(request) if isinstance(request, Write) else super().remove(request)
+
+    def seen_by_filter(self, request: Write | Remove) -> None:
+        """Only searches, scrolls and counts see it yet."""
+        self.searched.write(request) if isinstance(request, Write) else self.searched.remove(request)
+
+    def scroll(self, request: Scroll) -> Batch:
+        found = self.searched.scroll(replace(request, limit=10**6, cursor=None)).records
+        after = str(request.cursor or "")
+        records = sorted((record for record in found if record.id > after), key=lambda record: record.id)
+        page = records[: request.limit]
+        return Batch(page, None, page[-1].id if len(records) > len(page) else None)
+
+    def count(self, request: Count) -> int:
+        return self.searched.count(request)
+
+    def query(self, request: Query) -> list[list[Found]]:
+        return self.searched.query(request)
+
+
 @dataclass
 class World:
     """One store, one clock. `since` says for how long a chunk has not been its document's."""
 
     now: float = 1000.0
-    adapter: MemoryAdapter = field(default_factory=MemoryAdapter)
+    adapter: Eventual = field(default_factory=Eventual)
     late: list[tuple[float, Any]] = field(default_factory=list)
     since: dict[str, float] = field(default_factory=dict)
-    #: Texts by the revision of their head, as heads were written; and the last head's of each document.
-    heads: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         model = capabilities(RecordingOptions())
@@ -91,14 +134,20 @@ class World:
                 self.apply(request)
         self.now = end
 
-    def apply(self, request: Any, records: int | None = None) -> None:
-        """Let a write take effect, or its first records."""
+    def apply(self, request: Any, how: str = "do", records: int | None = None) -> None:
+        """Let a write take effect, or its first records; for all reads, or for one kind of them."""
         if isinstance(request, Write):
             some = request.records[:records]
             rows = {name: values[: len(some)] for name, values in request.vectors.items()}
-            self.adapter.write(replace(request, records=some, vectors=rows))
+            request = replace(request, records=some, vectors=rows)
         else:
-            self.adapter.remove(replace(request, ids=request.ids[:records]))
+            request = replace(request, ids=request.ids[:records])
+        if how == "seen by id":
+            self.adapter.seen_by_id(request)
+        elif how == "seen by filter":
+            self.adapter.seen_by_filter(request)
+        else:
+            self.adapter.write(request) if isinstance(request, Write) else self.adapter.remove(request)
         self._look()
 
     def _look(self) -> None:
@@ -126,6 +175,8 @@ class World:
 
     def check(self) -> dict[str, str]:
         """Every record is its document's, every document is whole; returns their texts."""
+        searched = self.adapter.searched._collections["docs_1"].points
+        assert searched.keys() == {record.id for record in self.records()}, "both kinds of reads see the same"
         texts: dict[str, list[Any]] = {}
         for record in self.records():
             assert not is_intent(record), f"an intent is left: {record.system}"
@@ -140,6 +191,17 @@ class World:
         return {key: "".join(each.text for each in sorted(found, key=_number)) for key, found in texts.items()}
 
 
+async def repair(collection: OpenCollection) -> repairing.RepairReport:
+    """What both clients do, without their locks."""
+    surveys = await repairing.survey(collection)
+    removed = 0
+    for found in surveys:
+        for block in found.blocks():
+            removed += await repairing.mend(collection, found, block)
+    notes = await repairing.finish(collection, [each.tenant for each in surveys], dry_run=False)
+    return repairing.report_of(surveys, removed, notes, dry_run=False)
+
+
 def _number(record: Any) -> int:
     return int(record.system["chunk"])
 
@@ -152,6 +214,8 @@ class Process:
     work: Sequence[Callable[[OpenCollection], Coroutine[Any, Any, Any]]]
     done: list[Any] = field(default_factory=list)
     asked_at: float = 0.0
+    #: A write that one kind of reads sees, and the other will.
+    seen_by_some: Any = None
 
     def __post_init__(self) -> None:
         self.asking = Asking(model=self.world.model, clock=self.world.clock)
@@ -173,7 +237,9 @@ class Process:
         """What it was at is never done; a process like it does the rest."""
         if self.step is not None:
             self.step.close()
-        self.step, self.state = None, self.world.opened()
+        if self.seen_by_some is not None:
+            self.world.late.append((self.world.now, self.seen_by_some))
+        self.step, self.seen_by_some, self.state = None, None, self.world.opened()
 
     def stop(self) -> None:
         """For good."""
@@ -192,17 +258,21 @@ class Process:
                 self.asked_at = self.world.now
             answer = answered(self.world.blocking, request)
             self._advanced(lambda step: step.answer(answer))
-        elif request.until is not None and self.world.now >= request.until:
+        elif self.seen_by_some is None and request.until is not None and self.world.now >= request.until:
             self._advanced(lambda step: step.fail(BackendUnavailable("the lease ended before it was sent")))
         else:
             self._write(request, how, number)
 
     def _write(self, request: Any, how: str, number: int) -> None:
         late = (self.world.now + number * LEASE / 8, request)
+        if how.startswith("seen"):
+            self.seen_by_some = request
+        elif how in ("do", "do and die", "repeat"):
+            self.seen_by_some = None
         if how in ("repeat", "late and die"):
             self.world.late.append(late)
         if how != "late and die":
-            self.world.apply(request, number if how in ("half", "half and die") else None)
+            self.world.apply(request, how, number if how in ("half", "half and die") else None)
         if how in ("do", "do and die", "repeat"):
             self._advanced(lambda step: step.answer(Repeated(None) if how == "repeat" else None))
         if how in ("do and die", "half and die", "late and die"):

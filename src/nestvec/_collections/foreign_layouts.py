@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from nestvec.config.problems import did_you_mean
+from nestvec._similar import closest
 from nestvec.contract import ForeignLayout, Scroll, field_path, lookup
 from nestvec.contract.foreign_records import JSON, NULLS, original
 from nestvec.errors import InvalidFilter
@@ -63,8 +63,8 @@ class ForeignContents:
         if not names:
             return "they hold nothing but vectors"
         more = f", and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
-        close = did_you_mean(wanted, names)
-        hint = close if close.startswith("; did you mean") else ""
+        close = closest(wanted, names)
+        hint = f"; did you mean {close!r}?" if close is not None else ""
         return f"they have {', '.join(map(repr, names[:_TOLD]))}{more}{hint}"
 
     def _in_text(self, path: str) -> bool:

@@ -78,6 +78,8 @@ class IntentLook:
 
     until: float
     found: tuple[Intent, ...]
+    #: The documents of which searches have to ask what is current; None: nobody has searched since.
+    doubtful: frozenset[str] | None = None
 
 
 @dataclass(slots=True)

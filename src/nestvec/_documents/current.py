@@ -8,15 +8,15 @@ the document (`nestvec._collections.intents`), so that a search usually is one r
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from nestvec._collections.intents import is_intent
-from nestvec._documents.layout import Head, head_id
-from nestvec._documents.tidying import known_intents
-from nestvec.contract import Fetch
+from nestvec._documents.tidying import BLOCK, alive, current_revisions, known_intents, look
 
 if TYPE_CHECKING:
+    from nestvec._collections.intents import Intent
     from nestvec._collections.opening import OpenCollection, Target
     from nestvec.contract import Found, Query
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     #: Asks for the first so many hits of each question.
     Ask: TypeAlias = Callable[[int], Awaitable[list[list[Found]]]]
 
+_NONE: frozenset[str] = frozenset()
 #: Hits that are asked for beyond twice those that are wanted, where some may not be current.
 _SPARE = 16
 
@@ -39,10 +40,31 @@ async def current(collection: OpenCollection, target: Target, answers: Answers) 
     ]
 
 
-async def spoken_of(collection: OpenCollection, target: Target) -> set[str]:
-    """The documents that intents speak of: looked at once a lease."""
+async def spoken_of(collection: OpenCollection, target: Target) -> frozenset[str]:
+    """The documents of which there may be chunks that are not current: looked at once a lease.
+
+    Those that a writer is at work on; and where an intent is over, those of which there are such chunks indeed. It
+    stays after a request that was repeated, too, and then usually nothing is wrong.
+    """
     intents = await known_intents(collection, target)
-    return {name for each in intents for name in each.documents} if intents else set()
+    if not intents:
+        return _NONE
+    state, place = collection.state, (target.physical, collection.tenant)
+    known = state.looks[place]
+    if known.doubtful is None:
+        known = replace(known, doubtful=await _with_others(collection, target, intents))
+        state.looks = {**state.looks, place: known}
+    return known.doubtful or _NONE
+
+
+async def _with_others(collection: OpenCollection, target: Target, intents: Sequence[Intent]) -> frozenset[str]:
+    at_work = alive(collection, intents)
+    doubtful = {name for each in intents if each.revision in at_work for name in each.documents}
+    over = sorted({name for each in intents for name in each.documents} - doubtful)
+    for start in range(0, len(over), BLOCK):
+        seen = await look(collection, target, over[start : start + BLOCK])
+        doubtful |= {key for key, stored in seen.stored.items() if stored.others}
+    return frozenset(doubtful)
 
 
 async def _doubtful(collection: OpenCollection, target: Target, answers: Answers) -> set[str] | None:
@@ -55,17 +77,6 @@ async def _doubtful(collection: OpenCollection, target: Target, answers: Answers
     found = chunks & await spoken_of(collection, target)
     # An intent among the hits is younger than the last look.
     return found or (set() if "" in chunks else None)
-
-
-async def current_revisions(
-    collection: OpenCollection, target: Target, documents: Collection[str]
-) -> dict[str, int | str]:
-    """The revisions that the heads of documents name, of those that are there: one request, or none."""
-    if not documents:
-        return {}
-    ids = [head_id(collection.tenant, key) for key in sorted(documents)]
-    batch = await collection.records.fetch(Fetch(target.physical, ids, content=False))
-    return {record.document_id: Head.of(record).revision for record in batch.records}
 
 
 def _is_current(hit: Found, doubtful: set[str], revisions: dict[str, int | str]) -> bool:

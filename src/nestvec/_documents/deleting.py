@@ -11,8 +11,8 @@ from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, TurnEnded, WriteTurn, on_current
 from nestvec._documents.layout import chunk_ids, head_id, read_states, sweep
 from nestvec._documents.reading import BLOCK, blocks, check_ids
-from nestvec._documents.replacing import TURNS, announce, begin_turn, take_back
-from nestvec._documents.tidying import POLLS, Look, Verdict, judge, look, remove, tidy_after_dead, without
+from nestvec._documents.replacing import TURNS, announce, begin_turn, settle
+from nestvec._documents.tidying import Look, Verdict, alive, judge, look, remove, tidy_after_dead, without
 from nestvec.contract import Count, Event, Scroll
 from nestvec.errors import CollectionError, InvalidInput
 from nestvec.filters import Filter, FilterLike, resolve
@@ -171,21 +171,17 @@ async def _delete_shared(
     deletion.found(there)
     if not (there or any(found.chunks for found in seen.stored.values())):
         return there
-    ended = {revision for key in there if (revision := seen.stored[key].revision) is not None}
+    ended = {key: revision for key in there if (revision := seen.stored[key].revision) is not None}
     heads = [head_id(collection.tenant, key) for key in there]
     doomed = [*heads, *_of_their_own(collection, seen, there)]
     turn, intent = await _remove_announced(collection, target, ids, doomed)
-    verdict = Verdict([], set())
-    for pause in (*POLLS, None):
+
+    async def look_again() -> Verdict:
         seen = without(await look(collection, target, ids), turn)
-        verdict = await judge(collection, target, seen, ids, ended)
-        await remove(collection, target, verdict.removable)
-        if not verdict.contested or pause is None:
-            break
-        await collection.session.wait(pause)
-    deletion.contested |= verdict.contested
-    if turn.clean:
-        await take_back(collection, target, intent, contested=bool(verdict.contested))
+        return await judge(collection, target, seen, ids, ended)
+
+    _, contested = await settle(collection, target, look_again, turn, intent)
+    deletion.contested |= contested
     return there
 
 
@@ -209,10 +205,10 @@ async def _remove_announced(
 
 def _of_their_own(collection: OpenCollection, seen: Look, documents: Sequence[str]) -> list[str]:
     """The chunks of the documents' current versions; not those whose head may yet arrive once more."""
-    alive = seen.revisions(collection.state.wall(), collection.state.lease)
+    at_work = alive(collection, seen.intents)
     return [
         identity
         for key in documents
-        if (revision := seen.stored[key].revision) is not None and revision not in alive
+        if (revision := seen.stored[key].revision) is not None and revision not in at_work
         for identity in seen.stored[key].of(revision)
     ]

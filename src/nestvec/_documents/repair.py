@@ -127,7 +127,7 @@ async def survey(
     collection: OpenCollection, progress: Callable[[RepairProgress], object] | None = None
 ) -> list[Survey]:
     """Read every record, of every tenant where none is meant, and sort out what is not in order."""
-    require_own(collection.spec, "be repaired")
+    require_own(collection.spec, "repair it")
 
     async def use(target: Target) -> list[Survey]:
         total = await collection.records.count(Count(target.physical))

@@ -8,7 +8,7 @@ and what there is to be removed is looked at instead of computed (`nestvec._docu
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from nestvec._collections.intents import Intent
 from nestvec._collections.opening import TurnEnded, WriteTurn, write_within_lease
 from nestvec._documents.funnel import named
 from nestvec._documents.layout import Head, chunk_ids
-from nestvec._documents.tidying import POLLS, Look, judge, look, remove, without
+from nestvec._documents.tidying import POLLS, Look, Verdict, current_revisions, judge, look, remove, without
 from nestvec.contract import Write
 from nestvec.errors import BackendRefused
 from nestvec.types import DENSE
@@ -162,13 +162,31 @@ async def announce(
     return records
 
 
-async def take_back(collection: OpenCollection, target: Target, intent: Sequence[Record], *, contested: bool) -> None:
-    """Remove an intent that was carried out; where others are at work on its documents, let it say that it is over."""
-    if contested:
+async def settle(
+    collection: OpenCollection,
+    target: Target,
+    look_again: Callable[[], Awaitable[Verdict]],
+    turn: WriteTurn,
+    intent: Sequence[Record],
+) -> tuple[int, set[str]]:
+    """End a turn: remove what is left over, and with it the intent, in one request unless somebody is in the way.
+
+    Then it is looked at again, a few times; in the end the intent stays, and says that it is over. It stays as it is
+    where a request may yet take effect. Returns how many leftovers went, and the documents that are contested.
+    """
+    removed = 0
+    for pause in (*POLLS, None):
+        verdict = await look_again()
+        done = turn.clean and not verdict.contested
+        await remove(collection, target, [*verdict.removable, *(record.id for record in intent if done)])
+        removed += len(verdict.leftovers)
+        if not verdict.contested or pause is None:
+            break
+        await collection.session.wait(pause)
+    if turn.clean and verdict.contested:
         over = [replace(record, system={**record.system, "until": 0}) for record in intent]
         await _write_intent(collection, target, over, None)
-    else:
-        await remove(collection, target, [record.id for record in intent])
+    return removed, verdict.contested
 
 
 async def _write_intent(
@@ -201,30 +219,31 @@ async def _put_in_order(
 ) -> None:
     """Look at what is there now, remove what is left over, and take the intent back unless somebody is in the way."""
     written = {each.document_id: each for each in outcome.stored}
-    ended = {each.old.revision for each in outcome.stored if each.old is not None}
-    for pause in (*POLLS, None):
-        seen = await _look(collection, target, outcome.stored)
-        beaten = {key for key, found in seen.stored.items() if found.head and found.revision != turn.revision}
-        beaten |= {key for key, found in seen.stored.items() if not found.head and found.chunks}
+    # Where a document has had one record all along, another one is seldom found beside its head, which is known.
+    chunked = [key for key, each in written.items() if each.chunked]
+    single = [key for key, each in written.items() if not each.chunked]
+    ended = {each.document_id: each.old.revision for each in outcome.stored if each.old is not None}
+    beaten: set[str] = set()
+
+    async def look_again() -> Verdict:
+        nonlocal beaten
+        seen = await look(collection, target, chunked, single)
+        beaten = await _beaten(collection, target, seen, turn)
         verdict = await judge(collection, target, without(seen, turn), written.keys() - beaten, ended)
         own = [identity for key in beaten for identity in seen.stored[key].of(turn.revision)] if turn.clean else []
-        await remove(collection, target, [*verdict.removable, *own])
-        outcome.removed += len(verdict.leftovers)
-        if not verdict.contested or pause is None:
-            break
-        await collection.session.wait(pause)
+        return replace(verdict, done=[*own, *verdict.done])
+
+    outcome.removed, _ = await settle(collection, target, look_again, turn, intent)
     outcome.superseded = [written[key] for key in written if key in beaten]
     outcome.stored = [each for each in outcome.stored if each.document_id not in beaten]
-    if turn.clean:
-        await take_back(collection, target, intent, contested=bool(verdict.contested))
 
 
-async def _look(collection: OpenCollection, target: Target, stored: Sequence[Replacement]) -> Look:
-    """What there is of documents that were written. Where they have one record, usually no other is to be found."""
-    chunked = [each.document_id for each in stored if each.chunked]
-    seen = await look(collection, target, chunked, [each.document_id for each in stored if not each.chunked])
-    surprising = [each.document_id for each in stored if not each.chunked and seen.stored[each.document_id].chunks]
-    return await look(collection, target, [*chunked, *surprising]) if surprising else seen
+async def _beaten(collection: OpenCollection, target: Target, seen: Look, turn: WriteTurn) -> set[str]:
+    """Documents that are somebody else's version by now, or gone; what is written under the turn never comes back."""
+    others = ((key, found) for key, found in seen.stored.items() if found.head or found.chunks)
+    perhaps = {key for key, found in others if found.revision != turn.revision}
+    now = await current_revisions(collection, target, perhaps)
+    return {key for key in perhaps if now.get(key) != turn.revision}
 
 
 async def write_records(

@@ -32,8 +32,7 @@ async def settle(collection: OpenCollection, seconds: float) -> None:
     """
     check_timeout(seconds)
     spec = collection.spec
-    if spec.foreign is not None:
-        require_own(spec, "settle it")
+    require_own(spec, "settle it")
     target = await open_to_read(collection)
     missing = await settled_everything(collection, target.physical, seconds)
     if missing is not None and seconds > 0:

@@ -84,9 +84,12 @@ class Look:
     stored: Mapping[str, Stored]
     intents: tuple[Intent, ...]
 
-    def revisions(self, now: float, lease: float) -> set[Revision]:
-        """Those whose writers are at work, or may be."""
-        return {each.revision for each in self.intents if not each.over(now, lease)}
+
+def alive(collection: OpenCollection, intents: Iterable[Intent]) -> set[Revision]:
+    """The revisions whose writers are at work, or may be."""
+    state = collection.state
+    now = state.wall()
+    return {each.revision for each in intents if not each.over(now, state.lease)}
 
 
 def without(seen: Look, turn: WriteTurn) -> Look:
@@ -155,26 +158,28 @@ class Verdict:
 
 
 async def judge(
-    collection: OpenCollection, target: Target, seen: Look, documents: Iterable[str], known: Collection[Revision] = ()
+    collection: OpenCollection,
+    target: Target,
+    seen: Look,
+    documents: Iterable[str],
+    known: Mapping[str, Revision] | None = None,
 ) -> Verdict:
     """What nobody's head owns and nobody is about to own.
 
-    `known` are revisions whose writers have ended: those that were seen as a document's own before. Others are looked
-    at once more, for a look is not of one moment.
+    `known` are revisions that were documents' own before: with their intents gone, nothing of them can come again.
+    Others are asked about once more, for a look is not of one moment.
     """
-    state = collection.state
-    documents = set(documents)
-    alive = seen.revisions(state.wall(), state.lease)
-    over = {each.revision for each in seen.intents} - alive
+    documents, known = set(documents), known or {}
+    at_work = alive(collection, seen.intents)
     leftovers, contested = list[str](), set[str]()
     unsure: list[tuple[str, Revision]] = []
     for key in documents:
         stored = seen.stored.get(key, Stored())
         leftovers += stored.surplus
         for revision in stored.others:
-            if revision in alive:
+            if revision in at_work:
                 contested.add(key)
-            elif revision in known or revision in over:
+            elif known.get(key) == revision:
                 leftovers += stored.of(revision)
             else:
                 unsure.append((key, revision))
@@ -183,7 +188,7 @@ async def judge(
         contested |= {key for key, _ in set(unsure) - set(left)}
         leftovers += [identity for key, revision in left for identity in seen.stored[key].of(revision)]
     looked_at = documents - contested
-    done = [each for each in seen.intents if each.revision in over and each.documents <= looked_at]
+    done = [each for each in seen.intents if each.revision not in at_work and each.documents <= looked_at]
     return Verdict(leftovers, contested, [identity for each in done for identity in each.ids])
 
 
@@ -192,15 +197,24 @@ async def _ended(
 ) -> list[tuple[str, Revision]]:
     """Those of the documents' revisions that are not the document's, and cannot become it.
 
-    First the intents, then the heads: whoever has no intent any more has written its head.
+    First the intents, then the heads: whoever has no intent any more, or one that is over, has written its head.
     """
-    intents = {intent_id(revision): revision for _, revision in revisions}
-    batch = await collection.intents.fetch(Fetch(target.physical, list(intents), content=False))
-    beginning = {intents[record.id] for record in batch.records}
-    heads = {head_id(collection.tenant, key) for key, _ in revisions}
-    batch = await collection.records.fetch(Fetch(target.physical, sorted(heads), content=False))
-    owned = {(record.document_id, Head.of(record).revision) for record in batch.records}
-    return [each for each in revisions if each[1] not in beginning and each not in owned]
+    intents = sorted({intent_id(revision) for _, revision in revisions})
+    batch = await collection.intents.fetch(Fetch(target.physical, intents, content=False))
+    beginning = alive(collection, read_intents(batch.records))
+    owned = await current_revisions(collection, target, {key for key, _ in revisions})
+    return [(key, each) for key, each in revisions if each not in beginning and owned.get(key) != each]
+
+
+async def current_revisions(
+    collection: OpenCollection, target: Target, documents: Collection[str]
+) -> dict[str, Revision]:
+    """The revisions that the heads of documents name, of those that are there: one request, or none."""
+    if not documents:
+        return {}
+    ids = [head_id(collection.tenant, key) for key in sorted(documents)]
+    batch = await collection.records.fetch(Fetch(target.physical, ids, content=False))
+    return {record.document_id: Head.of(record).revision for record in batch.records}
 
 
 # ------------------------------------------------------------ what dead writers left
@@ -221,25 +235,18 @@ async def known_intents(collection: OpenCollection, target: Target, *, fresh: bo
     return known.found
 
 
-def dead(collection: OpenCollection, intents: Iterable[Intent]) -> list[Intent]:
-    """Those whose writers cannot be at work any more."""
-    state = collection.state
-    now = state.wall()
-    return [each for each in intents if each.over(now, state.lease)]
-
-
 async def tidy_after_dead(collection: OpenCollection, target: Target, *, fresh: bool = False) -> int:
     """Put in order what dead writers left, by any writer that comes along; returns how many records went."""
     known = await known_intents(collection, target, fresh=fresh)
-    left = dead(collection, known) if known else []
+    at_work = alive(collection, known) if known else set()
+    left = [each for each in known if each.revision not in at_work]
     if not left:
         return 0
     removed = await tidy(collection, target, sorted({name for each in left for name in each.documents}))
     await remove(collection, target, [identity for each in left for identity in each.ids])
     state, place = collection.state, (target.physical, collection.tenant)
-    gone = {each.revision for each in left}
-    rest = tuple(each for each in known if each.revision not in gone)
-    state.looks = {**state.looks, place: replace(state.looks[place], found=rest)}
+    rest = tuple(each for each in known if each.revision in at_work)
+    state.looks = {**state.looks, place: IntentLook(state.looks[place].until, rest)}
     return removed
 
 
@@ -250,8 +257,7 @@ async def tidy(collection: OpenCollection, target: Target, documents: Sequence[s
         block = documents[start : start + BLOCK]
         seen = await look(collection, target, block)
         verdict = await judge(collection, target, seen, block)
-        await remove(collection, target, verdict.removable)
-        removed += len(verdict.leftovers)
+        removed += await remove(collection, target, verdict.leftovers)
     return removed
 
 

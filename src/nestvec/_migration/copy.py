@@ -11,11 +11,11 @@ import numpy as np
 
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, open_to_read
-from nestvec._documents.current import current_revisions
 from nestvec._documents.funnel import named
 from nestvec._documents.layout import Head, hash_metadata, hash_text, make_record, restored
 from nestvec._documents.reading import tenants as tenants_of
 from nestvec._documents.replacing import write_records
+from nestvec._documents.tidying import current_revisions
 from nestvec._hosts.admission import canaries_to_keep, mismatch, read_canaries
 from nestvec._hosts.agreement import Comparison, compare
 from nestvec._hosts.note import NOTE, Canaries
@@ -138,7 +138,7 @@ async def _open(job: CopyJob) -> tuple[int, tuple[str, ...]]:
     one, two = job.source.spec, job.target.spec
     if (one.backend, one.name) == (two.backend, two.name):
         raise InvalidInput(f"collection {one.name!r} cannot be copied onto itself; name another target")
-    require_own(two, "be copied into")
+    require_own(two, "copy into it")
     require_same(one.space, two.space, one.name)
     if one.metric is not two.metric:
         raise CollectionConflict(
