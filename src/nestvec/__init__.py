@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from nestvec.results import *  # noqa: F403 - listed there, and only there
     from nestvec.runtime import RetryPolicy, Runtime
     from nestvec.spaces import EmbeddingSpace
-    from nestvec.types import Document, Metric
+    from nestvec.types import Chunk, Document, Metric
 
 __version__ = "0.1.0"
 __all__ = [
     "AsyncCollection",
     "AsyncNestvec",
+    "Chunk",
     "Collection",
     "DimensionsOptions",
     "Document",
@@ -59,6 +60,7 @@ _HOME = {
     **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec._client"),
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec._client"),
     **dict.fromkeys(("RetryPolicy", "Runtime"), "nestvec.runtime"),
+    "Chunk": "nestvec.types",
     "DimensionsOptions": "nestvec._evaluation.options",
     "Document": "nestvec.types",
     "EmbeddingSpace": "nestvec.spaces",

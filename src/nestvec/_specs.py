@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from nestvec.options import Options
 
 RECORD_VERSION = 1
+#: In place of an embedder's name: there is none, and all vectors are given.
+NO_EMBEDDER = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,11 @@ class CollectionSpec:
     oversampling: float = 1.0
     #: What the layout of a freshly ingested document is called.
     layout: str = field(init=False)
+    #: Whether nothing is embedded for it: vectors come with documents and questions.
+    without_embedder: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "without_embedder", self.embedder == NO_EMBEDDER)
         object.__setattr__(self, "layout", self.chunking.layout(store_text=self.store_text))
 
     @property

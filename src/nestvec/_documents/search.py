@@ -38,6 +38,8 @@ class SearchOptions:
     threshold: float | None = None
     where: FilterLike | None = None
     group_by_document: bool = False
+    #: Read the vectors of hits, too.
+    vectors: bool = False
 
     def check(self) -> None:
         """Raise `InvalidInput` for a limit or offset that makes no sense."""
@@ -52,9 +54,20 @@ class SearchOptions:
 async def search(collection: OpenCollection, questions: Sequence[str], options: SearchOptions) -> list[list[Hit]]:
     """Search for each question. Everything that can be checked is checked before anything is sent."""
     where = check_search(collection, options)
-    vectors = await embed(collection, questions)
-    found = await on_target(collection, partial(_ask, collection, vectors, options, where))
-    return _hits(collection, found)
+    return await _answers(collection, await embed(collection, questions), options, where)
+
+
+async def search_one(
+    collection: OpenCollection, question: str | None, vector: FloatArray | None, options: SearchOptions
+) -> list[Hit]:
+    """Search for one question: a text, or a vector."""
+    if vector is None:
+        if question is None:
+            raise InvalidInput("give a question to search for, as a text or as vector=…")
+        return (await search(collection, [question], options))[0]
+    if question is not None:
+        raise InvalidInput("give either a question as a text or its vector to search for, not both")
+    return (await search_vectors(collection, [vector], options))[0]
 
 
 async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
@@ -106,8 +119,19 @@ async def search_vectors(
             f"collection {collection.spec.name!r}: a query vector of zeros, or of a length that float32 cannot square, "
             f"has no direction to search in; embed a question instead"
         )
-    found = await on_target(collection, partial(_ask, collection, rows, options, where))
-    return _hits(collection, found)
+    return await _answers(collection, rows, options, where)
+
+
+async def _answers(
+    collection: OpenCollection, vectors: FloatArray, options: SearchOptions, where: Filter | None
+) -> list[list[Hit]]:
+    ask = partial(_ask, collection, vectors, options, where)
+    if not options.vectors:
+        return _hits(collection, await on_target(collection, ask))
+    from nestvec._documents.hit_vectors import found_with_vectors
+
+    found, stored = await on_target(collection, partial(found_with_vectors, collection, ask))
+    return [[replace(hit, vector=stored.get(hit.id)) for hit in hits] for hits in _hits(collection, found)]
 
 
 def check_search(collection: OpenCollection, options: SearchOptions) -> Filter | None:
