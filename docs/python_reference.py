@@ -43,7 +43,9 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Collections": ("Collection", "Collection.close"),
     "Collections: writing": (
         "Document",
+        "Chunk",
         "Collection.upsert",
+        "Collection.upsert_records",
         "Collection.settle",
         "Collection.delete",
         "Collection.repair",

@@ -118,7 +118,7 @@ class Chunk:
         span: Where it is in its document's text; None for all of a document's chunks: it is looked for there.
 
     Example:
-        >>> Chunk("Travel expenses are paid back.", [1, 0, 0]).vector.dtype
+        >>> nestvec.Chunk("Travel expenses are paid back.", [1, 0, 0]).vector.dtype
         dtype('float32')
     """
 
@@ -144,7 +144,8 @@ class Document:
     Example:
         >>> Document(7, "Travel expenses are paid back.", {"lang": "en"}).id
         '7'
-        >>> Document("trip", chunks=[Chunk("Travel is paid."), Chunk("Meals are not.")]).chunks[1].text
+        >>> chunks = [nestvec.Chunk("Travel is paid."), nestvec.Chunk("Meals are not.")]
+        >>> Document("trip", chunks=chunks).chunks[1].text
         'Meals are not.'
     """
 

@@ -50,7 +50,7 @@ FUNCTIONS = [name for name in nestvec.__all__ if inspect.isfunction(getattr(nest
 METHODS = [f"{name}.{method}" for name in CLASSES for method in methods_of(find(name))]
 EVERYTHING = [*CLASSES, *FUNCTIONS, *METHODS]
 #: Values that people make themselves.
-MADE = {"Document", "Question", "RetryPolicy", "Runtime", "DimensionsOptions", "EmbeddingSpace", "TaskPair"}
+MADE = {"Chunk", "Document", "Question", "RetryPolicy", "Runtime", "DimensionsOptions", "EmbeddingSpace", "TaskPair"}
 
 
 def parameters(value: Any) -> list[str]:

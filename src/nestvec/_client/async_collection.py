@@ -136,7 +136,7 @@ class AsyncCollection(Handle):
     ) -> list[Hit]:
         """See `Collection.search`."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
-        return await self._follow(partial(searching.search_one, question=question, vector=vector, options=options))
+        return (await self._follow(searching.rule_for(question, vector, options)))[0]
 
     async def search_many(
         self,

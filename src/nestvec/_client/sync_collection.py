@@ -196,7 +196,8 @@ class Collection(Handle):
 
         Example:
             >>> texts = ["Dogs may come along.", "The lift is out of order."]
-            >>> docs.upsert_records(["dogs", "lift"], texts, docs.embed(texts), vectors_from="measure").given
+            >>> vectors = nv.embed(texts, task="retrieval.passage")
+            >>> docs.upsert_records(["dogs", "lift"], texts, vectors, vectors_from="measure").given
             2
         """
         from nestvec._documents.given import document_rows
@@ -261,14 +262,8 @@ class Collection(Handle):
             ['vacation', 'travel']
         """
         options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
-        return complete(
-            follow(
-                self._among,
-                self._sessions,
-                partial(searching.search_one, question=question, vector=vector, options=options),
-                self.tenant,
-            )
-        )
+        rule = searching.rule_for(question, vector, options)
+        return complete(follow(self._among, self._sessions, rule, self.tenant))[0]
 
     def search_many(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -54,20 +54,21 @@ class SearchOptions:
 async def search(collection: OpenCollection, questions: Sequence[str], options: SearchOptions) -> list[list[Hit]]:
     """Search for each question. Everything that can be checked is checked before anything is sent."""
     where = check_search(collection, options)
-    return await _answers(collection, await embed(collection, questions), options, where)
+    vectors = await embed(collection, questions)
+    ask = partial(_ask, collection, vectors, options, where)
+    return _hits(collection, await on_target(collection, ask)) if not options.vectors else await _whole(collection, ask)
 
 
-async def search_one(
-    collection: OpenCollection, question: str | None, vector: FloatArray | None, options: SearchOptions
-) -> list[Hit]:
-    """Search for one question: a text, or a vector."""
-    if vector is None:
-        if question is None:
-            raise InvalidInput("give a question to search for, as a text or as vector=…")
-        return (await search(collection, [question], options))[0]
-    if question is not None:
-        raise InvalidInput("give either a question as a text or its vector to search for, not both")
-    return (await search_vectors(collection, [vector], options))[0]
+def rule_for(
+    question: str | None, vector: FloatArray | None, options: SearchOptions
+) -> Callable[[OpenCollection], Awaitable[list[list[Hit]]]]:
+    """How to search for one question: a text, or a vector. Raises `InvalidInput` unless it is exactly one of them."""
+    if vector is not None and question is None:
+        return partial(search_vectors, vectors=[vector], options=options)
+    if vector is None and question is not None:
+        return partial(search, questions=[question], options=options)
+    told = "not both" if vector is not None else "one of the two"
+    raise InvalidInput(f"search for a question, or for its vector (vector=…): {told}")
 
 
 async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
@@ -119,19 +120,16 @@ async def search_vectors(
             f"collection {collection.spec.name!r}: a query vector of zeros, or of a length that float32 cannot square, "
             f"has no direction to search in; embed a question instead"
         )
-    return await _answers(collection, rows, options, where)
+    ask = partial(_ask, collection, rows, options, where)
+    return _hits(collection, await on_target(collection, ask)) if not options.vectors else await _whole(collection, ask)
 
 
-async def _answers(
-    collection: OpenCollection, vectors: FloatArray, options: SearchOptions, where: Filter | None
-) -> list[list[Hit]]:
-    ask = partial(_ask, collection, vectors, options, where)
-    if not options.vectors:
-        return _hits(collection, await on_target(collection, ask))
+async def _whole(collection: OpenCollection, ask: Callable[[Target], Awaitable[list[list[Found]]]]) -> list[list[Hit]]:
+    """Hits with their vectors."""
     from nestvec._documents.hit_vectors import found_with_vectors
 
-    found, stored = await on_target(collection, partial(found_with_vectors, collection, ask))
-    return [[replace(hit, vector=stored.get(hit.id)) for hit in hits] for hits in _hits(collection, found)]
+    found, vectors = await on_target(collection, partial(found_with_vectors, collection, ask))
+    return [[replace(hit, vector=vectors.get(hit.id)) for hit in hits] for hits in _hits(collection, found)]
 
 
 def check_search(collection: OpenCollection, options: SearchOptions) -> Filter | None:
