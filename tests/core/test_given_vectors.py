@@ -113,6 +113,7 @@ def test_chunks_alone_need_nobody_to_vouch(open_docs: Open) -> None:
     [
         ("ab cd ab", [Chunk("ab"), Chunk("cd"), Chunk("ab")], [(0, 2), (3, 5), (6, 8)]),
         ("abcabc", [Chunk("abca"), Chunk("bcab"), Chunk("abc")], [(0, 4), (1, 5), (3, 6)]),
+        ("ab ab", [Chunk("ab"), Chunk("ab")], [(0, 2), (3, 5)]),
         ("abc", [Chunk("x: abc")], [(0, 6)]),
         (None, [Chunk("ab"), Chunk("cd")], [(0, 2), (4, 6)]),
         ("abcd", [Chunk("head: ab", None, (0, 2)), Chunk("cd", None, (2, 4))], [(0, 2), (2, 4)]),
@@ -238,6 +239,15 @@ def test_what_is_stored_has_length_1_where_the_space_has(open_docs: Open, metric
     for key in "ab":
         assert np.linalg.norm(stored(docs, key)) == pytest.approx(1, abs=1e-6)
     np.testing.assert_array_equal(stored(docs, "b")[0], vector)  # bit for bit
+
+
+def test_vectors_of_length_1_stay_what_they_are_bit_for_bit(open_docs: Open) -> None:
+    docs = opened(open_docs)
+    texts = [words(3, seed=i) for i in range(100)]
+    vectors = made(docs, *texts) * np.float32(1 + 2e-7)  # as somebody else's arithmetic rounds
+    docs.upsert_records(range(100), texts, vectors, vectors_from=docs)
+    found = docs.get_many(range(100), vectors=True)
+    np.testing.assert_array_equal(np.stack([each.vector for each in found]), vectors)
 
 
 # ---------------------------------------------------------------- whose they are
@@ -472,6 +482,29 @@ def test_hits_have_their_vectors_for_one_more_request(open_docs: Open, by_docume
     assert docs.search_many(["short"], vectors=True, **how)[0][0].vector is not None
     assert docs.search_vector(query, vectors=True, **how)[0].vector is not None
     assert docs.search("short", vectors=True, limit=1, offset=50) == []
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_hit_never_has_the_vector_of_another_version(open_docs: Open, times: int, monkeypatch: Any) -> None:
+    docs = opened(open_docs)
+    docs.upsert(Document("a", "version 0"))
+    adapter = docs._owner.adapter("store")
+    query, asked = adapter.query, 0
+
+    def replacing(request: Any) -> Any:
+        nonlocal asked
+        found, asked = query(request), asked + 1
+        if asked <= times:
+            docs.upsert(Document("a", f"version {asked}"))
+        return found
+
+    monkeypatch.setattr(adapter, "query", replacing)
+    (hit,) = docs.search("version", vectors=True)
+    if times > 1:
+        assert hit.vector is None
+    else:
+        assert (hit.text, asked) == ("version 1", 2)
+        np.testing.assert_allclose(hit.vector, made(docs, hit.text)[0], atol=1e-6)
 
 
 def test_a_question_is_a_text_or_a_vector(open_docs: Open) -> None:

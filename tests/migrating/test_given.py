@@ -1,4 +1,4 @@
-"""Documents that came split or with vectors, migrated: cut where others are cut, elsewhere embedded from their texts."""
+"""Documents that came split or with vectors, migrated: cut, or elsewhere embedded from their texts, chunk by chunk."""
 
 from __future__ import annotations
 
