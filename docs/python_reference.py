@@ -43,7 +43,9 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Collections": ("Collection", "Collection.close"),
     "Collections: writing": (
         "Document",
+        "Chunk",
         "Collection.upsert",
+        "Collection.upsert_records",
         "Collection.settle",
         "Collection.delete",
         "Collection.repair",
@@ -119,6 +121,12 @@ def _filters() -> Iterator[str]:
     yield from [*_lines(first), "", "```python", *inspect.cleandoc(code).splitlines(), "```", "", *_bullets(rest), ""]
     told = parse(type(nestvec.F))
     yield from ["### `F`", "", *_lines(told.prose), "", *_example("F", told)]
+    yield from [
+        "### `ID`",
+        "",
+        'The ids of documents, compared as a keyword field is: `ID == "hr-7"`, `ID.in_(["a", "b"])`.',
+        "",
+    ]
     for kind in ("FieldExpression", "Filter"):
         yield from entry(kind)
 

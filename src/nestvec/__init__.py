@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from nestvec.results import *  # noqa: F403 - listed there, and only there
     from nestvec.runtime import RetryPolicy, Runtime
     from nestvec.spaces import EmbeddingSpace
-    from nestvec.types import Document, Metric
+    from nestvec.types import Chunk, Document, Metric
 
 __version__ = "0.1.0"
 __all__ = [
     "ID",
     "AsyncCollection",
     "AsyncNestvec",
+    "Chunk",
     "Collection",
     "DimensionsOptions",
     "Document",
@@ -60,6 +61,7 @@ _HOME = {
     **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec._client"),
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec._client"),
     **dict.fromkeys(("RetryPolicy", "Runtime"), "nestvec.runtime"),
+    "Chunk": "nestvec.types",
     "DimensionsOptions": "nestvec._evaluation.options",
     "Document": "nestvec.types",
     "EmbeddingSpace": "nestvec.spaces",

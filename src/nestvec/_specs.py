@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nestvec.options import Options
 
 RECORD_VERSION = 1
+#: In place of an embedder's name: there is none, and all vectors are given.
+NO_EMBEDDER = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,13 @@ class CollectionSpec:
     layout: str = field(init=False)
     #: What is stored of metadata.
     projection: Projection = field(init=False, repr=False, compare=False)
+    #: Whether nothing is embedded for it: vectors come with documents and questions.
+    without_embedder: bool = field(init=False)
 
     def __post_init__(self) -> None:
         given = (self.fields, self.paths, self.open_fields, self.strict_fields, self.foreign is not None)
         object.__setattr__(self, "projection", Projection(*given))
+        object.__setattr__(self, "without_embedder", self.embedder == NO_EMBEDDER)
         object.__setattr__(self, "layout", self.chunking.layout(store_text=self.store_text))
 
     @property

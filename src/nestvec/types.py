@@ -6,7 +6,7 @@ between threads and processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -105,31 +105,78 @@ class Purpose(StrEnum):
     CLASSIFICATION = "classification"
 
 
+Span: TypeAlias = tuple[int, int]
+"""Half-open character range in a document's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a document that arrives split. Checked on ingestion, with its document.
+
+    Attributes:
+        text: What is embedded, and found. It may be blank where there is a vector.
+        vector: Its vector, array-like; kept as float32. None: the collection's embedder makes it.
+        span: Where it is in its document's text; None for all of a document's chunks: it is looked for there.
+
+    Example:
+        >>> nestvec.Chunk("Travel expenses are paid back.", [1, 0, 0]).vector.dtype
+        dtype('float32')
+    """
+
+    text: str
+    vector: FloatArray | None = field(default=None, compare=False, repr=False)
+    span: Span | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vector", _as_vector(self.vector))
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A text with an id and metadata: what people put in. Checked on ingestion, one by one.
 
     Attributes:
         id: Any non-empty string; an integer becomes its decimal string.
-        text: The text, split into chunks when it is stored.
+        text: The text, split into chunks when it is stored. With `chunks` it may be left out.
         metadata: Any JSON object, and datetimes: it comes back as it was given.
+        vector: The vector of the whole text, array-like, which is then not split; kept as float32.
+        chunks: The document's chunks, for one that arrives split; without a text, it is theirs, joined by blank lines.
 
     Example:
         >>> Document(7, "Travel expenses are paid back.", {"lang": "en"}).id
         '7'
+        >>> chunks = [nestvec.Chunk("Travel is paid."), nestvec.Chunk("Meals are not.")]
+        >>> Document("trip", chunks=chunks).chunks[1].text
+        'Meals are not.'
     """
 
     id: str
-    text: str
+    text: str | None = None
     metadata: Metadata = field(default_factory=dict)
+    vector: FloatArray | None = field(default=None, compare=False, repr=False)
+    chunks: Sequence[Chunk] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.id, int) and not isinstance(self.id, bool):
             object.__setattr__(self, "id", str(self.id))
+        if self.vector is not None:
+            object.__setattr__(self, "vector", _as_vector(self.vector))
+        if isinstance(self.chunks, list):
+            object.__setattr__(self, "chunks", tuple(self.chunks))
 
 
-Span: TypeAlias = tuple[int, int]
-"""Half-open character range in a document's text."""
+def _as_vector(value: Any) -> Any:
+    """float32, without a copy where it is that already; what is no array of numbers stays as it is, to be refused."""
+    if value is None:
+        return None
+    import numpy as np
+
+    try:
+        array = np.asarray(value)
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
+            return array.astype(np.float32, copy=False) if array.dtype.kind in "fiu" else value
+    except (TypeError, ValueError, RuntimeError):  # the last: a tensor that is still being trained
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +209,7 @@ class Hit:
         text: The chunk's text; None where texts are not stored.
         metadata: The document's.
         span: Where the chunk is in its document: the first character, and the one after the last.
+        vector: As it is stored, where asked for (`vectors=True`); None also where the chunk was replaced meanwhile.
     """
 
     id: str
@@ -170,6 +218,7 @@ class Hit:
     text: str | None
     metadata: Metadata
     span: Span
+    vector: FloatArray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +305,7 @@ class Report:
         usage: What the embedder consumed.
         superseded: Documents that were stored, and were another writer's version before that was done.
         unsettled: What searches may still miss of it, in a sentence (see `Collection.settle`); None: nothing.
+        given: Chunks that were stored with vectors that came with them.
         misfits: Declared fields that some documents have a value of another type for, each once.
     """
 
@@ -268,12 +318,13 @@ class Report:
     usage: Usage = field(default_factory=Usage)
     superseded: int = 0
     unsettled: str | None = None
+    given: int = 0
     misfits: tuple[FieldMisfit, ...] = ()
 
     @property
     def chunks(self) -> int:
-        """Chunks that are stored now for the documents of this report: `embedded + unchanged`."""
-        return self.embedded + self.unchanged
+        """Chunks that are stored now for the documents of this report: `embedded + unchanged + given`."""
+        return self.embedded + self.unchanged + self.given
 
     def __add__(self, other: Report) -> Report:
         return Report(
@@ -286,6 +337,7 @@ class Report:
             self.usage + other.usage,
             self.superseded + other.superseded,
             self.unsettled or other.unsettled,
+            self.given + other.given,
             _merged((*self.misfits, *other.misfits)),
         )
 
@@ -303,5 +355,6 @@ def merge(reports: Iterable[Report]) -> Report:
         sum((report.usage for report in listed), Usage()),
         sum(report.superseded for report in listed),
         next((report.unsettled for report in listed if report.unsettled), None),
+        sum(report.given for report in listed),
         _merged(misfit for report in listed for misfit in report.misfits),
     )

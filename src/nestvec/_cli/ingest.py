@@ -187,11 +187,16 @@ def _summary(job: Job, report: Report) -> str:
     usage = [amount(number, noun) for number, noun in _usage(report) if number]
     return (
         f"{amount(report.documents, 'document')} stored in {clean(job.collection.spec.name)}: "
-        f"{amount(report.chunks, 'chunk')} ({report.embedded:,} embedded, {report.unchanged:,} unchanged), "
+        f"{amount(report.chunks, 'chunk')} ({report.embedded:,} embedded, {report.unchanged:,} unchanged"
+        f"{_given(report)}), "
         f"{amount(report.deleted, 'old chunk')} deleted, in {_seconds(job):.1f} s"
         + (f"; {amount(report.superseded, 'document')} superseded by another writer" if report.superseded else "")
         + (f" ({', '.join(usage)})" if usage else "")
     )
+
+
+def _given(report: Report) -> str:
+    return f", {report.given:,} with vectors that were given" if report.given else ""
 
 
 def _usage(report: Report) -> list[tuple[int, str]]:
@@ -211,6 +216,7 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
         "chunks": report.chunks,
         "embedded": report.embedded,
         "unchanged": report.unchanged,
+        "given": report.given,
         "deleted": report.deleted,
         "superseded": report.superseded,
         "failed": [_failed_json(failure) for failure in failed],

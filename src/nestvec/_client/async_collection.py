@@ -9,7 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
-from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all_async, window
+from nestvec._client.ingestion import (
+    Intake,
+    OnFailure,
+    check_on_failure,
+    document_keys,
+    run_all_async,
+    vouching_for,
+    window,
+)
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
 from nestvec._documents import deleting, reading, settling
@@ -32,7 +40,7 @@ if TYPE_CHECKING:
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
-    from nestvec.types import FloatArray
+    from nestvec.types import FloatArray, Metadata
 
 
 class AsyncCollection(Handle):
@@ -61,9 +69,11 @@ class AsyncCollection(Handle):
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
         settle: float = TIMEOUT,
+        vectors_from: object = None,
     ) -> Report:
         """See `Collection.upsert`."""
-        intake = Intake(self.spec)
+        vouching = vouching_for(vectors_from, documents)
+        intake = Intake(self.spec, vouching)
         check_on_failure(on_failure)
         if settle is not TIMEOUT:
             check_timeout(settle)
@@ -73,7 +83,7 @@ class AsyncCollection(Handle):
 
         async def store(batch: list[IncomingDocument]) -> Report:
             async with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)):
-                return await self._follow(partial(upsert, incoming=batch))
+                return await self._follow(partial(upsert, incoming=batch, vouching=vouching))
 
         done = run_all_async(intake.batches_async(documents), store, window=window(self.spec))
         async with aclosing(done):  # what `progress` raises ends what is under way before it is raised here
@@ -88,23 +98,45 @@ class AsyncCollection(Handle):
             report = replace(report, unsettled=missing)
         return intake.finish(report, on_failure)
 
+    async def upsert_records(
+        self,
+        ids: Sequence[str | int],
+        texts: Sequence[str],
+        vectors: FloatArray,
+        metadata: Sequence[Metadata] | None = None,
+        *,
+        vectors_from: object = None,
+        on_failure: OnFailure = "raise",
+        progress: Callable[[Report], object] | None = None,
+        settle: float = TIMEOUT,
+    ) -> Report:
+        """See `Collection.upsert_records`."""
+        from nestvec._documents.given import document_rows
+
+        rows = document_rows(ids, texts, vectors, metadata)
+        return await self.upsert(
+            rows, on_failure=on_failure, progress=progress, settle=settle, vectors_from=vectors_from
+        )
+
     async def settle(self, timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - the backend's, as everywhere
         """See `Collection.settle`."""
         await self._follow(partial(settling.settle, seconds=timeout))
 
     async def search(
         self,
-        question: str,
+        question: str | None = None,
         *,
+        vector: FloatArray | None = None,
         limit: int = 10,
         offset: int = 0,
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        vectors: bool = False,
     ) -> list[Hit]:
         """See `Collection.search`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return (await self._follow(partial(searching.search, questions=[question], options=options)))[0]
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
+        return (await self._follow(searching.rule_for(question, vector, options)))[0]
 
     async def search_many(
         self,
@@ -115,9 +147,10 @@ class AsyncCollection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        vectors: bool = False,
     ) -> list[list[Hit]]:
         """See `Collection.search_many`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
         return await self._follow(partial(searching.search, questions=questions, options=options))
 
     async def search_vector(
@@ -129,9 +162,10 @@ class AsyncCollection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        vectors: bool = False,
     ) -> list[Hit]:
         """See `Collection.search_vector`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
         return (await self._follow(partial(searching.search_vectors, vectors=[vector], options=options)))[0]
 
     async def search_vectors(
@@ -152,13 +186,13 @@ class AsyncCollection(Handle):
         """See `Collection.embed`."""
         return await self._follow(partial(searching.embed, texts=texts))
 
-    async def get(self, document_id: str | int) -> Document | None:
+    async def get(self, document_id: str | int, *, vectors: bool = False) -> Document | None:
         """See `Collection.get`."""
-        return next(iter(await self.get_many([document_id])), None)
+        return next(iter(await self.get_many([document_id], vectors=vectors)), None)
 
-    async def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
+    async def get_many(self, document_ids: Sequence[str | int], *, vectors: bool = False) -> list[Document]:
         """See `Collection.get_many`."""
-        return await self._follow(partial(reading.get, ids=document_ids))
+        return await self._follow(partial(reading.get, ids=document_ids, vectors=vectors))
 
     async def delete(
         self,

@@ -32,6 +32,7 @@ from nestvec.errors import IngestFailed, InvalidInput
 from nestvec.types import Document, FailedDocument, Report
 
 if TYPE_CHECKING:
+    from nestvec._documents.vouching import Vouching
     from nestvec._specs import CollectionSpec
 
 B = TypeVar("B")
@@ -40,6 +41,7 @@ R = TypeVar("R")
 OnFailure: TypeAlias = Literal["raise", "report"]
 DocumentKey: TypeAlias = tuple[str, str | None, str]
 _CHARACTERS_A_CHUNK = 1000
+_ROWS = 256
 
 
 def window(spec: CollectionSpec) -> int:
@@ -53,12 +55,22 @@ def check_on_failure(value: str) -> None:
         raise InvalidInput(f'on_failure is "raise" or "report", not {value!r}')
 
 
+def vouching_for(vectors_from: object, documents: object) -> Vouching | None:
+    """What is said of the vectors that documents bring; None where nothing is."""
+    if vectors_from is None:
+        return None
+    from nestvec._documents.vouching import Vouching
+
+    return Vouching.of(vectors_from, documents)
+
+
 class Intake:
     """Documents on their way into batches: counts them, and keeps the first of each id."""
 
-    def __init__(self, spec: CollectionSpec) -> None:
+    def __init__(self, spec: CollectionSpec, vouching: Vouching | None = None) -> None:
         self.failed: list[FailedDocument] = []
         self._spec = spec
+        self._vouched = vouching is not None or spec.without_embedder
         self._seen: set[bytes] = set()
         self._started = time.perf_counter()
 
@@ -67,6 +79,10 @@ class Intake:
         item = document if isinstance(document, IncomingDocument) else IncomingDocument(document)
         if not isinstance(item.document, Document):
             raise InvalidInput(f"upsert takes nestvec.Document objects, not {type(document).__name__}")
+        if not self._vouched and (item.document.vector is not None or item.document.chunks is not None):
+            from nestvec._documents.vouching import require_vouched
+
+            require_vouched(item.document, self._spec.name)
         digest = hashlib.blake2b(repr(item.document.id).encode(errors="backslashreplace"), digest_size=16).digest()
         if digest in self._seen:
             reason = f"document {item.document.id!r:.80} came before in this input; the first one is kept"
@@ -103,6 +119,8 @@ class Intake:
 
     def _batcher(self) -> Batcher[IncomingDocument]:
         most = self._spec.model.batch
+        if self._vouched:  # little or nothing is to be embedded
+            most = max(most, _ROWS)
         return Batcher(most, _characters, most * _CHARACTERS_A_CHUNK)
 
     def finish(self, report: Report, on_failure: OnFailure) -> Report:
@@ -115,7 +133,10 @@ class Intake:
 
 
 def _characters(item: IncomingDocument) -> int:
-    return len(item.document.text) if isinstance(item.document.text, str) else 0
+    document = item.document
+    if document.text is None and isinstance(document.chunks, tuple):
+        return sum(len(chunk.text) for chunk in document.chunks if isinstance(getattr(chunk, "text", None), str))
+    return len(document.text) if isinstance(document.text, str) else 0
 
 
 def _failure_message(collection: str, report: Report) -> str:

@@ -10,7 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
-from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all, window
+from nestvec._client.ingestion import (
+    Intake,
+    OnFailure,
+    check_on_failure,
+    document_keys,
+    run_all,
+    vouching_for,
+    window,
+)
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
 from nestvec._documents import deleting, reading, settling
@@ -34,7 +42,7 @@ if TYPE_CHECKING:
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
-    from nestvec.types import FloatArray
+    from nestvec.types import FloatArray, Metadata
 
 
 class Collection(Handle):
@@ -86,6 +94,7 @@ class Collection(Handle):
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
         settle: float = TIMEOUT,
+        vectors_from: object = None,
     ) -> Report:
         """Store documents: new and changed ones are embedded, unchanged ones left alone.
 
@@ -99,13 +108,18 @@ class Collection(Handle):
             settle: Seconds to wait at most until searches find what was stored, on backends where that takes its time
                 and only where there is so much of it that they would not; 0: do not wait. `Report.unsettled` tells, and
                 a `NotSettledWarning` is given, where they still may not.
+            vectors_from: Whose vectors the documents bring, where they bring any: the fingerprint of their space
+                (`docs.space.fingerprint`), the embedder that made them, or "measure": a few of their texts are embedded
+                as documents of this collection, and compared.
 
         Returns:
             What was stored, and what was not.
 
         Raises:
             IngestFailed: Some documents were not stored; it carries the report.
-            InvalidInput: Something is no document.
+            InvalidInput: Something is no document, or brings a vector and nothing says whose.
+            SpaceMismatch: The vectors are of another space.
+            HostMismatch: The vectors were measured, and are not those of this collection's embedder.
             Unsupported: The collection was adopted.
             MigrationInterrupted: A migration was interrupted while it switched, and writers wait for its end.
 
@@ -115,7 +129,8 @@ class Collection(Handle):
             >>> docs.upsert([Document("remote", "Two days a week may be worked from home.", {"lang": "en"})]).unchanged
             1
         """
-        intake = Intake(self.spec)
+        vouching = vouching_for(vectors_from, documents)
+        intake = Intake(self.spec, vouching)
         check_on_failure(on_failure)
         if settle is not TIMEOUT:
             check_timeout(settle)
@@ -128,7 +143,9 @@ class Collection(Handle):
 
         def store(batch: list[IncomingDocument]) -> Report:
             with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)), lock.held():
-                return complete(follow(self._among, sessions, partial(upsert, incoming=batch), self.tenant))
+                return complete(
+                    follow(self._among, sessions, partial(upsert, incoming=batch, vouching=vouching), self.tenant)
+                )
 
         batches = intake.batches(documents)
         done = run_all(batches, store, window=window(self.spec), cancelled=cancelled)
@@ -143,6 +160,50 @@ class Collection(Handle):
             warn_unsettled(self.spec.name, missing, settle)
             report = replace(report, unsettled=missing)
         return intake.finish(report, on_failure)
+
+    def upsert_records(
+        self,
+        ids: Sequence[str | int],
+        texts: Sequence[str],
+        vectors: FloatArray,
+        metadata: Sequence[Metadata] | None = None,
+        *,
+        vectors_from: object = None,
+        on_failure: OnFailure = "raise",
+        progress: Callable[[Report], object] | None = None,
+        settle: float = TIMEOUT,
+    ) -> Report:
+        """Store many one-chunk documents that are embedded already, given as columns.
+
+        Args:
+            ids: Their ids.
+            texts: Their texts, kept whole; one may be blank.
+            vectors: Their vectors, of shape (documents, dimensions).
+            metadata: Their metadata; None: none has any.
+            vectors_from: Whose vectors they are, as in `Collection.upsert`.
+            on_failure, progress, settle: As in `Collection.upsert`.
+
+        Returns:
+            What was stored, and what was not.
+
+        Raises:
+            IngestFailed: Some documents were not stored; it carries the report.
+            InvalidInput: The columns are not of one length, or nothing says whose the vectors are.
+            SpaceMismatch: The vectors are of another space.
+            HostMismatch: The vectors were measured, and are not those of this collection's embedder.
+            Unsupported: The collection was adopted.
+            MigrationInterrupted: A migration was interrupted while it switched, and writers wait for its end.
+
+        Example:
+            >>> texts = ["Dogs may come along.", "The lift is out of order."]
+            >>> vectors = nv.embed(texts, task="retrieval.passage")
+            >>> docs.upsert_records(["dogs", "lift"], texts, vectors, vectors_from="measure").given
+            2
+        """
+        from nestvec._documents.given import document_rows
+
+        rows = document_rows(ids, texts, vectors, metadata)
+        return self.upsert(rows, on_failure=on_failure, progress=progress, settle=settle, vectors_from=vectors_from)
 
     def settle(self, timeout: float = TIMEOUT) -> None:
         """Wait until searches find everything that was written, whoever wrote it.
@@ -165,45 +226,44 @@ class Collection(Handle):
 
     def search(
         self,
-        question: str,
+        question: str | None = None,
         *,
+        vector: FloatArray | None = None,
         limit: int = 10,
         offset: int = 0,
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        vectors: bool = False,
     ) -> list[Hit]:
         """Search for the chunks that answer a question best. It is embedded with the query task.
 
         Args:
-            question: A text that is not blank.
+            question: A text that is not blank; None where a vector is given.
+            vector: In place of a text: a question's vector of this collection's space, of shape (dimensions,).
             limit: How many hits at most, 1 or more; `limit + offset` is bounded by some backends.
             offset: How many of the best hits to leave out, 0 or more.
             threshold: The lowest score wanted, on the metric's scale; None: any.
             where: A filter on declared fields, made with `F` or as a dict; None: none.
             group_by_document: Give the best hit of each document only; `limit` and `offset` then count documents.
+            vectors: Give hits their vectors, too, as they are stored: one more request.
 
         Returns:
             Hits, best first. Scores are higher-is-better: cosine (-1 to 1), dot product, or minus the Euclidean
             distance.
 
         Raises:
-            InvalidInput: The question is blank, or a number is out of range.
+            InvalidInput: The question is blank, not exactly one of text and vector is given, the vector has another
+                shape or is not finite, or a number is out of range.
             InvalidFilter: The filter does not fit the declared fields.
 
         Example:
             >>> [hit.document_id for hit in docs.search("How many days of vacation?", where=F.lang == "en")]
             ['vacation', 'travel']
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return complete(
-            follow(
-                self._among,
-                self._sessions,
-                partial(searching.search, questions=[question], options=options),
-                self.tenant,
-            )
-        )[0]
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
+        rule = searching.rule_for(question, vector, options)
+        return complete(follow(self._among, self._sessions, rule, self.tenant))[0]
 
     def search_many(
         self,
@@ -214,12 +274,13 @@ class Collection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        vectors: bool = False,
     ) -> list[list[Hit]]:
         """Search for several questions in one request.
 
         Args:
             questions: Texts that are not blank.
-            limit, offset, threshold, where, group_by_document: As in `Collection.search`.
+            limit, offset, threshold, where, group_by_document, vectors: As in `Collection.search`.
 
         Returns:
             A list of hits for each question, in the order of `questions`; each as of `search`.
@@ -233,7 +294,7 @@ class Collection(Handle):
             >>> [hits[0].document_id for hits in found]
             ['vacation', 'travel']
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
         return complete(
             follow(
                 self._among,
@@ -252,12 +313,13 @@ class Collection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        vectors: bool = False,
     ) -> list[Hit]:
         """Search with a query vector of this collection's space.
 
         Args:
             vector: Finite numbers, of shape (dimensions,); `embed` makes such vectors.
-            limit, offset, threshold, where, group_by_document: As in `Collection.search`.
+            limit, offset, threshold, where, group_by_document, vectors: As in `Collection.search`.
 
         Returns:
             Hits, best first, as of `search`.
@@ -271,7 +333,7 @@ class Collection(Handle):
             >>> docs.search_vector(vector, limit=1)[0].document_id
             'vacation'
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
         return complete(
             follow(
                 self._among,
@@ -340,11 +402,13 @@ class Collection(Handle):
         """
         return self._follow(partial(searching.embed, texts=texts))
 
-    def get(self, document_id: str | int) -> Document | None:
+    def get(self, document_id: str | int, *, vectors: bool = False) -> Document | None:
         """Read a stored document.
 
         Args:
             document_id: Its id; an integer stands for its decimal string.
+            vectors: Read vectors, too, as they are stored: `vector` of a document that is one chunk, else `chunks` with
+                theirs. So it may be given to `upsert` again, with `vectors_from=docs.space.fingerprint`.
 
         Returns:
             The document, or None. Its text is rebuilt from its chunks, and empty where texts are not stored.
@@ -357,13 +421,14 @@ class Collection(Handle):
             >>> docs.get("travel").metadata
             {'lang': 'en', 'year': 2021}
         """
-        return next(iter(self.get_many([document_id])), None)
+        return next(iter(self.get_many([document_id], vectors=vectors)), None)
 
-    def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
+    def get_many(self, document_ids: Sequence[str | int], *, vectors: bool = False) -> list[Document]:
         """Read stored documents.
 
         Args:
             document_ids: Their ids; an integer stands for its decimal string.
+            vectors: Read vectors, too, as in `Collection.get`.
 
         Returns:
             Documents in the order of `document_ids`, each once; those that are not there are left out.
@@ -376,7 +441,7 @@ class Collection(Handle):
             >>> [document.id for document in docs.get_many(["kantine", "nothing", "travel"])]
             ['kantine', 'travel']
         """
-        return self._follow(partial(reading.get, ids=document_ids))
+        return self._follow(partial(reading.get, ids=document_ids, vectors=vectors))
 
     def delete(
         self,

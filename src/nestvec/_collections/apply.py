@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from nestvec._chunking import GIVEN
 from nestvec._collections import adopt as adoption
 from nestvec._collections.checks import require_origin
 from nestvec._collections.differences import Difference, differences, storage_change
@@ -157,7 +158,8 @@ async def measure(compared: Compared) -> Status:
     if spec.foreign is not None:
         return replace(known, documents=chunks, chunks=chunks, outdated=0)
     documents = await collection.records.count(Count(info.physical, HEADS))
-    old = ~(system("layout", FieldType.KEYWORD) == spec.layout)
+    layout = system("layout", FieldType.KEYWORD)
+    old = ~((layout == spec.layout) | (layout == GIVEN))  # what came split is not split in any other way
     outdated = await collection.records.count(Count(info.physical, HEADS & old))
     known = replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
     return replace(known, leftovers=await _leftovers(collection, info.physical)) if collection.shared else known

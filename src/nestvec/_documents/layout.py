@@ -92,6 +92,11 @@ class Head:
     layout: str
 
     @property
+    def text_hash(self) -> str:
+        """The hash of the document's text: all of `document_hash`, unless it came split or with vectors."""
+        return self.document_hash.partition("-")[0]
+
+    @property
     def version(self) -> str:
         """Names this version of the document; every chunk carries it."""
         return hash_text(f"{self.document_hash}/{self.metadata_hash}/{self.layout}")[:16]

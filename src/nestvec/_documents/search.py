@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -38,6 +38,8 @@ class SearchOptions:
     threshold: float | None = None
     where: FilterLike | None = None
     group_by_document: bool = False
+    #: Read the vectors of hits, too.
+    vectors: bool = False
 
     def check(self) -> None:
         """Raise `InvalidInput` for a limit or offset that makes no sense."""
@@ -53,8 +55,20 @@ async def search(collection: OpenCollection, questions: Sequence[str], options: 
     """Search for each question. Everything that can be checked is checked before anything is sent."""
     where = check_search(collection, options)
     vectors = await embed(collection, questions)
-    found = await on_target(collection, partial(_ask, collection, vectors, options, where))
-    return _hits(collection, found)
+    ask = partial(_ask, collection, vectors, options, where)
+    return _hits(collection, await on_target(collection, ask)) if not options.vectors else await _whole(collection, ask)
+
+
+def rule_for(
+    question: str | None, vector: FloatArray | None, options: SearchOptions
+) -> Callable[[OpenCollection], Awaitable[list[list[Hit]]]]:
+    """How to search for one question: a text, or a vector. Raises `InvalidInput` unless it is exactly one of them."""
+    if vector is not None and question is None:
+        return partial(search_vectors, vectors=[vector], options=options)
+    if vector is None and question is not None:
+        return partial(search, questions=[question], options=options)
+    told = "not both" if vector is not None else "one of the two"
+    raise InvalidInput(f"search for a question, or for its vector (vector=…): {told}")
 
 
 async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
@@ -106,8 +120,16 @@ async def search_vectors(
             f"collection {collection.spec.name!r}: a query vector of zeros, or of a length that float32 cannot square, "
             f"has no direction to search in; embed a question instead"
         )
-    found = await on_target(collection, partial(_ask, collection, rows, options, where))
-    return _hits(collection, found)
+    ask = partial(_ask, collection, rows, options, where)
+    return _hits(collection, await on_target(collection, ask)) if not options.vectors else await _whole(collection, ask)
+
+
+async def _whole(collection: OpenCollection, ask: Callable[[Target], Awaitable[list[list[Found]]]]) -> list[list[Hit]]:
+    """Hits with their vectors."""
+    from nestvec._documents.hit_vectors import found_with_vectors
+
+    found, vectors = await on_target(collection, partial(found_with_vectors, collection, ask))
+    return [[replace(hit, vector=vectors.get(hit.id)) for hit in hits] for hits in _hits(collection, found)]
 
 
 def check_search(collection: OpenCollection, options: SearchOptions) -> Filter | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec._chunking import Splitter
+from nestvec._chunking import Splitter, joined
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, WriteTurn, on_current
 from nestvec._documents.layout import (
@@ -35,6 +35,7 @@ from nestvec.errors import InvalidDocument
 from nestvec.types import DENSE, Document, FailedDocument, FieldMisfit, Record, Report, Span, Usage
 
 if TYPE_CHECKING:
+    from nestvec._documents.vouching import Vouching
     from nestvec._specs import CollectionSpec
     from nestvec.types import FloatArray
 
@@ -66,7 +67,10 @@ class PreparedDocument:
     metadata_hash: str
     layout: str
     source: IncomingDocument
-    misfits: Mapping[str, str]
+    misfits: Mapping[str, str] = field(default_factory=dict)
+    #: The chunks' texts, where they are not what the document has at their spans; and the vectors that came with them.
+    own_texts: tuple[str, ...] | None = None
+    given: Mapping[int, FloatArray] = field(default_factory=dict)
 
     def matches(self, head: Head | None) -> bool:
         """Whether the stored version is this one."""
@@ -79,7 +83,23 @@ class PreparedDocument:
 
     def texts(self) -> list[str]:
         """The chunks' texts."""
-        return [self.text[start:end] for start, end in self.spans]
+        return [self.chunk(number) for number in range(len(self.spans))]
+
+    def chunk(self, number: int) -> str:
+        """A chunk's text."""
+        start, end = self.spans[number]
+        return self.text[start:end] if self.own_texts is None else self.own_texts[number]
+
+    def group(self, numbers: Sequence[int]) -> Group:
+        """What to embed of it."""
+        if self.own_texts is None:
+            return Group(self.id, self.text, tuple(self.spans[i] for i in numbers))
+        text, spans = joined([self.own_texts[i] for i in numbers])
+        return Group(self.id, text, spans)
+
+    def vectors(self, *, late: bool) -> dict[str | int, FloatArray]:
+        """The vectors that it came with, by what each is known by."""
+        return {number if late else self.hashes[number]: row for number, row in self.given.items()}
 
 
 @dataclass(slots=True)
@@ -129,8 +149,10 @@ def next_revision(old: Head | None, turn: WriteTurn | None) -> int | str:
     return 1 if old is not None and old.revision == 0 else 0
 
 
-async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument]) -> Report:
-    """Ingest one batch of documents with distinct ids.
+async def upsert(
+    collection: OpenCollection, incoming: Sequence[IncomingDocument], vouching: Vouching | None = None
+) -> Report:
+    """Ingest one batch of documents with distinct ids. `vouching` says whose vectors they bring, if any.
 
     Documents that cannot be stored are named in the report; all others are stored. If the alias moves meanwhile, the
     batch is repeated on the new generation.
@@ -142,7 +164,10 @@ async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument
     if spec.foreign is not None:
         require_own(spec, "store documents in it")
     prepared, failed = prepare(spec, splitter, incoming)
+    measuring = await vouching.confirm(collection, splitter, prepared) if vouching is not None else None
     report = await on_current(collection, partial(store, collection, prepared))
+    if measuring is not None:
+        report += Report(usage=measuring)
     for failure in failed:
         collection.session.emit(Event("document_failed", collection.spec.name, {"document_id": failure.document_id}))
     misfits = _misfits(spec, prepared, report)
@@ -175,7 +200,12 @@ def prepare(
 
 def _prepare(spec: CollectionSpec, splitter: Splitter, item: IncomingDocument, layout: str) -> PreparedDocument:
     document = item.document
+    if document.vector is not None or document.chunks is not None or spec.without_embedder:
+        from nestvec._documents.given import prepare_given
+
+        return prepare_given(spec, item)
     projected = check_document(document, spec.projection)
+    assert document.text is not None  # noqa: S101 - checked
     spans = splitter.split(document.id, document.text)
     whole = spans == ((0, len(document.text)),)
     hashes = tuple(hash_text(document.text[start:end]) for start, end in spans)
@@ -222,10 +252,12 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
     if not prepared:
         return Report()
     tidied = await tidy_after_dead(collection, target) if collection.shared else 0
-    states = await read_states(collection, target, [item.id for item in prepared])
+    states, late = await read_states(collection, target, [item.id for item in prepared]), _late(collection)
     unchanged = [item for item in prepared if item.matches(states[item.id].sound)]
     changed = [
-        PendingDocument(item, states[item.id].sound) for item in prepared if not item.matches(states[item.id].sound)
+        PendingDocument(item, states[item.id].sound, item.vectors(late=late) if item.given else {})
+        for item in prepared
+        if not item.matches(states[item.id].sound)
     ]
     await _keep(collection, target, changed)
     wanted = _wanted(collection.spec, changed)
@@ -242,16 +274,17 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
     if not changed:
         return report
     failed, usage, embedded = await _embed(collection, wanted)
-    ready = [item for item in changed if item.complete(late=collection.spec.space.late_chunking)]
+    ready = [item for item in changed if item.complete(late=late)]
     turn = begin_turn(collection, sum(len(item.new.spans) for item in ready)) if collection.shared else None
     outcome = await replace_documents(
         collection, target, [_replacement(collection, item, turn) for item in ready], turn
     )
     _tell(collection, outcome)
-    sources = {item.new.id: item.new.source for item in ready}
-    refused = [sources[item.document_id].failed(error) for item, error in outcome.refused]
+    sources = {item.new.id: item.new for item in ready}
+    refused = [sources[item.document_id].source.failed(error) for item, error in outcome.refused]
     fresh = sum(embedded[item.document_id] for item in outcome.stored)
-    kept = sum(len(item.records) for item in outcome.stored) - fresh
+    given = sum(len(sources[item.document_id].given) for item in outcome.stored)
+    kept = sum(len(item.records) for item in outcome.stored) - fresh - given
     return report + Report(
         len(outcome.stored),
         fresh,
@@ -260,7 +293,12 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
         (*failed, *refused),
         usage=usage,
         superseded=len(outcome.superseded),
+        given=given,
     )
+
+
+def _late(collection: OpenCollection) -> bool:
+    return collection.spec.space.late_chunking
 
 
 def _tell(collection: OpenCollection, outcome: ReplacementOutcome) -> None:
@@ -283,7 +321,7 @@ async def _keep(collection: OpenCollection, target: Target, changed: Sequence[Pe
     owners = {
         identity: item
         for item in changed
-        if item.old is not None and (not late or item.same_text)
+        if item.old is not None and (not late or item.same_text) and not (item.vectors and item.complete(late=late))
         for identity in chunk_ids(collection.tenant, item.new.id, item.old.revision, range(item.old.chunks))
     }
     if not owners:
@@ -310,9 +348,7 @@ async def _embed(
     space = collection.spec.space
     if not wanted:
         return [], Usage(), Counter()
-    groups = tuple(
-        Group(item.new.id, item.new.text, tuple(item.new.spans[i] for i in missing)) for item, missing in wanted
-    )
+    groups = tuple(item.new.group(missing) for item, missing in wanted)
     reply = await collection.session.encode(Encode(groups, space.index_task, space.dimensions, space.late_chunking))
     embedded: Counter[str] = Counter()
     for (item, missing), rows in zip(wanted, reply.vectors, strict=True):
@@ -337,13 +373,12 @@ def _replacement(collection: OpenCollection, item: PendingDocument, turn: WriteT
 
 
 def _record(collection: OpenCollection, new: PreparedDocument, head: Head, chunk: int) -> Record:
-    start, end = new.spans[chunk]
     return make_record(
         tenant=collection.tenant,
         document_id=new.id,
         chunk=chunk,
-        span=(start, end),
-        text=new.text[start:end],
+        span=new.spans[chunk],
+        text=new.chunk(chunk),
         text_hash=new.hashes[chunk],
         metadata=new.metadata,
         head=head,

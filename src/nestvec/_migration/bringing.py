@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec._chunking import GIVEN
 from nestvec._collections.opening import on_current, open_to_read
-from nestvec._documents.layout import Head, chunk_ids, read_states, sweep
+from nestvec._documents.given import is_text_of
+from nestvec._documents.layout import Head, chunk_ids, read_states, span_of, sweep
 from nestvec._documents.reading import text_of, whole
 from nestvec._documents.replacing import Replacement, begin_turn, replace_documents
 from nestvec._documents.tidying import tidy_after_dead
@@ -18,7 +20,7 @@ from nestvec._documents.upsert import IncomingDocument, next_revision, prepare, 
 from nestvec._migration.routes import Way
 from nestvec._migration.transfer import Transfer, TransferStatistics, quiet
 from nestvec.errors import CollectionError, InvalidDocument
-from nestvec.types import Document, FailedDocument, Record
+from nestvec.types import Chunk, Document, FailedDocument, Record
 
 if TYPE_CHECKING:
     from nestvec._collections.opening import WriteTurn
@@ -51,10 +53,12 @@ async def _embed(transfer: Transfer, found: Mapping[str, list[Part]]) -> Transfe
     for key, parts in found.items():
         records = [record for record, _ in parts]
         text = _text(transfer, records, heads[key])
-        if text is None:
+        chunks = _chunks(records, text) if text is not None and heads[key].layout == GIVEN else None
+        if text is None or chunks == ():
             failed.append(FailedDocument(key, f"document {key!r:.80}: {_NO_TEXT}"))
         else:
-            incoming.append(IncomingDocument(Document(key, text, _metadata(transfer, records[0]))))
+            document = Document(key, text, _metadata(transfer, records[0]), chunks=chunks)
+            incoming.append(IncomingDocument(document))
     prepared, invalid = prepare(transfer.spec, transfer.splitter, incoming)
     carried = [
         replace(item, document_hash=heads[item.id].document_hash, metadata_hash=heads[item.id].metadata_hash)
@@ -71,7 +75,21 @@ _NO_TEXT = "its text is not stored, and none of the files given (--from) has it"
 def _text(transfer: Transfer, records: Sequence[Record], head: Head) -> str | None:
     if all(record.text is not None for record in records):
         return text_of(records)
-    return transfer.texts.get(head.document_hash)
+    return transfer.texts.get(head.text_hash)
+
+
+def _chunks(records: Sequence[Record], text: str) -> tuple[Chunk, ...]:
+    """Those that a document came in, without their vectors; empty where their texts are neither stored nor in `text`.
+
+    Whoever gave the vectors of a document chose its chunks: they are embedded as they are.
+    """
+    ordered = sorted(records, key=lambda record: int(record.system["chunk"]))
+    spans = [span_of(record) for record in ordered]
+    texts = [
+        text[start:end] if each.text is None else each.text for each, (start, end) in zip(ordered, spans, strict=True)
+    ]
+    known = all(is_text_of(part, each.system["hash"]) for part, each in zip(texts, ordered, strict=True))
+    return tuple(Chunk(part, None, span) for part, span in zip(texts, spans, strict=True)) if known else ()
 
 
 def _metadata(transfer: Transfer, record: Record) -> Metadata:

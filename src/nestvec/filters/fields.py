@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Final, NoReturn, TypeAlias
 
 from nestvec.errors import InvalidFilter, Unsupported
-from nestvec.filters.checks import check_leaf
 from nestvec.filters.mongo import ID_FIELD, FilterLike, Parser, suggestion
 from nestvec.filters.opened import opened
 from nestvec.filters.tree import (
@@ -32,7 +31,11 @@ from nestvec.filters.tree import (
     rebuild,
 )
 from nestvec.types import Field, FieldType, Scalar
-from nestvec.values import describe, scalar, scalars, text
+from nestvec.values import coerce, describe, scalar, scalars, text, unique
+
+_UNORDERED: Final = frozenset({FieldType.KEYWORD, FieldType.BOOLEAN})
+#: Values that a field takes without a further look: those of a filter were looked at when it was made.
+_AS_IT_IS: Final = {FieldType.KEYWORD: str, FieldType.FLOAT: float, FieldType.BOOLEAN: bool}
 
 #: A filter as `resolve` returns it: every leaf carries its field's type and values of exactly that type.
 ResolvedFilter: TypeAlias = Filter
@@ -202,8 +205,8 @@ class FieldExpression:
             InvalidFilter: The value is no string.
 
         Example:
-            >>> docs.count(F.lang.starts_with("e"))
-            1
+            >>> F.lang.starts_with("e").to_dict()
+            {'lang': {'$starts_with': 'e'}}
         """
         return self._text(TextOp.STARTS_WITH, value)
 
@@ -220,8 +223,8 @@ class FieldExpression:
             InvalidFilter: The value is no string.
 
         Example:
-            >>> docs.count(F.lang.contains_text("n"))
-            1
+            >>> F.lang.contains_text("n").to_dict()
+            {'lang': {'$contains_text': 'n'}}
         """
         return self._text(TextOp.CONTAINS, value)
 
@@ -238,8 +241,8 @@ class FieldExpression:
             InvalidFilter: The value is no string.
 
         Example:
-            >>> docs.count(F.lang.ends_with("n"))
-            1
+            >>> F.lang.ends_with("n").to_dict()
+            {'lang': {'$ends_with': 'n'}}
         """
         return self._text(TextOp.ENDS_WITH, value)
 
@@ -389,6 +392,64 @@ def _foreign(ref: FieldRef, names: Mapping[str, str]) -> FieldRef:
     return replace(ref, name=names[ref.name], scope="foreign") if ref.scope == "metadata" else ref
 
 
+def check_leaf(leaf: Leaf, ref: FieldRef, field: Field, place: str) -> Filter:
+    """The leaf on a declared field, with values of its type. `place` begins the error message."""
+    problem = _misfit(leaf, field)
+    if problem:
+        raise InvalidFilter(f"{place}: {problem}")
+    try:
+        return _typed(leaf, ref, field.type)
+    except ValueError as error:
+        raise InvalidFilter(f"{place} ({field}): {error}") from error
+
+
+def _misfit(leaf: Leaf, field: Field) -> str | None:
+    """Why the operator does not fit the field, or None."""
+    match leaf:
+        case Exists():
+            return None
+        case Text() if field.many or field.type is not FieldType.KEYWORD:
+            return f"{leaf.op} looks at the string of a keyword field, and this one is {field}"
+        case Compare() if field.many:
+            return f"a list ({field}) cannot be compared as one value; use .contains(...) / $contains"
+        case Compare(op=op) if op is not Op.EQ and field.type in _UNORDERED:
+            return f"{field} fields have no order that is the same everywhere, so no {op}; use == or in_ / $in"
+        case In() if field.many:
+            return f"a list ({field}) cannot be compared as one value; use .contains_any(...) / $contains_any"
+        case ContainsAny(values=(str(),)) if field == Field(FieldType.KEYWORD):
+            return None
+        case ContainsAny() | ContainsAll() if not field.many:
+            return f"{field} is one value, not a list; use == / $eq or in_ / $in instead of contains"
+    return None
+
+
+def _typed(leaf: Leaf, ref: FieldRef, kind: FieldType) -> Filter:
+    match leaf:
+        case Exists():
+            return Exists(ref)
+        case Text():
+            return replace(leaf, field=ref)
+        case ContainsAny(values=(str() as value,)) if not ref.many:
+            return Text(ref, TextOp.CONTAINS, value)
+        case Compare():
+            fits = type(leaf.value) is _AS_IT_IS.get(kind)
+            return replace(leaf, field=ref, value=leaf.value if fits else coerce(leaf.value, kind))
+        case ContainsAll():
+            return _contains_all(ref, _coerced(leaf.values, kind))
+    return replace(leaf, field=ref, values=_coerced(leaf.values, kind))
+
+
+def _contains_all(ref: FieldRef, values: tuple[Scalar, ...]) -> Filter:
+    if not values:
+        return Exists(ref)
+    return ContainsAll(ref, values) if len(values) > 1 else ContainsAny(ref, values)
+
+
+def _coerced(values: tuple[Scalar, ...], kind: FieldType) -> tuple[Scalar, ...]:
+    """The values as the type has them, each once. Raises `ValueError`."""
+    return unique(coerce(value, kind) for value in values)
+
+
 def _resolved(leaf: Leaf, fields: Mapping[str, Field], place: str, open_fields: bool) -> Filter:
     ref = leaf.field
     if ref.scope != "metadata":
@@ -398,7 +459,9 @@ def _resolved(leaf: Leaf, fields: Mapping[str, Field], place: str, open_fields: 
         return check_leaf(leaf, FieldRef(ref.name, field.type, field.many), field, place)
     if not open_fields:
         raise InvalidFilter(f"{place}: {_undeclared(ref.name, fields)}")
-    return leaf if ref.type is not None else opened(leaf, place)
+    if ref.type is not None:
+        return leaf
+    return rebuild(opened(leaf, place), lambda each: check_leaf(each, each.field, each.field.declared, place))
 
 
 def _undeclared(name: str, fields: Mapping[str, Field]) -> str:

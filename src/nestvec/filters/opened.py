@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 from nestvec.errors import InvalidFilter, InvalidInput
-from nestvec.filters.checks import check_leaf, coerced
 from nestvec.filters.tree import Compare, ContainsAll, ContainsAny, Exists, FieldRef, Filter, In, Leaf, Or, Text
 from nestvec.paths import format_path, parse_path
-from nestvec.types import Field, FieldType, Scalar
+from nestvec.types import FieldType, Scalar
 from nestvec.values import describe
 
 #: Integers between minus this and this are exact as floats.
@@ -40,7 +39,7 @@ def open_name(path: str, value: object) -> str | None:
 
 
 def opened(leaf: Leaf, place: str) -> Filter:
-    """A leaf on a path that is not declared: of the type of its values."""
+    """A leaf on a path that is not declared: of the type of its values, which are to be checked yet."""
     try:
         path = format_path(parse_path(leaf.field.name))
     except InvalidInput as error:
@@ -51,8 +50,7 @@ def opened(leaf: Leaf, place: str) -> Filter:
         case Text():
             return replace(leaf, field=_open(path, FieldType.KEYWORD))
         case Compare():
-            kind = _kind(leaf.value, place)
-            return check_leaf(leaf, _open(path, kind), Field(kind), place)
+            return replace(leaf, field=_open(path, _kind(leaf.value, place)))
         case In():
             return _by_kind(leaf, path, place)
         case ContainsAny() | ContainsAll():
@@ -71,13 +69,13 @@ def _by_kind(leaf: In, path: str, place: str) -> Filter:
     """One of some values: of several types they are several leaves."""
     kinds = list(dict.fromkeys(_kind(value, place) for value in leaf.values)) or [FieldType.KEYWORD]
     parts = [(kind, [value for value in leaf.values if _kind(value, place) is kind]) for kind in kinds]
-    return Or.of(*(In(_open(path, kind), coerced(tuple(values), kind)) for kind, values in parts))
+    return Or.of(*(In(_open(path, kind), tuple(values)) for kind, values in parts))
 
 
 def _in_list(leaf: ContainsAny | ContainsAll, ref: FieldRef, place: str) -> Filter:
     if any(not isinstance(value, str) for value in leaf.values):
         raise InvalidFilter(f"{place}: only lists of strings can be looked into without a declared type; declare it")
-    return check_leaf(leaf, ref, ref.declared, place)
+    return replace(leaf, field=ref)
 
 
 def _kind(value: Scalar, place: str) -> FieldType:
