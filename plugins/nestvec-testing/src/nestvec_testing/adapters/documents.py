@@ -149,7 +149,7 @@ class DocumentChecks(AdapterKit):
         docs = bench.applied().docs
         bad: list[Any] = [
             Document("empty", "  "),
-            Document("typed", "text", {"year": "no number"}),
+            Document("typed", "text", {"year": float("nan")}),
             document("a", seed=9),
         ]
         report = docs.upsert([document("a"), *bad, document("b", seed=1)], on_failure="report")
