@@ -21,6 +21,8 @@ from nestvec.types import Span
 LAYOUT_VERSION = 1
 #: The layout of documents that came split or with vectors; how, and with which, is in their `document_hash`.
 GIVEN = "g1"
+#: The layout of documents without a text.
+EMPTY = "e1"
 _MARKDOWN = (".md", ".markdown")
 _PIECE = 50_000
 _BREAKS = ("\n\n", "\n", " ")

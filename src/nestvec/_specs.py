@@ -40,6 +40,8 @@ class CollectionSpec:
     open_fields: bool = False
     #: Whether a value of another type than declared fails its document.
     strict_fields: bool = False
+    #: Whether documents without a text are stored.
+    keep_empty: bool = False
     chunking: Chunking = field(default_factory=Chunking)
     namespaces: bool = False
     store_text: bool = True
@@ -91,6 +93,7 @@ class CollectionSpec:
         retired = {name: kind for name, kind in known.items() if name not in self.fields}
         kept = {} if before is None else {name: path for name, path in before.paths.items() if name in retired}
         paths = {"paths": {**kept, **self.paths}} if kept or self.paths else {}
+        empty = {"keep_empty": True} if self.keep_empty or (before is not None and before.keep_empty) else {}
         opened = {"open_fields": True} if self.open_fields else {}
         return {
             "nestvec": RECORD_VERSION,
@@ -108,6 +111,7 @@ class CollectionSpec:
             **funnel,
             **paths,
             **opened,
+            **empty,
         }
 
 
@@ -129,6 +133,8 @@ class StoredCollection:
     funnel: tuple[int, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
     open_fields: bool = False
+    #: Whether there may be documents without a text: once it is so, it stays.
+    keep_empty: bool = False
 
     @property
     def known_fields(self) -> dict[str, Field]:
@@ -172,4 +178,5 @@ class StoredCollection:
             funnel=tuple(int(size) for size in record.get("funnel", ())),
             paths={str(name): str(path) for name, path in record.get("paths", {}).items()},
             open_fields=bool(record.get("open_fields", False)),
+            keep_empty=bool(record.get("keep_empty", False)),
         )

@@ -306,6 +306,8 @@ class Report:
         superseded: Documents that were stored, and were another writer's version before that was done.
         unsettled: What searches may still miss of it, in a sentence (see `Collection.settle`); None: nothing.
         given: Chunks that were stored with vectors that came with them.
+        skipped: Documents that were left as they are (`on_existing="skip"`), or of which a later or earlier one of the
+            same call counted (`duplicates`).
         misfits: Declared fields that some documents have a value of another type for, each once.
     """
 
@@ -320,6 +322,7 @@ class Report:
     unsettled: str | None = None
     given: int = 0
     misfits: tuple[FieldMisfit, ...] = ()
+    skipped: int = 0
 
     @property
     def chunks(self) -> int:
@@ -339,6 +342,7 @@ class Report:
             self.unsettled or other.unsettled,
             self.given + other.given,
             _merged((*self.misfits, *other.misfits)),
+            self.skipped + other.skipped,
         )
 
 
@@ -357,4 +361,5 @@ def merge(reports: Iterable[Report]) -> Report:
         next((report.unsettled for report in listed if report.unsettled), None),
         sum(report.given for report in listed),
         _merged(misfit for report in listed for misfit in report.misfits),
+        sum(report.skipped for report in listed),
     )

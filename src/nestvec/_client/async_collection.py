@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
 from nestvec._client.ingestion import (
+    Duplicates,
     Intake,
     OnFailure,
-    check_on_failure,
+    check_choices,
     document_keys,
+    reported,
     run_all_async,
     vouching_for,
     window,
 )
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, reading, settling
+from nestvec._documents import deleting, reading, settling, updating
 from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
 from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
-from nestvec._documents.upsert import IncomingDocument, upsert
+from nestvec._documents.updating import NOTHING, MetadataChange
+from nestvec._documents.upsert import IncomingDocument, OnExisting, upsert
 from nestvec._hosts import admission
 from nestvec.capabilities import Freshness
 from nestvec.types import Document, Hit, Report, merge
@@ -66,6 +69,8 @@ class AsyncCollection(Handle):
         self,
         documents: Iterable[Document | IncomingDocument] | AsyncIterable[Document] | Document,
         *,
+        on_existing: OnExisting = "replace",
+        duplicates: Duplicates = "fail",
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
         settle: float = TIMEOUT,
@@ -73,8 +78,8 @@ class AsyncCollection(Handle):
     ) -> Report:
         """See `Collection.upsert`."""
         vouching = vouching_for(vectors_from, documents)
-        intake = Intake(self.spec, vouching)
-        check_on_failure(on_failure)
+        check_choices(on_failure, on_existing, duplicates)
+        intake = Intake(self.spec, vouching, duplicates)
         if settle is not TIMEOUT:
             check_timeout(settle)
         reports: list[Report] = []
@@ -83,7 +88,7 @@ class AsyncCollection(Handle):
 
         async def store(batch: list[IncomingDocument]) -> Report:
             async with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)):
-                return await self._follow(partial(upsert, incoming=batch, vouching=vouching))
+                return await self._follow(partial(upsert, incoming=batch, vouching=vouching, on_existing=on_existing))
 
         done = run_all_async(intake.batches_async(documents), store, window=window(self.spec))
         async with aclosing(done):  # what `progress` raises ends what is under way before it is raised here
@@ -106,6 +111,8 @@ class AsyncCollection(Handle):
         metadata: Sequence[Metadata] | None = None,
         *,
         vectors_from: object = None,
+        on_existing: OnExisting = "replace",
+        duplicates: Duplicates = "fail",
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
         settle: float = TIMEOUT,
@@ -115,7 +122,13 @@ class AsyncCollection(Handle):
 
         rows = document_rows(ids, texts, vectors, metadata)
         return await self.upsert(
-            rows, on_failure=on_failure, progress=progress, settle=settle, vectors_from=vectors_from
+            rows,
+            on_existing=on_existing,
+            duplicates=duplicates,
+            on_failure=on_failure,
+            progress=progress,
+            settle=settle,
+            vectors_from=vectors_from,
         )
 
     async def settle(self, timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - the backend's, as everywhere
@@ -193,6 +206,27 @@ class AsyncCollection(Handle):
     async def get_many(self, document_ids: Sequence[str | int], *, vectors: bool = False) -> list[Document]:
         """See `Collection.get_many`."""
         return await self._follow(partial(reading.get, ids=document_ids, vectors=vectors))
+
+    async def update_metadata(
+        self,
+        document_ids: Sequence[str | int] | str | int | None = None,
+        changes: Metadata = NOTHING,
+        *,
+        where: FilterLike | None = None,
+        remove: Sequence[str] = (),
+        replace: bool = False,
+        on_failure: OnFailure = "raise",
+    ) -> Report:
+        """See `Collection.update_metadata`."""
+        change = MetadataChange(changes, remove, replace)
+        change.check()
+        check_choices(on_failure)
+        ids = await self._follow(partial(updating.chosen, ids=document_ids, where=where))
+        reports = []
+        for block in reading.blocks(ids):
+            async with self._owner._locks.held({(self.spec.name, self.tenant, key) for key in block}):
+                reports.append(await self._follow(partial(updating.update_metadata, ids=block, change=change)))
+        return reported(self.spec.name, merge(reports), on_failure)
 
     async def delete(
         self,

@@ -20,13 +20,14 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Sequence,
 )
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from nestvec._documents.upsert import IncomingDocument
+from nestvec._documents.upsert import IncomingDocument, OnExisting
 from nestvec._session.loops import PerLoop
 from nestvec.errors import IngestFailed, InvalidInput
 from nestvec.types import Document, FailedDocument, Report
@@ -39,6 +40,7 @@ B = TypeVar("B")
 R = TypeVar("R")
 
 OnFailure: TypeAlias = Literal["raise", "report"]
+Duplicates: TypeAlias = Literal["first", "last", "fail"]
 DocumentKey: TypeAlias = tuple[str, str | None, str]
 _CHARACTERS_A_CHUNK = 1000
 _ROWS = 256
@@ -49,10 +51,14 @@ def window(spec: CollectionSpec) -> int:
     return max(1, spec.model.concurrency) + 1
 
 
-def check_on_failure(value: str) -> None:
-    """Raise `InvalidInput` unless this says what to do with failures."""
-    if value not in ("raise", "report"):
-        raise InvalidInput(f'on_failure is "raise" or "report", not {value!r}')
+def check_choices(on_failure: str, on_existing: str = "replace", duplicates: str = "fail") -> None:
+    """Raise `InvalidInput` unless these say what to do with failures, with what is there, and with equal ids."""
+    chosen = {"on_failure": (on_failure, OnFailure), "on_existing": (on_existing, OnExisting)}
+    chosen |= {"duplicates": (duplicates, Duplicates)}
+    for name, (value, choices) in chosen.items():
+        if value not in get_args(choices):
+            *most, last = map(repr, get_args(choices))
+            raise InvalidInput(f"{name} is {', '.join(most)} or {last}, not {value!r}")
 
 
 def vouching_for(vectors_from: object, documents: object) -> Vouching | None:
@@ -65,17 +71,19 @@ def vouching_for(vectors_from: object, documents: object) -> Vouching | None:
 
 
 class Intake:
-    """Documents on their way into batches: counts them, and keeps the first of each id."""
+    """Documents on their way into batches: counts them, and keeps the first of each id, or the last."""
 
-    def __init__(self, spec: CollectionSpec, vouching: Vouching | None = None) -> None:
+    def __init__(self, spec: CollectionSpec, vouching: Vouching | None = None, duplicates: Duplicates = "fail") -> None:
         self.failed: list[FailedDocument] = []
+        self.skipped = 0
+        self._duplicates = duplicates
         self._spec = spec
         self._vouched = vouching is not None or spec.without_embedder
         self._seen: set[bytes] = set()
         self._started = time.perf_counter()
 
     def admit(self, document: Document | IncomingDocument) -> IncomingDocument | None:
-        """The document, or None — and a failure noted — if its id came before."""
+        """The document, or None — and a failure noted, or one counted — if its id came before."""
         item = document if isinstance(document, IncomingDocument) else IncomingDocument(document)
         if not isinstance(item.document, Document):
             raise InvalidInput(f"upsert takes nestvec.Document objects, not {type(document).__name__}")
@@ -84,6 +92,9 @@ class Intake:
 
             require_vouched(item.document, self._spec.name)
         digest = hashlib.blake2b(repr(item.document.id).encode(errors="backslashreplace"), digest_size=16).digest()
+        if digest in self._seen and self._duplicates == "first":
+            self.skipped += 1
+            return None
         if digest in self._seen:
             reason = f"document {item.document.id!r:.80} came before in this input; the first one is kept"
             self.failed.append(item.failed(reason))
@@ -94,7 +105,7 @@ class Intake:
     def batches(self, documents: Iterable[Document | IncomingDocument] | Document) -> Iterator[list[IncomingDocument]]:
         """Batches of about as many chunks as make a good request."""
         batcher = self._batcher()
-        for document in [documents] if isinstance(documents, Document) else documents:
+        for document in self._ordered([documents] if isinstance(documents, Document) else documents):
             item = self.admit(document)
             if item is not None and (batch := batcher.add(item)):
                 yield batch
@@ -109,6 +120,10 @@ class Intake:
             for batch in self.batches(documents):
                 yield batch
             return
+        if self._duplicates == "last":
+            for batch in self.batches([document async for document in documents]):
+                yield batch
+            return
         batcher = self._batcher()
         async for document in documents:
             item = self.admit(document)
@@ -116,6 +131,15 @@ class Intake:
                 yield full
         if rest := batcher.flush():
             yield rest
+
+    def _ordered(self, documents: Iterable[Document | IncomingDocument]) -> Iterable[Document | IncomingDocument]:
+        """The documents; where the last of an id counts, without those before it: that takes a look at all of them."""
+        if self._duplicates != "last":
+            return documents
+        gathered = documents if isinstance(documents, Sequence) else list(documents)
+        last = {_identity(document): place for place, document in enumerate(gathered)}
+        self.skipped += len(gathered) - len(last)
+        return (gathered[place] for place in sorted(last.values()))
 
     def _batcher(self) -> Batcher[IncomingDocument]:
         most = self._spec.model.batch
@@ -126,10 +150,22 @@ class Intake:
     def finish(self, report: Report, on_failure: OnFailure) -> Report:
         """The whole report; raises `IngestFailed` if documents failed and that is wanted."""
         seconds = time.perf_counter() - self._started
-        whole = replace(report, failed=(*report.failed, *self.failed), seconds=seconds)
-        if whole.failed and on_failure == "raise":
-            raise IngestFailed(_failure_message(self._spec.name, whole), whole)
-        return whole
+        failed, skipped = (*report.failed, *self.failed), report.skipped + self.skipped
+        whole = replace(report, failed=failed, seconds=seconds, skipped=skipped)
+        return reported(self._spec.name, whole, on_failure)
+
+
+def reported(collection: str, report: Report, on_failure: OnFailure) -> Report:
+    """The report; raises `IngestFailed` if documents failed and that is wanted."""
+    if report.failed and on_failure == "raise":
+        raise IngestFailed(_failure_message(collection, report), report)
+    return report
+
+
+def _identity(document: object) -> object:
+    """By what two documents are the same; whatever is no document stays for the checks."""
+    inner = getattr(document, "document", document)
+    return ("", repr(inner.id)) if isinstance(inner, Document) else (id(document), "")
 
 
 def _characters(item: IncomingDocument) -> int:

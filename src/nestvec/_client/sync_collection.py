@@ -11,23 +11,26 @@ from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
 from nestvec._client.ingestion import (
+    Duplicates,
     Intake,
     OnFailure,
-    check_on_failure,
+    check_choices,
     document_keys,
+    reported,
     run_all,
     vouching_for,
     window,
 )
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, reading, settling
+from nestvec._documents import deleting, reading, settling, updating
 from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
 from nestvec._documents.search import SearchOptions
 from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
-from nestvec._documents.upsert import IncomingDocument, upsert
+from nestvec._documents.updating import NOTHING, MetadataChange
+from nestvec._documents.upsert import IncomingDocument, OnExisting, upsert
 from nestvec._hosts import admission
 from nestvec._session.session import ComputeLock, complete, for_ingestion
 from nestvec.capabilities import Freshness
@@ -91,6 +94,8 @@ class Collection(Handle):
         self,
         documents: Iterable[Document | IncomingDocument] | Document,
         *,
+        on_existing: OnExisting = "replace",
+        duplicates: Duplicates = "fail",
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
         settle: float = TIMEOUT,
@@ -102,7 +107,12 @@ class Collection(Handle):
         that cannot be stored do not stop the others.
 
         Args:
-            documents: One document, or any number; they are read as they are needed. Of equal ids the first is kept.
+            documents: One document, or any number; they are read as they are needed.
+            on_existing: What becomes of documents whose ids are stored already: "replace" them, "skip" them whatever
+                they are now (`Report.skipped`), or "fail": they are among the failures, and stay as they are. Nothing
+                is embedded for what is left alone. Two writers at once may both find an id free.
+            duplicates: What becomes of equal ids in one call: the "first" or the "last" one is stored; or "fail": the
+                first is, and the others are among the failures. For the last of each all documents are gathered first.
             on_failure: "raise" `IngestFailed` at the end if there were failures, or only "report" them.
             progress: Hears a report of each batch when it is durable.
             settle: Seconds to wait at most until searches find what was stored, on backends where that takes its time
@@ -130,8 +140,8 @@ class Collection(Handle):
             1
         """
         vouching = vouching_for(vectors_from, documents)
-        intake = Intake(self.spec, vouching)
-        check_on_failure(on_failure)
+        check_choices(on_failure, on_existing, duplicates)
+        intake = Intake(self.spec, vouching, duplicates)
         if settle is not TIMEOUT:
             check_timeout(settle)
         reports: list[Report] = []
@@ -144,7 +154,12 @@ class Collection(Handle):
         def store(batch: list[IncomingDocument]) -> Report:
             with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)), lock.held():
                 return complete(
-                    follow(self._among, sessions, partial(upsert, incoming=batch, vouching=vouching), self.tenant)
+                    follow(
+                        self._among,
+                        sessions,
+                        partial(upsert, incoming=batch, vouching=vouching, on_existing=on_existing),
+                        self.tenant,
+                    )
                 )
 
         batches = intake.batches(documents)
@@ -169,6 +184,8 @@ class Collection(Handle):
         metadata: Sequence[Metadata] | None = None,
         *,
         vectors_from: object = None,
+        on_existing: OnExisting = "replace",
+        duplicates: Duplicates = "fail",
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
         settle: float = TIMEOUT,
@@ -181,7 +198,7 @@ class Collection(Handle):
             vectors: Their vectors, of shape (documents, dimensions).
             metadata: Their metadata; None: none has any.
             vectors_from: Whose vectors they are, as in `Collection.upsert`.
-            on_failure, progress, settle: As in `Collection.upsert`.
+            on_existing, duplicates, on_failure, progress, settle: As in `Collection.upsert`.
 
         Returns:
             What was stored, and what was not.
@@ -203,7 +220,15 @@ class Collection(Handle):
         from nestvec._documents.given import document_rows
 
         rows = document_rows(ids, texts, vectors, metadata)
-        return self.upsert(rows, on_failure=on_failure, progress=progress, settle=settle, vectors_from=vectors_from)
+        return self.upsert(
+            rows,
+            on_existing=on_existing,
+            duplicates=duplicates,
+            on_failure=on_failure,
+            progress=progress,
+            settle=settle,
+            vectors_from=vectors_from,
+        )
 
     def settle(self, timeout: float = TIMEOUT) -> None:
         """Wait until searches find everything that was written, whoever wrote it.
@@ -442,6 +467,51 @@ class Collection(Handle):
             ['kantine', 'travel']
         """
         return self._follow(partial(reading.get, ids=document_ids, vectors=vectors))
+
+    def update_metadata(
+        self,
+        document_ids: Sequence[str | int] | str | int | None = None,
+        changes: Metadata = NOTHING,
+        *,
+        where: FilterLike | None = None,
+        remove: Sequence[str] = (),
+        replace: bool = False,
+        on_failure: OnFailure = "raise",
+    ) -> Report:
+        """Change the metadata of stored documents. Texts, chunks and vectors stay, and nothing is embedded.
+
+        Args:
+            document_ids: One id or several.
+            changes: Top-level keys and their new values; what is not named stays.
+            where: Instead of ids, a filter: the documents that match when the call begins.
+            remove: Top-level keys to take away.
+            replace: The changes are all the metadata there are from now on.
+            on_failure: "raise" `IngestFailed` at the end if there were failures, or only "report" them.
+
+        Returns:
+            `documents` that have the metadata now; those that are not stored are among the failures.
+
+        Raises:
+            IngestFailed: Some documents were not changed; it carries the report.
+            InvalidInput: Neither ids nor a filter are given, or both, or nothing is to be changed.
+            InvalidFilter: The filter does not fit the declared fields.
+            Unsupported: The collection was adopted.
+
+        Example:
+            >>> docs.update_metadata("travel", {"year": 2026}).documents
+            1
+            >>> docs.get("travel").metadata["year"]
+            2026
+        """
+        change = MetadataChange(changes, remove, replace)
+        change.check()
+        check_choices(on_failure)
+        ids = self._follow(partial(updating.chosen, ids=document_ids, where=where))
+        reports = []
+        for block in reading.blocks(ids):
+            with self._owner._locks.held({(self.spec.name, self.tenant, key) for key in block}):
+                reports.append(self._follow(partial(updating.update_metadata, ids=block, change=change)))
+        return reported(self.spec.name, merge(reports), on_failure)
 
     def delete(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from nestvec._chunking import GIVEN
+from nestvec._chunking import EMPTY, GIVEN
 from nestvec._collections import adopt as adoption
 from nestvec._collections.checks import require_origin
 from nestvec._collections.differences import Difference, differences, storage_change
@@ -159,7 +159,7 @@ async def measure(compared: Compared) -> Status:
         return replace(known, documents=chunks, chunks=chunks, outdated=0)
     documents = await collection.records.count(Count(info.physical, HEADS))
     layout = system("layout", FieldType.KEYWORD)
-    old = ~((layout == spec.layout) | (layout == GIVEN))  # what came split is not split in any other way
+    old = ~layout.in_([spec.layout, GIVEN, EMPTY])  # what came split is not split in any other way
     outdated = await collection.records.count(Count(info.physical, HEADS & old))
     known = replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
     return replace(known, leftovers=await _leftovers(collection, info.physical)) if collection.shared else known

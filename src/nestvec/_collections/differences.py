@@ -149,6 +149,9 @@ def _in_place(
     if spec.chunking != stored.chunking:
         sentence = "chunking changed: it holds for what is ingested next"
         yield Difference(Aspect.SETTING, "chunking", stored.chunking, spec.chunking, sentence, in_place=True)
+    if spec.keep_empty and not stored.keep_empty:
+        sentence = 'empty = "keep": note it, so that searches leave documents without a text out'
+        yield Difference(Aspect.SETTING, "empty", "refuse", "keep", sentence, in_place=True)
     if stored.open_fields and not spec.open_fields:
         sentence = "open_fields = false: it holds for what is ingested next, and for filters"
         yield Difference(Aspect.SETTING, "open_fields", True, False, sentence, in_place=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from nestvec._chunking import join_chunks
 from nestvec._collections.checks import check_tenant
 from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
+from nestvec._documents.blank import text_was_none
 from nestvec._documents.foreign import records_with_ids
 from nestvec._documents.layout import Head, chunk_ids, head_id, span_of
 from nestvec.contract import Batch, Count, Fetch, ListTenants
@@ -158,7 +159,9 @@ def _of_one_version(records: Sequence[Record]) -> bool:
 def _document(collection: OpenCollection, parts: Sequence[Part]) -> Document:
     head, vector = parts[0]
     metadata = collection.spec.projection.given(head.metadata)
-    text = text_of([record for record, _ in parts])
+    text: str | None = text_of([record for record, _ in parts])
+    if not text and text_was_none(head):
+        text = None
     if vector is None or len(parts) == 1:
         return Document(head.document_id, text, metadata, vector)
     ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))

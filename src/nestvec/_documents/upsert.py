@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from nestvec._chunking import Splitter, joined
-from nestvec._collections.checks import check_tenant, require_own
+from nestvec._chunking import EMPTY, Splitter, joined
+from nestvec._collections.checks import check_tenant, require_keeping, require_own
 from nestvec._collections.opening import OpenCollection, Target, WriteTurn, on_current
 from nestvec._documents.layout import (
+    DocumentState,
     Head,
     chunk_ids,
     hash_text,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from nestvec._documents.vouching import Vouching
     from nestvec._specs import CollectionSpec
     from nestvec.types import FloatArray
+
+
+OnExisting: TypeAlias = Literal["replace", "skip", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,10 @@ def next_revision(old: Head | None, turn: WriteTurn | None) -> int | str:
 
 
 async def upsert(
-    collection: OpenCollection, incoming: Sequence[IncomingDocument], vouching: Vouching | None = None
+    collection: OpenCollection,
+    incoming: Sequence[IncomingDocument],
+    vouching: Vouching | None = None,
+    on_existing: OnExisting = "replace",
 ) -> Report:
     """Ingest one batch of documents with distinct ids. `vouching` says whose vectors they bring, if any.
 
@@ -165,7 +172,7 @@ async def upsert(
         require_own(spec, "store documents in it")
     prepared, failed = prepare(spec, splitter, incoming)
     measuring = await vouching.confirm(collection, splitter, prepared) if vouching is not None else None
-    report = await on_current(collection, partial(store, collection, prepared))
+    report = await on_current(collection, partial(store, collection, prepared, on_existing=on_existing))
     if measuring is not None:
         report += Report(usage=measuring)
     for failure in failed:
@@ -204,7 +211,11 @@ def _prepare(spec: CollectionSpec, splitter: Splitter, item: IncomingDocument, l
         from nestvec._documents.given import prepare_given
 
         return prepare_given(spec, item)
-    projected = check_document(document, spec.projection)
+    projected = check_document(document, spec.projection, empty=spec.keep_empty)
+    if spec.keep_empty and not (document.text or "").strip():
+        from nestvec._documents.blank import prepare_blank
+
+        return prepare_blank(spec, item, projected)
     assert document.text is not None  # noqa: S101 - checked
     spans = splitter.split(document.id, document.text)
     whole = spans == ((0, len(document.text)),)
@@ -223,17 +234,18 @@ def _prepare(spec: CollectionSpec, splitter: Splitter, item: IncomingDocument, l
     )
 
 
-def check_document(document: Document, projection: Projection) -> ProjectedMetadata:
-    """The metadata as they are stored. Raises `InvalidDocument` unless id, text and metadata can be."""
+def check_document(document: Document, projection: Projection, *, empty: bool = False) -> ProjectedMetadata:
+    """The metadata as they are stored. Raises `InvalidDocument` unless id, text (`empty`: or none) and metadata can."""
     if not isinstance(document.id, str) or not document.id:
         raise InvalidDocument(f"a document id must be a non-empty string or an integer, not {document.id!r:.80}")
-    if not isinstance(document.text, str):
+    text = "" if document.text is None and empty else document.text
+    if not isinstance(text, str):
+        raise InvalidDocument(f"document {document.id!r:.80}: the text must be a string, not {type(text).__name__}")
+    if not text.strip() and not empty:
         raise InvalidDocument(
-            f"document {document.id!r:.80}: the text must be a string, not {type(document.text).__name__}"
+            f'document {document.id!r:.80} has no text: nothing to embed (empty = "keep" stores such documents, too)'
         )
-    if not document.text.strip():
-        raise InvalidDocument(f"document {document.id!r:.80} has no text: nothing to embed")
-    for what, value in (("id", document.id), ("text", document.text)):
+    for what, value in (("id", document.id), ("text", text)):
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -247,12 +259,22 @@ def check_document(document: Document, projection: Projection) -> ProjectedMetad
         raise InvalidDocument(f"document {document.id!r:.80}: {error}") from error
 
 
-async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument], target: Target) -> Report:
+async def store(
+    collection: OpenCollection,
+    prepared: Sequence[PreparedDocument],
+    target: Target,
+    on_existing: OnExisting = "replace",
+) -> Report:
     """Store documents that were prepared, in the target that was opened for writing."""
     if not prepared:
         return Report()
+    if any(item.layout == EMPTY for item in prepared):
+        require_keeping(collection.spec, target.stored)
     tidied = await tidy_after_dead(collection, target) if collection.shared else 0
     states, late = await read_states(collection, target, [item.id for item in prepared]), _late(collection)
+    kept_back = Report()
+    if on_existing != "replace":
+        prepared, kept_back = _new_ones(prepared, states, on_existing)
     unchanged = [item for item in prepared if item.matches(states[item.id].sound)]
     changed = [
         PendingDocument(item, states[item.id].sound, item.vectors(late=late) if item.given else {})
@@ -271,6 +293,8 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
         deleted=swept,
         usage=measuring,
     )
+    if on_existing != "replace":
+        report += kept_back
     if not changed:
         return report
     failed, usage, embedded = await _embed(collection, wanted)
@@ -295,6 +319,18 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
         superseded=len(outcome.superseded),
         given=given,
     )
+
+
+def _new_ones(
+    prepared: Sequence[PreparedDocument], states: Mapping[str, DocumentState], on_existing: OnExisting
+) -> tuple[list[PreparedDocument], Report]:
+    """Documents that are not stored yet; and what is to be reported of the others, which stay as they are."""
+    there = [item for item in prepared if states[item.id].head is not None]
+    new = [item for item in prepared if states[item.id].head is None]
+    if on_existing == "skip":
+        return new, Report(skipped=len(there))
+    told = 'is stored already, and was left as it is (on_existing = "fail")'
+    return new, Report(failed=tuple(item.source.failed(f"document {item.id!r:.80} {told}") for item in there))
 
 
 def _late(collection: OpenCollection) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._chunking import GIVEN
+from nestvec._chunking import EMPTY, GIVEN
 from nestvec._collections.opening import on_current, open_to_read
 from nestvec._documents.given import is_text_of
 from nestvec._documents.layout import Head, chunk_ids, read_states, span_of, sweep
@@ -73,7 +73,7 @@ _NO_TEXT = "its text is not stored, and none of the files given (--from) has it"
 
 
 def _text(transfer: Transfer, records: Sequence[Record], head: Head) -> str | None:
-    if all(record.text is not None for record in records):
+    if head.layout == EMPTY or all(record.text is not None for record in records):
         return text_of(records)
     return transfer.texts.get(head.text_hash)
 

@@ -43,6 +43,7 @@ def spec_of(generation: Generation, like: CollectionSpec) -> CollectionSpec:
         fields=stored.known_fields,
         paths=stored.paths,
         open_fields=stored.open_fields,
+        keep_empty=stored.keep_empty,
         chunking=stored.chunking,
         namespaces=stored.namespaces,
         store_text=stored.store_text,

@@ -57,7 +57,7 @@ class Transfer:
         before, wanted = self.source.spec, self.target.spec
         retired = {name: path for name, path in before.paths.items() if name not in wanted.fields}
         fields = {**before.fields, **wanted.fields}
-        return replace(wanted, fields=fields, paths={**retired, **wanted.paths}, strict_fields=False)
+        return replace(wanted, fields=fields, paths={**retired, **wanted.paths}, strict_fields=False, keep_empty=True)
 
 
 @dataclass(frozen=True, slots=True, order=True)

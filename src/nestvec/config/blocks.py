@@ -330,6 +330,10 @@ class CollectionBlock(Options):
     strict_fields: StrictBool = Field(
         default=False, description="Refuse documents whose values do not fit the declared types."
     )
+    empty: Literal["keep", "refuse"] = Field(
+        default="refuse",
+        description="Documents without a text: refused, or kept, and found by everything but searches.",
+    )
     chunking: ChunkingBlock = ChunkingBlock()
     previous: CollectionBlock | None = Field(
         default=None,
@@ -395,10 +399,10 @@ class CollectionBlock(Options):
             reasons.append("an adopted collection is read as it is; leave storage and funnel out")
         if self.namespaces:
             reasons.append("an adopted collection has no namespaces of nestvec's; leave namespaces out")
-        if self.paths or self.open_fields or self.strict_fields:
+        if self.paths or self.open_fields or self.strict_fields or self.empty == "keep":
             reasons.append(
                 "an adopted collection is read as it is: say in foreign.fields where fields are, and leave path, "
-                "open_fields and strict_fields out"
+                "open_fields, strict_fields and empty out"
             )
         unknown = sorted(set(self.foreign.fields if self.foreign else ()) - set(self.fields))
         if unknown:

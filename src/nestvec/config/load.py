@@ -349,6 +349,7 @@ class _Reader:
             paths=block.paths,
             open_fields=block.open_fields,
             strict_fields=block.strict_fields,
+            keep_empty=block.empty == "keep",
             chunking=block.chunking.chunking(),
             namespaces=block.namespaces,
             store_text=block.store_text,
