@@ -10,7 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
-from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all, window
+from nestvec._client.ingestion import (
+    Intake,
+    OnFailure,
+    check_on_failure,
+    document_keys,
+    run_all,
+    running_loop,
+    window,
+    writing,
+)
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
 from nestvec._documents import deleting, reading, settling
@@ -28,6 +37,7 @@ from nestvec.types import Document, Hit, Report, merge
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from nestvec._client.async_collection import AsyncCollection
     from nestvec._client.sync import Nestvec
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
@@ -59,10 +69,11 @@ class Collection(Handle):
         EmbedderError: The same of the embedder.
     """
 
-    def __init__(self, owner: Nestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
+    _owner: Nestvec
+
+    def __init__(self, owner: Nestvec, spec: CollectionSpec) -> None:
         super().__init__(owner._connections, spec)
         self._owner = owner
-        self._owns = owns
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +89,12 @@ class Collection(Handle):
         """
         if self._owns:
             self._owner.close()
+
+    @property
+    def aio(self) -> AsyncCollection:
+        """The asynchronous face of this handle: the same object each time. See `Nestvec.aio`."""
+        face: AsyncCollection = self._in_face(lambda: self._owner.aio)
+        return face
 
     def upsert(
         self,
@@ -126,8 +143,11 @@ class Collection(Handle):
         lock = ComputeLock(cancelled)
         sessions = [for_ingestion(each, cancelled, lock) for each in self._sessions]
 
+        caller = running_loop()
+
         def store(batch: list[IncomingDocument]) -> Report:
-            with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)), lock.held():
+            keys = document_keys(self.spec, self.tenant, batch)
+            with writing(self._turns or self._find_turns(), keys, caller), lock.held():
                 return complete(follow(self._among, sessions, partial(upsert, incoming=batch), self.tenant))
 
         batches = intake.batches(documents)
@@ -440,7 +460,8 @@ class Collection(Handle):
         removed = 0
         for found in () if dry_run else surveys:
             for block in found.blocks():
-                with self._owner._locks.held({(self.spec.name, found.tenant, key) for key in block}):
+                keys = {(self.spec.name, found.tenant, key) for key in block}
+                with writing(self._turns or self._find_turns(), keys, running_loop()):
                     removed += self._follow(partial(repairing.mend, found=found, block=block))
         tenants = [each.tenant for each in surveys]
         notes = self._follow(partial(repairing.finish, tenants=tenants, dry_run=dry_run))
