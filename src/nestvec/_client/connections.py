@@ -183,8 +183,12 @@ class Connections:
         for component in opened:
             if component.close is not None:
                 await self.waiting.call(component.native, component.close)
-        while self.kept and self.first is None:
-            await self.waiting.call(False, self.kept.pop().end)
+        if self.first is None:
+            await self._end(self.kept)
+
+    async def _end(self, leases: list[Lease]) -> None:
+        while leases:
+            await self.waiting.call(False, leases.pop().end)
 
     def take(self) -> list[Component[Any]]:
         """All that is open, to be closed."""
@@ -234,9 +238,12 @@ class Connections:
         """What was made, as it is used; closed again where that fails, or where the client was closed meanwhile."""
         try:
             if self.first is not None:
-                self._require_open()
+                self.first.kept += self.family.in_memory()
+                self._require_open()  # asked after that: one of the two ends those leases
             return wrap(made)
         except BaseException:
+            if self.first is not None and self.closed:
+                await self._end(self.first.kept)
             if component.close is not None:
                 await self.waiting.call(component.native, component.close)
             component.lease = component.close = None
@@ -256,8 +263,6 @@ class Connections:
         settings = settings_of(connection) if place.path is not None else {}
         lease = await self.outside(place.enter, partial(plugin.open, options), settings, component)
         component.lease, component.close = lease, lease.end
-        if self.first is not None and connection.name in self.config.backends and place.path is None:
-            self.first.kept += self.family.in_memory()
         return lease.component
 
 
