@@ -18,7 +18,7 @@ import pytest
 
 import nestvec
 from nestvec import Document, F, Runtime
-from nestvec._client.places import PLACES
+from nestvec._client.places import PLACES, Places
 from nestvec.errors import BackendLocked, ConfigError, NestvecError
 from nestvec.options import LocalPath, Options
 from nestvec_testing.memory import MemoryAdapter
@@ -260,6 +260,28 @@ def test_a_forked_child_hears_that_its_parent_has_the_store(use: str, tmp_path: 
     assert nv["docs"].count() == 1
     nv["docs"].upsert([Document("b", "another text")])  # and the child's closing has unlocked nothing
     assert nv["docs"].count() == 2
+
+
+def test_in_a_forked_child_nothing_of_the_parents_is_closed_or_destroyed(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Told(MemoryAdapter):
+        def close(self) -> None:
+            told.append("closed")
+
+        def __del__(self) -> None:
+            told.append("destroyed")
+
+    places = Places()
+    place = places.at("told", tmp_path)
+    lease = place.enter(Told)
+    places.forked()
+    lease.end()
+    del lease
+    gc.collect()
+    assert not told
+    place.enter(Told).end()
+    assert told[0] == "closed"
 
 
 # ---------------------------------------------------------------- writing together

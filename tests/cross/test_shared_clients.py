@@ -101,27 +101,38 @@ WORKER = """
 import multiprocessing, os, pathlib, sys
 import nestvec
 
+CONFIGURATION, METHOD, TOLD = sys.argv[1:]
+
+def told_when_closed(nv):
+    client = nv._connections.adapters["store"].lease.component.client
+    close = client.close
+    def closing():
+        with open(TOLD, "a") as file:
+            file.write(f"{os.getpid()} ")
+        close()
+    client.close = closing
+
 def work(number):
-    nv = nestvec.shared_client(sys.argv[1])
+    nv = nestvec.shared_client(CONFIGURATION)
     nv.apply()
     nv["docs"].upsert([nestvec.Document(f"d{number}", "one text")])
+    if number == 0:
+        told_when_closed(nv)
     return os.getpid(), id(nv), nv["docs"].count()
 
 if __name__ == "__main__":
-    before = nestvec.shared_client(sys.argv[1])
-    before.apply()
-    before["docs"].count()
-    before.close()
-    with multiprocessing.get_context(sys.argv[2]).Pool(1) as pool:
+    with nestvec.shared_client(CONFIGURATION) as before:
+        before.apply()
+    with multiprocessing.get_context(METHOD).Pool(1) as pool:
         found = pool.map(work, range(3), chunksize=1)
         pool.close()
         pool.join()
     assert len({(process, client) for process, client, _ in found}) == 1
-    assert os.getpid() not in {process for process, _, _ in found}
     assert [count for _, _, count in found] == [1, 2, 3]
-    assert nestvec.shared_client(sys.argv[1])["docs"].count() == 3  # closed by the child at its end
-    closing = nestvec.shared_client(sys.argv[1])._connections.adapters["store"].lease.component
-    closing.client.close, close = lambda: (print("closed"), close())[1], closing.client.close
+    again = nestvec.shared_client(CONFIGURATION)
+    assert again["docs"].count() == 3
+    told_when_closed(again)
+    print(found[0][0], os.getpid())
 """
 
 
@@ -129,11 +140,13 @@ if __name__ == "__main__":
 def test_workers_of_a_pool_open_their_own_and_close_it_at_their_end(method: str, file: Path, tmp_path: Path) -> None:
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    done = subprocess.run(
-        [sys.executable, script, file, method], capture_output=True, text=True, check=False, timeout=100
-    )
+    told = tmp_path / "told"
+    command = [sys.executable, script, file, method, told]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "closed\n"
+    child, parent = done.stdout.split()
+    assert told.read_text().split() == [child, parent]
+    assert child != parent
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
