@@ -127,6 +127,22 @@ def test_local_models_are_opened_once(engine: Engine) -> None:
         assert both[0] is both[1]
 
 
+@pytest.mark.parametrize("engine", ["memory"], indirect=True)
+def test_a_model_behind_a_cache_is_closed_by_the_last_face(engine: Engine, tmp_path: Path) -> None:
+    given, closed = values(engine), list[str]()
+    given["embedders"]["model"]["cache"] = {"path": str(tmp_path / "cache")}
+    with nestvec.connect(given, Runtime(test_registry())) as nv:
+        nv.apply()
+        nv["docs"].upsert(DOCUMENTS)
+        assert asyncio.run(found(nv.aio)) == "d3"
+        cached: list[Any] = [each._connections.embedders["model"].opened for each in (nv, nv.aio)]
+        assert cached[0].inner is cached[1].inner
+        cached[0].inner.close = lambda: closed.append("closed")
+        asyncio.run(nv.aio.close())
+        assert not closed
+    assert closed == ["closed"]
+
+
 # ---------------------------------------------------------------- whose loop is elsewhere
 
 

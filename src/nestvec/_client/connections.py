@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from nestvec._client.places import Family, Lease, LeasedEmbedder, settings_of
+from nestvec._client.places import Family, Lease, settings_of
 from nestvec._collections.looking import LookRequest
 from nestvec._session.defaults import complete_powers
 from nestvec._session.session import Blocking, Component, Session, Suspending
@@ -287,16 +287,16 @@ def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[..., Emb
     rotation = connection.nesting.artifact.load() if connection.nesting is not None else None
 
     def wrap(made: Embedder, component: Component[Embedder]) -> Embedder:
-        if cache is None and rotation is None:
-            return made
-        whole = made if component.lease is None else LeasedEmbedder(component.lease)
+        whole = made
         if cache is not None:
             from nestvec._caching.embedder import CachedEmbedder
 
-            whole = CachedEmbedder(whole, connection.capabilities, cache, native=component.native)
+            native, closing = component.native, component.close
+            whole = CachedEmbedder(whole, connection.capabilities, cache, native=native, closing=closing)
+            component.close = whole.close
         if rotation is not None:
-            whole = NestedEmbedder(whole, rotation)
-        component.close = whole.close
+            whole = NestedEmbedder(whole, rotation, component.close)
+            component.close = whole.close
         return whole
 
     return wrap

@@ -17,15 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nestvec._client.ingestion import DocumentTurns
 from nestvec._session.session import finished
-from nestvec.contract import BackendPlugin, Embedder, Encode, Encoded
+from nestvec.contract import BackendPlugin
 from nestvec.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from nestvec._session.session import Component
     from nestvec.config import Connection
-    from nestvec.types import FloatArray
 
 Settings = Mapping[str, Any]
 
@@ -187,33 +184,6 @@ def settings_of(connection: Connection[Any]) -> dict[str, Any]:
     """The other options of its block."""
     option = getattr(connection.plugin, "path_option", None)
     return connection.options.model_dump(exclude={option} if option is not None else None)
-
-
-class LeasedEmbedder(Embedder):
-    """An embedder that others use, too: closing it ends a lease. For what is put around an embedder."""
-
-    def __init__(self, lease: Lease) -> None:
-        self.inner: Embedder = lease.component
-        self._lease = lease
-
-    def __repr__(self) -> str:
-        return repr(self.inner)
-
-    def encode(self, request: Encode) -> Encoded | Awaitable[Encoded]:
-        """The embedder's."""
-        return self.inner.encode(request)
-
-    def rotation(self) -> FloatArray | None:
-        """The embedder's."""
-        return self.inner.rotation()
-
-    def count_tokens(self) -> Callable[[str], int] | None:
-        """The embedder's."""
-        return self.inner.count_tokens()
-
-    def close(self) -> None:
-        """Close the embedder, unless others use it."""
-        self._lease.end()
 
 
 def _stamp(path: Path | None) -> object:
