@@ -38,9 +38,9 @@ TYPES = {
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Connecting": (
         *("connect", "collection", "Nestvec", "Nestvec.__getitem__", "Nestvec.adapter", "Nestvec.embedder"),
-        *("Nestvec.close", "Runtime", "RetryPolicy"),
+        *("Nestvec.aio", "Nestvec.close", "shared_client", "close_shared_clients", "Runtime", "RetryPolicy"),
     ),
-    "Collections": ("Collection", "Collection.close"),
+    "Collections": ("Collection", "Collection.aio", "Collection.close"),
     "Collections: writing": (
         "Document",
         "Chunk",
@@ -71,6 +71,8 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
 }
 #: The asynchronous chapters: the same names, of the twins.
 TWINS = {"Nestvec": "AsyncNestvec", "Collection": "AsyncCollection", "connect": "aconnect", "collection": "acollection"}
+#: Properties that lead from one client to the other.
+FACES = {"Nestvec.aio": "AsyncNestvec.sync", "Collection.aio": "AsyncCollection.sync"}
 #: Classes that come from a function or a method, not from their constructor.
 GIVEN = ("Nestvec", "Collection", "AsyncNestvec", "AsyncCollection")
 
@@ -111,7 +113,7 @@ def _start() -> Iterator[str]:
 def _twin(name: str) -> str | None:
     """The asynchronous name, where there is one."""
     first, dot, rest = name.partition(".")
-    return f"{TWINS[first]}{dot}{rest}" if first in TWINS else None
+    return FACES.get(name, f"{TWINS[first]}{dot}{rest}") if first in TWINS else None
 
 
 def _filters() -> Iterator[str]:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
         Nestvec,
         acollection,
         aconnect,
+        close_shared_clients,
         collection,
         connect,
+        shared_client,
     )
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._questions import Question
@@ -52,14 +54,17 @@ __all__ = [
     "TaskPair",
     "acollection",
     "aconnect",
+    "close_shared_clients",
     "collection",
     "connect",
+    "shared_client",
 ]
 __all__ += results.__all__
 
 _HOME = {
     **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec._client"),
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec._client"),
+    **dict.fromkeys(("close_shared_clients", "shared_client"), "nestvec._client"),
     **dict.fromkeys(("RetryPolicy", "Runtime"), "nestvec.runtime"),
     "Chunk": "nestvec.types",
     "DimensionsOptions": "nestvec._evaluation.options",

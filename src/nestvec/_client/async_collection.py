@@ -19,6 +19,7 @@ from nestvec._client.ingestion import (
     run_all_async,
     vouching_for,
     window,
+    writing_task,
 )
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from nestvec._client.asynchronous import AsyncNestvec
+    from nestvec._client.sync_collection import Collection
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
@@ -49,10 +51,11 @@ if TYPE_CHECKING:
 class AsyncCollection(Handle):
     """See `Collection`: the same for the tasks of one event loop."""
 
-    def __init__(self, owner: AsyncNestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
+    _owner: AsyncNestvec
+
+    def __init__(self, owner: AsyncNestvec, spec: CollectionSpec) -> None:
         super().__init__(owner._connections, spec)
         self._owner = owner
-        self._owns = owns
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,6 +67,12 @@ class AsyncCollection(Handle):
         """See `Collection.close`."""
         if self._owns:
             await self._owner.close()
+
+    @property
+    def sync(self) -> Collection:
+        """The synchronous face of this handle: the same object each time. See `AsyncNestvec.sync`."""
+        face: Collection = self._in_face(lambda: self._owner.sync)
+        return face
 
     async def upsert(
         self,
@@ -87,7 +96,7 @@ class AsyncCollection(Handle):
             await self._sessions[WANTED].splitter()
 
         async def store(batch: list[IncomingDocument]) -> Report:
-            async with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)):
+            async with writing_task(self._turns or self._find_turns(), document_keys(self.spec, self.tenant, batch)):
                 return await self._follow(partial(upsert, incoming=batch, vouching=vouching, on_existing=on_existing))
 
         done = run_all_async(intake.batches_async(documents), store, window=window(self.spec))
@@ -224,7 +233,8 @@ class AsyncCollection(Handle):
         ids = await self._follow(partial(updating.chosen, ids=document_ids, where=where))
         reports = []
         for block in reading.blocks(ids):
-            async with self._owner._locks.held({(self.spec.name, self.tenant, key) for key in block}):
+            keys = {(self.spec.name, self.tenant, key) for key in block}
+            async with writing_task(self._turns or self._find_turns(), keys):
                 reports.append(await self._follow(partial(updating.update_metadata, ids=block, change=change)))
         return reported(self.spec.name, merge(reports), on_failure)
 
@@ -253,7 +263,9 @@ class AsyncCollection(Handle):
         removed = 0
         for found in () if dry_run else surveys:
             for block in found.blocks():
-                async with self._owner._locks.held({(self.spec.name, found.tenant, key) for key in block}):
+                async with writing_task(
+                    self._turns or self._find_turns(), {(self.spec.name, found.tenant, key) for key in block}
+                ):
                     removed += await self._follow(partial(repairing.mend, found=found, block=block))
         tenants = [each.tenant for each in surveys]
         notes = await self._follow(partial(repairing.finish, tenants=tenants, dry_run=dry_run))

@@ -1,4 +1,4 @@
-"""The asynchronous client: the same methods, awaited. Use one in one event loop at a time."""
+"""The asynchronous client: the same methods, awaited. Connections to servers belong to one event loop at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from nestvec._client.async_collection import AsyncCollection
 from nestvec._client.configuring import as_config, default_values
 from nestvec._client.connections import Connections
-from nestvec._client.ingestion import AsyncDocumentLocks
+from nestvec._client.faces import close_face
+from nestvec._client.traveling import TravelingClient
 from nestvec._collections import pending
 from nestvec._collections.apply import Change, Status
 from nestvec._collections.describing import embedder_named, spec_named
@@ -22,6 +23,8 @@ from nestvec.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from nestvec._client.places import Family
+    from nestvec._client.sync import Nestvec
     from nestvec._collections.looking import ForeignLook
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
@@ -43,15 +46,25 @@ def aconnect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime |
     return AsyncNestvec(as_config(source, runtime.registry), runtime)
 
 
-class AsyncNestvec:
-    """See `Nestvec`: the same for tasks of one event loop, then the next; not for other threads nor across a fork."""
+class AsyncNestvec(TravelingClient):
+    """See `Nestvec`: the same for tasks of one event loop, then the next; side by side where no server is connected."""
 
-    def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime | None = None,
+        *,
+        family: Family | None = None,
+        face_of: Nestvec | None = None,
+    ) -> None:
         self.config = config
         self._runtime = runtime or Runtime()
-        self._connections = Connections(config, self._runtime, Suspending(self._runtime.pause))
+        first = face_of._connections if face_of is not None else None
+        self._connections: Connections = Connections(
+            config, self._runtime, Suspending(self._runtime.pause), family, first
+        )
         self._collections: dict[str, AsyncCollection] = {}
-        self._locks = AsyncDocumentLocks()
+        self._face = face_of
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,11 +78,25 @@ class AsyncNestvec:
     def __getitem__(self, name: str) -> AsyncCollection:
         """See `Nestvec.__getitem__`."""
         if name not in self._collections:
-            self._collections[name] = AsyncCollection(self, spec_named(self.config, name))
+            self._collections.setdefault(name, AsyncCollection(self, spec_named(self.config, name)))
         return self._collections[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.config.collections)
+
+    @property
+    def sync(self) -> Nestvec:
+        """The synchronous face of this client: the same object each time, over the same stores and local models.
+
+        It is closed with the client. Calls of it block: in a coroutine, await the methods here.
+        """
+        if self._face is None:
+            from nestvec._client.sync import Nestvec
+
+            face = Nestvec(self.config, self._runtime, family=self._connections.family, face_of=self)
+            with self._connections.family.lock:
+                self._face = self._face or face
+        return self._face
 
     async def plan(self, *names: str) -> list[Change]:
         """See `Nestvec.plan`."""
@@ -226,7 +253,14 @@ class AsyncNestvec:
 
     async def close(self) -> None:
         """See `Nestvec.close`."""
-        await self._connections.close()
+        if not self._opened:
+            self._close_unopened()
+            return
+        try:
+            await self._connections.close()
+        finally:
+            if self._face is not None and self._connections.first is None:
+                await self._connections.outside(close_face, self._face._connections)
 
     async def _take(
         self,
@@ -264,4 +298,4 @@ async def acollection(
     except BaseException:
         await owner.close()
         raise
-    return AsyncCollection(owner, config.collections[name], owns=True)
+    return owner[name]._owning()

@@ -23,13 +23,14 @@ from collections.abc import (
     Sequence,
 )
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from nestvec._documents.upsert import IncomingDocument, OnExisting
-from nestvec._session.loops import PerLoop
-from nestvec.errors import IngestFailed, InvalidInput
+from nestvec._session.loops import wake
+from nestvec.errors import IngestFailed, InvalidInput, NestvecError
 from nestvec.types import Document, FailedDocument, Report
 
 if TYPE_CHECKING:
@@ -185,71 +186,115 @@ def _failure_message(collection: str, report: Report) -> str:
 
 
 def document_keys(spec: CollectionSpec, tenant: str | None, batch: Iterable[IncomingDocument]) -> set[DocumentKey]:
-    """What a batch takes of `DocumentsInFlight`."""
+    """What a batch takes of `DocumentTurns`."""
     return {(spec.name, tenant, str(item.document.id)) for item in batch}
 
 
-class DocumentsInFlight:
-    """Documents that are being written by this client: nobody else may write them meanwhile.
+class DocumentTurns:
+    """Documents that are being written, each by one thread or task, of whatever event loop, at a time.
 
-    Two writers that replace one document at the same moment would tear it. A batch takes all of its documents or
-    waits for all of them, so two batches cannot wait for each other.
+    Two writers that replace one document at the same moment would tear it. A batch takes all of its documents or waits
+    for all of them, so two batches cannot wait for each other. What tasks of a loop that was closed hold is free again.
     """
 
-    def __init__(self) -> None:
-        self._keys: set[DocumentKey] = set()
-
-    def take(self, keys: set[DocumentKey]) -> bool:
-        """Take all keys, if none is taken. Call it under a lock."""
-        if self._keys & keys:
-            return False
-        self._keys |= keys
-        return True
-
-    def give(self, keys: set[DocumentKey]) -> None:
-        """Give keys back. Call it under a lock."""
-        self._keys -= keys
-
-
-class DocumentLocks:
-    """Lets the threads of one client write each document one after the other."""
+    __slots__ = ("__weakref__", "_holders", "_lock", "_waiting")
 
     def __init__(self) -> None:
-        self._in_flight = DocumentsInFlight()
-        self._given_back = threading.Condition()
+        self._lock = threading.RLock()  # what a signal or the garbage collector calls meanwhile passes
+        self._holders: dict[DocumentKey, asyncio.AbstractEventLoop | None] = {}
+        self._waiting: set[Callable[[], object]] = set()
 
     @contextmanager
-    def held(self, keys: set[DocumentKey]) -> Iterator[None]:
-        """While these documents are written."""
-        with self._given_back:
-            self._given_back.wait_for(lambda: self._in_flight.take(keys))
+    def held(self, keys: set[DocumentKey], caller: asyncio.AbstractEventLoop | None = None) -> Iterator[None]:
+        """While a thread writes them. Raises `NestvecError` where it would wait for a task of the caller's loop."""
+        woken = threading.Event()
+        while not self._take(keys, None, woken.set):
+            self._require_others(keys, caller)
+            woken.wait()
+            woken.clear()
         try:
             yield
         finally:
-            with self._given_back:
-                self._in_flight.give(keys)
-                self._given_back.notify_all()
-
-
-class AsyncDocumentLocks:
-    """The same for tasks, of one event loop at a time."""
-
-    def __init__(self) -> None:
-        self._in_flight = DocumentsInFlight()
-        self._conditions = PerLoop(asyncio.Condition)
+            self.give(keys, None)
 
     @asynccontextmanager
-    async def held(self, keys: set[DocumentKey]) -> AsyncIterator[None]:
-        """While these documents are written."""
-        given_back = self._conditions.get()
-        async with given_back:
-            await given_back.wait_for(lambda: self._in_flight.take(keys))
+    async def held_by_task(self, keys: set[DocumentKey]) -> AsyncIterator[None]:
+        """While a task writes them."""
+        loop = await self.take(keys)
         try:
             yield
         finally:
-            async with given_back:
-                self._in_flight.give(keys)
-                given_back.notify_all()
+            self.give(keys, loop)
+
+    async def take(self, keys: set[DocumentKey]) -> asyncio.AbstractEventLoop:
+        """Suspend until they are had; gives the loop that has them then."""
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        awaken = partial(wake, loop, woken)
+        while not self._take(keys, loop, awaken):
+            await woken.wait()
+            woken.clear()
+        return loop
+
+    def give(self, keys: set[DocumentKey], loop: asyncio.AbstractEventLoop | None) -> None:
+        """Give back what that loop, or a thread, holds of them."""
+        with self._lock:
+            for key in keys:
+                if key in self._holders and self._holders[key] is loop:
+                    del self._holders[key]
+            waiting, self._waiting = self._waiting, set()
+        for awaken in waiting:
+            awaken()
+
+    def _require_others(self, keys: set[DocumentKey], caller: asyncio.AbstractEventLoop | None) -> None:
+        if caller is not None and any(self._holders.get(key) is caller for key in keys):
+            raise NestvecError(
+                "a task of this event loop is writing the same documents, and would be waited for without end: in a "
+                "coroutine, await collection.aio.upsert(…) instead of calling collection.upsert(…)"
+            )
+
+    def _take(
+        self, keys: set[DocumentKey], loop: asyncio.AbstractEventLoop | None, awaken: Callable[[], object]
+    ) -> bool:
+        with self._lock:
+            for key in keys & self._holders.keys():
+                holder = self._holders[key]
+                if holder is None or not holder.is_closed():
+                    self._waiting.add(awaken)
+                    return False
+            self._waiting.discard(awaken)
+            self._holders.update(dict.fromkeys(keys, loop))
+            return True
+
+
+@contextmanager
+def writing(
+    places: Iterable[DocumentTurns], keys: set[DocumentKey], caller: asyncio.AbstractEventLoop | None
+) -> Iterator[None]:
+    """While nobody else in this process writes these documents at any of these places.
+
+    `caller` is the loop that stands still until they are written, where a coroutine called what blocks.
+    """
+    with ExitStack() as stack:
+        for place in places:
+            stack.enter_context(place.held(keys, caller))
+        yield
+
+
+@asynccontextmanager
+async def writing_task(places: Iterable[DocumentTurns], keys: set[DocumentKey]) -> AsyncIterator[None]:
+    """The same for a task."""
+    async with AsyncExitStack() as stack:
+        for place in places:
+            await stack.enter_async_context(place.held_by_task(keys))
+        yield
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """That which runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def run_all(batches: Iterable[B], work: Callable[[B], R], *, window: int, cancelled: threading.Event) -> Generator[R]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nestvec._client.configuring import as_config, default_values
 from nestvec._client.connections import Connections
-from nestvec._client.ingestion import DocumentLocks
+from nestvec._client.faces import close_face
 from nestvec._client.sync_collection import Collection
+from nestvec._client.traveling import TravelingClient
 from nestvec._collections import pending
 from nestvec._collections.apply import Change, Status
 from nestvec._collections.describing import embedder_named, spec_named
@@ -23,6 +24,8 @@ from nestvec.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from nestvec._client.asynchronous import AsyncNestvec
+    from nestvec._client.places import Family
     from nestvec._collections.looking import ForeignLook
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
@@ -63,11 +66,13 @@ def connect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | 
     return Nestvec(as_config(source, runtime.registry), runtime)
 
 
-class Nestvec:
+class Nestvec(TravelingClient):
     """The collections, backends and embedders of one configuration: what `nestvec.connect` gives.
 
-    Safe to share between threads. Not between processes: open one after a fork, in each process. Iterating gives the
-    names of the collections. Besides what a method says of itself, each may raise what is listed here.
+    Safe to share between threads. Not across a fork: open one in each process (`nestvec.shared_client`). Pickled, it
+    travels as its configuration and opens again where it lands; secrets stay, and stores in memory are refused. A copy
+    shares what is open, and is closed by itself. Iterating gives the names of the collections. Besides what a method
+    says of itself, each may raise what is listed here.
 
     Attributes:
         config: The configuration, read and checked.
@@ -79,12 +84,22 @@ class Nestvec:
         EmbedderError: The same of the embedder.
     """
 
-    def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime | None = None,
+        *,
+        family: Family | None = None,
+        face_of: AsyncNestvec | None = None,
+    ) -> None:
         self.config = config
         self._runtime = runtime or Runtime()
-        self._connections = Connections(config, self._runtime, Blocking(self._runtime.pause))
+        first = face_of._connections if face_of is not None else None
+        self._connections: Connections = Connections(
+            config, self._runtime, Blocking(self._runtime.pause), family, first
+        )
         self._collections: dict[str, Collection] = {}
-        self._locks = DocumentLocks()
+        self._face = face_of
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +132,20 @@ class Nestvec:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.config.collections)
+
+    @property
+    def aio(self) -> AsyncNestvec:
+        """The asynchronous face of this client: the same object each time, over the same stores and local models.
+
+        What it awaits, connections to servers, it opens for itself, when they are needed. It is closed with the client.
+        """
+        if self._face is None:
+            from nestvec._client.asynchronous import AsyncNestvec
+
+            face = AsyncNestvec(self.config, self._runtime, family=self._connections.family, face_of=self)
+            with self._connections.family.lock:
+                self._face = self._face or face
+        return self._face
 
     def plan(self, *names: str) -> list[Change]:
         """Tell what `apply` would do. Nothing is changed, and no embedder is needed.
@@ -602,10 +631,20 @@ class Nestvec:
     def close(self) -> None:
         """Close everything that was opened; afterwards the client cannot be used. Safe to call twice.
 
+        Its other face is closed with it. A face that is closed by itself only lets go of what it opened, and opens it
+        again when it is used. An embedded store that other clients of this process use stays open for them.
+
         Example:
             >>> nv.close()
         """
-        complete(self._connections.close())
+        if not self._opened:
+            self._close_unopened()
+            return
+        try:
+            complete(self._connections.close())
+        finally:
+            if self._face is not None and self._connections.first is None:
+                close_face(self._face._connections)
 
     def _take(
         self,
@@ -669,4 +708,4 @@ def collection(
     except BaseException:
         owner.close()
         raise
-    return Collection(owner, config.collections[name], owns=True)
+    return owner[name]._owning()

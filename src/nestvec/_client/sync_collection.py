@@ -18,8 +18,10 @@ from nestvec._client.ingestion import (
     document_keys,
     reported,
     run_all,
+    running_loop,
     vouching_for,
     window,
+    writing,
 )
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
@@ -39,6 +41,7 @@ from nestvec.types import Document, Hit, Report, merge
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from nestvec._client.async_collection import AsyncCollection
     from nestvec._client.sync import Nestvec
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
@@ -70,10 +73,11 @@ class Collection(Handle):
         EmbedderError: The same of the embedder.
     """
 
-    def __init__(self, owner: Nestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
+    _owner: Nestvec
+
+    def __init__(self, owner: Nestvec, spec: CollectionSpec) -> None:
         super().__init__(owner._connections, spec)
         self._owner = owner
-        self._owns = owns
 
     def __enter__(self) -> Self:
         return self
@@ -89,6 +93,12 @@ class Collection(Handle):
         """
         if self._owns:
             self._owner.close()
+
+    @property
+    def aio(self) -> AsyncCollection:
+        """The asynchronous face of this handle: the same object each time. See `Nestvec.aio`."""
+        face: AsyncCollection = self._in_face(lambda: self._owner.aio)
+        return face
 
     def upsert(
         self,
@@ -151,16 +161,13 @@ class Collection(Handle):
         lock = ComputeLock(cancelled)
         sessions = [for_ingestion(each, cancelled, lock) for each in self._sessions]
 
+        caller = running_loop()
+        rule = partial(upsert, vouching=vouching, on_existing=on_existing)
+
         def store(batch: list[IncomingDocument]) -> Report:
-            with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)), lock.held():
-                return complete(
-                    follow(
-                        self._among,
-                        sessions,
-                        partial(upsert, incoming=batch, vouching=vouching, on_existing=on_existing),
-                        self.tenant,
-                    )
-                )
+            keys = document_keys(self.spec, self.tenant, batch)
+            with writing(self._turns or self._find_turns(), keys, caller), lock.held():
+                return complete(follow(self._among, sessions, partial(rule, incoming=batch), self.tenant))
 
         batches = intake.batches(documents)
         done = run_all(batches, store, window=window(self.spec), cancelled=cancelled)
@@ -509,7 +516,8 @@ class Collection(Handle):
         ids = self._follow(partial(updating.chosen, ids=document_ids, where=where))
         reports = []
         for block in reading.blocks(ids):
-            with self._owner._locks.held({(self.spec.name, self.tenant, key) for key in block}):
+            keys = {(self.spec.name, self.tenant, key) for key in block}
+            with writing(self._turns or self._find_turns(), keys, running_loop()):
                 reports.append(self._follow(partial(updating.update_metadata, ids=block, change=change)))
         return reported(self.spec.name, merge(reports), on_failure)
 
@@ -575,7 +583,8 @@ class Collection(Handle):
         removed = 0
         for found in () if dry_run else surveys:
             for block in found.blocks():
-                with self._owner._locks.held({(self.spec.name, found.tenant, key) for key in block}):
+                keys = {(self.spec.name, found.tenant, key) for key in block}
+                with writing(self._turns or self._find_turns(), keys, running_loop()):
                     removed += self._follow(partial(repairing.mend, found=found, block=block))
         tenants = [each.tenant for each in surveys]
         notes = self._follow(partial(repairing.finish, tenants=tenants, dry_run=dry_run))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -93,6 +94,8 @@ class Config:
     limits: ReadLimits = field(default_factory=ReadLimits)
     #: What collections were before a migration, by name, where the file says so.
     previous: Mapping[str, CollectionSpec] = field(default_factory=dict)
+    #: What it was read from: the file's whole path, or the values as they were given. May hold a plugin's own secrets.
+    source: Path | Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
 def load_config(path: str | Path, registry: Registry | None = None) -> Config:
@@ -116,15 +119,24 @@ def load_config(path: str | Path, registry: Registry | None = None) -> Config:
     return parse_config(data, registry, path=file)
 
 
-def parse_config(data: Mapping[str, Any], registry: Registry | None = None, *, path: Path | None = None) -> Config:
-    """Check a configuration given as plain values; relative paths in it count from the file's folder."""
+def parse_config(
+    data: Mapping[str, Any],
+    registry: Registry | None = None,
+    *,
+    path: Path | None = None,
+    folder: Path | None = None,
+) -> Config:
+    """Check a configuration given as plain values.
+
+    Relative paths in it count from the file's folder, or else from `folder`; without either, from where the process is.
+    """
     check_plain(data, str(path or "the configuration"))
-    reader = _Reader(registry or default_registry(), path.parent.absolute() if path else None)
+    reader = _Reader(registry or default_registry(), path.parent.absolute() if path else folder)
     config = reader.read(data, path)
     if reader.problems:
         # No validation error is chained: it would keep what was written, perhaps a secret in the wrong place.
         raise ConfigError(f"{path or 'the configuration'} has mistakes:", reader.problems)
-    return config
+    return replace(config, source=path.absolute() if path else deepcopy(dict(data)))
 
 
 class _Reader:

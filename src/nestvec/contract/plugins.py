@@ -35,6 +35,9 @@ class BackendPlugin:
     collection_options: type[Options] | None = None
     #: Options of an embedded store at a path (None: in memory); None for a backend without one.
     embedded: Callable[[Path | None], Mapping[str, Any]] | None = None
+    #: The option that says where an embedded store lies. Clients of one process that give it the same path share one
+    #: adapter; None: each opens its own. A value that is no path means: in memory, and nobody else's.
+    path_option: str | None = None
     #: Options of each other form in which it can be used, and may do other things: a server, a shared index. The usual
     #: one has the empty name. `nestvec plugins --capabilities` shows what each declares; nothing is opened.
     forms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
