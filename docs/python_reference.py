@@ -47,6 +47,7 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         "Collection.upsert",
         "Collection.upsert_records",
         "Collection.settle",
+        "Collection.update_metadata",
         "Collection.delete",
         "Collection.repair",
     ),

@@ -306,9 +306,9 @@ class Report:
         superseded: Documents that were stored, and were another writer's version before that was done.
         unsettled: What searches may still miss of it, in a sentence (see `Collection.settle`); None: nothing.
         given: Chunks that were stored with vectors that came with them.
+        misfits: Declared fields that some documents have a value of another type for, each once.
         skipped: Documents that were left as they are (`on_existing="skip"`), or of which a later or earlier one of the
             same call counted (`duplicates`).
-        misfits: Declared fields that some documents have a value of another type for, each once.
     """
 
     documents: int = 0

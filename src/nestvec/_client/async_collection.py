@@ -27,7 +27,7 @@ from nestvec._documents import deleting, reading, settling, updating
 from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
-from nestvec._documents.search import SearchOptions
+from nestvec._documents.search import SearchOptions, Side
 from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
 from nestvec._documents.updating import NOTHING, MetadataChange
 from nestvec._documents.upsert import IncomingDocument, OnExisting, upsert
@@ -204,9 +204,9 @@ class AsyncCollection(Handle):
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return await self._follow(partial(searching.search_vectors, vectors=vectors, options=options))
 
-    async def embed(self, texts: Sequence[str]) -> FloatArray:
+    async def embed(self, texts: Sequence[str], side: Side = "query") -> FloatArray:
         """See `Collection.embed`."""
-        return await self._follow(partial(searching.embed, texts=texts))
+        return await self._follow(partial(searching.embed, texts=texts, side=side))
 
     async def get(self, document_id: str | int, *, vectors: bool = False) -> Document | None:
         """See `Collection.get`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nestvec._client.async_collection import AsyncCollection
-from nestvec._client.configuring import as_config, default_values
+from nestvec._client.configuring import as_config, default_values, handed_over
 from nestvec._client.connections import Connections
 from nestvec._client.faces import close_face
 from nestvec._client.traveling import TravelingClient
@@ -40,10 +40,15 @@ if TYPE_CHECKING:
 __all__ = ["AsyncCollection", "AsyncNestvec", "acollection", "aconnect"]
 
 
-def aconnect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | None = None) -> AsyncNestvec:
+def aconnect(
+    source: str | Path | Mapping[str, Any] | Config,
+    runtime: Runtime | None = None,
+    *,
+    embedders: Mapping[str, object] | None = None,
+) -> AsyncNestvec:
     """See `nestvec.connect`; nothing is awaited, and the client is used in an `async with` statement."""
     runtime = runtime or Runtime()
-    return AsyncNestvec(as_config(source, runtime.registry), runtime)
+    return AsyncNestvec(as_config(source, runtime.registry, embedders), runtime)
 
 
 class AsyncNestvec(TravelingClient):
@@ -285,13 +290,19 @@ async def acollection(
     dimensions: int | None = None,
     purpose: str | None = None,
     fields: Mapping[str, str] | None = None,
+    embedder: object = None,
+    model: str | None = None,
     runtime: Runtime | None = None,
     **settings: Any,
 ) -> AsyncCollection:
     """See `nestvec.collection`: `async with await nestvec.acollection("docs") as docs`."""
     runtime = runtime or Runtime()
     block = {"dimensions": dimensions, "purpose": purpose, "fields": fields, **settings}
-    config = parse_config(default_values(runtime.registry, name, path, block), runtime.registry)
+    given = handed_over(embedder, model)
+    if isinstance(embedder, str):
+        block["model"] = model
+    values = default_values(runtime.registry, name, path, block, embedder)
+    config = parse_config(values, runtime.registry, embedders=given)
     owner = AsyncNestvec(config, runtime)
     try:
         await owner.apply()

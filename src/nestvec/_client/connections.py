@@ -112,7 +112,7 @@ class Connections:
         return Session(
             self.adapters[backend],
             self.embedders[embedder],
-            self.config.embedders[embedder].capabilities,
+            self.config.embedder(embedder).capabilities,
             self.runtime.registry.notify,
             self.waiting,
             self._retry(backend),
@@ -211,7 +211,7 @@ class Connections:
         return await self.waiting.to_its_end(self._opened(component, connection, prepare))
 
     async def _open_embedder(self, name: str, component: Component[Embedder]) -> Embedder:
-        connection = self.config.embedders[name]
+        connection = self.config.embedder(name)
 
         async def prepare() -> Callable[[Any], Embedder]:
             wrap = await self.outside(wrapping, connection, self.runtime)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from nestvec._client.configuring import as_config, default_values
+from nestvec._client.configuring import as_config, default_values, handed_over
 from nestvec._client.connections import Connections
 from nestvec._client.faces import close_face
 from nestvec._client.sync_collection import Collection
@@ -41,7 +41,12 @@ if TYPE_CHECKING:
 __all__ = ["Collection", "Nestvec", "collection", "connect"]
 
 
-def connect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | None = None) -> Nestvec:
+def connect(
+    source: str | Path | Mapping[str, Any] | Config,
+    runtime: Runtime | None = None,
+    *,
+    embedders: Mapping[str, object] | None = None,
+) -> Nestvec:
     """Open a configuration.
 
     Nothing is connected, and no secret is read, until something needs it.
@@ -49,6 +54,8 @@ def connect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | 
     Args:
         source: The path of a TOML file; or the same as plain values, nested as in the file; or a `Config` read before.
         runtime: Clocks, lease, retries and plugins, where the defaults do not suit.
+        embedders: Embedders of the program by the name that collections have for them, instead of blocks of the file
+            (`nestvec.embedders.wrap`).
 
     Returns:
         A client, to be closed, or used in a `with` statement.
@@ -63,7 +70,7 @@ def connect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | 
         ['docs', 'archive', 'handbook', 'shared']
     """
     runtime = runtime or Runtime()
-    return Nestvec(as_config(source, runtime.registry), runtime)
+    return Nestvec(as_config(source, runtime.registry, embedders), runtime)
 
 
 class Nestvec(TravelingClient):
@@ -669,6 +676,8 @@ def collection(
     dimensions: int | None = None,
     purpose: str | None = None,
     fields: Mapping[str, str] | None = None,
+    embedder: object = None,
+    model: str | None = None,
     runtime: Runtime | None = None,
     **settings: Any,
 ) -> Collection:
@@ -683,6 +692,9 @@ def collection(
         purpose: "retrieval", "matching", "clustering" or "classification"; None: retrieval.
         fields: Metadata fields to filter on, and their types: "keyword", "integer", "float", "boolean", "datetime", or
             a list of them, as "keyword[]".
+        embedder: An embedder of your own: what `nestvec.embedders.wrap` takes or gives; "none": vectors come with
+            documents and questions. None: the embedded default.
+        model: The name of the space of an embedder that is not wrapped yet, or of the model that made the vectors.
         runtime: Clocks, lease, retries and plugins, where the defaults do not suit.
         settings: Other keys of a `[collections.NAME]` block.
 
@@ -701,7 +713,11 @@ def collection(
     """
     runtime = runtime or Runtime()
     block = {"dimensions": dimensions, "purpose": purpose, "fields": fields, **settings}
-    config = parse_config(default_values(runtime.registry, name, path, block), runtime.registry)
+    given = handed_over(embedder, model)
+    if isinstance(embedder, str):
+        block["model"] = model
+    values = default_values(runtime.registry, name, path, block, embedder)
+    config = parse_config(values, runtime.registry, embedders=given)
     owner = Nestvec(config, runtime)
     try:
         owner.apply()

@@ -29,7 +29,7 @@ from nestvec._documents import deleting, reading, settling, updating
 from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
-from nestvec._documents.search import SearchOptions
+from nestvec._documents.search import SearchOptions, Side
 from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
 from nestvec._documents.updating import NOTHING, MetadataChange
 from nestvec._documents.upsert import IncomingDocument, OnExisting, upsert
@@ -413,14 +413,16 @@ class Collection(Handle):
             )
         )
 
-    def embed(self, texts: Sequence[str]) -> FloatArray:
+    def embed(self, texts: Sequence[str], side: Side = "query") -> FloatArray:
         """Embed texts in this collection's space, without storing them.
 
-        They are embedded as questions. For matching, clustering and classification that is how documents are embedded,
-        too: such vectors may be compared with those of `matrix`, or given to a classifier that learned from them.
+        They are embedded as questions, unless another side is meant. For matching, clustering and classification that
+        is how documents are embedded, too: such vectors may be compared with those of `matrix`, or given to a
+        classifier that learned from them.
 
         Args:
             texts: Texts that are not blank.
+            side: "query", or "document": as documents that are stored are, each whole and in no context but its own.
 
         Returns:
             float32 of shape (texts, dimensions), in the order of `texts`; of length 1, unless the model's are not.
@@ -432,7 +434,7 @@ class Collection(Handle):
             >>> docs.embed(["How many days of vacation?", "Who pays for travel?"]).shape
             (2, 384)
         """
-        return self._follow(partial(searching.embed, texts=texts))
+        return self._follow(partial(searching.embed, texts=texts, side=side))
 
     def get(self, document_id: str | int, *, vectors: bool = False) -> Document | None:
         """Read a stored document.

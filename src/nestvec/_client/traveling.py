@@ -9,7 +9,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -37,6 +37,8 @@ class Recipe:
     folder: Path
     runtime: Runtime
     left_out: tuple[str, ...] = ()
+    #: Embedders that are objects of the program.
+    embedders: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: Config, runtime: Runtime) -> Recipe:
@@ -45,8 +47,10 @@ class Recipe:
         if config.source is None:
             raise Unsupported("this client cannot be pickled: its configuration was neither read nor parsed as a whole")
         require_pickles("this client", "runtime", runtime)
+        for name, embedder in config.given.items():
+            require_pickles("this client", f"embedder {name!r}", embedder)
         if isinstance(config.source, Path):
-            return cls(config.source, Path.cwd(), runtime)
+            return cls(config.source, Path.cwd(), runtime, embedders=config.given)
         source, left_out = deepcopy(dict(config.source)), []
         for key in _secrets(config):
             *tables, last = key
@@ -55,7 +59,7 @@ class Recipe:
                 table = table[each]
             del table[last]
             left_out.append(".".join(key))
-        return cls(source, Path.cwd(), runtime, tuple(left_out))
+        return cls(source, Path.cwd(), runtime, tuple(left_out), config.given)
 
     def config(self) -> Config:
         """The configuration, read where it landed. Raises `ConfigError` and `PluginError`."""
@@ -66,8 +70,8 @@ class Recipe:
                 f"with a variable or a file"
             )
         if isinstance(self.source, Path):
-            return load_config(self.source, self.runtime.registry)
-        return parse_config(self.source, self.runtime.registry, folder=self.folder)
+            return load_config(self.source, self.runtime.registry, embedders=self.embedders)
+        return parse_config(self.source, self.runtime.registry, folder=self.folder, embedders=self.embedders)
 
 
 class Traveling:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from nestvec._specs import CollectionSpec
     from nestvec.types import FloatArray
 
+
+#: As what a text is embedded.
+Side: TypeAlias = Literal["document", "query"]
 
 #: Documents that have something to be found by.
 WITH_TEXT: Filter = ~(system("layout", FieldType.KEYWORD) == EMPTY)
@@ -76,14 +79,22 @@ def rule_for(
     raise InvalidInput(f"search for a question, or for its vector (vector=…): {told}")
 
 
-async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
-    """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
+async def embed(collection: OpenCollection, texts: Sequence[str], side: Side = "query") -> FloatArray:
+    """Texts as questions to this collection, or as documents of it, not stored: shape (texts, dimensions).
+
+    As documents each is whole, and in no context but its own.
+    """
+    if side not in get_args(Side):
+        raise InvalidInput(f'side is "document" or "query", not {side!r}')
     check_texts(texts)
     # A mix-up of spaces is refused before an embedding is paid for; so is one of hosts.
     target = await open_to_read(collection)
     if texts and not collection.state.knows_host(target, writing=False):
         await on_target(collection, partial(admit, collection, writing=False))
-    return await embed_queries(collection, texts)
+    if side == "query":
+        return await embed_queries(collection, texts)
+    space = collection.spec.space
+    return await embed_texts(collection.session, texts, space.index_task, space.dimensions)
 
 
 async def embed_texts(

@@ -72,7 +72,7 @@ class Lifecycle:
         wanted = self.spec
         request = EstimateRequest(
             self._locations(wanted),
-            self.config.embedders[wanted.embedder].price,
+            self.config.embedder(wanted.embedder).price,
             await self._resources.token_counter(wanted.embedder),
             self.config.path.parent if self.config.path is not None else None,
             [each.capabilities for each in self.config.embedders.values()],

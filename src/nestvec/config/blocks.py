@@ -300,7 +300,15 @@ class CollectionBlock(Options):
         default=None, description="Name of a [backends.*] block; may be left out if there is one."
     )
     embedder: str | None = Field(
-        default=None, description="Name of an [embedders.*] block; may be left out if there is one."
+        default=None,
+        description="Name of an [embedders.*] block; may be left out if there is one. "
+        '"none": vectors come with documents and questions.',
+    )
+    model: str | None = Field(
+        default=None, min_length=1, description='With embedder = "none": the model that made the vectors.'
+    )
+    normalized: StrictBool | None = Field(
+        default=None, description='With embedder = "none": whether vectors have length 1; default true.'
     )
     purpose: Purpose | None = Field(default=None, description="What the collection is for; default retrieval.")
     tasks: TasksBlock | None = Field(default=None, description="Explicit tasks, instead of a purpose.")
