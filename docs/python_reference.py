@@ -56,7 +56,8 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         *("Collection.embed", "Nestvec.embed"),
     ),
     "Collections: reading": (
-        *("Collection.get", "Collection.get_many", "Collection.count", "Collection.scroll", "Collection.matrix"),
+        *("Collection.get", "Collection.get_many", "Collection.documents", "Collection.count"),
+        *("Collection.distinct", "Collection.value_range", "Collection.scroll", "Collection.matrix"),
     ),
     "Collections: tenants, spaces and hosts": (
         *("Collection.namespace", "Collection.tenants", "Collection.space", "EmbeddingSpace", "TaskPair", "Metric"),
@@ -65,7 +66,7 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Configuration changes": ("Nestvec.plan", "Nestvec.apply", "Nestvec.status", "Nestvec.look"),
     "Migration": (
         *("Nestvec.plan_migration", "Nestvec.migrate", "Nestvec.shrink", "Nestvec.rollback", "Nestvec.generations"),
-        *("Nestvec.cleanup", "Nestvec.copy"),
+        *("Nestvec.cleanup", "Nestvec.drop", "Nestvec.copy"),
     ),
     "Measuring": ("Nestvec.dimensions", "DimensionsOptions", "Question", "Nestvec.nest"),
     "Results": tuple(sorted(nestvec.results.__all__)),

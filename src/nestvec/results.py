@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nestvec._collections.apply import Change, Status
     from nestvec._collections.looking import ForeignLook
     from nestvec._collections.write_fence import GenerationPlace
+    from nestvec._documents.facets import ValueCount
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._evaluation.bootstrap import Interval
@@ -70,6 +71,7 @@ __all__ = [
     "SearchTimes",
     "Status",
     "Usage",
+    "ValueCount",
     "Way",
 ]
 
@@ -77,6 +79,7 @@ _ROOMS = {
     "nestvec._collections.apply": ("Change", "Status"),
     "nestvec._collections.looking": ("ForeignLook",),
     "nestvec._collections.write_fence": ("GenerationPlace",),
+    "nestvec._documents.facets": ("ValueCount",),
     "nestvec._documents.repair": ("RepairProgress", "RepairReport"),
     "nestvec._documents.scroll": ("Cursor", "Matrix", "Page"),
     "nestvec._evaluation.bootstrap": ("Interval",),

@@ -210,6 +210,7 @@ class Hit:
         metadata: The document's.
         span: Where the chunk is in its document: the first character, and the one after the last.
         vector: As it is stored, where asked for (`vectors=True`); None also where the chunk was replaced meanwhile.
+        document: The whole document, where documents were asked for.
     """
 
     id: str
@@ -219,6 +220,7 @@ class Hit:
     metadata: Metadata
     span: Span
     vector: FloatArray | None = field(default=None, compare=False, repr=False)
+    document: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)

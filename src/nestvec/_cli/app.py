@@ -89,6 +89,7 @@ for _command in (
     migrating.rollback,
     tidying.generations,
     tidying.cleanup,
+    tidying.drop,
     repairing.repair,
     dimensions.dimensions,
     plugins.plugins,

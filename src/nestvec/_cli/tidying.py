@@ -80,6 +80,33 @@ def cleanup(invocation: Invocation, collection: str, generation: int | None, yes
     return 0
 
 
+@click.command()
+@click.argument("collection")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@command
+def drop(invocation: Invocation, collection: str, yes: bool, dry_run: bool) -> int:
+    """Remove COLLECTION from the database: its documents, all generations of it, and its alias.
+
+    Shows what would go, and asks. The configuration stays: `nestvec apply` creates the collection anew, and empty.
+    """
+    if invocation.json and not (yes or dry_run):
+        raise click.UsageError("--json does not ask: say --yes, or --dry-run, too.")
+    with invocation.connect() as nv:
+        if dry_run or not yes:
+            due = nv.drop(collection, dry=True)
+            if not invocation.json:
+                _show(due, "would be removed")
+        if not (dry_run or yes):
+            _ask(collection)
+        done = due if dry_run else nv.drop(collection)
+    if invocation.json:
+        print_json({"collection": collection, "generations": [each.to_dict() for each in done]})
+    elif not dry_run:
+        _show(done, "removed")
+    return 0 if all(each.removed for each in done) else 1
+
+
 def _ask(collection: str) -> None:
     """Ends the command unless somebody says yes."""
     if not somebody_there():

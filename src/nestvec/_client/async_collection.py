@@ -23,7 +23,7 @@ from nestvec._client.ingestion import (
 )
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, reading, settling, updating
+from nestvec._documents import deleting, facets, reading, settling, updating
 from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
@@ -40,12 +40,13 @@ if TYPE_CHECKING:
 
     from nestvec._client.asynchronous import AsyncNestvec
     from nestvec._client.sync_collection import Collection
+    from nestvec._documents.facets import ValueCount
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
-    from nestvec.types import FloatArray, Metadata
+    from nestvec.types import FloatArray, Metadata, Scalar
 
 
 class AsyncCollection(Handle):
@@ -155,9 +156,10 @@ class AsyncCollection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
         vectors: bool = False,
+        documents: bool = False,
     ) -> list[Hit]:
         """See `Collection.search`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return (await self._follow(searching.rule_for(question, vector, options)))[0]
 
     async def search_many(
@@ -170,9 +172,10 @@ class AsyncCollection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
         vectors: bool = False,
+        documents: bool = False,
     ) -> list[list[Hit]]:
         """See `Collection.search_many`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return await self._follow(partial(searching.search, questions=questions, options=options))
 
     async def search_vector(
@@ -185,9 +188,10 @@ class AsyncCollection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
         vectors: bool = False,
+        documents: bool = False,
     ) -> list[Hit]:
         """See `Collection.search_vector`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return (await self._follow(partial(searching.search_vectors, vectors=[vector], options=options)))[0]
 
     async def search_vectors(
@@ -203,6 +207,25 @@ class AsyncCollection(Handle):
         """See `Collection.search_vectors`."""
         options = SearchOptions(limit, offset, threshold, where, group_by_document)
         return await self._follow(partial(searching.search_vectors, vectors=vectors, options=options))
+
+    async def distinct(
+        self, field: str, where: FilterLike | None = None, *, limit: int | None = None
+    ) -> tuple[ValueCount, ...]:
+        """See `Collection.distinct`."""
+        return await self._follow(partial(facets.distinct, field=field, where=where, limit=limit))
+
+    async def value_range(self, field: str, where: FilterLike | None = None) -> tuple[Scalar, Scalar] | None:
+        """See `Collection.value_range`."""
+        return await self._follow(partial(facets.value_range, field=field, where=where))
+
+    async def documents(
+        self, where: FilterLike | None = None, *, after: str | None = None, vectors: bool = False
+    ) -> AsyncIterator[Document]:
+        """See `Collection.documents`."""
+        ids = await self._follow(partial(reading.ids, where=where, after=after))
+        for block in reading.blocks(ids):
+            for document in await self.get_many(block, vectors=vectors):
+                yield document
 
     async def embed(self, texts: Sequence[str], side: Side = "query") -> FloatArray:
         """See `Collection.embed`."""

@@ -207,6 +207,16 @@ class AsyncNestvec(TravelingClient):
 
         return await Lifecycle(self._connections, name).cleanup(generation=generation, among=among, dry=dry)
 
+    async def drop(self, name: str, *, dry: bool = False) -> list[Removal]:
+        """See `Nestvec.drop`."""
+        from nestvec._migration.lifecycle import Lifecycle
+
+        try:
+            return await Lifecycle(self._connections, name).drop(dry=dry)
+        finally:
+            if name in self._collections:
+                self._collections[name]._among.forget()
+
     async def migrate(
         self,
         name: str,

@@ -456,6 +456,35 @@ class Nestvec(TravelingClient):
 
         return complete(Lifecycle(self._connections, name).cleanup(generation=generation, among=among, dry=dry))
 
+    def drop(self, name: str, *, dry: bool = False) -> list[Removal]:
+        """Remove a collection from the database: all generations of it, its documents and its alias.
+
+        There is no way back, and no copy. The configuration stays: `apply` creates it anew.
+
+        Args:
+            name: A collection of the configuration.
+            dry: Only tell what would go.
+
+        Returns:
+            The generations that are gone, or would be; the live one last.
+
+        Raises:
+            CollectionNotFound: There is none.
+            CollectionConflict: A migration is switching, or its record cannot be read.
+            Unsupported: The collection was adopted.
+
+        Example:
+            >>> [each.generation.physical for each in nv.drop("docs", dry=True)]
+            ['docs_1']
+        """
+        from nestvec._migration.lifecycle import Lifecycle
+
+        try:
+            return complete(Lifecycle(self._connections, name).drop(dry=dry))
+        finally:
+            if name in self._collections:
+                self._collections[name]._among.forget()
+
     def migrate(
         self,
         name: str,

@@ -25,7 +25,7 @@ from nestvec._client.ingestion import (
 )
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, reading, settling, updating
+from nestvec._documents import deleting, facets, reading, settling, updating
 from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
@@ -43,12 +43,13 @@ if TYPE_CHECKING:
 
     from nestvec._client.async_collection import AsyncCollection
     from nestvec._client.sync import Nestvec
+    from nestvec._documents.facets import ValueCount
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
-    from nestvec.types import FloatArray, Metadata
+    from nestvec.types import FloatArray, Metadata, Scalar
 
 
 class Collection(Handle):
@@ -267,6 +268,7 @@ class Collection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
         vectors: bool = False,
+        documents: bool = False,
     ) -> list[Hit]:
         """Search for the chunks that answer a question best. It is embedded with the query task.
 
@@ -279,6 +281,7 @@ class Collection(Handle):
             where: A filter on declared fields, made with `F` or as a dict; None: none.
             group_by_document: Give the best hit of each document only; `limit` and `offset` then count documents.
             vectors: Give hits their vectors, too, as they are stored: one more request.
+            documents: Give hits the whole documents that they are of: one more request, or a few.
 
         Returns:
             Hits, best first. Scores are higher-is-better: cosine (-1 to 1), dot product, or minus the Euclidean
@@ -293,7 +296,7 @@ class Collection(Handle):
             >>> [hit.document_id for hit in docs.search("How many days of vacation?", where=F.lang == "en")]
             ['vacation', 'travel']
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         rule = searching.rule_for(question, vector, options)
         return complete(follow(self._among, self._sessions, rule, self.tenant))[0]
 
@@ -307,12 +310,14 @@ class Collection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
         vectors: bool = False,
+        documents: bool = False,
     ) -> list[list[Hit]]:
         """Search for several questions in one request.
 
         Args:
             questions: Texts that are not blank.
-            limit, offset, threshold, where, group_by_document, vectors: As in `Collection.search`.
+            limit, offset, threshold, where, group_by_document, vectors, documents: As in
+                `Collection.search`.
 
         Returns:
             A list of hits for each question, in the order of `questions`; each as of `search`.
@@ -326,7 +331,7 @@ class Collection(Handle):
             >>> [hits[0].document_id for hits in found]
             ['vacation', 'travel']
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return complete(
             follow(
                 self._among,
@@ -346,12 +351,14 @@ class Collection(Handle):
         where: FilterLike | None = None,
         group_by_document: bool = False,
         vectors: bool = False,
+        documents: bool = False,
     ) -> list[Hit]:
         """Search with a query vector of this collection's space.
 
         Args:
             vector: Finite numbers, of shape (dimensions,); `embed` makes such vectors.
-            limit, offset, threshold, where, group_by_document, vectors: As in `Collection.search`.
+            limit, offset, threshold, where, group_by_document, vectors, documents: As in
+                `Collection.search`.
 
         Returns:
             Hits, best first, as of `search`.
@@ -365,7 +372,7 @@ class Collection(Handle):
             >>> docs.search_vector(vector, limit=1)[0].document_id
             'vacation'
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return complete(
             follow(
                 self._among,
@@ -412,6 +419,76 @@ class Collection(Handle):
                 self.tenant,
             )
         )
+
+    def distinct(
+        self, field: str, where: FilterLike | None = None, *, limit: int | None = None
+    ) -> tuple[ValueCount, ...]:
+        """The values of a metadata field, and how many documents have each: most frequent first.
+
+        All documents that match are read, but for texts split off and vectors.
+
+        Args:
+            field: A declared field; with open fields, a path. Of a list each member counts.
+            where: A filter, made with `F` or as a dict; None: all documents.
+            limit: How many values at most; None: all.
+
+        Returns:
+            Values of the field's type with their counts; of equal counts the lesser value first.
+
+        Raises:
+            InvalidFilter: The field is not declared, or the filter does not fit.
+
+        Example:
+            >>> docs.distinct("lang")[0]
+            ValueCount(value='en', documents=1)
+        """
+        return self._follow(partial(facets.distinct, field=field, where=where, limit=limit))
+
+    def value_range(self, field: str, where: FilterLike | None = None) -> tuple[Scalar, Scalar] | None:
+        """The least and the greatest value of a metadata field.
+
+        Args:
+            field: A declared field; with open fields, a path. Of a list each member counts.
+            where: A filter, made with `F` or as a dict; None: all documents.
+
+        Returns:
+            Both, of the field's type; None where no document has a value.
+
+        Raises:
+            InvalidFilter: The field is not declared, or the filter does not fit.
+            InvalidInput: Values of several types, which have no order.
+
+        Example:
+            >>> docs.value_range("year")
+            (2020, 2022)
+        """
+        return self._follow(partial(facets.value_range, field=field, where=where))
+
+    def documents(
+        self, where: FilterLike | None = None, *, after: str | None = None, vectors: bool = False
+    ) -> Iterator[Document]:
+        """All documents that match, in the order of their ids.
+
+        The ids are read first, and kept; documents as they are wanted. Those that are deleted meanwhile are left out.
+
+        Args:
+            where: A filter, made with `F` or as a dict; None: all documents.
+            after: Only ids behind this one: the last of the page before.
+            vectors: Read vectors, too, as in `Collection.get`.
+
+        Yields:
+            Documents.
+
+        Raises:
+            InvalidFilter: The filter does not fit.
+
+        Example:
+            >>> [document.id for document in docs.documents(after="t")]
+            ['travel', 'vacation']
+        """
+        ids = self._follow(partial(reading.ids, where=where, after=after))
+        for block in reading.blocks(ids):
+            yield from self.get_many(block, vectors=vectors)
 
     def embed(self, texts: Sequence[str], side: Side = "query") -> FloatArray:
         """Embed texts in this collection's space, without storing them.

@@ -11,7 +11,7 @@ from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_
 from nestvec._documents.blank import text_was_none
 from nestvec._documents.foreign import records_with_ids
 from nestvec._documents.layout import Head, chunk_ids, head_id, span_of
-from nestvec.contract import Batch, Count, Fetch, ListTenants
+from nestvec.contract import Batch, Count, Fetch, ListTenants, Scroll
 from nestvec.errors import CollectionError, InvalidInput, InvalidName
 from nestvec.filters import FilterLike
 from nestvec.types import DENSE, Chunk, Document, Record
@@ -27,6 +27,7 @@ BLOCK = 128
 
 
 _ATTEMPTS = 4
+_PAGE = 1000
 
 
 async def count(collection: OpenCollection, where: FilterLike | None = None, *, chunks: bool = False) -> int:
@@ -58,6 +59,29 @@ async def tenants(collection: OpenCollection) -> list[str]:
 
     async def use(target: Target) -> list[str]:
         return sorted(await collection.backend.list_tenants(ListTenants(target.physical)))
+
+    return await on_target(collection, use)
+
+
+async def ids(collection: OpenCollection, where: FilterLike | None = None, after: str | None = None) -> list[str]:
+    """The ids of the documents that match, sorted; only those behind `after`."""
+    resolved = checked_filter(collection, where)
+    if after is not None:
+        (after,) = check_ids([after])
+
+    async def use(target: Target) -> list[str]:
+        if target.foreign is not None:
+            wanted = foreign_filter(target, resolved)
+        else:
+            wanted = HEADS if resolved is None else HEADS & resolved
+        found: set[str] = set()
+        cursor: str | int | None = None
+        while True:
+            batch = await collection.records.scroll(Scroll(target.physical, wanted, _PAGE, cursor, content=False))
+            found.update(record.document_id for record in batch.records)
+            cursor = batch.cursor
+            if cursor is None:
+                return sorted(key for key in found if after is None or key > after)
 
     return await on_target(collection, use)
 

@@ -48,6 +48,7 @@ class SearchOptions:
     group_by_document: bool = False
     #: Read the vectors of hits, too.
     vectors: bool = False
+    documents: bool = False
 
     def check(self) -> None:
         """Raise `InvalidInput` for a limit or offset that makes no sense."""
@@ -64,7 +65,9 @@ async def search(collection: OpenCollection, questions: Sequence[str], options: 
     where = check_search(collection, options)
     vectors = await embed(collection, questions)
     ask = partial(_ask, collection, vectors, options, where)
-    return _hits(collection, await on_target(collection, ask)) if not options.vectors else await _whole(collection, ask)
+    if options.vectors or options.documents:
+        return await _whole(collection, ask, options)
+    return _hits(collection, await on_target(collection, ask))
 
 
 def rule_for(
@@ -137,15 +140,30 @@ async def search_vectors(
             f"has no direction to search in; embed a question instead"
         )
     ask = partial(_ask, collection, rows, options, where)
-    return _hits(collection, await on_target(collection, ask)) if not options.vectors else await _whole(collection, ask)
+    if options.vectors or options.documents:
+        return await _whole(collection, ask, options)
+    return _hits(collection, await on_target(collection, ask))
 
 
-async def _whole(collection: OpenCollection, ask: Callable[[Target], Awaitable[list[list[Found]]]]) -> list[list[Hit]]:
-    """Hits with their vectors."""
+async def _whole(
+    collection: OpenCollection, ask: Callable[[Target], Awaitable[list[list[Found]]]], options: SearchOptions
+) -> list[list[Hit]]:
+    """Hits with their vectors, or with the documents that they are of."""
     from nestvec._documents.hit_vectors import found_with_vectors
+    from nestvec._documents.reading import get
 
-    found, vectors = await on_target(collection, partial(found_with_vectors, collection, ask))
-    return [[replace(hit, vector=vectors.get(hit.id)) for hit in hits] for hits in _hits(collection, found)]
+    if options.vectors:
+        found, vectors = await on_target(collection, partial(found_with_vectors, collection, ask))
+    else:
+        found, vectors = await on_target(collection, ask), {}
+    hits = _hits(collection, found)
+    if vectors:
+        hits = [[replace(hit, vector=vectors.get(hit.id)) for hit in answer] for answer in hits]
+    if not options.documents:
+        return hits
+    ids = list(dict.fromkeys(hit.document_id for answer in hits for hit in answer))
+    whole = {document.id: document for document in (await get(collection, ids) if ids else [])}
+    return [[replace(hit, document=whole.get(hit.document_id)) for hit in answer] for answer in hits]
 
 
 def check_search(collection: OpenCollection, options: SearchOptions) -> Filter | None:

@@ -97,6 +97,10 @@ class Lifecycle:
         locations = self._locations(spec_named(self.config, self.name))
         return await tidy.cleanup(locations, number=generation, among=among, dry=dry)
 
+    async def drop(self, *, dry: bool) -> list[Removal]:
+        """Remove the collection; see `nestvec._migration.tidy`."""
+        return await tidy.drop(self._locations(spec_named(self.config, self.name)), dry=dry)
+
     async def migrate(self, questions: Sequence[str], documents: Iterable[Document]) -> MigrationReport:
         """From what is live to what the configuration says."""
         check_texts(questions)

@@ -128,6 +128,31 @@ async def cleanup(
     ]
 
 
+async def drop(locations: CollectionLocations, *, dry: bool = False) -> list[Removal]:
+    """Remove a collection: every generation of it, and its alias; the live one last. `dry`: say what would go.
+
+    Raises `CollectionNotFound` where there is none, and `CollectionConflict` while a migration holds a fence, or for
+    one whose record cannot be read.
+    """
+    require_own(locations.wanted.spec, "drop it")
+    found = await find_generations(locations)
+    if not found.all:
+        raise _nothing_live(locations)
+    _require_no_switch(locations, found, locations.wanted.state.wall())
+    for each in found.all:
+        if each.stored is None:
+            raise CollectionConflict(
+                f"the record of {each.place} cannot be read, so nobody knows whether it is this collection's; nothing "
+                f"was removed. If it may go, drop it with the backend's own means"
+            )
+    removals = []
+    for each in sorted(_told(locations, found.all), key=lambda one: one.role is GenerationRole.LIVE):
+        for status in await _status(locations, found, each):
+            gone = dry or await _remove(locations.at(each.place.backend), each)
+            removals.append(Removal(status, gone, "dropped" if gone else _CHANGED))
+    return removals
+
+
 async def _tidy(
     locations: CollectionLocations,
     found: Generations,

@@ -74,7 +74,8 @@ class EmbedderPlugin:
 class Event:
     """Something that happened, for metrics and audit. `name` is stable; `data` holds plain values, no secrets.
 
-    Names: `document_written`, `document_superseded`, `document_failed`, `document_deleted`, `search_done`,
+    Names: `document_written`, `document_superseded`, `document_failed`, `document_deleted`, `metadata_updated`,
+    `search_done`,
     `request_retried`, `alias_moved`, `collection_created`, `collection_updated`, `collection_copied`,
     `collection_adopted`, `collection_migrated`, `generation_removed`, `cache_failed`, `canaries_stored`,
     `host_accepted`, `collection_unsettled`, `vectors_measured`.
