@@ -49,6 +49,7 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         "Collection.settle",
         "Collection.update_metadata",
         "Collection.delete",
+        *("Collection.export_to", "Collection.import_from"),
         "Collection.repair",
     ),
     "Collections: searching": (

@@ -107,7 +107,7 @@ class Projection:
             if value is not None and self._fit(stored, misfits, name, declared, value):
                 exact = False
         if not exact:
-            stored[GIVEN] = _to_text(given)
+            stored[GIVEN] = to_text(given)
         return ProjectedMetadata(stored, misfits)
 
     def _fit(
@@ -294,8 +294,19 @@ def _checked(name: str, value: Any) -> Any:
 # ------------------------------------------------------------ as text
 
 
-def _to_text(given: Mapping[str, Any]) -> str:
+def to_text(given: Mapping[str, Any]) -> str:
+    """Metadata as JSON text: what `given` of a projection reads again."""
     return json.dumps(_tagged(given), ensure_ascii=False, separators=(",", ":"))
+
+
+def to_json(given: Mapping[str, Any]) -> Any:
+    """Metadata as plain JSON values, datetimes included."""
+    return _tagged(given)
+
+
+def from_json(value: object) -> dict[str, Any]:
+    """What `to_json` gave. Raises one of `DAMAGED` for anything else."""
+    return _from_text(json.dumps(value))
 
 
 def _tagged(value: Any) -> Any:

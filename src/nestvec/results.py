@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from nestvec._hosts.agreement import Agreement
     from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.exporting import ExportReport
     from nestvec._migration.generations import GenerationRole
     from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, MigrationStage, Overlap
     from nestvec._migration.routes import Way
@@ -44,6 +45,7 @@ __all__ = [
     "DimensionsPoint",
     "DimensionsReport",
     "DimensionsSample",
+    "ExportReport",
     "FailedDocument",
     "FieldMisfit",
     "ForeignLook",
@@ -95,6 +97,7 @@ _ROOMS = {
         *("MigrationPlan", "MigrationProgress", "MigrationReport", "MigrationStage"),
         "Overlap",
     ),
+    "nestvec._migration.exporting": ("ExportReport",),
     "nestvec._migration.routes": ("Way",),
     "nestvec._migration.tidy": ("GenerationStatus", "Removal"),
     "nestvec.nesting.fitting": ("NestReport", "PrefixRecall"),

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Se
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
@@ -13,6 +14,7 @@ from nestvec._client.ingestion import (
     Duplicates,
     Intake,
     OnFailure,
+    batched,
     check_choices,
     document_keys,
     reported,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
+    from nestvec._migration.exporting import ExportReport
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
     from nestvec.types import FloatArray, Metadata, Scalar
@@ -277,6 +280,54 @@ class AsyncCollection(Handle):
             deletion=deleting.Deletion(),
         )
         return await self._follow(delete)
+
+    async def export_to(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> ExportReport:
+        """See `Collection.export_to`."""
+        from nestvec._migration.export_files import writing_export
+        from nestvec._migration.exporting import ExportReport, prepare_export, read_documents
+
+        await self._follow(prepare_export)
+        chunks, outside = 0, self._owner._connections.outside
+        with writing_export(Path(path), self.spec, overwrite=overwrite) as writer:
+            for block in reading.blocks(await self._follow(reading.ids)):
+                found = await self._follow(partial(read_documents, ids=block))
+                await outside(writer.add, found)
+                chunks += sum(len(each.chunks) for each in found)
+                if progress is not None:
+                    progress(writer.checksum.documents)
+        return ExportReport(writer.checksum.documents, chunks, str(path))
+
+    async def import_from(
+        self,
+        path: str | Path,
+        *,
+        on_failure: OnFailure = "raise",
+        progress: Callable[[Report], object] | None = None,
+    ) -> Report:
+        """See `Collection.import_from`."""
+        from nestvec._migration.export_files import ExportReader
+        from nestvec._migration.exporting import prepare_import, store_documents
+
+        check_choices(on_failure)
+        reports, outside = list[Report](), self._owner._connections.outside
+        with ExportReader(Path(path)) as reader:
+            header = await outside(reader.header)
+            await self._follow(partial(prepare_import, header=header))
+            await outside(reader.check)
+            blocks = batched(reader.documents(header.space.dimensions), reading.BLOCK)
+            while block := await outside(next, blocks, None):
+                keys = {(self.spec.name, self.tenant, each.id) for each in block}
+                async with writing_task(self._turns or self._find_turns(), keys):
+                    reports.append(await self._follow(partial(store_documents, documents=block)))
+                if progress is not None:
+                    progress(reports[-1])
+        return reported(self.spec.name, merge(reports), on_failure)
 
     async def repair(
         self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None

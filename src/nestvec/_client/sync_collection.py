@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
@@ -14,6 +15,7 @@ from nestvec._client.ingestion import (
     Duplicates,
     Intake,
     OnFailure,
+    batched,
     check_choices,
     document_keys,
     reported,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
+    from nestvec._migration.exporting import ExportReport
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
     from nestvec.types import FloatArray, Metadata, Scalar
@@ -635,6 +638,96 @@ class Collection(Handle):
             deletion=deleting.Deletion(),
         )
         return self._follow(delete)
+
+    def export_to(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> ExportReport:
+        """Write all documents into a file: ids, texts in their chunks, metadata, vectors, and the space they are of.
+
+        Documents come in the order of their ids. Those that are changed meanwhile are written as they are read.
+
+        Args:
+            path: A file named *.jsonl or *.parquet. It is there when all is written, and not before.
+            overwrite: Replace a file that is there.
+            progress: Hears how many documents were written.
+
+        Returns:
+            What was written.
+
+        Raises:
+            InvalidInput: The file is there already, cannot be written, or has another suffix.
+            Unsupported: The collection was adopted, or pyarrow is missing.
+
+        Example:
+            >>> docs.export_to("docs.jsonl").documents
+            3
+        """
+        from nestvec._migration.export_files import writing_export
+        from nestvec._migration.exporting import ExportReport, prepare_export, read_documents
+
+        self._follow(prepare_export)
+        chunks = 0
+        with writing_export(Path(path), self.spec, overwrite=overwrite) as writer:
+            for block in reading.blocks(self._follow(reading.ids)):
+                found = self._follow(partial(read_documents, ids=block))
+                writer.add(found)
+                chunks += sum(len(each.chunks) for each in found)
+                if progress is not None:
+                    progress(writer.checksum.documents)
+        return ExportReport(writer.checksum.documents, chunks, str(path))
+
+    def import_from(
+        self,
+        path: str | Path,
+        *,
+        on_failure: OnFailure = "raise",
+        progress: Callable[[Report], object] | None = None,
+    ) -> Report:
+        """Store what `export_to` wrote. Nothing is embedded, and a later ingestion finds the documents unchanged.
+
+        The whole file is read and checked before anything is stored. Documents that are there already are left alone,
+        so an interrupted import goes on when it is started again.
+
+        Args:
+            path: The file.
+            on_failure: "raise" `IngestFailed` at the end if there were failures, or only "report" them.
+            progress: Hears a report of each batch when it is durable.
+
+        Returns:
+            What was stored; chunks count as `given`.
+
+        Raises:
+            InvalidInput: The file is no export, of another version, torn or changed; nothing was stored.
+            SpaceMismatch: Its vectors are of another space; nothing was stored.
+            CollectionConflict: Its vectors are compared otherwise; nothing was stored.
+            IngestFailed: Some documents were not stored; it carries the report.
+
+        Example:
+            >>> docs.export_to("docs.parquet").chunks
+            3
+            >>> docs.import_from("docs.parquet").unchanged
+            3
+        """
+        from nestvec._migration.export_files import ExportReader
+        from nestvec._migration.exporting import prepare_import, store_documents
+
+        check_choices(on_failure)
+        reports = []
+        with ExportReader(Path(path)) as reader:
+            header = reader.header()
+            self._follow(partial(prepare_import, header=header))
+            reader.check()
+            for block in batched(reader.documents(header.space.dimensions), reading.BLOCK):
+                keys = {(self.spec.name, self.tenant, each.id) for each in block}
+                with writing(self._turns or self._find_turns(), keys, running_loop()):
+                    reports.append(self._follow(partial(store_documents, documents=block)))
+                if progress is not None:
+                    progress(reports[-1])
+        return reported(self.spec.name, merge(reports), on_failure)
 
     def repair(
         self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None
