@@ -187,9 +187,8 @@ class ExportReader:
         """Header and footer."""
         if self._parquet:
             with self._table() as file:
-                known = file.schema_arrow.metadata or {}
                 kept = file.metadata.metadata or {}
-                return known.get(_KEYS[0], b"null"), kept.get(_KEYS[1], b"")
+                return kept.get(_KEYS[0], b"null"), kept.get(_KEYS[1], b"")
         first = last = b""
         for line in self._all_lines():
             first, last = first or line, line
