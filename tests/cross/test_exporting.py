@@ -90,8 +90,8 @@ def test_what_is_no_export_or_torn_stores_nothing(suffix: str, tmp_path: Path) -
             "without its end": whole[: whole.rstrip(b"\n").rfind(b"\n") + 1] if suffix == ".jsonl" else whole[:-8],
             "of another version": whole.replace(b'"nestvec_export":1', b'"nestvec_export":2'),
         }.items():
-            if data == whole and suffix == ".parquet":
-                continue  # the column is compressed: there is no such word in it
+            if name == "changed" and suffix == ".parquet":
+                continue  # columns are for others, and compressed: the lines are what is read and vouched for
             file.write_bytes(data)
             with pytest.raises(InvalidInput, match="docs"):
                 docs.import_from(file)
