@@ -443,7 +443,7 @@ class Collection(Handle):
 
         Example:
             >>> docs.distinct("lang")[0]
-            ValueCount(value='en', documents=1)
+            ValueCount(value='en', documents=2)
         """
         return self._follow(partial(facets.distinct, field=field, where=where, limit=limit))
 
@@ -463,7 +463,7 @@ class Collection(Handle):
 
         Example:
             >>> docs.value_range("year")
-            (2020, 2022)
+            (2021, 2023)
         """
         return self._follow(partial(facets.value_range, field=field, where=where))
 
