@@ -1,4 +1,4 @@
-"""How thin a document store for Haystack is over nestvec: its own suite is run against it, in an environment of its own."""
+"""How thin a document store for Haystack is over nestvec: Haystack's own suite is run against it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How thin a vector store for LangChain is over nestvec: its own suite is run against it, in an environment of its own."""
+"""How thin a vector store for LangChain is over nestvec: LangChain's own suite is run against it."""
 
 from __future__ import annotations
 
