@@ -31,7 +31,15 @@ def configuration(folder: Path, **block: Any) -> dict[str, Any]:
 
 
 def connected(folder: Path, **block: Any) -> Nestvec:
-    return nestvec.connect(configuration(folder, **block), Runtime(test_registry()))
+    """A client whose waits pass at once."""
+    passed = [0.0]
+    runtime = Runtime(
+        test_registry(),
+        clock=lambda: passed[0],
+        wall=lambda: 1_800_000_000 + passed[0],
+        pause=lambda seconds: passed.__setitem__(0, passed[0] + seconds),
+    )
+    return nestvec.connect(configuration(folder, **block), runtime)
 
 
 def found(docs: Any, where: Any) -> set[str]:
@@ -82,7 +90,7 @@ def test_another_path_of_a_field_is_another_field(tmp_path: Path) -> None:
         nv.apply()
     with (
         connected(tmp_path, fields={"author": "keyword"}) as nv,
-        pytest.raises(CollectionConflict, match="meta.writer"),
+        pytest.raises(CollectionConflict, match=r"meta\.writer"),
     ):
         nv["docs"].count()
 

@@ -53,6 +53,7 @@ from nestvec.filters.tree import (
     fold,
     leaves,
     push_negations,
+    rebuild,
 )
 from nestvec.values import coerce, format_datetime, to_utc
 
@@ -87,6 +88,7 @@ __all__ = [
     "matches",
     "parse_dict",
     "push_negations",
+    "rebuild",
     "resolve",
     "system",
     "to_dict",
