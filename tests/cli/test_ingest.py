@@ -233,3 +233,18 @@ def _collections(shell):
     import tomllib
 
     return tomllib.loads(shell.config.read_text())["collections"]
+
+
+def test_what_is_stored_may_be_left_or_refused(applied, lines):
+    path = applied.file("in.jsonl", lines({"id": "a", "text": "old words"}))
+    assert applied("ingest", "docs", path).code == 0
+    path = applied.file("in.jsonl", lines({"id": "a", "text": "new words"}, {"id": "b", "text": "more words"}))
+    run = applied("ingest", "docs", path, "--on-existing", "skip")
+    assert run.code == 0
+    assert "1 document stored in docs" in run.out
+    assert "; 1 document left as they were" in run.out
+    run = applied("ingest", "docs", path, "--on-existing", "fail", "--json")
+    assert run.code == 1
+    assert [failure["document_id"] for failure in run.json["failed"]] == ["a", "b"]
+    assert "is stored already" in run.err
+    assert applied("ingest", "docs", path, "--json").json["left"] == 0
