@@ -123,6 +123,10 @@ def test_documents_without_a_text_are_kept_and_not_found_by_searches(
         assert (docs.count(), docs.count(F.n == 1)) == (4, 4)
         assert {hit.document_id for hit in docs.search("words", limit=10)} == {"text"}
         assert {hit.document_id for hit in docs.search("words", limit=10, where=F.n == 1)} == {"text"}
+        assert docs.matrix().document_ids == docs.matrix({"n": 1}).document_ids == ["text"], (
+            "their vectors mean nothing"
+        )
+        assert docs.matrix(group_by_document=True).document_ids == ["text"]
         embedded.clear()
         assert docs.upsert([Document(key, text, {"n": 1}) for key, text in texts.items()]).documents == 4
         assert embedded == []

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
+from nestvec._collections.opening import (
+    HEADS,
+    OpenCollection,
+    Target,
+    checked_filter,
+    foreign_filter,
+    on_target,
+    open_to_read,
+    with_text,
+)
 from nestvec._documents.layout import restored
 from nestvec._documents.reading import count, text_of, whole
 from nestvec.contract import Scroll
@@ -200,6 +209,9 @@ async def matrix(
 
 async def _filled(collection: OpenCollection, where: FilterLike | None, *, group_by_document: bool) -> Matrix:
     """Page by page into one array of the size that was counted: there is no second copy of the vectors."""
+    target = await open_to_read(collection)
+    if target.foreign is None:
+        where = with_text(collection.spec, target, checked_filter(collection, where))
     expected = await count(collection, where, chunks=not group_by_document)
     rows = _allocated(collection, expected)
     records: list[Record] = []

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from nestvec._chunking import EMPTY
-from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
+from nestvec._collections.opening import (
+    OpenCollection,
+    Target,
+    checked_filter,
+    foreign_filter,
+    on_target,
+    open_to_read,
+    with_text,
+)
 from nestvec._documents.current import complete_current, current, first_current, spoken_of
 from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import span_of
@@ -20,8 +27,8 @@ from nestvec.contract import Encode, Event, Found, Group, Query
 from nestvec.encoding.tasks import check_task
 from nestvec.encoding.vectors import check_dimensions, without_direction
 from nestvec.errors import InvalidInput
-from nestvec.filters import Filter, FilterLike, all_of, system
-from nestvec.types import DENSE, FieldType, Hit, Storage
+from nestvec.filters import Filter, FilterLike
+from nestvec.types import DENSE, Hit, Storage
 
 if TYPE_CHECKING:
     from nestvec._session.session import Session
@@ -31,9 +38,6 @@ if TYPE_CHECKING:
 
 #: As what a text is embedded.
 Side: TypeAlias = Literal["document", "query"]
-
-#: Documents that have something to be found by.
-WITH_TEXT: Filter = ~(system("layout", FieldType.KEYWORD) == EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +228,7 @@ async def _ask(
         options.limit,
         options.offset,
         options.threshold,
-        _searchable(spec, target, where) if target.foreign is None else foreign_filter(target, where),
+        with_text(spec, target, where) if target.foreign is None else foreign_filter(target, where),
     )
     if options.group_by_document:
         return await _grouped(collection, target, query)
@@ -238,11 +242,6 @@ async def _ask(
     if target.foreign is not None or not any(hit.record.system.get("chunk") for hits in found for hit in hits):
         return found
     return await complete_current(collection, target, query, ask, found)
-
-
-def _searchable(spec: CollectionSpec, target: Target, where: Filter | None) -> Filter | None:
-    """Without documents that have no text, where there may be such."""
-    return all_of(where, WITH_TEXT) if spec.keep_empty or target.stored.keep_empty else where
 
 
 def _aimed(collection: OpenCollection, target: Target, query: Query, limit: int, offset: int) -> Query:
