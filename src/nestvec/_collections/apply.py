@@ -251,11 +251,12 @@ async def _update(collection: OpenCollection, info: CollectionInfo) -> None:
 def _description(spec: CollectionSpec, can: BackendCapabilities) -> tuple[str, ...]:
     space = spec.space
     tasks = f"tasks {space.index_task} / {space.query_task}" if space.index_task or space.query_task else "no tasks"
-    fields = ", ".join(f"{name} ({kind})" for name, kind in spec.fields.items()) or "none"
+    fields = [f"{name} ({kind}{_from(spec, name)})" for name, kind in spec.fields.items()]
+    fields += ["whatever else there is"] if spec.open_fields else []
     cost = late_cost(spec)
     return (
         f"{space.dimensions} dimensions, {spec.metric.value}, {space.model}, {tasks}",
-        f"fields: {fields}",
+        f"fields: {', '.join(fields) or 'none'}",
         *([f"storage: {spec.storage}"] if spec.storage is not Storage.FLOAT32 else []),
         *([f"funnel: candidates by prefixes of {_listed(spec.funnel)} dimensions"] if spec.funnel else []),
         *([cost] if cost else []),
@@ -325,3 +326,7 @@ async def _unfinished(collection: OpenCollection, taken: Sequence[int]) -> int |
         if info is not None and info.record == spec.record(number) and dict(info.vectors) == spec.vectors:
             return number
     return None
+
+
+def _from(spec: CollectionSpec, name: str) -> str:
+    return f", from {spec.paths[name]}" if name in spec.paths else ""

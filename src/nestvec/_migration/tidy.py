@@ -149,7 +149,7 @@ async def drop(locations: CollectionLocations, *, dry: bool = False) -> list[Rem
     for each in sorted(_told(locations, found.all), key=lambda one: one.role is GenerationRole.LIVE):
         for status in await _status(locations, found, each):
             gone = dry or await _remove(locations.at(each.place.backend), each)
-            removals.append(Removal(status, gone, "dropped" if gone else _CHANGED))
+            removals.append(Removal(status, gone, each.role.value if gone else _CHANGED))
     return removals
 
 
