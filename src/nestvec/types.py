@@ -286,7 +286,8 @@ class FieldMisfit:
     problem: str
 
 
-def _merged(misfits: Iterable[FieldMisfit]) -> tuple[FieldMisfit, ...]:
+def merged_misfits(misfits: Iterable[FieldMisfit]) -> tuple[FieldMisfit, ...]:
+    """Each field once, with all of its documents."""
     found: dict[str, FieldMisfit] = {}
     for each in misfits:
         first = found.get(each.field)
@@ -343,7 +344,7 @@ class Report:
             self.superseded + other.superseded,
             self.unsettled or other.unsettled,
             self.given + other.given,
-            _merged((*self.misfits, *other.misfits)),
+            merged_misfits((*self.misfits, *other.misfits)),
             self.skipped + other.skipped,
         )
 
@@ -362,6 +363,6 @@ def merge(reports: Iterable[Report]) -> Report:
         sum(report.superseded for report in listed),
         next((report.unsettled for report in listed if report.unsettled), None),
         sum(report.given for report in listed),
-        _merged(misfit for report in listed for misfit in report.misfits),
+        merged_misfits(misfit for report in listed for misfit in report.misfits),
         sum(report.skipped for report in listed),
     )

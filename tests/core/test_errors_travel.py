@@ -45,7 +45,8 @@ def classes() -> list[type[NestvecError]]:
             yield from below(each)
 
     return sorted(
-        {each for each in below(NestvecError) if each.__module__.startswith("nestvec")}, key=lambda each: each.__name__
+        {each for each in below(NestvecError) if each.__module__.split(".")[0] in PACKAGES},
+        key=lambda each: each.__name__,
     )
 
 

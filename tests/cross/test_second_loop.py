@@ -72,6 +72,7 @@ def test_a_second_loop_beside_the_first_is_refused_by_name(name: str, tmp_path: 
         thread = threading.Thread(target=elsewhere)
         thread.start()
         thread.join(60)
+        first.run(nv.close())
         assert len(told) == 2
         for error in told:
             assert "another event loop" in str(error)

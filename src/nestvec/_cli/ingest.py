@@ -11,7 +11,7 @@ import click
 
 from nestvec._cli.invocation import INTERRUPTED, Invocation, command, describe, describe_interrupt
 from nestvec._cli.manage import open_collection
-from nestvec._cli.output import amount, clean, print_json, say, warn
+from nestvec._cli.output import amount, clean, misfit_told, print_json, say, warn
 from nestvec._cli.progress import progress
 from nestvec.errors import InvalidInput, NestvecError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nestvec._documents.upsert import OnExisting
     from nestvec._limits import ReadLimits
     from nestvec._readers import Inputs, Mapping
-    from nestvec.types import FailedDocument, FieldMisfit, Report
+    from nestvec.types import FailedDocument, Report
 
 _FORMATS = ("jsonl", "csv", "text", "markdown", "parquet")
 _SHOWN = 20
@@ -142,7 +142,7 @@ def _finished(job: Job, run: Ingestion) -> int:
     if run.stored.unsettled is not None:
         warn(f"warning: {run.stored.unsettled}")
     for misfit in run.stored.misfits:
-        warn("warning: " + clean(_misfit(misfit)))
+        warn(f"warning: {misfit_told(misfit)}")
     if failed:
         _name(failed, f"{amount(len(failed), 'document')} not stored (all others are):")
     return 1 if failed else 0
@@ -183,14 +183,6 @@ def _sentence(failure: FailedDocument) -> str:
     if failure.path is None or failure.line is None or failure.error.startswith((f"{failure.path}:", "standard input")):
         return failure.error
     return f"{failure.path}:{failure.line}: {failure.error}"
-
-
-def _misfit(misfit: FieldMisfit) -> str:
-    return (
-        f"field {misfit.field!r} ({misfit.declared}) has a value of another type in "
-        f"{amount(misfit.documents, 'document')}, the first {misfit.document_id!r:.80} ({misfit.problem}): it is kept "
-        f"as it is, and filters on the field do not find it (strict_fields = true refuses such documents)"
-    )
 
 
 def _summary(job: Job, report: Report) -> str:

@@ -17,10 +17,11 @@ from nestvec._documents.reading import text_of, whole
 from nestvec._documents.replacing import Replacement, begin_turn, replace_documents
 from nestvec._documents.tidying import tidy_after_dead
 from nestvec._documents.upsert import IncomingDocument, next_revision, prepare, store
+from nestvec._metadata import misfits_of
 from nestvec._migration.routes import Way
 from nestvec._migration.transfer import Transfer, TransferStatistics, quiet
 from nestvec.errors import CollectionError, InvalidDocument
-from nestvec.types import Chunk, Document, FailedDocument, Record
+from nestvec.types import Chunk, Document, FailedDocument, FieldMisfit, Record
 
 if TYPE_CHECKING:
     from nestvec._collections.opening import WriteTurn
@@ -66,7 +67,10 @@ async def _embed(transfer: Transfer, found: Mapping[str, list[Part]]) -> Transfe
     ]
     report = await on_current(transfer.target, partial(store, transfer.target, carried))
     missed = (*failed, *invalid, *report.failed)
-    return TransferStatistics(brought=report.documents, chunks=report.chunks, failed=missed, usage=report.usage)
+    told = [each for item in prepared for each in misfits_of(item.misfits, transfer.spec.fields, item.id)]
+    return TransferStatistics(
+        brought=report.documents, chunks=report.chunks, failed=missed, usage=report.usage, misfits=tuple(told)
+    )
 
 
 _NO_TEXT = "its text is not stored, and none of the files given (--from) has it"
@@ -105,29 +109,37 @@ async def _write(transfer: Transfer, found: Mapping[str, list[Part]]) -> Transfe
     states = await read_states(target, place, list(found))
     await sweep(target, place, states)
     turn = begin_turn(target, sum(map(len, found.values()))) if target.shared else None
-    replacements, invalid = [], []
+    replacements, invalid, misfits = [], [], list[FieldMisfit]()
     for key, parts in found.items():
         try:
-            replacements.append(_replacement(transfer, key, parts, states[key].sound, turn))
+            replacements.append(_replacement(transfer, key, parts, states[key].sound, turn, misfits))
         except InvalidDocument as error:
             invalid.append(FailedDocument(key, f"document {key!r:.80}: {error}"))
     outcome = await replace_documents(target, place, replacements, turn)
     refused = [FailedDocument(item.document_id, str(error)) for item, error in outcome.refused]
     chunks = sum(len(item.records) for item in outcome.stored)
-    return TransferStatistics(brought=len(outcome.stored), chunks=chunks, failed=(*refused, *invalid))
+    failed = (*refused, *invalid)
+    return TransferStatistics(brought=len(outcome.stored), chunks=chunks, failed=failed, misfits=tuple(misfits))
 
 
 def _replacement(
-    transfer: Transfer, key: str, parts: Sequence[Part], old: Head | None, turn: WriteTurn | None
+    transfer: Transfer,
+    key: str,
+    parts: Sequence[Part],
+    old: Head | None,
+    turn: WriteTurn | None,
+    misfits: list[FieldMisfit],
 ) -> Replacement:
-    """Its records under the target's ids, and its vectors. Raises `InvalidDocument` where metadata do not fit."""
+    """Its records under the target's ids, and its vectors. Raises `InvalidDocument` where metadata may not be so."""
     tenant = transfer.target.tenant
     ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
     revision = next_revision(old, turn)
     ids = chunk_ids(tenant, key, revision, range(len(ordered)))
-    metadata = transfer.spec.projection.project(_metadata(transfer, ordered[0][0])).stored
+    wanted = transfer.spec
+    projected = wanted.projection.project(_metadata(transfer, ordered[0][0]))
+    misfits += misfits_of(projected.misfits, wanted.fields, key)
     records = [
-        replace(record, id=identity, metadata=metadata, system={**record.system, "revision": revision})
+        replace(record, id=identity, metadata=projected.stored, system={**record.system, "revision": revision})
         for identity, (record, _) in zip(ids, ordered, strict=True)
     ]
     vectors = transfer.transform(np.stack([row for _, row in ordered if row is not None]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from nestvec._migration.routes import Transform, Way
-from nestvec.types import FailedDocument, Usage
+from nestvec.types import FailedDocument, FieldMisfit, Usage, merged_misfits
 
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
@@ -57,7 +57,7 @@ class Transfer:
         before, wanted = self.source.spec, self.target.spec
         retired = {name: path for name, path in before.paths.items() if name not in wanted.fields}
         fields = {**before.fields, **wanted.fields}
-        return replace(wanted, fields=fields, paths={**retired, **wanted.paths}, strict_fields=False, keep_empty=True)
+        return replace(wanted, fields=fields, paths={**retired, **wanted.paths}, keep_empty=True)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,6 +80,8 @@ class TransferStatistics:
     #: The latest version of these is not in the target.
     failed: tuple[FailedDocument, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    #: Declared fields that some of the documents have a value of another type for.
+    misfits: tuple[FieldMisfit, ...] = ()
     sample: tuple[SampledDocument, ...] = ()
 
     @property
@@ -95,6 +97,7 @@ class TransferStatistics:
             self.chunks + other.chunks,
             self.failed + other.failed,
             self.usage + other.usage,
+            merged_misfits((*self.misfits, *other.misfits)),
             tuple(sorted((*self.sample, *other.sample))[:SAMPLE]),
         )
 
