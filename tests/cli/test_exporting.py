@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nestvec._cli import tidying
+from nestvec.errors import BackendRefused
 
 
 @pytest.fixture
@@ -39,6 +40,31 @@ def test_what_is_no_export_ends_with_one_message(stored):
         assert (run.code, words in run.err, "Traceback" in run.err) == (1, True, False)
     missing = stored("import", "docs", str(stored.folder / "nowhere.jsonl"))
     assert (missing.code, "cannot be read" in missing.err) == (1, True)
+
+
+def test_a_torn_file_is_one_message_and_stores_nothing(stored):
+    file = stored.folder / "docs.jsonl"
+    assert stored("export", "docs", str(file)).code == 0
+    assert stored("delete", "docs", "--all").code == 0
+    file.write_bytes(file.read_bytes()[:-9])
+    run = stored("import", "docs", str(file))
+    assert (run.code, "it is torn" in run.err, "Traceback" in run.err) == (1, True, False)
+    assert stored("status", "docs", "--json").json["collections"][0]["documents"] == 0
+
+
+def test_a_document_that_the_backend_refuses_is_told(stored):
+    file = str(stored.folder / "docs.jsonl")
+    assert stored("export", "docs", file).code == 0
+    assert stored("delete", "docs", "--all").code == 0
+
+    def refuse(ids):
+        if "b" in ids:
+            raise BackendRefused("no room for b")
+
+    stored.store.before_write = refuse
+    run = stored("import", "docs", file)
+    assert (run.code, "error: document 'b': no room for b" in run.err) == (1, True)
+    assert "1 document in docs: 1 chunk written" in run.out
 
 
 def test_dropping_shows_what_goes_and_asks(stored, monkeypatch):
