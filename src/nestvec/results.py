@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from nestvec._hosts.agreement import Agreement
     from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.dropping import DropReport
     from nestvec._migration.generations import GenerationRole
     from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, MigrationStage, Overlap
     from nestvec._migration.routes import Way
@@ -45,6 +46,7 @@ __all__ = [
     "DimensionsPoint",
     "DimensionsReport",
     "DimensionsSample",
+    "DropReport",
     "ExportReport",
     "FailedDocument",
     "FieldMisfit",
@@ -93,6 +95,7 @@ _ROOMS = {
     ),
     "nestvec._hosts.agreement": ("Agreement",),
     "nestvec._migration.copy": ("CopyProgress", "CopyReport"),
+    "nestvec._migration.dropping": ("DropReport",),
     "nestvec._migration.generations": ("GenerationRole",),
     "nestvec._migration.report": (
         *("MigrationPlan", "MigrationProgress", "MigrationReport", "MigrationStage"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec._cli import tidying
+from nestvec._cli import dropping
 from nestvec.errors import BackendRefused
 
 
@@ -74,12 +74,12 @@ def test_dropping_shows_what_goes_and_asks(stored, monkeypatch):
     assert "(live, 2 chunks) would be removed" in alone.out
     assert stored("drop", "docs", "--dry-run").code == 0
     assert stored("drop", "docs", "--json").code == 2
-    monkeypatch.setattr(tidying, "somebody_there", lambda: True)
+    monkeypatch.setattr(dropping, "somebody_there", lambda: True)
     no = stored("drop", "docs", stdin="n\n")
-    assert (no.code, "no way back for docs" in no.err) == (1, True)
+    assert (no.code, "no way back, and no copy" in no.err) == (1, True)
     assert list(stored.store._collections) == ["docs_1"]
     yes = stored("drop", "docs", stdin="y\n")
     assert yes.code == 0
     assert list(stored.store._collections) == []
     again = stored("drop", "docs", "--yes")
-    assert (again.code, "is live on backend" in again.err) == (1, True)
+    assert (again.code, "there is nothing to drop" in again.err) == (1, True)
