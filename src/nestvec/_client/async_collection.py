@@ -205,9 +205,10 @@ class AsyncCollection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        documents: bool = False,
     ) -> list[list[Hit]]:
         """See `Collection.search_vectors`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, documents=documents)
         return await self._follow(partial(searching.search_vectors, vectors=vectors, options=options))
 
     async def distinct(

@@ -393,12 +393,13 @@ class Collection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        documents: bool = False,
     ) -> list[list[Hit]]:
         """Search with several query vectors of this collection's space in one request.
 
         Args:
             vectors: Finite numbers, of shape (vectors, dimensions).
-            limit, offset, threshold, where, group_by_document: As in `Collection.search`.
+            limit, offset, threshold, where, group_by_document, documents: As in `Collection.search`.
 
         Returns:
             A list of hits for each vector, in their order; each as of `search`.
@@ -412,7 +413,7 @@ class Collection(Handle):
             >>> len(docs.search_vectors(vectors, limit=2))
             3
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, documents=documents)
         return complete(
             follow(
                 self._among,
