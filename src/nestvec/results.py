@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nestvec._archives.exporting import ExportReport
     from nestvec._collections.apply import Change, Status
     from nestvec._collections.looking import ForeignLook
     from nestvec._collections.write_fence import GenerationPlace
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     )
     from nestvec._hosts.agreement import Agreement
     from nestvec._migration.copy import CopyProgress, CopyReport
-    from nestvec._migration.exporting import ExportReport
+    from nestvec._migration.dropping import DropReport
     from nestvec._migration.generations import GenerationRole
     from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, MigrationStage, Overlap
     from nestvec._migration.routes import Way
@@ -45,6 +46,7 @@ __all__ = [
     "DimensionsPoint",
     "DimensionsReport",
     "DimensionsSample",
+    "DropReport",
     "ExportReport",
     "FailedDocument",
     "FieldMisfit",
@@ -78,6 +80,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "nestvec._archives.exporting": ("ExportReport",),
     "nestvec._collections.apply": ("Change", "Status"),
     "nestvec._collections.looking": ("ForeignLook",),
     "nestvec._collections.write_fence": ("GenerationPlace",),
@@ -92,12 +95,12 @@ _ROOMS = {
     ),
     "nestvec._hosts.agreement": ("Agreement",),
     "nestvec._migration.copy": ("CopyProgress", "CopyReport"),
+    "nestvec._migration.dropping": ("DropReport",),
     "nestvec._migration.generations": ("GenerationRole",),
     "nestvec._migration.report": (
         *("MigrationPlan", "MigrationProgress", "MigrationReport", "MigrationStage"),
         "Overlap",
     ),
-    "nestvec._migration.exporting": ("ExportReport",),
     "nestvec._migration.routes": ("Way",),
     "nestvec._migration.tidy": ("GenerationStatus", "Removal"),
     "nestvec.nesting.fitting": ("NestReport", "PrefixRecall"),

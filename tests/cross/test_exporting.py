@@ -107,19 +107,20 @@ def test_a_line_that_is_no_document_is_named(tmp_path: Path) -> None:
         docs.upsert(documents())
         docs.export_to(file)
         header, first, *rest = file.read_bytes().splitlines(keepends=True)
+        chunk = json.loads(first)["chunks"][0]
         for change in (
-            {"vectors": "AAAA"},
-            {"vectors": "not base64!"},
+            {"chunks": [{**chunk, "vector": [1.0]}]},
+            {"chunks": [{**chunk, "vector": "not a vector"}]},
             {"chunks": []},
-            {"chunks": [["x", 5, 2, "h"]]},
+            {"chunks": [{**chunk, "start": 5, "end": 2}]},
             {"metadata": [1]},
             {"id": ""},
             {"id": 7},
-            {"vectors": "AADAfwAAwH8AAMB/AADAfw=="},
+            {"chunks": [{**chunk, "vector": [1e300, 0, 0, 0]}]},
         ):
             line = json.dumps({**json.loads(first), **change}).encode() + b"\n"
             file.write_bytes(header + line + b"".join(rest))
-            with pytest.raises(InvalidInput, match="document 1"):
+            with pytest.raises(InvalidInput, match="line 2"):
                 docs.import_from(file)
 
 

@@ -75,9 +75,9 @@ def test_a_collection_is_dropped_with_everything_and_can_be_made_again(name: str
             nv.apply()
             for each in ("docs", "other"):
                 nv[each].upsert(Document("a", "words"))
-            (would,) = nv.drop("docs", dry=True)
+            (would,) = nv.drop("docs", dry=True).generations
             assert (would.removed, would.generation.chunks, nv["docs"].count()) == (True, 1, 1)
-            (gone,) = nv.drop("docs")
+            (gone,) = nv.drop("docs").generations
             assert gone.removed
             with pytest.raises(CollectionNotFound):
                 nv["docs"].count()

@@ -67,7 +67,7 @@ def cleanup(invocation: Invocation, collection: str, generation: int | None, yes
         agreed = None
         if not yes:
             due = nv.cleanup(collection, generation=generation, dry=True)
-            _show(due, "would be removed")
+            show_removals(due, "would be removed")
             agreed = [each.generation for each in due if each.removed]
             if not agreed:
                 return 0
@@ -76,35 +76,8 @@ def cleanup(invocation: Invocation, collection: str, generation: int | None, yes
     if invocation.json:
         print_json({"collection": collection, "generations": [each.to_dict() for each in done]})
     else:
-        _show(done, "removed")
+        show_removals(done, "removed")
     return 0
-
-
-@click.command()
-@click.argument("collection")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Only show what would go.")
-@command
-def drop(invocation: Invocation, collection: str, yes: bool, dry_run: bool) -> int:
-    """Remove COLLECTION from the database: its documents, all generations of it, and its alias.
-
-    Shows what would go, and asks. The configuration stays: `nestvec apply` creates the collection anew, and empty.
-    """
-    if invocation.json and not (yes or dry_run):
-        raise click.UsageError("--json does not ask: say --yes, or --dry-run, too.")
-    with invocation.connect() as nv:
-        if dry_run or not yes:
-            due = nv.drop(collection, dry=True)
-            if not invocation.json:
-                _show(due, "would be removed")
-        if not (dry_run or yes):
-            _ask(collection)
-        done = due if dry_run else nv.drop(collection)
-    if invocation.json:
-        print_json({"collection": collection, "generations": [each.to_dict() for each in done]})
-    elif not dry_run:
-        _show(done, "removed")
-    return 0 if all(each.removed for each in done) else 1
 
 
 def _ask(collection: str) -> None:
@@ -119,7 +92,8 @@ def somebody_there() -> bool:
     return sys.stdin.isatty()
 
 
-def _show(removals: Sequence[Removal], word: str) -> None:
+def show_removals(removals: Sequence[Removal], word: str) -> None:
+    """A line for each generation: what was done with it, or would be."""
     if not removals:
         say("nothing to remove: there is only the live generation")
     for each in removals:

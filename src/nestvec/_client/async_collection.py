@@ -14,7 +14,6 @@ from nestvec._client.ingestion import (
     Duplicates,
     Intake,
     OnFailure,
-    batched,
     check_choices,
     document_keys,
     reported,
@@ -40,13 +39,13 @@ from nestvec.types import Document, Hit, Report, merge
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from nestvec._archives.exporting import ExportReport
     from nestvec._client.asynchronous import AsyncNestvec
     from nestvec._client.sync_collection import Collection
     from nestvec._documents.facets import ValueCount
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
-    from nestvec._migration.exporting import ExportReport
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
     from nestvec.types import FloatArray, Metadata, Scalar
@@ -206,9 +205,10 @@ class AsyncCollection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        documents: bool = False,
     ) -> list[list[Hit]]:
         """See `Collection.search_vectors`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, documents=documents)
         return await self._follow(partial(searching.search_vectors, vectors=vectors, options=options))
 
     async def distinct(
@@ -289,19 +289,9 @@ class AsyncCollection(Handle):
         progress: Callable[[int], object] | None = None,
     ) -> ExportReport:
         """See `Collection.export_to`."""
-        from nestvec._migration.export_files import writing_export
-        from nestvec._migration.exporting import ExportReport, prepare_export, read_documents
+        from nestvec._archives.exporting import export
 
-        await self._follow(prepare_export)
-        chunks, outside = 0, self._owner._connections.outside
-        with writing_export(Path(path), self.spec, overwrite=overwrite) as writer:
-            for block in reading.blocks(await self._follow(reading.ids)):
-                found = await self._follow(partial(read_documents, ids=block))
-                await outside(writer.add, found)
-                chunks += sum(len(each.chunks) for each in found)
-                if progress is not None:
-                    progress(writer.checksum.documents)
-        return ExportReport(writer.checksum.documents, chunks, str(path))
+        return await self._follow(partial(export, path=Path(path), overwrite=overwrite, progress=progress))
 
     async def import_from(
         self,
@@ -309,25 +299,29 @@ class AsyncCollection(Handle):
         *,
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
+        settle: float = TIMEOUT,
     ) -> Report:
         """See `Collection.import_from`."""
-        from nestvec._migration.export_files import ExportReader
-        from nestvec._migration.exporting import prepare_import, store_documents
+        from nestvec._archives import importing
+        from nestvec._archives.files import Archive
 
         check_choices(on_failure)
         reports, outside = list[Report](), self._owner._connections.outside
-        with ExportReader(Path(path)) as reader:
-            header = await outside(reader.header)
-            await self._follow(partial(prepare_import, header=header))
-            await outside(reader.check)
-            blocks = batched(reader.documents(header.space.dimensions), reading.BLOCK)
-            while block := await outside(next, blocks, None):
-                keys = {(self.spec.name, self.tenant, each.id) for each in block}
-                async with writing_task(self._turns or self._find_turns(), keys):
-                    reports.append(await self._follow(partial(store_documents, documents=block)))
-                if progress is not None:
-                    progress(reports[-1])
-        return reported(self.spec.name, merge(reports), on_failure)
+        archive = await outside(Archive, Path(path), self._owner.config.limits)
+        await self._follow(partial(importing.check, header=archive.header))
+        await outside(archive.verify)
+        await self._follow(partial(importing.accept, header=archive.header))
+        batches = archive.batches()
+        while batch := await outside(next, batches, None):
+            keys = {(self.spec.name, self.tenant, each.id) for each in batch.documents}
+            async with writing_task(self._turns or self._find_turns(), keys):
+                reports.append(await self._follow(partial(importing.write, batch=batch)))
+            if progress is not None:
+                progress(reports[-1])
+        report = merge(reports)
+        missing = await self._follow(partial(settling.settle_ingested, seconds=settle)) if report.given else None
+        warn_unsettled(self.spec.name, missing, settle)
+        return reported(self.spec.name, replace(report, unsettled=missing), on_failure)
 
     async def repair(
         self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
     from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.dropping import DropReport
     from nestvec._migration.lifecycle import Lifecycle
     from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal
@@ -207,12 +208,14 @@ class AsyncNestvec(TravelingClient):
 
         return await Lifecycle(self._connections, name).cleanup(generation=generation, among=among, dry=dry)
 
-    async def drop(self, name: str, *, dry: bool = False) -> list[Removal]:
+    async def drop(
+        self, name: str, *, among: Iterable[GenerationStatus] | None = None, dry: bool = False
+    ) -> DropReport:
         """See `Nestvec.drop`."""
         from nestvec._migration.lifecycle import Lifecycle
 
         try:
-            return await Lifecycle(self._connections, name).drop(dry=dry)
+            return await Lifecycle(self._connections, name).drop(among=among, dry=dry)
         finally:
             if name in self._collections:
                 self._collections[name]._among.forget()

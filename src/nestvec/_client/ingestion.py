@@ -156,18 +156,6 @@ class Intake:
         return reported(self._spec.name, whole, on_failure)
 
 
-def batched(items: Iterable[B], size: int) -> Iterator[list[B]]:
-    """Some at a time."""
-    several: list[B] = []
-    for item in items:
-        several.append(item)
-        if len(several) == size:
-            yield several
-            several = []
-    if several:
-        yield several
-
-
 def reported(collection: str, report: Report, on_failure: OnFailure) -> Report:
     """The report; raises `IngestFailed` if documents failed and that is wanted."""
     if report.failed and on_failure == "raise":

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
     from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.dropping import DropReport
     from nestvec._migration.lifecycle import Lifecycle
     from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal
@@ -456,31 +457,36 @@ class Nestvec(TravelingClient):
 
         return complete(Lifecycle(self._connections, name).cleanup(generation=generation, among=among, dry=dry))
 
-    def drop(self, name: str, *, dry: bool = False) -> list[Removal]:
-        """Remove a collection from the database: all generations of it, its documents and its alias.
+    def drop(self, name: str, *, among: Iterable[GenerationStatus] | None = None, dry: bool = False) -> DropReport:
+        """Remove a collection from the database: all generations of it, its documents, notes and alias.
 
-        There is no way back, and no copy. The configuration stays: `apply` creates it anew.
+        There is no way back, and no copy. Of an adopted collection only nestvec's own record goes: nothing of others'
+        is touched. The configuration stays: `apply` creates the collection anew. Stop whoever writes to it first.
 
         Args:
             name: A collection of the configuration.
+            among: Do nothing if there are other generations than these: those that somebody agreed to.
             dry: Only tell what would go.
 
         Returns:
-            The generations that are gone, or would be; the live one last.
+            What is gone, or would be. It is not `done` where something changed meanwhile: drop again then.
 
         Raises:
             CollectionNotFound: There is none.
-            CollectionConflict: A migration is switching, or its record cannot be read.
-            Unsupported: The collection was adopted.
+            CollectionConflict: A migration is at work or was interrupted, a record cannot be read, or there are other
+                generations by now.
+            CollectionMoved: It was migrated to another place, which the configuration does not know.
 
         Example:
-            >>> [each.generation.physical for each in nv.drop("docs", dry=True)]
+            >>> nv.drop("docs", dry=True).documents
+            3
+            >>> [each.generation.physical for each in nv.drop("docs").generations]
             ['docs_1']
         """
         from nestvec._migration.lifecycle import Lifecycle
 
         try:
-            return complete(Lifecycle(self._connections, name).drop(dry=dry))
+            return complete(Lifecycle(self._connections, name).drop(among=among, dry=dry))
         finally:
             if name in self._collections:
                 self._collections[name]._among.forget()

@@ -15,7 +15,6 @@ from nestvec._client.ingestion import (
     Duplicates,
     Intake,
     OnFailure,
-    batched,
     check_choices,
     document_keys,
     reported,
@@ -43,13 +42,13 @@ from nestvec.types import Document, Hit, Report, merge
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from nestvec._archives.exporting import ExportReport
     from nestvec._client.async_collection import AsyncCollection
     from nestvec._client.sync import Nestvec
     from nestvec._documents.facets import ValueCount
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
-    from nestvec._migration.exporting import ExportReport
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
     from nestvec.types import FloatArray, Metadata, Scalar
@@ -394,12 +393,13 @@ class Collection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        documents: bool = False,
     ) -> list[list[Hit]]:
         """Search with several query vectors of this collection's space in one request.
 
         Args:
             vectors: Finite numbers, of shape (vectors, dimensions).
-            limit, offset, threshold, where, group_by_document: As in `Collection.search`.
+            limit, offset, threshold, where, group_by_document, documents: As in `Collection.search`.
 
         Returns:
             A list of hits for each vector, in their order; each as of `search`.
@@ -413,7 +413,7 @@ class Collection(Handle):
             >>> len(docs.search_vectors(vectors, limit=2))
             3
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, documents=documents)
         return complete(
             follow(
                 self._among,
@@ -651,7 +651,8 @@ class Collection(Handle):
         Documents come in the order of their ids. Those that are changed meanwhile are written as they are read.
 
         Args:
-            path: A file named *.jsonl or *.parquet. It is there when all is written, and not before.
+            path: A file named *.jsonl or *.parquet. It is there when all is written, and not before, and only its
+                owner may read it.
             overwrite: Replace a file that is there.
             progress: Hears how many documents were written.
 
@@ -660,25 +661,16 @@ class Collection(Handle):
 
         Raises:
             InvalidInput: The file is there already, cannot be written, or has another suffix.
-            Unsupported: The collection was adopted, or pyarrow is missing.
+            CollectionError: A document is being replaced all the time.
+            Unsupported: pyarrow is missing.
 
         Example:
             >>> docs.export_to("docs.jsonl").documents
             3
         """
-        from nestvec._migration.export_files import writing_export
-        from nestvec._migration.exporting import ExportReport, prepare_export, read_documents
+        from nestvec._archives.exporting import export
 
-        self._follow(prepare_export)
-        chunks = 0
-        with writing_export(Path(path), self.spec, overwrite=overwrite) as writer:
-            for block in reading.blocks(self._follow(reading.ids)):
-                found = self._follow(partial(read_documents, ids=block))
-                writer.add(found)
-                chunks += sum(len(each.chunks) for each in found)
-                if progress is not None:
-                    progress(writer.checksum.documents)
-        return ExportReport(writer.checksum.documents, chunks, str(path))
+        return self._follow(partial(export, path=Path(path), overwrite=overwrite, progress=progress))
 
     def import_from(
         self,
@@ -686,16 +678,19 @@ class Collection(Handle):
         *,
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
+        settle: float = TIMEOUT,
     ) -> Report:
         """Store what `export_to` wrote. Nothing is embedded, and a later ingestion finds the documents unchanged.
 
-        The whole file is read and checked before anything is stored. Documents that are there already are left alone,
-        so an interrupted import goes on when it is started again.
+        The whole file is read and checked before anything is stored. Documents that are there already in the same
+        version are left alone, so an interrupted import goes on when it is started again; others of the same id are
+        replaced, and all others stay.
 
         Args:
             path: The file.
             on_failure: "raise" `IngestFailed` at the end if there were failures, or only "report" them.
             progress: Hears a report of each batch when it is durable.
+            settle: As in `Collection.upsert`.
 
         Returns:
             What was stored; chunks count as `given`.
@@ -704,6 +699,7 @@ class Collection(Handle):
             InvalidInput: The file is no export, of another version, torn or changed; nothing was stored.
             SpaceMismatch: Its vectors are of another space; nothing was stored.
             CollectionConflict: Its vectors are compared otherwise; nothing was stored.
+            HostMismatch: The collection was filled by a host whose vectors differ; nothing was stored.
             IngestFailed: Some documents were not stored; it carries the report.
 
         Example:
@@ -712,22 +708,25 @@ class Collection(Handle):
             >>> docs.import_from("docs.parquet").unchanged
             3
         """
-        from nestvec._migration.export_files import ExportReader
-        from nestvec._migration.exporting import prepare_import, store_documents
+        from nestvec._archives import importing
+        from nestvec._archives.files import Archive
 
         check_choices(on_failure)
+        archive = Archive(Path(path), self._owner.config.limits)
+        self._follow(partial(importing.check, header=archive.header))
+        archive.verify()
+        self._follow(partial(importing.accept, header=archive.header))
         reports = []
-        with ExportReader(Path(path)) as reader:
-            header = reader.header()
-            self._follow(partial(prepare_import, header=header))
-            reader.check()
-            for block in batched(reader.documents(header.space.dimensions), reading.BLOCK):
-                keys = {(self.spec.name, self.tenant, each.id) for each in block}
-                with writing(self._turns or self._find_turns(), keys, running_loop()):
-                    reports.append(self._follow(partial(store_documents, documents=block)))
-                if progress is not None:
-                    progress(reports[-1])
-        return reported(self.spec.name, merge(reports), on_failure)
+        for batch in archive.batches():
+            keys = {(self.spec.name, self.tenant, each.id) for each in batch.documents}
+            with writing(self._turns or self._find_turns(), keys, running_loop()):
+                reports.append(self._follow(partial(importing.write, batch=batch)))
+            if progress is not None:
+                progress(reports[-1])
+        report = merge(reports)
+        missing = self._follow(partial(settling.settle_ingested, seconds=settle)) if report.given else None
+        warn_unsettled(self.spec.name, missing, settle)
+        return reported(self.spec.name, replace(report, unsettled=missing), on_failure)
 
     def repair(
         self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None

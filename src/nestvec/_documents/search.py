@@ -28,7 +28,7 @@ from nestvec.encoding.tasks import check_task
 from nestvec.encoding.vectors import check_dimensions, without_direction
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike
-from nestvec.types import DENSE, Hit, Storage
+from nestvec.types import DENSE, Document, Hit, Storage
 
 if TYPE_CHECKING:
     from nestvec._session.session import Session
@@ -165,9 +165,15 @@ async def _whole(
         hits = [[replace(hit, vector=vectors.get(hit.id)) for hit in answer] for answer in hits]
     if not options.documents:
         return hits
+    if collection.spec.foreign is not None:  # each record is a document, also where several share an id
+        return [[replace(hit, document=_of_record(hit)) for hit in answer] for answer in hits]
     ids = list(dict.fromkeys(hit.document_id for answer in hits for hit in answer))
     whole = {document.id: document for document in (await get(collection, ids) if ids else [])}
     return [[replace(hit, document=whole.get(hit.document_id)) for hit in answer] for answer in hits]
+
+
+def _of_record(hit: Hit) -> Document:
+    return Document(hit.document_id, hit.text or "", hit.metadata)
 
 
 def check_search(collection: OpenCollection, options: SearchOptions) -> Filter | None:

@@ -303,7 +303,7 @@ async def store(
     outcome = await replace_documents(
         collection, target, [_replacement(collection, item, turn) for item in ready], turn
     )
-    _tell(collection, outcome)
+    tell(collection, outcome)
     sources = {item.new.id: item.new for item in ready}
     refused = [sources[item.document_id].source.failed(error) for item, error in outcome.refused]
     fresh = sum(embedded[item.document_id] for item in outcome.stored)
@@ -337,7 +337,7 @@ def _late(collection: OpenCollection) -> bool:
     return collection.spec.space.late_chunking
 
 
-def _tell(collection: OpenCollection, outcome: ReplacementOutcome) -> None:
+def tell(collection: OpenCollection, outcome: ReplacementOutcome) -> None:
     """Tell listeners what became of each document."""
     for item in outcome.stored:
         data = {"document_id": item.document_id, "chunks": len(item.records)}

@@ -153,7 +153,7 @@ async def _open(job: CopyJob) -> tuple[int, tuple[str, ...]]:
         info = await job.source.records.describe(Describe(origin.physical))
         unread = info.unread if info is not None else ()
         if origin.foreign.id is not None:
-            await _check_shared(job.source, origin, origin.foreign.id, job.page)
+            await check_shared(job.source, origin, origin.foreign.id, job.page)
     return await job.source.records.count(Count(origin.physical)), unread
 
 
@@ -164,43 +164,47 @@ async def carry_canaries(
 
     `convert` makes of the source's canaries what was made of its vectors.
     """
-    origin, place = await open_to_read(source), await open_to_read(target)
+    origin = await open_to_read(source)
     carried = await read_canaries(source, origin)
     if carried is None:
         return
-    if convert is not None:
-        carried = convert(carried)
+    await keep_canaries(source.spec.name, carried if convert is None else convert(carried), target)
+
+
+async def keep_canaries(name: str, carried: Canaries, target: OpenCollection) -> None:
+    """The same, of canaries that came with vectors of a collection of that name."""
+    place = await open_to_read(target)
     there = await canaries_to_keep(target, place)
     if there is not None and there.vouches_for(carried.host):
         return
     joined = carried
     if there is not None:
-        comparison = _compare_canaries(source.spec, carried, target.spec, there)
+        comparison = _compare_canaries(name, carried, target.spec, there)
         if comparison.agreement.alike:
             joined = there.accepting(carried.host, comparison.agreement)
         elif await target.backend.count(Count(place.physical)):
-            raise _other_host(source.spec, carried, target.spec, there, comparison)
+            raise _other_host(name, carried, target.spec, there, comparison)
     await target.backend.write_note(WriteNote(place.physical, NOTE, joined.to_text()))
     target.state.admission = None
 
 
-def _compare_canaries(source: CollectionSpec, carried: Canaries, target: CollectionSpec, there: Canaries) -> Comparison:
+def _compare_canaries(name: str, carried: Canaries, target: CollectionSpec, there: Canaries) -> Comparison:
     """Compare what is stored: nothing is embedded."""
     if carried.texts != there.texts:
         raise CollectionConflict(
-            f"the canaries of {source.name!r} and {target.name!r} have versions {carried.version} and {there.version}, "
-            f"which cannot be compared: copy {source.name!r} into an empty collection"
+            f"the canaries of {name!r} and {target.name!r} have versions {carried.version} and {there.version}, "
+            f"which cannot be compared: copy {name!r} into an empty collection"
         )
     return compare(there.vectors, carried.vectors)
 
 
 def _other_host(
-    source: CollectionSpec, carried: Canaries, target: CollectionSpec, there: Canaries, comparison: Comparison
+    name: str, carried: Canaries, target: CollectionSpec, there: Canaries, comparison: Comparison
 ) -> HostMismatch:
     return mismatch(
-        f"collection {target.name!r} holds vectors of host {there.host!r}; those of {source.name!r}, host "
+        f"collection {target.name!r} holds vectors of host {there.host!r}; those of {name!r}, host "
         f"{carried.host!r}, are other ones",
-        f"Nothing was copied. Copy {source.name!r} into an empty collection",
+        f"Nothing was written. Bring {name!r} into an empty collection",
         target,
         there,
         carried.host,
@@ -258,7 +262,7 @@ async def _read(source: OpenCollection, origin: Target, limit: int, cursor: str 
     return replace(batch, records=[_as_document(record, source.spec.projection) for record in batch.records])
 
 
-async def _check_shared(source: OpenCollection, origin: Target, path: str, page: int) -> None:
+async def check_shared(source: OpenCollection, origin: Target, path: str, page: int) -> None:
     """Raise `CollectionConflict`, before anything is written, where records share a document's id: in what order?"""
     seen, cursor, more = set[bytes](), None, True
     while more:

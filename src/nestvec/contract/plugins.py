@@ -77,8 +77,8 @@ class Event:
     Names: `document_written`, `document_superseded`, `document_failed`, `document_deleted`, `metadata_updated`,
     `search_done`,
     `request_retried`, `alias_moved`, `collection_created`, `collection_updated`, `collection_copied`,
-    `collection_adopted`, `collection_migrated`, `generation_removed`, `cache_failed`, `canaries_stored`,
-    `host_accepted`, `collection_unsettled`, `vectors_measured`.
+    `collection_adopted`, `collection_migrated`, `generation_removed`, `collection_forgotten`, `cache_failed`,
+    `canaries_stored`, `host_accepted`, `collection_unsettled`, `vectors_measured`.
     """
 
     name: str
