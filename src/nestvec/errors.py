@@ -74,17 +74,16 @@ class NestvecError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """With all that it carries: an error of a worker process arrives where its result is waited for."""
-        return _unpickled, (type(self), self.args, self.__dict__, _portable(self.__cause__))
+        return _unpickled, (type(self), self.args), (self.__dict__, _portable(self.__cause__))
+
+    def __setstate__(self, state: Any) -> None:
+        carried, self.__cause__ = state
+        self.__dict__.update(carried)
 
 
-def _unpickled(
-    kind: type[NestvecError], args: tuple[Any, ...], carried: dict[str, Any], cause: BaseException | None
-) -> NestvecError:
+def _unpickled(kind: type[NestvecError], args: tuple[Any, ...]) -> NestvecError:
     """The error again; it is not initialised once more, because its message is whole."""
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(carried)
-    error.__cause__ = cause
-    return error
+    return kind.__new__(kind, *args)
 
 
 def _portable(cause: BaseException | None) -> BaseException | None:

@@ -101,3 +101,11 @@ def test_what_an_error_carries_is_usable_in_the_other_process() -> None:
     assert again.report == REPORT
     again = pickle.loads(pickle.dumps(ConfigError("wrong", ["one", "two"])))
     assert again.problems == ("one", "two")
+
+
+def test_errors_that_are_each_others_cause_travel() -> None:
+    one, two = ConfigError("one", ["a"]), ConfigError("two", ["b"])
+    one.__cause__, two.__cause__ = two, one
+    again = pickle.loads(pickle.dumps(one))
+    assert str(again.__cause__) == str(two)
+    assert again.__cause__.__cause__ is again

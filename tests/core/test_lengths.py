@@ -90,3 +90,10 @@ def test_a_model_that_does_not_normalise_is_left_alone() -> None:
     rows = np.full((1, 8), 2.0, np.float32)
     reply = finish(Encode((GROUP,), None, 8), Encoded((rows,)), model, None)
     assert (reply.vectors[0] == rows).all()
+
+
+def test_a_query_vector_of_any_length_scores_no_more_than_one(open_docs: Callable[..., Nestvec]) -> None:
+    docs = open_docs(metric="dot")["docs"]
+    docs.upsert(Document("a", "some words"))
+    (row,) = docs.embed(["some words"])
+    assert docs.search(vector=row * 7)[0].score == pytest.approx(docs.search(vector=row)[0].score)

@@ -308,3 +308,19 @@ def test_a_model_that_does_not_normalise_keeps_lengths() -> None:
         nv["docs"].upsert(Document("a", "x", vector=[3.0] + [0.0] * (SIZE - 1)))
         (hit,) = nv["docs"].search(vector=[2.0] + [0.0] * (SIZE - 1))
         assert hit.score == pytest.approx(6.0)
+
+
+def test_what_would_have_to_be_embedded_is_refused_early(tmp_path: Path) -> None:
+    store = {"use": "sqlite", "path": str(tmp_path / "store.db")}
+    values = {"backends": {"store": store}, "embedders": {"model": {"use": "recording"}}}
+    usual = {"docs": {"embedder": "model", "dimensions": SIZE}}
+    with nestvec.connect({**values, "collections": usual}, Runtime(test_registry())) as nv:
+        nv.apply()
+        nv["docs"].upsert(Document("a", "words"))
+    block = {"embedder": "none", "model": "theirs", "dimensions": SIZE, "previous": {"embedder": "model"}}
+    with nestvec.connect({**values, "collections": {"docs": block}}, Runtime(test_registry())) as nv:
+        for act in (nv.plan_migration, nv.migrate):
+            with pytest.raises(Unsupported, match=r'embedder = "none".*embedded anew.*model'):
+                act("docs")
+        with pytest.raises(Unsupported, match="no embedder"):
+            nv.nest("docs")

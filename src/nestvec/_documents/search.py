@@ -25,7 +25,7 @@ from nestvec._documents.layout import span_of
 from nestvec._hosts.admission import admit
 from nestvec.contract import Encode, Event, Found, Group, Query
 from nestvec.encoding.tasks import check_task
-from nestvec.encoding.vectors import check_dimensions, without_direction
+from nestvec.encoding.vectors import check_dimensions, scaled, without_direction
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike
 from nestvec.types import DENSE, Document, Hit, Storage
@@ -143,6 +143,8 @@ async def search_vectors(
             f"collection {collection.spec.name!r}: a query vector of zeros, or of a length that float32 cannot square, "
             f"has no direction to search in; embed a question instead"
         )
+    if collection.spec.space.normalized:  # what is stored is so, and scores would be out of bounds under dot
+        rows = scaled(rows)
     ask = partial(_ask, collection, rows, options, where)
     if options.vectors or options.documents:
         return await _whole(collection, ask, options)

@@ -436,6 +436,8 @@ class CollectionBlock(Options):
         changed = self.previous.model_dump(exclude_unset=True)
         if changed.keys() & {"purpose", "tasks"}:
             values = {key: value for key, value in values.items() if key not in ("purpose", "tasks")}
+        if changed.get("embedder", self.embedder) != self.embedder:  # what made the vectors says one without embedder
+            values = {key: value for key, value in values.items() if key not in ("model", "normalized")}
         if changed.get("backend", self.backend) != self.backend:
             values.pop(plugin or "", None)
         return CollectionBlock.model_validate({**values, **changed})

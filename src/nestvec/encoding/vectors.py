@@ -96,14 +96,18 @@ def fitting(number: int, group: Group, vectors: FloatArray, model: ModelCapabili
     sound = (squares >= SHORTEST**2) & (squares <= LONGEST**2)
     if not sound.all():
         return _failure(number, group, vectors, int(np.flatnonzero(~sound)[0]), model)
-    if not model.normalized:
-        return vectors
-    off = np.abs(squares - 1) > _ROUNDING
+    return scaled(vectors, squares) if model.normalized else vectors
+
+
+def scaled(vectors: FloatArray, squares: NDArray[np.float64] | None = None) -> FloatArray:
+    """Rows of shape (n, d) with length 1; those that have it but for rounding stay bit for bit what they are."""
+    known = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64) if squares is None else squares
+    off = np.abs(known - 1) > _ROUNDING
     if not off.any():
         return vectors
-    scaled = vectors.copy()
-    scaled[off] = normalize(vectors[off])
-    return scaled
+    found = vectors.copy()
+    found[off] = normalize(vectors[off])
+    return found
 
 
 def _failure(number: int, group: Group, vectors: FloatArray, span: int, model: ModelCapabilities) -> EncodeFailure:
