@@ -111,6 +111,8 @@ def test_both_sides_are_reachable_and_each_goes_its_own_way() -> None:
         assert docs.embed(["another"], side="query").shape == (1, SIZE)
         assert theirs.documents == ["a document"]
         assert theirs.questions[-2:] == ["a question", "another"]
+        with pytest.raises(InvalidInput, match="a document must be a non-empty string"):
+            docs.embed([" "], side="document")
         with pytest.raises(InvalidInput, match='side is "document" or "query"'):
             docs.embed(["x"], side="passage")
 
@@ -143,6 +145,9 @@ def test_a_configuration_takes_objects_by_name() -> None:
         nestvec.connect(
             configuration(), Runtime(test_registry()), embedders={**given, "spare": wrap(function, name="spare")}
         )
+    alone = {**none(), "backends": configuration()["backends"]}
+    with pytest.raises(ConfigError, match="no collection uses"):
+        nestvec.connect(alone, Runtime(test_registry()), embedders=given)
     with pytest.raises(ConfigError, match=r"there is no \[embedders\.local\]"):
         nestvec.connect(configuration(), Runtime(test_registry()))
 
@@ -167,6 +172,8 @@ def test_a_name_is_asked_for_and_never_invented() -> None:
             wrap(Named(), name=name)
     with pytest.raises(InvalidInput, match="needs a name"):
         nestvec.collection("docs", embedder=Named())
+    with pytest.raises(InvalidInput, match="called 'letters' already"):
+        wrap(wrap(function, name="letters"), name="other")
     for wrong in (7, "text", object(), LangChain, (function,), {"a": 1}):
         with pytest.raises(InvalidInput, match="is no embedder: nestvec takes"):
             wrap(wrong, name="x")
@@ -202,6 +209,10 @@ async def suspended(texts: list[str]) -> Any:
         (lambda texts: [["one"] * SIZE for _ in texts], EmbedderInvalidReply, "no vectors of one size"),
         (lambda texts: [[1.0], [1.0, 2.0]], EmbedderInvalidReply, "no vectors of one size"),
         (lambda texts: None, EmbedderInvalidReply, "gave"),
+        (lambda texts: [suspended(texts) for _ in texts], EmbedderInvalidReply, "asynchronous; give a plain function"),
+        (lambda texts: [[1j] * SIZE for _ in texts], EmbedderInvalidReply, "numbers of type complex128"),
+        (lambda texts: [["1"] * SIZE for _ in texts], EmbedderInvalidReply, "numbers of type"),
+        (lambda texts: [[True] * SIZE for _ in texts], EmbedderInvalidReply, "numbers of type bool"),
         (failing, EmbedderRefused, "'letters' failed: KeyError: 'weights'"),
         (suspended, EmbedderInvalidReply, "asynchronous; give a plain function"),
     ],

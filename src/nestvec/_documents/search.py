@@ -93,7 +93,7 @@ async def embed(collection: OpenCollection, texts: Sequence[str], side: Side = "
     """
     if side not in get_args(Side):
         raise InvalidInput(f'side is "document" or "query", not {side!r}')
-    check_texts(texts)
+    check_texts(texts, "question" if side == "query" else side)
     # A mix-up of spaces is refused before an embedding is paid for; so is one of hosts.
     target = await open_to_read(collection)
     if texts and not collection.state.knows_host(target, writing=False):
@@ -202,24 +202,22 @@ async def embed_queries(collection: OpenCollection, questions: Sequence[str]) ->
     return np.concatenate([rows for rows in reply.vectors if rows is not None])
 
 
-def check_texts(texts: object) -> None:
+def check_texts(texts: object, what: str = "question") -> None:
     """Raise `InvalidInput` unless this is a list of texts that can be embedded."""
     if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
         raise InvalidInput(f"give a list of texts, not {type(texts).__name__}")
     for text in texts:
-        check_text(text)
+        check_text(text, what)
 
 
-def check_text(text: object) -> None:
+def check_text(text: object, what: str = "question") -> None:
     """Raise `InvalidInput` unless this is a text that can be embedded."""
     if not isinstance(text, str) or not text.strip():
-        raise InvalidInput(f"a question must be a non-empty string, not {text!r:.80}")
+        raise InvalidInput(f"a {what} must be a non-empty string, not {text!r:.80}")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InvalidInput(
-            f"the question has a lone surrogate at character {error.start}: not valid Unicode"
-        ) from error
+        raise InvalidInput(f"the {what} has a lone surrogate at character {error.start}: not valid Unicode") from error
 
 
 async def _ask(

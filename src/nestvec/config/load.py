@@ -190,7 +190,7 @@ class _Reader:
                     before[name] = previous
         used = {block.embedder for block in blocks.collections.values()}
         for name in self._given:
-            if name not in used and len(self._declared["embedders"]) > 1:
+            if name not in used and not (None in used and len(self._declared["embedders"]) == 1):
                 self.problems.append(f"embedders.{name}: no collection uses the embedder that was handed over")
         return replace(config, collections=specs, previous=before)
 

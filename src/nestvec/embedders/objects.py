@@ -136,7 +136,12 @@ def wrap(
         ...     notes.space.dimensions
         2
     """
-    if isinstance(embedder, Embedder) and isinstance(getattr(embedder, "capabilities", None), ModelCapabilities):
+    known = getattr(embedder, "capabilities", None)
+    if isinstance(embedder, Embedder) and isinstance(known, ModelCapabilities):
+        if name not in (None, known.model):
+            raise InvalidInput(
+                f"this embedder's space is called {known.model!r} already, and not {name!r}; leave name out"
+            )
         return embedder
     sides = _sides(embedder)
     if not isinstance(name, str) or not name.strip():
@@ -149,7 +154,7 @@ def wrap(
     if least > size:
         raise InvalidInput(f"min_dimensions is {least}, and vectors have {size} dimensions")
     pair = TaskPair(DOCUMENT, QUERY) if sides.several else TaskPair(None, None)
-    known = ModelCapabilities(
+    made = ModelCapabilities(
         model=name,
         dimensions=size,
         min_dimensions=least,
@@ -161,7 +166,7 @@ def wrap(
         batch=_whole("batch", batch),
         concurrency=_whole("concurrency", concurrency),
     )
-    return ObjectEmbedder(embedder, sides, known)
+    return ObjectEmbedder(embedder, sides, made)
 
 
 def ask(side: Side, texts: list[str], name: str) -> FloatArray:
@@ -172,11 +177,16 @@ def ask(side: Side, texts: list[str], name: str) -> FloatArray:
         raise
     except Exception as error:
         raise EmbedderRefused(f"embedder {name!r} failed: {type(error).__name__}: {error}") from error
-    if inspect.iscoroutine(answer):
-        answer.close()
+    pending = [each for each in (answer if isinstance(answer, list) else [answer]) if inspect.iscoroutine(each)]
+    for each in pending:
+        each.close()
+    if pending:
         raise EmbedderInvalidReply(f"embedder {name!r} is asynchronous; give a plain function, which runs in a thread")
     try:
-        rows: FloatArray = np.asarray(answer, dtype=np.float32)
+        numbers = np.asarray(answer)
+        if numbers.dtype.kind not in "iuf":
+            raise ValueError(f"numbers of type {numbers.dtype}")  # noqa: TRY301 - one kind of failure
+        rows: FloatArray = numbers.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise EmbedderInvalidReply(f"embedder {name!r} gave no vectors of one size ({error})") from error
     if rows.ndim != 2 or len(rows) != len(texts) or not rows.shape[1]:
