@@ -38,14 +38,18 @@ TYPES = {
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Connecting": (
         *("connect", "collection", "Nestvec", "Nestvec.__getitem__", "Nestvec.adapter", "Nestvec.embedder"),
-        *("Nestvec.close", "Runtime", "RetryPolicy"),
+        *("Nestvec.aio", "Nestvec.close", "shared_client", "close_shared_clients", "Runtime", "RetryPolicy"),
     ),
-    "Collections": ("Collection", "Collection.close"),
+    "Collections": ("Collection", "Collection.aio", "Collection.close"),
     "Collections: writing": (
         "Document",
+        "Chunk",
         "Collection.upsert",
+        "Collection.upsert_records",
         "Collection.settle",
+        "Collection.update_metadata",
         "Collection.delete",
+        *("Collection.export_to", "Collection.import_from"),
         "Collection.repair",
     ),
     "Collections: searching": (
@@ -53,7 +57,8 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         *("Collection.embed", "Nestvec.embed"),
     ),
     "Collections: reading": (
-        *("Collection.get", "Collection.get_many", "Collection.count", "Collection.scroll", "Collection.matrix"),
+        *("Collection.get", "Collection.get_many", "Collection.documents", "Collection.count"),
+        *("Collection.distinct", "Collection.value_range", "Collection.scroll", "Collection.matrix"),
     ),
     "Collections: tenants, spaces and hosts": (
         *("Collection.namespace", "Collection.tenants", "Collection.space", "EmbeddingSpace", "TaskPair", "Metric"),
@@ -62,13 +67,15 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Configuration changes": ("Nestvec.plan", "Nestvec.apply", "Nestvec.status", "Nestvec.look"),
     "Migration": (
         *("Nestvec.plan_migration", "Nestvec.migrate", "Nestvec.shrink", "Nestvec.rollback", "Nestvec.generations"),
-        *("Nestvec.cleanup", "Nestvec.copy"),
+        *("Nestvec.cleanup", "Nestvec.drop", "Nestvec.copy"),
     ),
     "Measuring": ("Nestvec.dimensions", "DimensionsOptions", "Question", "Nestvec.nest"),
     "Results": tuple(sorted(nestvec.results.__all__)),
 }
 #: The asynchronous chapters: the same names, of the twins.
 TWINS = {"Nestvec": "AsyncNestvec", "Collection": "AsyncCollection", "connect": "aconnect", "collection": "acollection"}
+#: Properties that lead from one client to the other.
+FACES = {"Nestvec.aio": "AsyncNestvec.sync", "Collection.aio": "AsyncCollection.sync"}
 #: Classes that come from a function or a method, not from their constructor.
 GIVEN = ("Nestvec", "Collection", "AsyncNestvec", "AsyncCollection")
 
@@ -109,7 +116,7 @@ def _start() -> Iterator[str]:
 def _twin(name: str) -> str | None:
     """The asynchronous name, where there is one."""
     first, dot, rest = name.partition(".")
-    return f"{TWINS[first]}{dot}{rest}" if first in TWINS else None
+    return FACES.get(name, f"{TWINS[first]}{dot}{rest}") if first in TWINS else None
 
 
 def _filters() -> Iterator[str]:
@@ -119,6 +126,12 @@ def _filters() -> Iterator[str]:
     yield from [*_lines(first), "", "```python", *inspect.cleandoc(code).splitlines(), "```", "", *_bullets(rest), ""]
     told = parse(type(nestvec.F))
     yield from ["### `F`", "", *_lines(told.prose), "", *_example("F", told)]
+    yield from [
+        "### `ID`",
+        "",
+        'The ids of documents, compared as a keyword field is: `ID == "hr-7"`, `ID.in_(["a", "b"])`.',
+        "",
+    ]
     for kind in ("FieldExpression", "Filter"):
         yield from entry(kind)
 

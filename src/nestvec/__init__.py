@@ -19,23 +19,27 @@ if TYPE_CHECKING:
         Nestvec,
         acollection,
         aconnect,
+        close_shared_clients,
         collection,
         connect,
+        shared_client,
     )
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._questions import Question
     from nestvec.capabilities import TaskPair
     from nestvec.errors import NestvecError
-    from nestvec.filters import F
+    from nestvec.filters import ID, F
     from nestvec.results import *  # noqa: F403 - listed there, and only there
     from nestvec.runtime import RetryPolicy, Runtime
     from nestvec.spaces import EmbeddingSpace
-    from nestvec.types import Document, Metric
+    from nestvec.types import Chunk, Document, Metric
 
 __version__ = "0.1.0"
 __all__ = [
+    "ID",
     "AsyncCollection",
     "AsyncNestvec",
+    "Chunk",
     "Collection",
     "DimensionsOptions",
     "Document",
@@ -50,19 +54,24 @@ __all__ = [
     "TaskPair",
     "acollection",
     "aconnect",
+    "close_shared_clients",
     "collection",
     "connect",
+    "shared_client",
 ]
 __all__ += results.__all__
 
 _HOME = {
     **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec._client"),
     **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec._client"),
+    **dict.fromkeys(("close_shared_clients", "shared_client"), "nestvec._client"),
     **dict.fromkeys(("RetryPolicy", "Runtime"), "nestvec.runtime"),
+    "Chunk": "nestvec.types",
     "DimensionsOptions": "nestvec._evaluation.options",
     "Document": "nestvec.types",
     "EmbeddingSpace": "nestvec.spaces",
     "F": "nestvec.filters",
+    "ID": "nestvec.filters",
     "Metric": "nestvec.types",
     "NestvecError": "nestvec.errors",
     "Question": "nestvec._questions",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,10 @@ from nestvec.types import Span
 
 #: Raise when stored records are laid out in another way; part of every document's layout.
 LAYOUT_VERSION = 1
+#: The layout of documents that came split or with vectors; how, and with which, is in their `document_hash`.
+GIVEN = "g1"
+#: The layout of documents without a text.
+EMPTY = "e1"
 _MARKDOWN = (".md", ".markdown")
 _PIECE = 50_000
 _BREAKS = ("\n\n", "\n", " ")
@@ -134,11 +138,26 @@ def _absorb_blank(spans: list[Span], text: str) -> tuple[Span, ...]:
     return tuple(kept)
 
 
+def joined(texts: Sequence[str]) -> tuple[str, tuple[Span, ...]]:
+    """Texts as one, with blank lines between them; and where each of them is in it."""
+    spans, start = [], 0
+    for text in texts:
+        spans.append((start, start + len(text)))
+        start += len(text) + len(_BREAKS[0])
+    return _BREAKS[0].join(texts), tuple(spans)
+
+
 def join_chunks(pieces: list[tuple[Span, str]]) -> str:
-    """Rebuild a document's text from its chunks' spans and texts, whatever their overlap."""
-    text, done = [], 0
+    """Rebuild a document's text from its chunks' spans and texts, whatever their overlap.
+
+    There are gaps only between chunks that came so; of what was there, a blank line is left.
+    """
+    text: list[str] = []
+    done = 0
     for (start, end), chunk in sorted(pieces):
         if end > done:
+            if start > done and text and chunk:
+                text.append("\n" * min(start - done, 2))
             text.append(chunk[max(0, done - start) :])
             done = end
     return "".join(text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec._chunking import Chunking
 from nestvec._damaged import DAMAGED
+from nestvec._metadata import Projection
 from nestvec.contract import Create, CreateExtended, ForeignLayout
 from nestvec.errors import SpaceUnknown
 from nestvec.spaces import EmbeddingSpace
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from nestvec.options import Options
 
 RECORD_VERSION = 1
+#: In place of an embedder's name: there is none, and all vectors are given.
+NO_EMBEDDER = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,14 @@ class CollectionSpec:
     embedder: str = ""
     metric: Metric = Metric.COSINE
     fields: Mapping[str, Field] = field(default_factory=dict)
+    #: Where the value of a field is in the metadata, unless it is the top-level key of the same name.
+    paths: Mapping[str, str] = field(default_factory=dict)
+    #: Whether filters may look at what is not declared, too.
+    open_fields: bool = False
+    #: Whether a value of another type than declared fails its document.
+    strict_fields: bool = False
+    #: Whether documents without a text are stored.
+    keep_empty: bool = False
     chunking: Chunking = field(default_factory=Chunking)
     namespaces: bool = False
     store_text: bool = True
@@ -46,8 +57,15 @@ class CollectionSpec:
     oversampling: float = 1.0
     #: What the layout of a freshly ingested document is called.
     layout: str = field(init=False)
+    #: What is stored of metadata.
+    projection: Projection = field(init=False, repr=False, compare=False)
+    #: Whether nothing is embedded for it: vectors come with documents and questions.
+    without_embedder: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        given = (self.fields, self.paths, self.open_fields, self.strict_fields, self.foreign is not None)
+        object.__setattr__(self, "projection", Projection(*given))
+        object.__setattr__(self, "without_embedder", self.embedder == NO_EMBEDDER)
         object.__setattr__(self, "layout", self.chunking.layout(store_text=self.store_text))
 
     @property
@@ -62,15 +80,21 @@ class CollectionSpec:
             return Create(*known)
         return CreateExtended(*known, self.namespaces, self.storage)
 
-    def record(self, generation: int, retired: Mapping[str, Field] | None = None) -> dict[str, Any]:
+    def record(self, generation: int, before: StoredCollection | None = None) -> dict[str, Any]:
         """The plain values that nestvec stores on the physical collection.
 
-        `retired` are fields that were declared once: their values are still there, in their type.
+        Fields that were declared `before` stay known: their values are still there, in their type.
         """
         adopted = {"foreign": self.foreign.to_dict()} if self.foreign is not None else {}
         # Only where they are not the default: the records of collections without them stay what they are.
         stored = {"storage": self.storage.value} if self.storage is not Storage.FLOAT32 else {}
         funnel = {"funnel": list(self.funnel)} if self.funnel else {}
+        known = {} if before is None else before.known_fields
+        retired = {name: kind for name, kind in known.items() if name not in self.fields}
+        kept = {} if before is None else {name: path for name, path in before.paths.items() if name in retired}
+        paths = {"paths": {**kept, **self.paths}} if kept or self.paths else {}
+        empty = {"keep_empty": True} if self.keep_empty or (before is not None and before.keep_empty) else {}
+        opened = {"open_fields": True} if self.open_fields else {}
         return {
             "nestvec": RECORD_VERSION,
             "name": self.name,
@@ -78,13 +102,16 @@ class CollectionSpec:
             "space": self.space.to_dict(),
             "metric": self.metric.value,
             "fields": {name: str(kind) for name, kind in self.fields.items()},
-            "retired": {name: str(kind) for name, kind in (retired or {}).items() if name not in self.fields},
+            "retired": {name: str(kind) for name, kind in retired.items()},
             "chunking": asdict(self.chunking),
             "namespaces": self.namespaces,
             "store_text": self.store_text,
             **adopted,
             **stored,
             **funnel,
+            **paths,
+            **opened,
+            **empty,
         }
 
 
@@ -104,6 +131,10 @@ class StoredCollection:
     foreign: ForeignLayout | None = None
     storage: Storage = Storage.FLOAT32
     funnel: tuple[int, ...] = ()
+    paths: Mapping[str, str] = field(default_factory=dict)
+    open_fields: bool = False
+    #: Whether there may be documents without a text: once it is so, it stays.
+    keep_empty: bool = False
 
     @property
     def known_fields(self) -> dict[str, Field]:
@@ -145,4 +176,7 @@ class StoredCollection:
             foreign=ForeignLayout.from_dict(record["foreign"]) if "foreign" in record else None,
             storage=Storage(record.get("storage", Storage.FLOAT32)),
             funnel=tuple(int(size) for size in record.get("funnel", ())),
+            paths={str(name): str(path) for name, path in record.get("paths", {}).items()},
+            open_fields=bool(record.get("open_fields", False)),
+            keep_empty=bool(record.get("keep_empty", False)),
         )

@@ -67,6 +67,8 @@ class BackendCapabilities:
     storage: frozenset[str] = frozenset({"float32"})
     #: Which kinds turn into which in place, as (from, to); every other change needs the collection to be built anew.
     storage_updates: frozenset[tuple[str, str]] = frozenset()
+    #: How filters can look at strings (`nestvec.filters.TextOp`).
+    text_filters: frozenset[str] = frozenset()
     max_write_records: int | None = None
     max_write_bytes: int | None = None
     max_fetch_ids: int | None = None

@@ -44,7 +44,7 @@ lines, all but the first are indented.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from nestvec._visible import visible_lines
 from nestvec.masking import masked
@@ -71,6 +71,26 @@ class NestvecError(Exception):
     def __str__(self) -> str:
         """The message, which cannot steer a terminal or forge a line of a log."""
         return visible_lines(super().__str__())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With all that it carries: an error of a worker process arrives where its result is waited for."""
+        return _unpickled, (type(self), self.args), (self.__dict__, _portable(self.__cause__))
+
+    def __setstate__(self, state: Any) -> None:
+        carried, self.__cause__ = state
+        self.__dict__.update(carried)
+
+
+def _unpickled(kind: type[NestvecError], args: tuple[Any, ...]) -> NestvecError:
+    """The error again; it is not initialised once more, because its message is whole."""
+    return kind.__new__(kind, *args)
+
+
+def _portable(cause: BaseException | None) -> BaseException | None:
+    """A cause as it can travel: errors of vendors hold connections and locks, and are told by name and message."""
+    if cause is None or isinstance(cause, NestvecError):
+        return cause
+    return RuntimeError(masked(f"{type(cause).__module__}.{type(cause).__qualname__}: {cause}", _WORD))
 
 
 class ConfigError(NestvecError):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from inspect import iscoroutinefunction, isgeneratorfunction
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -55,6 +55,10 @@ class Registry:
         self._listening = False
         #: Listeners that raised, by their modules: each is told of once.
         self._told = set[str]()
+
+    def __reduce__(self) -> tuple[Callable[..., Registry], tuple[Any, ...]]:
+        """By where plugins are found: they are loaded anew in another process."""
+        return (default_registry, ()) if self is default_registry() else (Registry, (self._extra,))
 
     @cached_property
     def _found(self) -> dict[str, dict[str, list[EntryPoint]]]:

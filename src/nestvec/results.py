@@ -9,9 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nestvec._archives.exporting import ExportReport
     from nestvec._collections.apply import Change, Status
     from nestvec._collections.looking import ForeignLook
     from nestvec._collections.write_fence import GenerationPlace
+    from nestvec._documents.facets import ValueCount
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._evaluation.bootstrap import Interval
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
     )
     from nestvec._hosts.agreement import Agreement
     from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.dropping import DropReport
     from nestvec._migration.generations import GenerationRole
     from nestvec._migration.report import MigrationPlan, MigrationProgress, MigrationReport, MigrationStage, Overlap
     from nestvec._migration.routes import Way
     from nestvec._migration.tidy import GenerationStatus, Removal
     from nestvec.nesting.fitting import NestReport, PrefixRecall
-    from nestvec.types import FailedDocument, Hit, Record, Report, Usage
+    from nestvec.types import FailedDocument, FieldMisfit, Hit, Record, Report, Usage
 
 __all__ = [
     "Agreement",
@@ -43,7 +46,10 @@ __all__ = [
     "DimensionsPoint",
     "DimensionsReport",
     "DimensionsSample",
+    "DropReport",
+    "ExportReport",
     "FailedDocument",
+    "FieldMisfit",
     "ForeignLook",
     "FunnelReport",
     "GenerationPlace",
@@ -69,13 +75,16 @@ __all__ = [
     "SearchTimes",
     "Status",
     "Usage",
+    "ValueCount",
     "Way",
 ]
 
 _ROOMS = {
+    "nestvec._archives.exporting": ("ExportReport",),
     "nestvec._collections.apply": ("Change", "Status"),
     "nestvec._collections.looking": ("ForeignLook",),
     "nestvec._collections.write_fence": ("GenerationPlace",),
+    "nestvec._documents.facets": ("ValueCount",),
     "nestvec._documents.repair": ("RepairProgress", "RepairReport"),
     "nestvec._documents.scroll": ("Cursor", "Matrix", "Page"),
     "nestvec._evaluation.bootstrap": ("Interval",),
@@ -86,6 +95,7 @@ _ROOMS = {
     ),
     "nestvec._hosts.agreement": ("Agreement",),
     "nestvec._migration.copy": ("CopyProgress", "CopyReport"),
+    "nestvec._migration.dropping": ("DropReport",),
     "nestvec._migration.generations": ("GenerationRole",),
     "nestvec._migration.report": (
         *("MigrationPlan", "MigrationProgress", "MigrationReport", "MigrationStage"),
@@ -94,7 +104,7 @@ _ROOMS = {
     "nestvec._migration.routes": ("Way",),
     "nestvec._migration.tidy": ("GenerationStatus", "Removal"),
     "nestvec.nesting.fitting": ("NestReport", "PrefixRecall"),
-    "nestvec.types": ("FailedDocument", "Hit", "Record", "Report", "Usage"),
+    "nestvec.types": ("FailedDocument", "FieldMisfit", "Hit", "Record", "Report", "Usage"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

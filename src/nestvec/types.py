@@ -7,10 +7,10 @@ between threads and processes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     FloatArray: TypeAlias = NDArray[np.float32]
 
 Scalar: TypeAlias = str | int | float | bool | datetime
-MetadataValue: TypeAlias = Scalar | Sequence[Scalar]
+#: Any JSON value, and datetimes: mappings of strings to such, sequences of them, null.
+MetadataValue: TypeAlias = Any
 Metadata: TypeAlias = Mapping[str, MetadataValue]
 
 #: The name of the one dense vector that every collection has.
@@ -104,31 +105,78 @@ class Purpose(StrEnum):
     CLASSIFICATION = "classification"
 
 
+Span: TypeAlias = tuple[int, int]
+"""Half-open character range in a document's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a document that arrives split. Checked on ingestion, with its document.
+
+    Attributes:
+        text: What is embedded, and found. It may be blank where there is a vector.
+        vector: Its vector, array-like; kept as float32. None: the collection's embedder makes it.
+        span: Where it is in its document's text; None for all of a document's chunks: it is looked for there.
+
+    Example:
+        >>> nestvec.Chunk("Travel expenses are paid back.", [1, 0, 0]).vector.dtype
+        dtype('float32')
+    """
+
+    text: str
+    vector: FloatArray | None = field(default=None, compare=False, repr=False)
+    span: Span | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vector", _as_vector(self.vector))
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A text with an id and metadata: what people put in. Checked on ingestion, one by one.
 
     Attributes:
         id: Any non-empty string; an integer becomes its decimal string.
-        text: The text, split into chunks when it is stored.
-        metadata: Field names to strings, integers, floats, booleans, datetimes, or lists of them.
+        text: The text, split into chunks when it is stored. With `chunks` it may be left out.
+        metadata: Any JSON object, and datetimes: it comes back as it was given.
+        vector: The vector of the whole text, array-like, which is then not split; kept as float32.
+        chunks: The document's chunks, for one that arrives split; without a text, it is theirs, joined by blank lines.
 
     Example:
         >>> Document(7, "Travel expenses are paid back.", {"lang": "en"}).id
         '7'
+        >>> chunks = [nestvec.Chunk("Travel is paid."), nestvec.Chunk("Meals are not.")]
+        >>> Document("trip", chunks=chunks).chunks[1].text
+        'Meals are not.'
     """
 
     id: str
-    text: str
+    text: str | None = None
     metadata: Metadata = field(default_factory=dict)
+    vector: FloatArray | None = field(default=None, compare=False, repr=False)
+    chunks: Sequence[Chunk] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.id, int) and not isinstance(self.id, bool):
             object.__setattr__(self, "id", str(self.id))
+        if self.vector is not None:
+            object.__setattr__(self, "vector", _as_vector(self.vector))
+        if isinstance(self.chunks, list):
+            object.__setattr__(self, "chunks", tuple(self.chunks))
 
 
-Span: TypeAlias = tuple[int, int]
-"""Half-open character range in a document's text."""
+def _as_vector(value: Any) -> Any:
+    """float32, without a copy where it is that already; what is no array of numbers stays as it is, to be refused."""
+    if value is None:
+        return None
+    import numpy as np
+
+    try:
+        array = np.asarray(value)
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
+            return array.astype(np.float32, copy=False) if array.dtype.kind in "fiu" else value
+    except (TypeError, ValueError, RuntimeError):  # the last: a tensor that is still being trained
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +209,8 @@ class Hit:
         text: The chunk's text; None where texts are not stored.
         metadata: The document's.
         span: Where the chunk is in its document: the first character, and the one after the last.
+        vector: As it is stored, where asked for (`vectors=True`); None also where the chunk was replaced meanwhile.
+        document: The whole document, where documents were asked for.
     """
 
     id: str
@@ -169,6 +219,8 @@ class Hit:
     text: str | None
     metadata: Metadata
     span: Span
+    vector: FloatArray | None = field(default=None, compare=False, repr=False)
+    document: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +268,34 @@ class FailedDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldMisfit:
+    """Values of a declared field that are of another type: kept as they are, and not found by filters on the field.
+
+    Attributes:
+        field: The field's name.
+        declared: Its type, as declared.
+        documents: In how many documents.
+        document_id: The first of them.
+        problem: What is wrong with its value, a sentence.
+    """
+
+    field: str
+    declared: str
+    documents: int
+    document_id: str
+    problem: str
+
+
+def merged_misfits(misfits: Iterable[FieldMisfit]) -> tuple[FieldMisfit, ...]:
+    """Each field once, with all of its documents."""
+    found: dict[str, FieldMisfit] = {}
+    for each in misfits:
+        first = found.get(each.field)
+        found[each.field] = each if first is None else replace(first, documents=first.documents + each.documents)
+    return tuple(found.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What an ingestion did. Reports add up with `+`.
 
@@ -228,6 +308,10 @@ class Report:
         usage: What the embedder consumed.
         superseded: Documents that were stored, and were another writer's version before that was done.
         unsettled: What searches may still miss of it, in a sentence (see `Collection.settle`); None: nothing.
+        given: Chunks that were stored with vectors that came with them.
+        misfits: Declared fields that some documents have a value of another type for, each once.
+        skipped: Documents that were left as they are (`on_existing="skip"`), or of which a later or earlier one of the
+            same call counted (`duplicates`).
     """
 
     documents: int = 0
@@ -239,11 +323,14 @@ class Report:
     usage: Usage = field(default_factory=Usage)
     superseded: int = 0
     unsettled: str | None = None
+    given: int = 0
+    misfits: tuple[FieldMisfit, ...] = ()
+    skipped: int = 0
 
     @property
     def chunks(self) -> int:
-        """Chunks that are stored now for the documents of this report: `embedded + unchanged`."""
-        return self.embedded + self.unchanged
+        """Chunks that are stored now for the documents of this report: `embedded + unchanged + given`."""
+        return self.embedded + self.unchanged + self.given
 
     def __add__(self, other: Report) -> Report:
         return Report(
@@ -256,6 +343,9 @@ class Report:
             self.usage + other.usage,
             self.superseded + other.superseded,
             self.unsettled or other.unsettled,
+            self.given + other.given,
+            merged_misfits((*self.misfits, *other.misfits)),
+            self.skipped + other.skipped,
         )
 
 
@@ -272,4 +362,7 @@ def merge(reports: Iterable[Report]) -> Report:
         sum((report.usage for report in listed), Usage()),
         sum(report.superseded for report in listed),
         next((report.unsettled for report in listed if report.unsettled), None),
+        sum(report.given for report in listed),
+        merged_misfits(misfit for report in listed for misfit in report.misfits),
+        sum(report.skipped for report in listed),
     )

@@ -67,6 +67,14 @@ def scalar(value: object) -> Scalar:
     raise _expected("a string, number, boolean or datetime", value)
 
 
+def text(value: object) -> str:
+    """The value, if it is a string. Raises `ValueError` otherwise."""
+    found = scalar(value)
+    if not isinstance(found, str):
+        raise _expected("a string", value)
+    return found
+
+
 def scalars(values: object) -> tuple[Scalar, ...]:
     """Like `scalar` for a list, without repetitions. Raises `ValueError` also when it is no list."""
     if isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(values, Iterable):
@@ -85,7 +93,8 @@ def unique(values: Iterable[Scalar]) -> tuple[Scalar, ...]:
 def coerce(value: object, kind: FieldType) -> Scalar:
     """Turn a value into what a field of this type holds, or raise `ValueError`.
 
-    Strict: only integers for floats, and dates and ISO 8601 strings for datetimes are converted.
+    Strict: only integers for floats, whole numbers for integers, and dates and ISO 8601 strings for datetimes are
+    converted.
     """
     return _COERCE[kind](scalar(value))
 
@@ -168,6 +177,8 @@ def _keyword(value: Scalar) -> Scalar:
 
 
 def _integer(value: Scalar) -> Scalar:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON, Parquet and spreadsheets write whole numbers so
     if isinstance(value, bool) or not isinstance(value, int):
         raise _expected("an integer", value)
     if not INT64_MIN <= value <= INT64_MAX:

@@ -241,7 +241,6 @@ def test_what_the_embedder_raises_is_raised() -> None:
         lambda reply: replace(reply, vectors=reply.vectors[1:]),
         lambda reply: replace(reply, vectors=(reply.vectors[0][:1], *reply.vectors[1:])),
         lambda reply: replace(reply, vectors=(reply.vectors[0][:, :8], *reply.vectors[1:])),
-        lambda reply: replace(reply, vectors=(reply.vectors[0] * np.nan, *reply.vectors[1:])),
         lambda reply: replace(reply, failures=(EncodeFailure(5, EmbedderUnavailable("?")),)),
     ],
 )
@@ -254,6 +253,19 @@ def test_nothing_of_a_reply_that_breaks_the_contract_is_kept(broken: Any) -> Non
     with pytest.raises(EmbedderInvalidReply):
         cached.encode(ask(group("a", "river", "stone"), group("b", "paper")))
     assert not cached.values
+
+
+def test_a_vector_that_is_not_finite_fails_its_document_and_is_not_kept() -> None:
+    class Broken(Picky):
+        def encode(self, request: Encode) -> Encoded:
+            reply = super().encode(request)
+            return replace(reply, vectors=(reply.vectors[0] * np.nan, *reply.vectors[1:]))
+
+    cached = Dictionary(Broken())
+    reply = cached.encode(ask(group("a", "river", "stone"), group("b", "paper")))
+    assert [failure.group for failure in reply.failures] == [0]
+    assert len(cached.values) == 1
+    assert all(np.isfinite(np.frombuffer(each, np.uint8)).all() for each in cached.values.values())
 
 
 def test_a_document_without_vectors_or_a_reason_is_a_failure() -> None:

@@ -60,9 +60,12 @@ def test_bad_documents_are_named_with_file_and_line_and_the_others_stored(applie
     second = applied.file("second.jsonl", lines({"id": "typed", "text": "x", "year": "not a year"}))
     run = applied("ingest", "docs", first, second, "--json")
     assert run.code == 1
-    assert run.json["documents"] == 1
+    assert run.json["documents"] == 2
     places = {(failure["document_id"], failure["path"], failure["line"]) for failure in run.json["failed"]}
-    assert places == {("empty", first, 2), ("good", first, 3), ("typed", second, 1)}
+    assert places == {("empty", first, 2), ("good", first, 3)}
+    (misfit,) = run.json["misfits"]
+    assert (misfit["field"], misfit["declared"], misfit["document_id"]) == ("year", "integer", "typed")
+    assert "warning: field 'year' (integer) has a value of another type in 1 document, the first 'typed'" in run.err
     assert f"{first}:2: document 'empty' has no text" in run.err
     assert f"{first}:3: document 'good' came before" in run.err
 
@@ -134,7 +137,6 @@ class TestStrict:
             "{broken\n",
             '{"id": "e", "text": ""}\n',
             '{"id": "a", "text": "again"}\n',
-            '{"id": "y", "text": "x", "year": "soon"}\n',
         ],
     )
     @pytest.mark.parametrize("from_stdin", [True, False])
@@ -231,3 +233,18 @@ def _collections(shell):
     import tomllib
 
     return tomllib.loads(shell.config.read_text())["collections"]
+
+
+def test_what_is_stored_may_be_left_or_refused(applied, lines):
+    path = applied.file("in.jsonl", lines({"id": "a", "text": "old words"}))
+    assert applied("ingest", "docs", path).code == 0
+    path = applied.file("in.jsonl", lines({"id": "a", "text": "new words"}, {"id": "b", "text": "more words"}))
+    run = applied("ingest", "docs", path, "--on-existing", "skip")
+    assert run.code == 0
+    assert "1 document stored in docs" in run.out
+    assert "; 1 document left as they were" in run.out
+    run = applied("ingest", "docs", path, "--on-existing", "fail", "--json")
+    assert run.code == 1
+    assert [failure["document_id"] for failure in run.json["failed"]] == ["a", "b"]
+    assert "is stored already" in run.err
+    assert applied("ingest", "docs", path, "--json").json["left"] == 0

@@ -30,7 +30,7 @@ PLAN = {
 }  # fmt: skip
 REPORT = {
     "collection", "way", "reason", "source", "target", "switched", "documents", "chunks", "brought", "changed",
-    "deleted", "verified", "overlap", "writers_waited", "seconds", "usage", "failed",
+    "deleted", "verified", "overlap", "writers_waited", "seconds", "usage", "failed", "misfits",
 }  # fmt: skip
 GENERATION = {
     "collection", "backend", "physical", "generation", "role", "space", "dimensions", "model", "storage", "chunks",

@@ -82,7 +82,7 @@ class Bench:
         client = self.open(**wanted)
         spec = client["docs"].spec
         physical = f"docs_{number}"
-        record = spec.record(number, {}) | {"shadow": True}
+        record = spec.record(number) | {"shadow": True}
         adapter = client.adapter(spec.backend)
         adapter.create(Create(physical, spec.vectors, spec.metric, spec.fields, record, spec.namespaces))
         progress = MigrationNote("m", GenerationPlace("here", source), MigrationStage.COPYING, 100.0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec._documents.layout import check_metadata
+from nestvec._metadata import check_metadata
 from nestvec.contract import ForeignLayout, foreign_record
 from nestvec.contract.foreign_records import JSON, NULLS, original
 from nestvec.errors import CollectionError

@@ -41,7 +41,6 @@ OTHERS = [
     ("prompt", False),
     ("adapter", False),
     ("pooling", False),
-    ("length", False),
     ("prompt", True),
     ("adapter", True),
     ("neighbours", True),

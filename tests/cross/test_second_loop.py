@@ -1,4 +1,7 @@
-"""One asynchronous client in several event loops, one after the other: a script, a Celery task, a notebook, pytest."""
+"""One asynchronous client in several event loops, one after the other: a script, a Celery task, a notebook, pytest.
+
+In several at a time, too, where no connection belongs to one of them: embedded stores, and models in this process.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from nestvec_testing.registry import test_registry
 from .engines import ENGINES, PARAMETERS, patched_environment
 
 DOCUMENTS = [Document(f"d{number}", f"text {number}") for number in range(40)]
+LOCAL = [each for each in PARAMETERS if str(each.values[0]) not in ("qdrant-server", "pinecone", "milvus-server")]
 NATIVE = [each for each in PARAMETERS if str(each.values[0]) in ("qdrant-server", "pinecone", "milvus-server")]
 
 
@@ -68,8 +72,30 @@ def test_a_second_loop_beside_the_first_is_refused_by_name(name: str, tmp_path: 
         thread = threading.Thread(target=elsewhere)
         thread.start()
         thread.join(60)
+        first.run(nv.close())
         assert len(told) == 2
         for error in told:
             assert "another event loop" in str(error)
             assert "aconnect" in str(error)
             assert not error.retryable  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_loops_side_by_side_share_a_client_of_an_embedded_store(name: str, tmp_path: Path) -> None:
+    loops = 3
+    together, found = threading.Barrier(loops), list[str]()
+
+    def elsewhere() -> None:
+        together.wait(10)
+        for _ in range(3):
+            found.append(asyncio.run(ingest_and_search(nv)))
+
+    with ENGINES[name](tmp_path) as engine:
+        nv = client({"use": engine.use, **engine.options}, {"use": "recording"})
+        threads = [threading.Thread(target=elsewhere) for _ in range(loops)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert found == ["d3"] * 3 * loops
+        asyncio.run(nv.close())

@@ -57,7 +57,7 @@ def test_values_become_what_the_field_holds(where, held):
         (F.keyword == 1, "'keyword' (keyword): expected a string, got 1 (int)"),
         (F.keyword == NAIVE, "expected a string"),
         (F.integer == True, "expected an integer, got True (bool)"),  # noqa: E712 - a filter
-        (F.integer == 2.0, "expected an integer, got 2.0 (float)"),
+        (F.integer == 2.5, "expected an integer, got 2.5 (float)"),
         (F.integer == "1", "expected an integer, got '1' (str)"),
         (F.integer == BIG, "outside the signed 64-bit range"),
         (F.integer.in_([1, -BIG - 1]), "outside the signed 64-bit range"),
@@ -80,7 +80,7 @@ def test_values_become_what_the_field_holds(where, held):
         (F.keywords != "a", "use .contains(...) / $contains"),
         (F.keywords.in_(["a"]), "use .contains_any(...) / $contains_any"),
         (F.keywords.not_in([]), "use .contains_any(...) / $contains_any"),
-        (F.keyword.contains("a"), "keyword is one value, not a list; use == / $eq or in_ / $in"),
+        (F.keyword.contains_any(["a", "b"]), "keyword is one value, not a list; use == / $eq or in_ / $in"),
         (F.keyword.contains_any([]), "not a list"),
         (F.keyword.contains_all(["a"]), "not a list"),
         (F.keywords.contains(1), "(keyword[]): expected a string"),

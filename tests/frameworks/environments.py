@@ -19,6 +19,11 @@ PACKAGES: Mapping[str, str] = {
     "mem0": "mem0ai==2.2.1",
     "mcp-server-qdrant": "mcp-server-qdrant==0.8.1",
 }
+#: The frameworks' own suites, and what runs them.
+SUITES: Mapping[str, tuple[str, ...]] = {
+    "haystack-suite": ("haystack-ai==3.4.1", "pytest==9.2.0", "pytest-asyncio==1.5.0"),
+    "langchain-suite": ("langchain-tests==1.1.9", "langchain-core==1.8.3"),
+}
 
 
 def make_collection(framework: str, folder: Path, documents: Path) -> None:
@@ -33,14 +38,15 @@ def make_collection(framework: str, folder: Path, documents: Path) -> None:
         "ANONYMIZED_TELEMETRY": "0",
         **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere),
     }
-    _run([str(_installed(framework)), str(maker), str(folder), str(documents)], environment)
+    _run([str(installed(framework)), str(maker), str(folder), str(documents)], environment)
 
 
-def _installed(framework: str) -> Path:
-    """The Python of a framework's environment."""
+def installed(framework: str) -> Path:
+    """The Python of a framework's environment, or of its suite's."""
+    packages = SUITES.get(framework) or (PACKAGES[framework],)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nestvec" / "frameworks"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    place = cache / f"{PACKAGES[framework].replace('==', '-')}-python{version}"
+    place = cache / f"{'-with-'.join(packages).replace('==', '-')}-python{version}"
     cache.mkdir(parents=True, exist_ok=True)
     # Whole or not at all, whoever else makes it at the same time.
     with (cache / f"{place.name}.lock").open("w") as lock:
@@ -56,7 +62,7 @@ def _installed(framework: str) -> Path:
                 "--python",
                 str(place / "bin" / "python"),
             ]
-            _run([*pip, "install", "--quiet", "--no-compile", PACKAGES[framework]])
+            _run([*pip, "install", "--quiet", "--no-compile", *packages])
             (place / "complete").touch()
     return place / "bin" / "python"
 

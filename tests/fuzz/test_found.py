@@ -202,10 +202,11 @@ def test_a_damaged_intent_is_over_and_repaired(damage: dict[str, Any]) -> None:
     assert all(each.over(1000.0, 10.0) for each in read_intents([damaged]))
 
     world = World()
-    points = world.adapter._collections["docs_1"].points
-    points["bad"] = _Stored(damaged, {}, None)
+    stores = [each._collections["docs_1"].points for each in (world.adapter, world.adapter.searched)]
+    for points in stores:
+        points["bad"] = _Stored(damaged, {}, None)
     world.run(lambda handle: finish(handle, [None], dry_run=False))
-    assert not points
+    assert stores == [{}, {}]
 
 
 def test_an_intact_part_of_a_damaged_intent_counts() -> None:

@@ -105,9 +105,14 @@ def test_fields_that_were_declared_once_keep_their_types(world: Any) -> None:
 def test_a_field_of_another_type_is_checked_document_by_document(world: Any) -> None:
     there = world()
     filled(there, [document("d0"), Document("d1", "text", {"free": "words"})])
-    report = there.open({"fields": {**FIELDS, "free": "integer"}, **SHORTER}, previous=False).migrate("docs")
+    wanted = {"fields": {**FIELDS, "free": "integer"}, **SHORTER}
+    report = there.open({**wanted, "strict_fields": True}, previous=False).migrate("docs")
     assert (report.switched, [each.document_id for each in report.failed]) == (False, ["d1"])
     assert "free" in report.failed[0].error
+    report = there.open(wanted, previous=False).migrate("docs")
+    assert (report.switched, report.failed) == (True, ())
+    (misfit,) = report.misfits
+    assert (misfit.field, misfit.document_id, misfit.documents) == ("free", "d1", 1)
 
 
 # ---------------------------------------------------------------- hosts

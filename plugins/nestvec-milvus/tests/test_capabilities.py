@@ -19,9 +19,16 @@ from nestvec_milvus.options import capabilities
 from nestvec_milvus.server import FEATURES, ServerVersion
 
 OLD = {"IVF_SQ8"}
-FOUR_ON = OLD | {"several vectors", "inverted indexes", "partition keys", "half vectors", "reads beside indexes"}
+FOUR_ON = OLD | {
+    "parts of strings",
+    "several vectors",
+    "inverted indexes",
+    "partition keys",
+    "half vectors",
+    "reads beside indexes",
+}
 FIVE_ON = FOUR_ON | {"filter templates", "HNSW_SQ"}
-LITE = {"several vectors", "partition keys", "reads beside indexes"}
+LITE = {"parts of strings", "several vectors", "partition keys", "reads beside indexes"}
 ALL = FIVE_ON | {"IVF_RABITQ"}
 ONE, FOUR = 1, 4
 CLOUD = {"float32", "float16"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nestvec._documents.layout import check_metadata
+from nestvec._metadata import check_metadata
 from nestvec.contract import Count, Fetch, Remove, Scroll, Update, Write
 from nestvec.errors import Unsupported
 from nestvec.filters import And, F, Or, matches, resolve, system

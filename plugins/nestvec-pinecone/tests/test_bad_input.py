@@ -284,12 +284,8 @@ def test_a_message_that_is_too_large_costs_only_the_documents_that_are(applied, 
 
 
 VALUES = {
-    "nested": ({"author": {"name": "x"}}, "author_key = value"),
-    "nested in a list": ({"author": [{"name": "x"}]}, "author_key = value"),
-    "null": ({"author": None}, "leave the key out"),
     "not a number": ({"author": math.nan}, "author"),
     "infinite": ({"author": math.inf}, "author"),
-    "too large an integer": ({"author": 2**63}, "author"),
     "a string of 100 KB": ({"author": "x" * 100_000}, "make it shorter"),
     "40 KB altogether": ({"author": "x" * 30_000, **{f"f{n}": "y" * 1000 for n in range(11)}}, "40960"),
 }
@@ -317,13 +313,13 @@ def test_values_that_cannot_be_stored(applied, emulator, name):
 
 
 def test_the_same_from_a_file(applied):
-    rows = [{"id": "good", "text": "text"}, {"id": "doc-9", "text": "text", "author": {"name": "x"}}]
+    rows = [{"id": "good", "text": "text"}, {"id": "doc-9", "text": "text", "author": {"name": "x" * 50_000}}]
     file = applied.path.with_name("docs.jsonl")
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     Place.run(applied, "status", "nothing")  # the configuration is written
     done = CliRunner().invoke(main, ["-c", str(applied.path), "ingest", "docs", str(file)], obj=applied.runtime)
     assert done.exit_code == 1
-    for part in (f"{file}:2", "'author'", "--metadata"):
+    for part in (f"{file}:2", "'doc-9'", "nested values"):
         assert part in done.stdout + done.stderr
 
 

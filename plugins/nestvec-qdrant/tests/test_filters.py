@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import models
 
-from nestvec._documents.layout import check_metadata
+from nestvec._metadata import check_metadata
 from nestvec.contract import Count, Scroll
 from nestvec.errors import Unsupported
 from nestvec.filters import And, F, Or, matches, resolve

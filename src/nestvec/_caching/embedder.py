@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nestvec._caching.answer import answer
 from nestvec._caching.cache import Cache
@@ -24,14 +24,24 @@ T = TypeVar("T")
 class CachedEmbedder(Embedder):
     """In the form of the embedder that it stands before: `native` says that its methods are awaited in an event loop.
 
-    Safe for threads as the embedder is; after a fork it goes without the cache.
+    `closing` closes that, where it is not this one's alone. Safe for threads as the embedder is; after a fork it goes
+    without the cache.
     """
 
-    def __init__(self, inner: Embedder, model: ModelCapabilities, cache: Cache, *, native: bool = False) -> None:
+    def __init__(
+        self,
+        inner: Embedder,
+        model: ModelCapabilities,
+        cache: Cache,
+        *,
+        native: bool = False,
+        closing: Callable[[], Any] | None = None,
+    ) -> None:
         self.inner = inner
         self.cache = cache
         self._model = model
         self._native = native
+        self._closing = closing or inner.close
         self._values = _Values(cache, native)
         self._asked = _Asked(inner)
 
@@ -56,11 +66,12 @@ class CachedEmbedder(Embedder):
         if self._native:
             return self._close()
         self.cache.close()
-        return self.inner.close()
+        closed: Awaitable[None] | None = self._closing()
+        return closed
 
     async def _close(self) -> None:
         await asyncio.to_thread(self.cache.close)
-        await settled(self.inner.close())
+        await settled(self._closing())
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
 _TEXT = "The library opens at nine in the morning."
-#: How far a normalised vector's length may be from 1.
-_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +183,7 @@ def _embedder(nv: Nestvec, name: str) -> Iterator[Check]:
         except NestvecError as error:
             yield failed(f"{subject}, task {task}" if task else subject, error)
             return
-    faults = [*_lengths(model, vectors), *_roles(model, vectors)]
+    faults = [*_roles(model, vectors)]
     if faults:
         yield Check(
             "fail", subject, "; ".join(faults), "reinstall the embedder's plugin, or check which model it serves"
@@ -222,13 +220,6 @@ def _nesting(connection: Connection[Any]) -> Iterator[Check]:
         yield failed(subject, error)
         return
     yield Check("ok", subject, f"rotation {artifact.fingerprint} of {size} dimensions is intact: {artifact.matrix}")
-
-
-def _lengths(model: ModelCapabilities, vectors: dict[str | None, FloatArray]) -> Iterator[str]:
-    for task, vector in vectors.items():
-        length = float(np.linalg.norm(vector))
-        if model.normalized and abs(length - 1) > _ROUNDING:
-            yield f"task {task}: the vector's length is {length:.4f}, not 1"
 
 
 def _roles(model: ModelCapabilities, vectors: dict[str | None, FloatArray]) -> Iterator[str]:

@@ -150,7 +150,7 @@ def _texts(paths: Sequence[str], limits: ReadLimits) -> Iterator[Document]:
     for item in read(paths, Mapping(), limits=limits):
         if isinstance(item, ReadFailure):
             raise InvalidInput(f"{item.error}; mend it or leave that file out. Nothing was measured.")
-        name, text = str(item.document.id), item.document.text
+        name, text = str(item.document.id), item.document.text or ""
         if text.strip():
             yield from (Document(name, text[start:end]) for start, end in splitter.split(name, text))
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from nestvec._cli.invocation import INTERRUPTED, Invocation, command, describe, describe_interrupt
 from nestvec._cli.manage import open_collection
-from nestvec._cli.output import amount, clean, print_json, say, warn
+from nestvec._cli.output import amount, clean, misfit_told, print_json, say, warn
 from nestvec._cli.progress import progress
 from nestvec.errors import InvalidInput, NestvecError
 
 if TYPE_CHECKING:
     from nestvec._cli.intake import Ingestion
     from nestvec._client.sync import Collection
+    from nestvec._documents.upsert import OnExisting
     from nestvec._limits import ReadLimits
     from nestvec._readers import Inputs, Mapping
     from nestvec.types import FailedDocument, Report
@@ -36,6 +37,7 @@ class Job:
     mapping: Mapping
     limits: ReadLimits
     settle: float
+    on_existing: OnExisting
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -55,6 +57,13 @@ class Job:
     metavar="SECONDS",
     help="Wait at the end until searches find everything, on backends where that takes its time; 0: do not wait.",
 )
+@click.option(
+    "--on-existing",
+    type=click.Choice(("replace", "skip", "fail")),
+    default="replace",
+    show_default=True,
+    help="What becomes of documents whose ids are stored already.",
+)
 @click.option("--strict", is_flag=True, help="Check everything first; store nothing if anything is wrong.")
 @command
 def ingest(
@@ -67,6 +76,7 @@ def ingest(
     metadata: tuple[str, ...],
     namespace: str | None,
     settle: float,
+    on_existing: OnExisting,
     strict: bool,
 ) -> int:
     """Store the documents of files, folders or standard input (-) in COLLECTION.
@@ -82,7 +92,7 @@ def ingest(
         if inputs.skipped:
             warn(f"skipped {amount(len(inputs.skipped), 'file')} of unknown type")
         mapping = Mapping(id_, text, metadata or None)
-        job = Job(invocation, target, inputs, mapping, nv.config.limits, settle)
+        job = Job(invocation, target, inputs, mapping, nv.config.limits, settle, on_existing)
         return _strictly(job) if strict else _store(job, None)
 
 
@@ -111,7 +121,7 @@ def _store(job: Job, stdin: BinaryIO | None) -> int:
 
     feed = Feed(job.inputs, job.mapping, job.collection, stdin, job.limits)
     with progress(job.inputs.size) as shown:
-        run = Ingestion(job.collection, feed, shown, job.settle)
+        run = Ingestion(job.collection, feed, shown, job.settle, job.on_existing)
         try:
             run.run()
         except NestvecError as error:
@@ -131,6 +141,8 @@ def _finished(job: Job, run: Ingestion) -> int:
         say(_summary(job, run.stored))
     if run.stored.unsettled is not None:
         warn(f"warning: {run.stored.unsettled}")
+    for misfit in run.stored.misfits:
+        warn(f"warning: {misfit_told(misfit)}")
     if failed:
         _name(failed, f"{amount(len(failed), 'document')} not stored (all others are):")
     return 1 if failed else 0
@@ -177,11 +189,17 @@ def _summary(job: Job, report: Report) -> str:
     usage = [amount(number, noun) for number, noun in _usage(report) if number]
     return (
         f"{amount(report.documents, 'document')} stored in {clean(job.collection.spec.name)}: "
-        f"{amount(report.chunks, 'chunk')} ({report.embedded:,} embedded, {report.unchanged:,} unchanged), "
+        f"{amount(report.chunks, 'chunk')} ({report.embedded:,} embedded, {report.unchanged:,} unchanged"
+        f"{_given(report)}), "
         f"{amount(report.deleted, 'old chunk')} deleted, in {_seconds(job):.1f} s"
         + (f"; {amount(report.superseded, 'document')} superseded by another writer" if report.superseded else "")
+        + (f"; {amount(report.skipped, 'document')} left as they were" if report.skipped else "")
         + (f" ({', '.join(usage)})" if usage else "")
     )
+
+
+def _given(report: Report) -> str:
+    return f", {report.given:,} with vectors that were given" if report.given else ""
 
 
 def _usage(report: Report) -> list[tuple[int, str]]:
@@ -201,10 +219,12 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
         "chunks": report.chunks,
         "embedded": report.embedded,
         "unchanged": report.unchanged,
+        "given": report.given,
         "deleted": report.deleted,
         "superseded": report.superseded,
         "failed": [_failed_json(failure) for failure in failed],
         "skipped": list(job.inputs.skipped),
+        "left": report.skipped,
         "seconds": round(_seconds(job), 3),
         "tokens": report.usage.tokens,
         "requests": report.usage.requests,
@@ -212,6 +232,7 @@ def _report_json(job: Job, report: Report, failed: Sequence[FailedDocument]) -> 
         "windows": report.usage.windows,
         "cached": report.usage.cached,
         "unsettled": report.unsettled,
+        "misfits": [asdict(misfit) for misfit in report.misfits],
     }
 
 

@@ -21,6 +21,7 @@ from nestvec.types import FailedDocument, Report
 if TYPE_CHECKING:
     from nestvec._cli.progress import Progress
     from nestvec._client.sync import Collection
+    from nestvec._documents.upsert import OnExisting
 
 #: Batches that may be read but not yet stored; bounds how far the progress shown may lag behind.
 _AHEAD = 3
@@ -41,7 +42,7 @@ class Feed:
     ) -> None:
         self.failed: list[FailedDocument] = []
         self.position = 0
-        self._items = read(inputs, mapping, stdin=stdin, fields=collection.spec.fields, limits=limits)
+        self._items = read(inputs, mapping, stdin=stdin, fields=collection.spec.projection.columns, limits=limits)
         self._chosen = set(mapping.metadata or ()) - set(collection.spec.fields)
 
     def __iter__(self) -> Iterator[IncomingDocument]:
@@ -78,12 +79,20 @@ def _unread(item: Item) -> FailedDocument:
 class Ingestion:
     """One run. `stored` adds up what is durable, so that an interrupted run can say how far it came."""
 
-    def __init__(self, collection: Collection, feed: Feed, progress: Progress, settle: float) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        feed: Feed,
+        progress: Progress,
+        settle: float,
+        on_existing: OnExisting = "replace",
+    ) -> None:
         self.stored = Report()
         self._collection = collection
         self._feed = feed
         self._progress = progress
         self._settle = settle
+        self._on_existing = on_existing
         self._settled = 0
         self._waiting: deque[tuple[int, int]] = deque(maxlen=_AHEAD * collection.spec.model.batch)
 
@@ -97,7 +106,11 @@ class Ingestion:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotSettledWarning)  # the command tells it
             self.stored = self._collection.upsert(
-                self._documents(), on_failure="report", progress=self._durable, settle=self._settle
+                self._documents(),
+                on_existing=self._on_existing,
+                on_failure="report",
+                progress=self._durable,
+                settle=self._settle,
             )
 
     def _documents(self) -> Iterator[IncomingDocument]:
@@ -107,7 +120,7 @@ class Ingestion:
 
     def _durable(self, report: Report) -> None:
         self.stored += report
-        self._settled += report.documents + len(report.failed)
+        self._settled += report.documents + len(report.failed) + report.skipped
         while len(self._waiting) > 1 and self._waiting[0][0] < self._settled:
             self._waiting.popleft()
         if self._waiting:
@@ -122,7 +135,7 @@ def check(feed: Feed, collection: Collection) -> list[FailedDocument]:
     bad: list[FailedDocument] = []
     for item in feed:
         try:
-            check_document(item.document, collection.spec.fields)
+            check_document(item.document, collection.spec.projection)
         except InvalidDocument as error:
             bad.append(item.failed(error))
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nestvec._cli.output import amount, clean, say, warn
+from nestvec._cli.output import amount, clean, misfit_told, say, warn
 from nestvec._migration.report import MigrationStage
 from nestvec._migration.routes import Way
 
@@ -70,6 +70,8 @@ def _duration(seconds: float) -> str:
 
 def show_report(report: MigrationReport, *, shrunk: int | None = None, back: bool = False) -> None:
     """What was done, and what can be done next."""
+    for misfit in report.misfits:
+        warn(f"warning: {misfit_told(misfit)}")
     if report.failed:
         _show_failed(report)
         return

@@ -64,7 +64,7 @@ def _texts(paths: Sequence[str], limits: ReadLimits) -> Iterator[str]:
     for item in read(paths, Mapping(), limits=limits):
         if isinstance(item, ReadFailure):
             raise InvalidInput(f"{item.error}; mend it or leave that file out. No rotation was kept.")
-        text = item.document.text
+        text = item.document.text or ""
         if text.strip():
             yield from (text[start:end] for start, end in splitter.split(str(item.document.id), text))
 

@@ -14,11 +14,14 @@ import warnings
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from io import TextIOWrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nestvec._visible import json_escaped, visible, visible_lines
+
+if TYPE_CHECKING:
+    from nestvec.types import FieldMisfit
 
 ELLIPSIS = "…"
 #: Columns to fill where there is no terminal to ask.
@@ -187,3 +190,12 @@ def megabytes(size: int) -> str:
 def amount(number: int, noun: str) -> str:
     """`1 document`, `1,200 documents`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def misfit_told(misfit: FieldMisfit) -> str:
+    """What a report tells of a field's values that are of another type."""
+    return clean(
+        f"field {misfit.field!r} ({misfit.declared}) has a value of another type in "
+        f"{amount(misfit.documents, 'document')}, the first {misfit.document_id!r:.80} ({misfit.problem}): it is kept "
+        f"as it is, and filters on the field do not find it (strict_fields = true refuses such documents)"
+    )

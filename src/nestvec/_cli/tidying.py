@@ -67,7 +67,7 @@ def cleanup(invocation: Invocation, collection: str, generation: int | None, yes
         agreed = None
         if not yes:
             due = nv.cleanup(collection, generation=generation, dry=True)
-            _show(due, "would be removed")
+            show_removals(due, "would be removed")
             agreed = [each.generation for each in due if each.removed]
             if not agreed:
                 return 0
@@ -76,7 +76,7 @@ def cleanup(invocation: Invocation, collection: str, generation: int | None, yes
     if invocation.json:
         print_json({"collection": collection, "generations": [each.to_dict() for each in done]})
     else:
-        _show(done, "removed")
+        show_removals(done, "removed")
     return 0
 
 
@@ -92,7 +92,8 @@ def somebody_there() -> bool:
     return sys.stdin.isatty()
 
 
-def _show(removals: Sequence[Removal], word: str) -> None:
+def show_removals(removals: Sequence[Removal], word: str) -> None:
+    """A line for each generation: what was done with it, or would be."""
     if not removals:
         say("nothing to remove: there is only the live generation")
     for each in removals:

@@ -2,6 +2,7 @@
 
 from nestvec._client.asynchronous import AsyncCollection, AsyncNestvec, acollection, aconnect
 from nestvec._client.sync import Collection, Nestvec, collection, connect
+from nestvec._client.workers import close_shared_clients, shared_client
 
 __all__ = [
     "AsyncCollection",
@@ -10,6 +11,8 @@ __all__ = [
     "Nestvec",
     "acollection",
     "aconnect",
+    "close_shared_clients",
     "collection",
     "connect",
+    "shared_client",
 ]

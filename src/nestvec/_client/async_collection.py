@@ -6,19 +6,32 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Se
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
-from nestvec._client.ingestion import Intake, OnFailure, check_on_failure, document_keys, run_all_async, window
+from nestvec._client.ingestion import (
+    Duplicates,
+    Intake,
+    OnFailure,
+    check_choices,
+    document_keys,
+    reported,
+    run_all_async,
+    vouching_for,
+    window,
+    writing_task,
+)
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, reading, settling
+from nestvec._documents import deleting, facets, reading, settling, updating
 from nestvec._documents import repair as repairing
 from nestvec._documents import scroll as scrolling
 from nestvec._documents import search as searching
-from nestvec._documents.search import SearchOptions
+from nestvec._documents.search import SearchOptions, Side
 from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
-from nestvec._documents.upsert import IncomingDocument, upsert
+from nestvec._documents.updating import NOTHING, MetadataChange
+from nestvec._documents.upsert import IncomingDocument, OnExisting, upsert
 from nestvec._hosts import admission
 from nestvec.capabilities import Freshness
 from nestvec.types import Document, Hit, Report, merge
@@ -26,22 +39,26 @@ from nestvec.types import Document, Hit, Report, merge
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from nestvec._archives.exporting import ExportReport
     from nestvec._client.asynchronous import AsyncNestvec
+    from nestvec._client.sync_collection import Collection
+    from nestvec._documents.facets import ValueCount
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
-    from nestvec.types import FloatArray
+    from nestvec.types import FloatArray, Metadata, Scalar
 
 
 class AsyncCollection(Handle):
     """See `Collection`: the same for the tasks of one event loop."""
 
-    def __init__(self, owner: AsyncNestvec, spec: CollectionSpec, *, owns: bool = False) -> None:
+    _owner: AsyncNestvec
+
+    def __init__(self, owner: AsyncNestvec, spec: CollectionSpec) -> None:
         super().__init__(owner._connections, spec)
         self._owner = owner
-        self._owns = owns
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,17 +71,27 @@ class AsyncCollection(Handle):
         if self._owns:
             await self._owner.close()
 
+    @property
+    def sync(self) -> Collection:
+        """The synchronous face of this handle: the same object each time. See `AsyncNestvec.sync`."""
+        face: Collection = self._in_face(lambda: self._owner.sync)
+        return face
+
     async def upsert(
         self,
         documents: Iterable[Document | IncomingDocument] | AsyncIterable[Document] | Document,
         *,
+        on_existing: OnExisting = "replace",
+        duplicates: Duplicates = "fail",
         on_failure: OnFailure = "raise",
         progress: Callable[[Report], object] | None = None,
         settle: float = TIMEOUT,
+        vectors_from: object = None,
     ) -> Report:
         """See `Collection.upsert`."""
-        intake = Intake(self.spec)
-        check_on_failure(on_failure)
+        vouching = vouching_for(vectors_from, documents)
+        check_choices(on_failure, on_existing, duplicates)
+        intake = Intake(self.spec, vouching, duplicates)
         if settle is not TIMEOUT:
             check_timeout(settle)
         reports: list[Report] = []
@@ -72,8 +99,8 @@ class AsyncCollection(Handle):
             await self._sessions[WANTED].splitter()
 
         async def store(batch: list[IncomingDocument]) -> Report:
-            async with self._owner._locks.held(document_keys(self.spec, self.tenant, batch)):
-                return await self._follow(partial(upsert, incoming=batch))
+            async with writing_task(self._turns or self._find_turns(), document_keys(self.spec, self.tenant, batch)):
+                return await self._follow(partial(upsert, incoming=batch, vouching=vouching, on_existing=on_existing))
 
         done = run_all_async(intake.batches_async(documents), store, window=window(self.spec))
         async with aclosing(done):  # what `progress` raises ends what is under way before it is raised here
@@ -88,23 +115,54 @@ class AsyncCollection(Handle):
             report = replace(report, unsettled=missing)
         return intake.finish(report, on_failure)
 
+    async def upsert_records(
+        self,
+        ids: Sequence[str | int],
+        texts: Sequence[str],
+        vectors: FloatArray,
+        metadata: Sequence[Metadata] | None = None,
+        *,
+        vectors_from: object = None,
+        on_existing: OnExisting = "replace",
+        duplicates: Duplicates = "fail",
+        on_failure: OnFailure = "raise",
+        progress: Callable[[Report], object] | None = None,
+        settle: float = TIMEOUT,
+    ) -> Report:
+        """See `Collection.upsert_records`."""
+        from nestvec._documents.given import document_rows
+
+        rows = document_rows(ids, texts, vectors, metadata)
+        return await self.upsert(
+            rows,
+            on_existing=on_existing,
+            duplicates=duplicates,
+            on_failure=on_failure,
+            progress=progress,
+            settle=settle,
+            vectors_from=vectors_from,
+        )
+
     async def settle(self, timeout: float = TIMEOUT) -> None:  # noqa: ASYNC109 - the backend's, as everywhere
         """See `Collection.settle`."""
         await self._follow(partial(settling.settle, seconds=timeout))
 
     async def search(
         self,
-        question: str,
+        question: str | None = None,
         *,
+        vector: FloatArray | None = None,
         limit: int = 10,
         offset: int = 0,
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        vectors: bool = False,
+        documents: bool = False,
     ) -> list[Hit]:
         """See `Collection.search`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
-        return (await self._follow(partial(searching.search, questions=[question], options=options)))[0]
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
+        return (await self._follow(searching.rule_for(question, vector, options)))[0]
 
     async def search_many(
         self,
@@ -115,9 +173,11 @@ class AsyncCollection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        vectors: bool = False,
+        documents: bool = False,
     ) -> list[list[Hit]]:
         """See `Collection.search_many`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return await self._follow(partial(searching.search, questions=questions, options=options))
 
     async def search_vector(
@@ -129,9 +189,11 @@ class AsyncCollection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        vectors: bool = False,
+        documents: bool = False,
     ) -> list[Hit]:
         """See `Collection.search_vector`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return (await self._follow(partial(searching.search_vectors, vectors=[vector], options=options)))[0]
 
     async def search_vectors(
@@ -143,22 +205,64 @@ class AsyncCollection(Handle):
         threshold: float | None = None,
         where: FilterLike | None = None,
         group_by_document: bool = False,
+        documents: bool = False,
     ) -> list[list[Hit]]:
         """See `Collection.search_vectors`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document)
+        options = SearchOptions(limit, offset, threshold, where, group_by_document, documents=documents)
         return await self._follow(partial(searching.search_vectors, vectors=vectors, options=options))
 
-    async def embed(self, texts: Sequence[str]) -> FloatArray:
+    async def distinct(
+        self, field: str, where: FilterLike | None = None, *, limit: int | None = None
+    ) -> tuple[ValueCount, ...]:
+        """See `Collection.distinct`."""
+        return await self._follow(partial(facets.distinct, field=field, where=where, limit=limit))
+
+    async def value_range(self, field: str, where: FilterLike | None = None) -> tuple[Scalar, Scalar] | None:
+        """See `Collection.value_range`."""
+        return await self._follow(partial(facets.value_range, field=field, where=where))
+
+    async def documents(
+        self, where: FilterLike | None = None, *, after: str | None = None, vectors: bool = False
+    ) -> AsyncIterator[Document]:
+        """See `Collection.documents`."""
+        ids = await self._follow(partial(reading.ids, where=where, after=after))
+        for block in reading.blocks(ids):
+            for document in await self.get_many(block, vectors=vectors):
+                yield document
+
+    async def embed(self, texts: Sequence[str], side: Side = "query") -> FloatArray:
         """See `Collection.embed`."""
-        return await self._follow(partial(searching.embed, texts=texts))
+        return await self._follow(partial(searching.embed, texts=texts, side=side))
 
-    async def get(self, document_id: str | int) -> Document | None:
+    async def get(self, document_id: str | int, *, vectors: bool = False) -> Document | None:
         """See `Collection.get`."""
-        return next(iter(await self.get_many([document_id])), None)
+        return next(iter(await self.get_many([document_id], vectors=vectors)), None)
 
-    async def get_many(self, document_ids: Sequence[str | int]) -> list[Document]:
+    async def get_many(self, document_ids: Sequence[str | int], *, vectors: bool = False) -> list[Document]:
         """See `Collection.get_many`."""
-        return await self._follow(partial(reading.get, ids=document_ids))
+        return await self._follow(partial(reading.get, ids=document_ids, vectors=vectors))
+
+    async def update_metadata(
+        self,
+        document_ids: Sequence[str | int] | str | int | None = None,
+        changes: Metadata = NOTHING,
+        *,
+        where: FilterLike | None = None,
+        remove: Sequence[str] = (),
+        replace: bool = False,
+        on_failure: OnFailure = "raise",
+    ) -> Report:
+        """See `Collection.update_metadata`."""
+        change = MetadataChange(changes, remove, replace)
+        change.check()
+        check_choices(on_failure)
+        ids = await self._follow(partial(updating.chosen, ids=document_ids, where=where))
+        reports = []
+        for block in reading.blocks(ids):
+            keys = {(self.spec.name, self.tenant, key) for key in block}
+            async with writing_task(self._turns or self._find_turns(), keys):
+                reports.append(await self._follow(partial(updating.update_metadata, ids=block, change=change)))
+        return reported(self.spec.name, merge(reports), on_failure)
 
     async def delete(
         self,
@@ -177,6 +281,48 @@ class AsyncCollection(Handle):
         )
         return await self._follow(delete)
 
+    async def export_to(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> ExportReport:
+        """See `Collection.export_to`."""
+        from nestvec._archives.exporting import export
+
+        return await self._follow(partial(export, path=Path(path), overwrite=overwrite, progress=progress))
+
+    async def import_from(
+        self,
+        path: str | Path,
+        *,
+        on_failure: OnFailure = "raise",
+        progress: Callable[[Report], object] | None = None,
+        settle: float = TIMEOUT,
+    ) -> Report:
+        """See `Collection.import_from`."""
+        from nestvec._archives import importing
+        from nestvec._archives.files import Archive
+
+        check_choices(on_failure)
+        reports, outside = list[Report](), self._owner._connections.outside
+        archive = await outside(Archive, Path(path), self._owner.config.limits)
+        await self._follow(partial(importing.check, header=archive.header))
+        await outside(archive.verify)
+        await self._follow(partial(importing.accept, header=archive.header))
+        batches = archive.batches()
+        while batch := await outside(next, batches, None):
+            keys = {(self.spec.name, self.tenant, each.id) for each in batch.documents}
+            async with writing_task(self._turns or self._find_turns(), keys):
+                reports.append(await self._follow(partial(importing.write, batch=batch)))
+            if progress is not None:
+                progress(reports[-1])
+        report = merge(reports)
+        missing = await self._follow(partial(settling.settle_ingested, seconds=settle)) if report.given else None
+        warn_unsettled(self.spec.name, missing, settle)
+        return reported(self.spec.name, replace(report, unsettled=missing), on_failure)
+
     async def repair(
         self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None
     ) -> RepairReport:
@@ -185,7 +331,9 @@ class AsyncCollection(Handle):
         removed = 0
         for found in () if dry_run else surveys:
             for block in found.blocks():
-                async with self._owner._locks.held({(self.spec.name, found.tenant, key) for key in block}):
+                async with writing_task(
+                    self._turns or self._find_turns(), {(self.spec.name, found.tenant, key) for key in block}
+                ):
                     removed += await self._follow(partial(repairing.mend, found=found, block=block))
         tenants = [each.tenant for each in surveys]
         notes = await self._follow(partial(repairing.finish, tenants=tenants, dry_run=dry_run))

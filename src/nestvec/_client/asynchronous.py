@@ -1,4 +1,4 @@
-"""The asynchronous client: the same methods, awaited. Use one in one event loop at a time."""
+"""The asynchronous client: the same methods, awaited. Connections to servers belong to one event loop at a time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nestvec._client.async_collection import AsyncCollection
-from nestvec._client.configuring import as_config, default_values
+from nestvec._client.configuring import as_config, default_values, handed_over
 from nestvec._client.connections import Connections
-from nestvec._client.ingestion import AsyncDocumentLocks
+from nestvec._client.faces import close_face
+from nestvec._client.traveling import TravelingClient
 from nestvec._collections import pending
 from nestvec._collections.apply import Change, Status
 from nestvec._collections.describing import embedder_named, spec_named
@@ -22,10 +23,13 @@ from nestvec.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from nestvec._client.places import Family
+    from nestvec._client.sync import Nestvec
     from nestvec._collections.looking import ForeignLook
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
     from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.dropping import DropReport
     from nestvec._migration.lifecycle import Lifecycle
     from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal
@@ -37,21 +41,36 @@ if TYPE_CHECKING:
 __all__ = ["AsyncCollection", "AsyncNestvec", "acollection", "aconnect"]
 
 
-def aconnect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | None = None) -> AsyncNestvec:
+def aconnect(
+    source: str | Path | Mapping[str, Any] | Config,
+    runtime: Runtime | None = None,
+    *,
+    embedders: Mapping[str, object] | None = None,
+) -> AsyncNestvec:
     """See `nestvec.connect`; nothing is awaited, and the client is used in an `async with` statement."""
     runtime = runtime or Runtime()
-    return AsyncNestvec(as_config(source, runtime.registry), runtime)
+    return AsyncNestvec(as_config(source, runtime.registry, embedders), runtime)
 
 
-class AsyncNestvec:
-    """See `Nestvec`: the same for tasks of one event loop, then the next; not for other threads nor across a fork."""
+class AsyncNestvec(TravelingClient):
+    """See `Nestvec`: the same for tasks of one event loop, then the next; side by side where no server is connected."""
 
-    def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime | None = None,
+        *,
+        family: Family | None = None,
+        face_of: Nestvec | None = None,
+    ) -> None:
         self.config = config
         self._runtime = runtime or Runtime()
-        self._connections = Connections(config, self._runtime, Suspending(self._runtime.pause))
+        first = face_of._connections if face_of is not None else None
+        self._connections: Connections = Connections(
+            config, self._runtime, Suspending(self._runtime.pause), family, first
+        )
         self._collections: dict[str, AsyncCollection] = {}
-        self._locks = AsyncDocumentLocks()
+        self._face = face_of
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,11 +84,25 @@ class AsyncNestvec:
     def __getitem__(self, name: str) -> AsyncCollection:
         """See `Nestvec.__getitem__`."""
         if name not in self._collections:
-            self._collections[name] = AsyncCollection(self, spec_named(self.config, name))
+            self._collections.setdefault(name, AsyncCollection(self, spec_named(self.config, name)))
         return self._collections[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.config.collections)
+
+    @property
+    def sync(self) -> Nestvec:
+        """The synchronous face of this client: the same object each time, over the same stores and local models.
+
+        It is closed with the client. Calls of it block: in a coroutine, await the methods here.
+        """
+        if self._face is None:
+            from nestvec._client.sync import Nestvec
+
+            face = Nestvec(self.config, self._runtime, family=self._connections.family, face_of=self)
+            with self._connections.family.lock:
+                self._face = self._face or face
+        return self._face
 
     async def plan(self, *names: str) -> list[Change]:
         """See `Nestvec.plan`."""
@@ -175,6 +208,18 @@ class AsyncNestvec:
 
         return await Lifecycle(self._connections, name).cleanup(generation=generation, among=among, dry=dry)
 
+    async def drop(
+        self, name: str, *, among: Iterable[GenerationStatus] | None = None, dry: bool = False
+    ) -> DropReport:
+        """See `Nestvec.drop`."""
+        from nestvec._migration.lifecycle import Lifecycle
+
+        try:
+            return await Lifecycle(self._connections, name).drop(among=among, dry=dry)
+        finally:
+            if name in self._collections:
+                self._collections[name]._among.forget()
+
     async def migrate(
         self,
         name: str,
@@ -226,7 +271,14 @@ class AsyncNestvec:
 
     async def close(self) -> None:
         """See `Nestvec.close`."""
-        await self._connections.close()
+        if not self._opened:
+            self._close_unopened()
+            return
+        try:
+            await self._connections.close()
+        finally:
+            if self._face is not None and self._connections.first is None:
+                await self._connections.outside(close_face, self._face._connections)
 
     async def _take(
         self,
@@ -251,17 +303,23 @@ async def acollection(
     dimensions: int | None = None,
     purpose: str | None = None,
     fields: Mapping[str, str] | None = None,
+    embedder: object = None,
+    model: str | None = None,
     runtime: Runtime | None = None,
     **settings: Any,
 ) -> AsyncCollection:
     """See `nestvec.collection`: `async with await nestvec.acollection("docs") as docs`."""
     runtime = runtime or Runtime()
     block = {"dimensions": dimensions, "purpose": purpose, "fields": fields, **settings}
-    config = parse_config(default_values(runtime.registry, name, path, block), runtime.registry)
+    given = handed_over(embedder, model)
+    if isinstance(embedder, str):
+        block["model"] = model
+    values = default_values(runtime.registry, name, path, block, embedder)
+    config = parse_config(values, runtime.registry, embedders=given)
     owner = AsyncNestvec(config, runtime)
     try:
         await owner.apply()
     except BaseException:
         await owner.close()
         raise
-    return AsyncCollection(owner, config.collections[name], owns=True)
+    return owner[name]._owning()

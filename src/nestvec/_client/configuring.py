@@ -11,15 +11,19 @@ from nestvec.errors import ConfigError, PluginError
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry
 
 
-def as_config(source: str | Path | Mapping[str, Any] | Config, registry: Registry) -> Config:
-    """A configuration from a file, plain values, or one that was read before."""
+def as_config(
+    source: str | Path | Mapping[str, Any] | Config, registry: Registry, embedders: Mapping[str, object] | None = None
+) -> Config:
+    """A configuration from a file, plain values, or one that was read before; with embedders that are handed over."""
     if isinstance(source, Config):
+        if embedders:
+            raise ConfigError("embedders are handed over where a configuration is read: give the file or its values")
         return source
     if isinstance(source, Mapping):
-        return parse_config(source, registry)
+        return parse_config(source, registry, embedders=embedders)
     if not isinstance(source, str | Path):
         raise ConfigError(f"a configuration is a path, a mapping or a Config, not {type(source).__name__}")
-    return load_config(source, registry)
+    return load_config(source, registry, embedders=embedders)
 
 
 def default_plugins(registry: Registry) -> tuple[Any, Any]:
@@ -30,16 +34,33 @@ def default_plugins(registry: Registry) -> tuple[Any, Any]:
 
 
 def default_values(
-    registry: Registry, name: str, path: str | Path | None, settings: Mapping[str, Any]
+    registry: Registry, name: str, path: str | Path | None, settings: Mapping[str, Any], embedder: object = None
 ) -> dict[str, Any]:
-    """Configuration values for one collection on the embedded default stack that is installed."""
-    backend, embedder = default_plugins(registry)
+    """Configuration values for one collection on the embedded default stack that is installed.
+
+    With an `embedder` of the program, which is handed over beside them, or "none", the default one is not needed.
+    """
+    backend = _default(registry.names(BACKENDS), registry.backend, "backend")
     place = Path(path) if path is not None else None
-    return {
+    values: dict[str, Any] = {
         "backends": {backend.name: {"use": backend.name, **backend.embedded(place)}},
-        "embedders": {embedder.name: {"use": embedder.name, **embedder.embedded}},
         "collections": {name: {key: value for key, value in settings.items() if value is not None}},
     }
+    if embedder is None:
+        usual = _default(registry.names(EMBEDDERS), registry.embedder, "embedder")
+        values["embedders"] = {usual.name: {"use": usual.name, **usual.embedded}}
+    elif isinstance(embedder, str):
+        values["collections"][name]["embedder"] = embedder
+    return values
+
+
+def handed_over(embedder: object, name: str | None) -> dict[str, object]:
+    """The embedder of one collection, wrapped, where it is an object. Raises `InvalidInput` for one without a name."""
+    if embedder is None or isinstance(embedder, str):
+        return {}
+    from nestvec.embedders.objects import wrap
+
+    return {"object": wrap(embedder, name=name)}
 
 
 def _default(names: Sequence[str], load: Callable[[str], Any], kind: str) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from nestvec._client.places import Family, Lease, settings_of
 from nestvec._collections.looking import LookRequest
 from nestvec._session.defaults import complete_powers
 from nestvec._session.session import Blocking, Component, Session, Suspending
@@ -18,12 +20,15 @@ from nestvec.nesting.embedder import NestedEmbedder, own_rotation
 if TYPE_CHECKING:
     from nestvec._caching.cache import Cache
     from nestvec._chunking import Splitter
+    from nestvec._client.ingestion import DocumentTurns
     from nestvec.config import Config, Connection
     from nestvec.contract import Embedder, FullAdapter
     from nestvec.runtime import RetryPolicy, Runtime
     from nestvec.types import FloatArray
 
 T = TypeVar("T")
+#: What is heard of a client that was closed.
+CLOSED: Final = "this client is closed; connect again"
 
 
 class Pool(Generic[T]):
@@ -41,7 +46,8 @@ class Pool(Generic[T]):
 
     def put(self, name: str, component: T, *, native: bool = False) -> None:
         """Use one that was opened elsewhere. Whoever closes this client closes it."""
-        self[name].opened, self[name].native = component, native
+        mine = self[name]
+        mine.opened, mine.native, mine.close = component, native, getattr(component, "close", None)
 
     @property
     def opened(self) -> dict[str, T]:
@@ -54,22 +60,50 @@ class Pool(Generic[T]):
         for each in self._components.values():
             if each.opened is not None:
                 gone = Component[T](each.open)
-                gone.opened, gone.native, each.opened = each.opened, each.native, None
+                gone.opened, gone.native, gone.lease, gone.close = each.opened, each.native, each.lease, each.close
+                each.opened = each.lease = each.close = None
                 taken.append(gone)
         return taken
 
 
 class Connections:
-    """Opens adapters and embedders and makes sessions over them, for a client that blocks or one that suspends."""
+    """Opens adapters and embedders and makes sessions over them, for a client that blocks or one that suspends.
 
-    def __init__(self, config: Config, runtime: Runtime, waiting: Blocking | Suspending) -> None:
+    `first`: of a face, what the client has that it is a face of. What is open in this process is shared within the
+    `family`; what awaits an event loop is the face's own.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        waiting: Blocking | Suspending,
+        family: Family | None = None,
+        first: Connections | None = None,
+    ) -> None:
         self.config = config
+        self.family = family or Family()
+        self.first = first
+        #: Leases of stores in memory, which last until the client is closed, whichever face opened them.
+        self.kept: list[Lease] = []
+        #: The event loop in which something was opened last.
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.runtime = runtime
         self.waiting = waiting
         self.adapters: Pool[FullAdapter] = Pool(self._open_adapter)
         self.embedders: Pool[Embedder] = Pool(self._open_embedder)
         self._lock: Any = waiting.lock()
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be opened any more."""
+        return self._closed or (self.first is not None and self.first.closed)
+
+    def turns(self, backends: Iterable[str]) -> list[DocumentTurns]:
+        """What a writer of documents takes turns by on these backends, in the one order in which they are taken."""
+        places = {name: self.family.place(self.config.backends[name]) for name in backends}
+        return sorted({place.turns for place in places.values()}, key=id)
 
     def session(
         self, backend: str, embedder: str, *, make_splitter: Callable[[], Awaitable[Splitter]] | None = None
@@ -78,7 +112,7 @@ class Connections:
         return Session(
             self.adapters[backend],
             self.embedders[embedder],
-            self.config.embedders[embedder].capabilities,
+            self.config.embedder(embedder).capabilities,
             self.runtime.registry.notify,
             self.waiting,
             self._retry(backend),
@@ -139,16 +173,30 @@ class Connections:
         return await self.waiting.outside(work, *arguments)
 
     async def close(self) -> None:
-        """Close everything that was opened; afterwards nothing can be. Safe to call twice."""
-        self._closed = True
+        """Close everything that was opened; afterwards nothing can be, but by a face. Safe to call twice."""
+        self._closed = self.first is None
         await self.waiting.acquire(self._lock)  # what is being opened is closed, too
         try:
-            opened: list[Component[Any]] = [*self.adapters.take(), *self.embedders.take()]
+            opened = self.take()
         finally:
             self._lock.release()
         for component in opened:
-            if component.opened is not None:
-                await self.waiting.call(component.native, component.opened.close)
+            if component.close is not None:
+                await self.waiting.call(component.native, component.close)
+        if self.first is None:
+            await self._end(self.kept)
+
+    async def _end(self, leases: list[Lease]) -> None:
+        while leases:
+            await self.waiting.call(False, leases.pop().end)
+
+    def take(self) -> list[Component[Any]]:
+        """All that is open, to be closed."""
+        return [*self.adapters.take(), *self.embedders.take()]
+
+    def _require_open(self) -> None:
+        if self.closed:
+            raise NestvecError(CLOSED)
 
     def _require(self, kind: str, name: str, blocks: Mapping[str, object]) -> None:
         if name not in blocks:
@@ -163,11 +211,11 @@ class Connections:
         return await self.waiting.to_its_end(self._opened(component, connection, prepare))
 
     async def _open_embedder(self, name: str, component: Component[Embedder]) -> Embedder:
-        connection = self.config.embedders[name]
+        connection = self.config.embedder(name)
 
         async def prepare() -> Callable[[Any], Embedder]:
             wrap = await self.outside(wrapping, connection, self.runtime)
-            return lambda made: wrap(made, native=component.native)
+            return lambda made: wrap(made, component)
 
         return await self.waiting.to_its_end(self._opened(component, connection, prepare))
 
@@ -176,25 +224,46 @@ class Connections:
     ) -> T:
         await self.waiting.acquire(self._lock)
         try:
-            if self._closed:
-                raise NestvecError("this client is closed; connect again")
+            self._require_open()
             if component.opened is None:
                 wrap = await prepare()
                 with importing(connection.plugin.name):
-                    made, component.native = await self._made(connection)
-                component.opened = wrap(made)
+                    made = await self._made(component, connection)
+                component.opened = await self._wrapped(component, made, wrap)
             return component.opened
         finally:
             self._lock.release()
 
-    async def _made(self, connection: Connection[Any]) -> tuple[Any, bool]:
-        """A component, and whether it is to be awaited in the event loop."""
+    async def _wrapped(self, component: Component[T], made: Any, wrap: Callable[[Any], T]) -> T:
+        """What was made, as it is used; closed again where that fails, or where the client was closed meanwhile."""
+        try:
+            if self.first is not None:
+                self.first.kept += self.family.in_memory()
+                self._require_open()  # asked after that: one of the two ends those leases
+            return wrap(made)
+        except BaseException:
+            if self.first is not None and self.closed:
+                await self._end(self.first.kept)
+            if component.close is not None:
+                await self.waiting.call(component.native, component.close)
+            component.lease = component.close = None
+            raise
+
+    async def _made(self, component: Component[Any], connection: Connection[Any]) -> Any:
+        """What a plugin opens: to be awaited in the event loop, or at a place that others may use, too."""
         plugin, options = connection.plugin, connection.options
-        if isinstance(self.waiting, Suspending) and plugin.open_async is not None:
-            native = plugin.open_async(options)
+        if isinstance(self.waiting, Suspending):
+            self.loop = asyncio.get_running_loop()
+            native = plugin.open_async(options) if plugin.open_async is not None else None
+            component.native = native is not None
             if native is not None:
-                return native, True
-        return await self.outside(plugin.open, options), False
+                component.close = native.close
+                return native
+        place = self.family.place(connection)
+        settings = settings_of(connection) if place.path is not None else {}
+        lease = await self.outside(place.enter, partial(plugin.open, options), settings, component)
+        component.lease, component.close = lease, lease.end
+        return lease.component
 
 
 @contextmanager
@@ -217,12 +286,18 @@ def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[..., Emb
     cache = _open_cache(connection, runtime)
     rotation = connection.nesting.artifact.load() if connection.nesting is not None else None
 
-    def wrap(component: Embedder, *, native: bool) -> Embedder:
+    def wrap(made: Embedder, component: Component[Embedder]) -> Embedder:
+        whole = made
         if cache is not None:
             from nestvec._caching.embedder import CachedEmbedder
 
-            component = CachedEmbedder(component, connection.capabilities, cache, native=native)
-        return component if rotation is None else NestedEmbedder(component, rotation)
+            native, closing = component.native, component.close
+            whole = CachedEmbedder(whole, connection.capabilities, cache, native=native, closing=closing)
+            component.close = whole.close
+        if rotation is not None:
+            whole = NestedEmbedder(whole, rotation, component.close)
+            component.close = whole.close
+        return whole
 
     return wrap
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from nestvec._client.traveling import TravelingHandle
 from nestvec._collections.describing import alternatives, counts_tokens, make_splitter
 from nestvec._collections.following import located
 from nestvec._collections.opening import OpenCollection
@@ -12,12 +14,13 @@ from nestvec._collections.opening import OpenCollection
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
     from nestvec._client.connections import Connections
+    from nestvec._client.ingestion import DocumentTurns
     from nestvec._session.session import Session
     from nestvec._specs import CollectionSpec
     from nestvec.spaces import EmbeddingSpace
 
 
-class Handle:
+class Handle(TravelingHandle):
     """A handle of one collection.
 
     `spec` is what the configuration wants it to be. Where the configuration also says what it was before (`previous`),
@@ -29,6 +32,9 @@ class Handle:
     def __init__(self, connections: Connections, spec: CollectionSpec) -> None:
         self.spec = spec
         self.tenant: str | None = None
+        self._owns = False
+        self._face: Any = None
+        self._turns: list[DocumentTurns] | None = None
         self._connections = connections
         self._among = alternatives(connections.config, spec, connections.runtime)
         previous = self._among.previous
@@ -66,9 +72,35 @@ class Handle:
             1
         """
         view = type(self).__new__(type(self))
-        view.__dict__.update(self.__dict__)
-        view.tenant = tenant
+        view.__dict__.update(self._whole())
+        view.tenant, view._face = tenant, None
         return view
+
+    def _whole(self) -> dict[str, Any]:
+        """All that is known of it; opened, where it landed from a pickle."""
+        _ = self.spec
+        return self.__dict__
+
+    def _owning(self) -> Self:
+        """The same; closing it closes the client, which nobody else has."""
+        self._owns = True
+        return self
+
+    def _in_face(self, client: Callable[[], Any]) -> Any:
+        """The same collection, seen by the same tenant, in the other face of its client: made once."""
+        if self._face is None:
+            face = client()[self.spec.name]
+            if self.tenant is not None:
+                face = face.namespace(self.tenant)
+            with self._connections.family.lock:
+                if self._face is None:
+                    self._face, face._face = face, self
+        return self._face
+
+    def _find_turns(self) -> list[DocumentTurns]:
+        """What writers of documents take turns by, wherever the collection is."""
+        self._turns = self._connections.turns(spec.backend for spec in self._specs)
+        return self._turns
 
     async def _located(self) -> OpenCollection:
         """Where the collection is now, and as what."""

@@ -20,25 +20,31 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Sequence,
 )
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from nestvec._documents.upsert import IncomingDocument
-from nestvec._session.loops import PerLoop
-from nestvec.errors import IngestFailed, InvalidInput
+from nestvec._documents.upsert import IncomingDocument, OnExisting
+from nestvec._session.loops import wake
+from nestvec.errors import IngestFailed, InvalidInput, NestvecError
 from nestvec.types import Document, FailedDocument, Report
 
 if TYPE_CHECKING:
+    from nestvec._documents.vouching import Vouching
     from nestvec._specs import CollectionSpec
 
 B = TypeVar("B")
 R = TypeVar("R")
 
 OnFailure: TypeAlias = Literal["raise", "report"]
+Duplicates: TypeAlias = Literal["first", "last", "fail"]
 DocumentKey: TypeAlias = tuple[str, str | None, str]
 _CHARACTERS_A_CHUNK = 1000
+_ROWS = 256
 
 
 def window(spec: CollectionSpec) -> int:
@@ -46,27 +52,50 @@ def window(spec: CollectionSpec) -> int:
     return max(1, spec.model.concurrency) + 1
 
 
-def check_on_failure(value: str) -> None:
-    """Raise `InvalidInput` unless this says what to do with failures."""
-    if value not in ("raise", "report"):
-        raise InvalidInput(f'on_failure is "raise" or "report", not {value!r}')
+def check_choices(on_failure: str, on_existing: str = "replace", duplicates: str = "fail") -> None:
+    """Raise `InvalidInput` unless these say what to do with failures, with what is there, and with equal ids."""
+    chosen = {"on_failure": (on_failure, OnFailure), "on_existing": (on_existing, OnExisting)}
+    chosen |= {"duplicates": (duplicates, Duplicates)}
+    for name, (value, choices) in chosen.items():
+        if value not in get_args(choices):
+            *most, last = map(repr, get_args(choices))
+            raise InvalidInput(f"{name} is {', '.join(most)} or {last}, not {value!r}")
+
+
+def vouching_for(vectors_from: object, documents: object) -> Vouching | None:
+    """What is said of the vectors that documents bring; None where nothing is."""
+    if vectors_from is None:
+        return None
+    from nestvec._documents.vouching import Vouching
+
+    return Vouching.of(vectors_from, documents)
 
 
 class Intake:
-    """Documents on their way into batches: counts them, and keeps the first of each id."""
+    """Documents on their way into batches: counts them, and keeps the first of each id, or the last."""
 
-    def __init__(self, spec: CollectionSpec) -> None:
+    def __init__(self, spec: CollectionSpec, vouching: Vouching | None = None, duplicates: Duplicates = "fail") -> None:
         self.failed: list[FailedDocument] = []
+        self.skipped = 0
+        self._duplicates = duplicates
         self._spec = spec
+        self._vouched = vouching is not None or spec.without_embedder
         self._seen: set[bytes] = set()
         self._started = time.perf_counter()
 
     def admit(self, document: Document | IncomingDocument) -> IncomingDocument | None:
-        """The document, or None — and a failure noted — if its id came before."""
+        """The document, or None — and a failure noted, or one counted — if its id came before."""
         item = document if isinstance(document, IncomingDocument) else IncomingDocument(document)
         if not isinstance(item.document, Document):
             raise InvalidInput(f"upsert takes nestvec.Document objects, not {type(document).__name__}")
+        if not self._vouched and (item.document.vector is not None or item.document.chunks is not None):
+            from nestvec._documents.vouching import require_vouched
+
+            require_vouched(item.document, self._spec.name)
         digest = hashlib.blake2b(repr(item.document.id).encode(errors="backslashreplace"), digest_size=16).digest()
+        if digest in self._seen and self._duplicates == "first":
+            self.skipped += 1
+            return None
         if digest in self._seen:
             reason = f"document {item.document.id!r:.80} came before in this input; the first one is kept"
             self.failed.append(item.failed(reason))
@@ -77,7 +106,7 @@ class Intake:
     def batches(self, documents: Iterable[Document | IncomingDocument] | Document) -> Iterator[list[IncomingDocument]]:
         """Batches of about as many chunks as make a good request."""
         batcher = self._batcher()
-        for document in [documents] if isinstance(documents, Document) else documents:
+        for document in self._ordered([documents] if isinstance(documents, Document) else documents):
             item = self.admit(document)
             if item is not None and (batch := batcher.add(item)):
                 yield batch
@@ -92,6 +121,10 @@ class Intake:
             for batch in self.batches(documents):
                 yield batch
             return
+        if self._duplicates == "last":
+            for batch in self.batches([document async for document in documents]):
+                yield batch
+            return
         batcher = self._batcher()
         async for document in documents:
             item = self.admit(document)
@@ -100,31 +133,47 @@ class Intake:
         if rest := batcher.flush():
             yield rest
 
+    def _ordered(self, documents: Iterable[Document | IncomingDocument]) -> Iterable[Document | IncomingDocument]:
+        """The documents; where the last of an id counts, without those before it: that takes a look at all of them."""
+        if self._duplicates != "last":
+            return documents
+        gathered = documents if isinstance(documents, Sequence) else list(documents)
+        last = {_identity(document): place for place, document in enumerate(gathered)}
+        self.skipped += len(gathered) - len(last)
+        return (gathered[place] for place in sorted(last.values()))
+
     def _batcher(self) -> Batcher[IncomingDocument]:
         most = self._spec.model.batch
+        if self._vouched:  # little or nothing is to be embedded
+            most = max(most, _ROWS)
         return Batcher(most, _characters, most * _CHARACTERS_A_CHUNK)
 
     def finish(self, report: Report, on_failure: OnFailure) -> Report:
         """The whole report; raises `IngestFailed` if documents failed and that is wanted."""
         seconds = time.perf_counter() - self._started
-        whole = Report(
-            report.documents,
-            report.embedded,
-            report.unchanged,
-            report.deleted,
-            (*report.failed, *self.failed),
-            seconds,
-            report.usage,
-            report.superseded,
-            report.unsettled,
-        )
-        if whole.failed and on_failure == "raise":
-            raise IngestFailed(_failure_message(self._spec.name, whole), whole)
-        return whole
+        failed, skipped = (*report.failed, *self.failed), report.skipped + self.skipped
+        whole = replace(report, failed=failed, seconds=seconds, skipped=skipped)
+        return reported(self._spec.name, whole, on_failure)
+
+
+def reported(collection: str, report: Report, on_failure: OnFailure) -> Report:
+    """The report; raises `IngestFailed` if documents failed and that is wanted."""
+    if report.failed and on_failure == "raise":
+        raise IngestFailed(_failure_message(collection, report), report)
+    return report
+
+
+def _identity(document: object) -> object:
+    """By what two documents are the same; whatever is no document stays for the checks."""
+    inner = getattr(document, "document", document)
+    return ("", repr(inner.id)) if isinstance(inner, Document) else (id(document), "")
 
 
 def _characters(item: IncomingDocument) -> int:
-    return len(item.document.text) if isinstance(item.document.text, str) else 0
+    document = item.document
+    if document.text is None and isinstance(document.chunks, tuple):
+        return sum(len(chunk.text) for chunk in document.chunks if isinstance(getattr(chunk, "text", None), str))
+    return len(document.text) if isinstance(document.text, str) else 0
 
 
 def _failure_message(collection: str, report: Report) -> str:
@@ -137,71 +186,115 @@ def _failure_message(collection: str, report: Report) -> str:
 
 
 def document_keys(spec: CollectionSpec, tenant: str | None, batch: Iterable[IncomingDocument]) -> set[DocumentKey]:
-    """What a batch takes of `DocumentsInFlight`."""
+    """What a batch takes of `DocumentTurns`."""
     return {(spec.name, tenant, str(item.document.id)) for item in batch}
 
 
-class DocumentsInFlight:
-    """Documents that are being written by this client: nobody else may write them meanwhile.
+class DocumentTurns:
+    """Documents that are being written, each by one thread or task, of whatever event loop, at a time.
 
-    Two writers that replace one document at the same moment would tear it. A batch takes all of its documents or
-    waits for all of them, so two batches cannot wait for each other.
+    Two writers that replace one document at the same moment would tear it. A batch takes all of its documents or waits
+    for all of them, so two batches cannot wait for each other. What tasks of a loop that was closed hold is free again.
     """
 
-    def __init__(self) -> None:
-        self._keys: set[DocumentKey] = set()
-
-    def take(self, keys: set[DocumentKey]) -> bool:
-        """Take all keys, if none is taken. Call it under a lock."""
-        if self._keys & keys:
-            return False
-        self._keys |= keys
-        return True
-
-    def give(self, keys: set[DocumentKey]) -> None:
-        """Give keys back. Call it under a lock."""
-        self._keys -= keys
-
-
-class DocumentLocks:
-    """Lets the threads of one client write each document one after the other."""
+    __slots__ = ("__weakref__", "_holders", "_lock", "_waiting")
 
     def __init__(self) -> None:
-        self._in_flight = DocumentsInFlight()
-        self._given_back = threading.Condition()
+        self._lock = threading.RLock()  # what a signal or the garbage collector calls meanwhile passes
+        self._holders: dict[DocumentKey, asyncio.AbstractEventLoop | None] = {}
+        self._waiting: set[Callable[[], object]] = set()
 
     @contextmanager
-    def held(self, keys: set[DocumentKey]) -> Iterator[None]:
-        """While these documents are written."""
-        with self._given_back:
-            self._given_back.wait_for(lambda: self._in_flight.take(keys))
+    def held(self, keys: set[DocumentKey], caller: asyncio.AbstractEventLoop | None = None) -> Iterator[None]:
+        """While a thread writes them. Raises `NestvecError` where it would wait for a task of the caller's loop."""
+        woken = threading.Event()
+        while not self._take(keys, None, woken.set):
+            self._require_others(keys, caller)
+            woken.wait()
+            woken.clear()
         try:
             yield
         finally:
-            with self._given_back:
-                self._in_flight.give(keys)
-                self._given_back.notify_all()
-
-
-class AsyncDocumentLocks:
-    """The same for tasks, of one event loop at a time."""
-
-    def __init__(self) -> None:
-        self._in_flight = DocumentsInFlight()
-        self._conditions = PerLoop(asyncio.Condition)
+            self.give(keys, None)
 
     @asynccontextmanager
-    async def held(self, keys: set[DocumentKey]) -> AsyncIterator[None]:
-        """While these documents are written."""
-        given_back = self._conditions.get()
-        async with given_back:
-            await given_back.wait_for(lambda: self._in_flight.take(keys))
+    async def held_by_task(self, keys: set[DocumentKey]) -> AsyncIterator[None]:
+        """While a task writes them."""
+        loop = await self.take(keys)
         try:
             yield
         finally:
-            async with given_back:
-                self._in_flight.give(keys)
-                given_back.notify_all()
+            self.give(keys, loop)
+
+    async def take(self, keys: set[DocumentKey]) -> asyncio.AbstractEventLoop:
+        """Suspend until they are had; gives the loop that has them then."""
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        awaken = partial(wake, loop, woken)
+        while not self._take(keys, loop, awaken):
+            await woken.wait()
+            woken.clear()
+        return loop
+
+    def give(self, keys: set[DocumentKey], loop: asyncio.AbstractEventLoop | None) -> None:
+        """Give back what that loop, or a thread, holds of them."""
+        with self._lock:
+            for key in keys:
+                if key in self._holders and self._holders[key] is loop:
+                    del self._holders[key]
+            waiting, self._waiting = self._waiting, set()
+        for awaken in waiting:
+            awaken()
+
+    def _require_others(self, keys: set[DocumentKey], caller: asyncio.AbstractEventLoop | None) -> None:
+        if caller is not None and any(self._holders.get(key) is caller for key in keys):
+            raise NestvecError(
+                "a task of this event loop is writing the same documents, and would be waited for without end: in a "
+                "coroutine, await collection.aio.upsert(…) instead of calling collection.upsert(…)"
+            )
+
+    def _take(
+        self, keys: set[DocumentKey], loop: asyncio.AbstractEventLoop | None, awaken: Callable[[], object]
+    ) -> bool:
+        with self._lock:
+            for key in keys & self._holders.keys():
+                holder = self._holders[key]
+                if holder is None or not holder.is_closed():
+                    self._waiting.add(awaken)
+                    return False
+            self._waiting.discard(awaken)
+            self._holders.update(dict.fromkeys(keys, loop))
+            return True
+
+
+@contextmanager
+def writing(
+    places: Iterable[DocumentTurns], keys: set[DocumentKey], caller: asyncio.AbstractEventLoop | None
+) -> Iterator[None]:
+    """While nobody else in this process writes these documents at any of these places.
+
+    `caller` is the loop that stands still until they are written, where a coroutine called what blocks.
+    """
+    with ExitStack() as stack:
+        for place in places:
+            stack.enter_context(place.held(keys, caller))
+        yield
+
+
+@asynccontextmanager
+async def writing_task(places: Iterable[DocumentTurns], keys: set[DocumentKey]) -> AsyncIterator[None]:
+    """The same for a task."""
+    async with AsyncExitStack() as stack:
+        for place in places:
+            await stack.enter_async_context(place.held_by_task(keys))
+        yield
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """That which runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def run_all(batches: Iterable[B], work: Callable[[B], R], *, window: int, cancelled: threading.Event) -> Generator[R]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from nestvec._client.configuring import as_config, default_values
+from nestvec._client.configuring import as_config, default_values, handed_over
 from nestvec._client.connections import Connections
-from nestvec._client.ingestion import DocumentLocks
+from nestvec._client.faces import close_face
 from nestvec._client.sync_collection import Collection
+from nestvec._client.traveling import TravelingClient
 from nestvec._collections import pending
 from nestvec._collections.apply import Change, Status
 from nestvec._collections.describing import embedder_named, spec_named
@@ -23,10 +24,13 @@ from nestvec.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from nestvec._client.asynchronous import AsyncNestvec
+    from nestvec._client.places import Family
     from nestvec._collections.looking import ForeignLook
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
     from nestvec._migration.copy import CopyProgress, CopyReport
+    from nestvec._migration.dropping import DropReport
     from nestvec._migration.lifecycle import Lifecycle
     from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal
@@ -38,7 +42,12 @@ if TYPE_CHECKING:
 __all__ = ["Collection", "Nestvec", "collection", "connect"]
 
 
-def connect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | None = None) -> Nestvec:
+def connect(
+    source: str | Path | Mapping[str, Any] | Config,
+    runtime: Runtime | None = None,
+    *,
+    embedders: Mapping[str, object] | None = None,
+) -> Nestvec:
     """Open a configuration.
 
     Nothing is connected, and no secret is read, until something needs it.
@@ -46,6 +55,8 @@ def connect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | 
     Args:
         source: The path of a TOML file; or the same as plain values, nested as in the file; or a `Config` read before.
         runtime: Clocks, lease, retries and plugins, where the defaults do not suit.
+        embedders: Embedders of the program by the name that collections have for them, instead of blocks of the file
+            (`nestvec.embedders.wrap`).
 
     Returns:
         A client, to be closed, or used in a `with` statement.
@@ -60,14 +71,16 @@ def connect(source: str | Path | Mapping[str, Any] | Config, runtime: Runtime | 
         ['docs', 'archive', 'handbook', 'shared']
     """
     runtime = runtime or Runtime()
-    return Nestvec(as_config(source, runtime.registry), runtime)
+    return Nestvec(as_config(source, runtime.registry, embedders), runtime)
 
 
-class Nestvec:
+class Nestvec(TravelingClient):
     """The collections, backends and embedders of one configuration: what `nestvec.connect` gives.
 
-    Safe to share between threads. Not between processes: open one after a fork, in each process. Iterating gives the
-    names of the collections. Besides what a method says of itself, each may raise what is listed here.
+    Safe to share between threads. Not across a fork: open one in each process (`nestvec.shared_client`). Pickled, it
+    travels as its configuration and opens again where it lands; secrets stay, and stores in memory are refused. A copy
+    shares what is open, and is closed by itself. Iterating gives the names of the collections. Besides what a method
+    says of itself, each may raise what is listed here.
 
     Attributes:
         config: The configuration, read and checked.
@@ -79,12 +92,22 @@ class Nestvec:
         EmbedderError: The same of the embedder.
     """
 
-    def __init__(self, config: Config, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime | None = None,
+        *,
+        family: Family | None = None,
+        face_of: AsyncNestvec | None = None,
+    ) -> None:
         self.config = config
         self._runtime = runtime or Runtime()
-        self._connections = Connections(config, self._runtime, Blocking(self._runtime.pause))
+        first = face_of._connections if face_of is not None else None
+        self._connections: Connections = Connections(
+            config, self._runtime, Blocking(self._runtime.pause), family, first
+        )
         self._collections: dict[str, Collection] = {}
-        self._locks = DocumentLocks()
+        self._face = face_of
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +140,20 @@ class Nestvec:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.config.collections)
+
+    @property
+    def aio(self) -> AsyncNestvec:
+        """The asynchronous face of this client: the same object each time, over the same stores and local models.
+
+        What it awaits, connections to servers, it opens for itself, when they are needed. It is closed with the client.
+        """
+        if self._face is None:
+            from nestvec._client.asynchronous import AsyncNestvec
+
+            face = AsyncNestvec(self.config, self._runtime, family=self._connections.family, face_of=self)
+            with self._connections.family.lock:
+                self._face = self._face or face
+        return self._face
 
     def plan(self, *names: str) -> list[Change]:
         """Tell what `apply` would do. Nothing is changed, and no embedder is needed.
@@ -420,6 +457,40 @@ class Nestvec:
 
         return complete(Lifecycle(self._connections, name).cleanup(generation=generation, among=among, dry=dry))
 
+    def drop(self, name: str, *, among: Iterable[GenerationStatus] | None = None, dry: bool = False) -> DropReport:
+        """Remove a collection from the database: all generations of it, its documents, notes and alias.
+
+        There is no way back, and no copy. Of an adopted collection only nestvec's own record goes: nothing of others'
+        is touched. The configuration stays: `apply` creates the collection anew. Stop whoever writes to it first.
+
+        Args:
+            name: A collection of the configuration.
+            among: Do nothing if there are other generations than these: those that somebody agreed to.
+            dry: Only tell what would go.
+
+        Returns:
+            What is gone, or would be. It is not `done` where something changed meanwhile: drop again then.
+
+        Raises:
+            CollectionNotFound: There is none.
+            CollectionConflict: A migration is at work or was interrupted, a record cannot be read, or there are other
+                generations by now.
+            CollectionMoved: It was migrated to another place, which the configuration does not know.
+
+        Example:
+            >>> nv.drop("docs", dry=True).documents
+            3
+            >>> [each.generation.physical for each in nv.drop("docs").generations]
+            ['docs_1']
+        """
+        from nestvec._migration.lifecycle import Lifecycle
+
+        try:
+            return complete(Lifecycle(self._connections, name).drop(among=among, dry=dry))
+        finally:
+            if name in self._collections:
+                self._collections[name]._among.forget()
+
     def migrate(
         self,
         name: str,
@@ -602,10 +673,20 @@ class Nestvec:
     def close(self) -> None:
         """Close everything that was opened; afterwards the client cannot be used. Safe to call twice.
 
+        Its other face is closed with it. A face that is closed by itself only lets go of what it opened, and opens it
+        again when it is used. An embedded store that other clients of this process use stays open for them.
+
         Example:
             >>> nv.close()
         """
-        complete(self._connections.close())
+        if not self._opened:
+            self._close_unopened()
+            return
+        try:
+            complete(self._connections.close())
+        finally:
+            if self._face is not None and self._connections.first is None:
+                close_face(self._face._connections)
 
     def _take(
         self,
@@ -630,6 +711,8 @@ def collection(
     dimensions: int | None = None,
     purpose: str | None = None,
     fields: Mapping[str, str] | None = None,
+    embedder: object = None,
+    model: str | None = None,
     runtime: Runtime | None = None,
     **settings: Any,
 ) -> Collection:
@@ -644,6 +727,9 @@ def collection(
         purpose: "retrieval", "matching", "clustering" or "classification"; None: retrieval.
         fields: Metadata fields to filter on, and their types: "keyword", "integer", "float", "boolean", "datetime", or
             a list of them, as "keyword[]".
+        embedder: An embedder of your own: what `nestvec.embedders.wrap` takes or gives; "none": vectors come with
+            documents and questions. None: the embedded default.
+        model: The name of the space of an embedder that is not wrapped yet, or of the model that made the vectors.
         runtime: Clocks, lease, retries and plugins, where the defaults do not suit.
         settings: Other keys of a `[collections.NAME]` block.
 
@@ -662,11 +748,15 @@ def collection(
     """
     runtime = runtime or Runtime()
     block = {"dimensions": dimensions, "purpose": purpose, "fields": fields, **settings}
-    config = parse_config(default_values(runtime.registry, name, path, block), runtime.registry)
+    given = handed_over(embedder, model)
+    if isinstance(embedder, str):
+        block["model"] = model
+    values = default_values(runtime.registry, name, path, block, embedder)
+    config = parse_config(values, runtime.registry, embedders=given)
     owner = Nestvec(config, runtime)
     try:
         owner.apply()
     except BaseException:
         owner.close()
         raise
-    return Collection(owner, config.collections[name], owns=True)
+    return owner[name]._owning()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from nestvec._chunking import EMPTY, GIVEN
 from nestvec._collections import adopt as adoption
 from nestvec._collections.checks import require_origin
 from nestvec._collections.differences import Difference, differences, storage_change
@@ -157,7 +158,8 @@ async def measure(compared: Compared) -> Status:
     if spec.foreign is not None:
         return replace(known, documents=chunks, chunks=chunks, outdated=0)
     documents = await collection.records.count(Count(info.physical, HEADS))
-    old = ~(system("layout", FieldType.KEYWORD) == spec.layout)
+    layout = system("layout", FieldType.KEYWORD)
+    old = ~layout.in_([spec.layout, GIVEN, EMPTY])  # what came split is not split in any other way
     outdated = await collection.records.count(Count(info.physical, HEADS & old))
     known = replace(known, generation=stored.generation, documents=documents, chunks=chunks, outdated=outdated)
     return replace(known, leftovers=await _leftovers(collection, info.physical)) if collection.shared else known
@@ -240,7 +242,7 @@ async def _update(collection: OpenCollection, info: CollectionInfo) -> None:
         return
     stored = StoredCollection.read(info.record, info.physical)
     change = storage_change(spec, info, stored)
-    record = spec.record(stored.generation, stored.known_fields)
+    record = spec.record(stored.generation, stored)
     await collection.backend.update(
         Update(info.physical, spec.fields, record, spec.storage if change is not None else None)
     )
@@ -249,11 +251,12 @@ async def _update(collection: OpenCollection, info: CollectionInfo) -> None:
 def _description(spec: CollectionSpec, can: BackendCapabilities) -> tuple[str, ...]:
     space = spec.space
     tasks = f"tasks {space.index_task} / {space.query_task}" if space.index_task or space.query_task else "no tasks"
-    fields = ", ".join(f"{name} ({kind})" for name, kind in spec.fields.items()) or "none"
+    fields = [f"{name} ({kind}{_from(spec, name)})" for name, kind in spec.fields.items()]
+    fields += ["whatever else there is"] if spec.open_fields else []
     cost = late_cost(spec)
     return (
         f"{space.dimensions} dimensions, {spec.metric.value}, {space.model}, {tasks}",
-        f"fields: {fields}",
+        f"fields: {', '.join(fields) or 'none'}",
         *([f"storage: {spec.storage}"] if spec.storage is not Storage.FLOAT32 else []),
         *([f"funnel: candidates by prefixes of {_listed(spec.funnel)} dimensions"] if spec.funnel else []),
         *([cost] if cost else []),
@@ -323,3 +326,7 @@ async def _unfinished(collection: OpenCollection, taken: Sequence[int]) -> int |
         if info is not None and info.record == spec.record(number) and dict(info.vectors) == spec.vectors:
             return number
     return None
+
+
+def _from(spec: CollectionSpec, name: str) -> str:
+    return f", from {spec.paths[name]}" if name in spec.paths else ""

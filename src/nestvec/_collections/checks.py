@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nestvec._collections.differences import Aspect, differences, way_out
 from nestvec._specs import CollectionSpec, StoredCollection
-from nestvec.errors import CollectionConflict, InvalidName, SpaceUnknown, Unsupported
+from nestvec.errors import CollectionConflict, CollectionError, InvalidName, SpaceUnknown, Unsupported
 from nestvec.spaces import require_same
 from nestvec.values import is_unicode
 
@@ -55,6 +55,15 @@ def require_origin(spec: CollectionSpec, stored: StoredCollection) -> None:
     if (spec.foreign is None) != (stored.foreign is None):
         made = "nestvec's own: leave adopt and foreign out" if stored.foreign is None else "adopted: set adopt = true"
         raise CollectionConflict(f"collection {spec.name!r} is {made}; nothing was changed")
+
+
+def require_keeping(spec: CollectionSpec, stored: StoredCollection) -> None:
+    """Raise `CollectionError` unless searches of everybody know that documents without a text are not to be found."""
+    if not stored.keep_empty:
+        raise CollectionError(
+            f'collection {spec.name!r} is configured with empty = "keep", and the database does not know yet: searches '
+            f"would find documents without a text; run `nestvec apply`"
+        )
 
 
 def require_own(spec: CollectionSpec, action: str) -> None:

@@ -119,6 +119,25 @@ def _types(spec: CollectionSpec, stored: StoredCollection) -> Iterator[Differenc
         if was != kind:
             sentence = f"field {name!r}: stored as {was}, configured as {kind}"
             yield Difference(Aspect.FIELD, f"field {name!r}", was, kind, sentence)
+    if spec.foreign is None:
+        yield from _projections(spec, stored)
+
+
+def _projections(spec: CollectionSpec, stored: StoredCollection) -> Iterator[Difference]:
+    """Fields that what is stored has from elsewhere, or not yet at all: only writing it again helps."""
+    for name in spec.fields:
+        was, now = stored.paths.get(name), spec.paths.get(name)
+        if was != now:
+            known = f"stored from {was or name!r}" if name in stored.known_fields else "not stored"
+            sentence = f"field {name!r}: {known}, configured from {now or name!r}{_rewriting(spec)}"
+            yield Difference(Aspect.FIELD, f"path of field {name!r}", was, now, sentence)
+    if spec.open_fields and not stored.open_fields:
+        sentence = f"open_fields: what is stored was not prepared for filters on undeclared fields{_rewriting(spec)}"
+        yield Difference(Aspect.FIELD, "open_fields", False, True, sentence)
+
+
+def _rewriting(spec: CollectionSpec) -> str:
+    return f"; needs a rebuild, which embeds nothing: nestvec migrate {spec.name}"
 
 
 def _in_place(
@@ -130,6 +149,12 @@ def _in_place(
     if spec.chunking != stored.chunking:
         sentence = "chunking changed: it holds for what is ingested next"
         yield Difference(Aspect.SETTING, "chunking", stored.chunking, spec.chunking, sentence, in_place=True)
+    if spec.keep_empty and not stored.keep_empty:
+        sentence = 'empty = "keep": note it, so that searches leave documents without a text out'
+        yield Difference(Aspect.SETTING, "empty", "refuse", "keep", sentence, in_place=True)
+    if stored.open_fields and not spec.open_fields:
+        sentence = "open_fields = false: it holds for what is ingested next, and for filters"
+        yield Difference(Aspect.SETTING, "open_fields", True, False, sentence, in_place=True)
     if spec.store_text != stored.store_text:
         sentence = f"store_text = {str(spec.store_text).lower()}: it holds for what is ingested next"
         yield Difference(Aspect.SETTING, "store_text", stored.store_text, spec.store_text, sentence, in_place=True)

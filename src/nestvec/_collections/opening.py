@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from nestvec._chunking import EMPTY
 from nestvec._collections import write_fence
 from nestvec._collections.checks import check_tenant, vouch
 from nestvec._collections.intents import Intent, WithoutIntents
@@ -26,7 +27,7 @@ from nestvec.errors import (
     SpaceMismatch,
     SpaceUnknown,
 )
-from nestvec.filters import Filter, FilterLike, resolve, system, to_foreign
+from nestvec.filters import Filter, FilterLike, all_of, resolve, system, to_foreign
 from nestvec.types import FieldType
 
 if TYPE_CHECKING:
@@ -293,12 +294,21 @@ async def locate(collection: OpenCollection) -> tuple[str | None, CollectionInfo
 HEADS: Filter = system("chunk", FieldType.INTEGER) == 0
 
 
+#: Documents that have something to be found by.
+_WITH_TEXT: Filter = ~(system("layout", FieldType.KEYWORD) == EMPTY)
+
+
+def with_text(spec: CollectionSpec, target: Target, where: Filter | None) -> Filter | None:
+    """The filter, without documents that have no text, where there may be such: their vectors mean nothing."""
+    return all_of(where, _WITH_TEXT) if spec.keep_empty or target.stored.keep_empty else where
+
+
 def checked_filter(collection: OpenCollection, where: FilterLike | None) -> Filter | None:
     """The filter, resolved. Raises `InvalidFilter`, and `InvalidName` for a call without its tenant."""
     spec, tenant = collection.spec, collection.tenant
     if spec.namespaces or tenant is not None:
         check_tenant(spec, tenant)
-    return None if where is None else resolve(where, spec.fields)
+    return None if where is None else resolve(where, spec.fields, open_fields=spec.open_fields)
 
 
 def foreign_filter(target: Target, where: Filter | None) -> Filter | None:

@@ -74,7 +74,7 @@ async def delete_any(
         return await delete_where(collection, None, deletion)
     if where is None:
         return await delete(collection, chosen, deletion)
-    if resolve(where, collection.spec.fields) is None:
+    if resolve(where, collection.spec.fields, open_fields=collection.spec.open_fields) is None:
         raise InvalidInput("an empty filter selects every document; to delete all of them, say everything=True")
     return await delete_where(collection, where, deletion)
 
@@ -93,7 +93,7 @@ async def delete_where(collection: OpenCollection, where: FilterLike | None, del
     """Delete all documents whose metadata match (None: all); returns how many."""
     check_tenant(collection.spec, collection.tenant)
     deletion = deletion or Deletion()
-    matching = resolve(where, collection.spec.fields)
+    matching = resolve(where, collection.spec.fields, open_fields=collection.spec.open_fields)
     while await on_current(collection, partial(_delete_some, collection, matching, deletion)):
         deletion.finish()
     collection.state.admission = None  # an emptied collection is free for any host

@@ -15,20 +15,17 @@ is left over is found by its document's id: see `nestvec._documents.tidying`.
 from __future__ import annotations
 
 import hashlib
-import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
 
 from nestvec._collections.opening import OpenCollection, Target, write_within_lease
 from nestvec._damaged import DAMAGED
+from nestvec._metadata import Projection
 from nestvec.contract import Fetch, Remove
-from nestvec.errors import CollectionError, InvalidDocument
-from nestvec.types import Field, FieldType, Metadata, MetadataValue, Record, Scalar, Span
-from nestvec.values import coerce, parse_datetime, scalar
+from nestvec.errors import CollectionError
+from nestvec.types import Metadata, Record, Span
 
 _NAMESPACE = uuid.UUID("6f9b1ab1-3f5e-5d5c-9a39-0d1f7a3f1c4e")
 REVISIONS = (0, 1)
@@ -95,6 +92,11 @@ class Head:
     layout: str
 
     @property
+    def text_hash(self) -> str:
+        """The hash of the document's text: all of `document_hash`, unless it came split or with vectors."""
+        return self.document_hash.partition("-")[0]
+
+    @property
     def version(self) -> str:
         """Names this version of the document; every chunk carries it."""
         return hash_text(f"{self.document_hash}/{self.metadata_hash}/{self.layout}")[:16]
@@ -158,9 +160,9 @@ def span_of(record: Record) -> Span:
     return int(record.system["start"]), int(record.system["end"])
 
 
-def restored(record: Record, fields: Mapping[str, Field]) -> Record:
-    """The record with the values of declared fields as those fields' types."""
-    return replace(record, metadata=restore_metadata(record.metadata, fields), system=dict(record.system))
+def restored(record: Record, projection: Projection) -> Record:
+    """The record with the metadata that were given."""
+    return replace(record, metadata=projection.given(record.metadata), system=dict(record.system))
 
 
 # ------------------------------------------------------------ what is stored of a document
@@ -250,112 +252,3 @@ async def _run(collection: OpenCollection, target: Target, key: str, revision: i
         if len(present) < _RUN:
             return ids
         start += _RUN
-
-
-# ------------------------------------------------------------ metadata, on its way in and out
-
-
-def check_metadata(metadata: Metadata, fields: Mapping[str, Field]) -> dict[str, MetadataValue]:
-    """A clean copy of a document's metadata. Raises `InvalidDocument` naming the key and what was expected.
-
-    Declared fields are converted where nothing is lost (a whole number for a float field, an ISO string for
-    a datetime field; a datetime without an offset is UTC). Undeclared values may be strings, numbers,
-    booleans, or lists of them.
-    """
-    if not isinstance(metadata, Mapping):
-        raise InvalidDocument(f"metadata must be a mapping, not {type(metadata).__name__}")
-    return {_key(name): _value(name, value, fields.get(name)) for name, value in metadata.items()}
-
-
-def restore_metadata(metadata: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, MetadataValue]:
-    """Bring stored values of declared fields back to their types (integers kept as floats, datetimes as text)."""
-    return {name: _restored(value, fields[name]) if name in fields else value for name, value in metadata.items()}
-
-
-def hash_metadata(metadata: Metadata) -> str:
-    """16 hexadecimal digits that change whenever a key, a value or a value's type changes."""
-    if not metadata:
-        return _NONE
-    return hashlib.sha256(_CANONICAL.encode(dict(metadata)).encode()).hexdigest()[:16]
-
-
-def _key(name: Any) -> str:
-    if not isinstance(name, str) or not name:
-        raise InvalidDocument(f"metadata keys must be non-empty strings, not {name!r}")
-    return str(_checked(ascii(name), name, scalar))
-
-
-def _value(name: str, value: Any, declared: Field | None) -> MetadataValue:
-    if declared is None:
-        return _undeclared(name, value)
-    if not declared.many:
-        return _typed(name, value, declared.type)
-    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
-        raise InvalidDocument(f"metadata {name!r} is declared {declared}; give a list, not {value!r:.80}")
-    return [_typed(name, item, declared.type) for item in value]
-
-
-def _undeclared(name: str, value: Any) -> MetadataValue:
-    if isinstance(value, list | tuple):
-        return [_plain(name, item) for item in value]
-    return _plain(name, value)
-
-
-def _plain(name: str, value: Any) -> Scalar:
-    if value is None:
-        raise InvalidDocument(f"metadata {name!r} is null; leave the key out where there is no value")
-    if isinstance(value, Mapping):
-        raise InvalidDocument(f"metadata {name!r} is a mapping; flatten it, as in {name}_key = value")
-    converted = _checked(name, value, scalar)
-    if isinstance(converted, datetime):
-        raise InvalidDocument(f'metadata {name!r} is a datetime; declare the field: {name} = "datetime"')
-    if isinstance(converted, int):
-        return _typed(name, converted, FieldType.BOOLEAN if isinstance(converted, bool) else FieldType.INTEGER)
-    return converted
-
-
-def _typed(name: str, value: Any, kind: FieldType) -> Scalar:
-    return _checked(name, value, lambda given: coerce(given, kind), f"the field is declared {kind.value}: ")
-
-
-def _checked(name: str, value: Any, convert: Callable[[Any], Scalar], why: str = "") -> Scalar:
-    try:
-        return convert(value)
-    except ValueError as error:
-        raise InvalidDocument(f"metadata {name!r}: {why}{error}") from error
-
-
-def _restored(value: Any, declared: Field) -> Any:
-    if declared.many and isinstance(value, list):
-        return [_restored_scalar(item, declared.type) for item in value]
-    return _restored_scalar(value, declared.type)
-
-
-def _restored_scalar(value: Any, kind: FieldType) -> Any:
-    if kind is FieldType.INTEGER and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if kind is FieldType.FLOAT and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is FieldType.DATETIME and isinstance(value, str):
-        return _datetime_or_as_is(value)
-    if kind is FieldType.DATETIME and isinstance(value, int | float) and not isinstance(value, bool):
-        # The contract: a number is whole microseconds since the epoch, exact in a double until 2255.
-        return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(value))
-    return value
-
-
-def _datetime_or_as_is(text: str) -> datetime | str:
-    try:
-        return parse_datetime(text)
-    except ValueError:
-        return text  # written by somebody else: it exists, and no comparison matches it
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return {"datetime": value.isoformat()}
-    return list(value)
-
-
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_jsonable)
-_NONE = hashlib.sha256(b"{}").hexdigest()[:16]

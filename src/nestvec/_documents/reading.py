@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from nestvec._chunking import join_chunks
 from nestvec._collections.checks import check_tenant
 from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
+from nestvec._documents.blank import text_was_none
 from nestvec._documents.foreign import records_with_ids
-from nestvec._documents.layout import Head, chunk_ids, head_id, restore_metadata, span_of
-from nestvec.contract import Batch, Count, Fetch, ListTenants
+from nestvec._documents.layout import Head, chunk_ids, head_id, span_of
+from nestvec.contract import Batch, Count, Fetch, ListTenants, Scroll
 from nestvec.errors import CollectionError, InvalidInput, InvalidName
 from nestvec.filters import FilterLike
-from nestvec.types import DENSE, Document, Record
+from nestvec.types import DENSE, Chunk, Document, Record
 from nestvec.values import is_unicode
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ BLOCK = 128
 
 
 _ATTEMPTS = 4
+_PAGE = 1000
 
 
 async def count(collection: OpenCollection, where: FilterLike | None = None, *, chunks: bool = False) -> int:
@@ -61,27 +63,54 @@ async def tenants(collection: OpenCollection) -> list[str]:
     return await on_target(collection, use)
 
 
-async def get(collection: OpenCollection, ids: Sequence[str | int] | str | int) -> list[Document]:
+async def ids(collection: OpenCollection, where: FilterLike | None = None, after: str | None = None) -> list[str]:
+    """The ids of the documents that match, sorted; only those behind `after`."""
+    resolved = checked_filter(collection, where)
+    if after is not None:
+        (after,) = check_ids([after])
+
+    async def use(target: Target) -> list[str]:
+        if target.foreign is not None:
+            wanted = foreign_filter(target, resolved)
+        else:
+            wanted = HEADS if resolved is None else HEADS & resolved
+        found: set[str] = set()
+        cursor: str | int | None = None
+        while True:
+            batch = await collection.records.scroll(Scroll(target.physical, wanted, _PAGE, cursor, content=False))
+            found.update(record.document_id for record in batch.records)
+            cursor = batch.cursor
+            if cursor is None:
+                return sorted(key for key in found if after is None or key > after)
+
+    return await on_target(collection, use)
+
+
+async def get(
+    collection: OpenCollection, ids: Sequence[str | int] | str | int, *, vectors: bool = False
+) -> list[Document]:
     """The stored documents with these ids, in their order; those that are not there are left out.
 
-    Where texts are not stored, `text` is empty.
+    Where texts are not stored, `text` is empty. With `vectors`, they have their vectors.
     """
     check_tenant(collection.spec, collection.tenant)
     wanted = list(dict.fromkeys(check_ids(ids)))
-    return await on_target(collection, lambda target: _get(collection, target, wanted))
+    return await on_target(collection, lambda target: _get(collection, target, wanted, vectors=vectors))
 
 
-async def _get(collection: OpenCollection, target: Target, ids: Sequence[str]) -> list[Document]:
+async def _get(collection: OpenCollection, target: Target, ids: Sequence[str], *, vectors: bool) -> list[Document]:
     documents = []
     if target.foreign is not None:
-        return await _get_foreign(collection, target, ids)
+        return await _get_foreign(collection, target, ids, vectors=vectors)
     for block in blocks(ids):
-        parts = await whole(collection, target, block)
-        documents += [_document(collection, [record for record, _ in parts[key]]) for key in block if key in parts]
+        parts = await whole(collection, target, block, vectors=vectors)
+        documents += [_document(collection, parts[key]) for key in block if key in parts]
     return documents
 
 
-async def _get_foreign(collection: OpenCollection, target: Target, ids: Sequence[str]) -> list[Document]:
+async def _get_foreign(
+    collection: OpenCollection, target: Target, ids: Sequence[str], *, vectors: bool
+) -> list[Document]:
     """Records of an adopted collection, by their own ids or those that the layout says."""
     found: dict[str, Document] = {}
     by_field = target.foreign is not None and target.foreign.id is not None
@@ -90,7 +119,11 @@ async def _get_foreign(collection: OpenCollection, target: Target, ids: Sequence
             records: Sequence[Record] = await records_with_ids(collection, target, block)
         else:
             records = (await collection.records.fetch(Fetch(target.physical, block))).records
-        found |= {record.document_id: _document(collection, [record]) for record in records}
+        parts: dict[str, Part] = {record.id: (record, None) for record in records}
+        if vectors and parts:
+            batch = await collection.records.fetch(Fetch(target.physical, list(parts), vectors=True))
+            parts |= {part[0].id: part for part in _with_vectors(batch)}
+        found |= {part[0].document_id: _document(collection, [part]) for part in parts.values()}
     return [found[key] for key in ids if key in found]
 
 
@@ -147,9 +180,17 @@ def _of_one_version(records: Sequence[Record]) -> bool:
     return len(records) == head.chunks and all(record.system.get("version") == head.version for record in records)
 
 
-def _document(collection: OpenCollection, records: Sequence[Record]) -> Document:
-    head = records[0]
-    return Document(head.document_id, text_of(records), restore_metadata(head.metadata, collection.spec.fields))
+def _document(collection: OpenCollection, parts: Sequence[Part]) -> Document:
+    head, vector = parts[0]
+    metadata = collection.spec.projection.given(head.metadata)
+    text: str | None = text_of([record for record, _ in parts])
+    if not text and text_was_none(head):
+        text = None
+    if vector is None or len(parts) == 1:
+        return Document(head.document_id, text, metadata, vector)
+    ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
+    chunks = tuple(Chunk(record.text or "", row, span_of(record)) for record, row in ordered)
+    return Document(head.document_id, text, metadata, chunks=chunks)
 
 
 def text_of(records: Sequence[Record]) -> str:

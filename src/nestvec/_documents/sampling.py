@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nestvec._collections.opening import OpenCollection, Target, on_target
+from nestvec._collections.opening import OpenCollection, Target, on_target, with_text
 from nestvec._documents.reading import tenants as tenants_of
 from nestvec._documents.search import check_texts
 from nestvec.contract import Encode, Fetch, Group, Scroll
@@ -147,9 +147,10 @@ class _Smallest:
 
 async def _look(collection: OpenCollection, target: Target, number: int, smallest: _Smallest) -> None:
     """Offer all records of the collection's tenant, without reading their vectors."""
+    where = with_text(collection.spec, target, None) if target.foreign is None else None
     cursor: str | int | None = None
     while True:
-        batch = await collection.records.scroll(Scroll(target.physical, limit=_PAGE, cursor=cursor, content=False))
+        batch = await collection.records.scroll(Scroll(target.physical, where, _PAGE, cursor, content=False))
         for record in batch.records:
             smallest.offer(record.id, number)
         cursor = batch.cursor

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
+from nestvec._collections.opening import (
+    HEADS,
+    OpenCollection,
+    Target,
+    checked_filter,
+    foreign_filter,
+    on_target,
+    open_to_read,
+    with_text,
+)
 from nestvec._documents.layout import restored
 from nestvec._documents.reading import count, text_of, whole
 from nestvec.contract import Scroll
@@ -138,7 +147,7 @@ async def scroll(
         if by_document:
             return await _documents(collection, target, batch.records, vectors, following)
         rows = batch.vectors[DENSE] if batch.vectors is not None else None
-        return Page(tuple(restored(record, collection.spec.fields) for record in batch.records), rows, following)
+        return Page(tuple(restored(record, collection.spec.projection) for record in batch.records), rows, following)
 
     return await on_target(collection, use)
 
@@ -165,7 +174,7 @@ async def _documents(
     ids = [head.document_id for head in heads]
     found = await whole(collection, target, ids, vectors=vectors)
     parts = [found[key] for key in ids if key in found]
-    records = tuple(restored(_joined([record for record, _ in each]), collection.spec.fields) for each in parts)
+    records = tuple(restored(_joined([record for record, _ in each]), collection.spec.projection) for each in parts)
     return Page(records, _means(collection, parts) if vectors else None, following)
 
 
@@ -200,6 +209,9 @@ async def matrix(
 
 async def _filled(collection: OpenCollection, where: FilterLike | None, *, group_by_document: bool) -> Matrix:
     """Page by page into one array of the size that was counted: there is no second copy of the vectors."""
+    target = await open_to_read(collection)
+    if target.foreign is None:
+        where = with_text(collection.spec, target, checked_filter(collection, where))
     expected = await count(collection, where, chunks=not group_by_document)
     rows = _allocated(collection, expected)
     records: list[Record] = []

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from nestvec._collections.opening import OpenCollection, Target, checked_filter, foreign_filter, on_target, open_to_read
+from nestvec._collections.opening import (
+    OpenCollection,
+    Target,
+    checked_filter,
+    foreign_filter,
+    on_target,
+    open_to_read,
+    with_text,
+)
 from nestvec._documents.current import complete_current, current, first_current, spoken_of
 from nestvec._documents.funnel import aimed, named
-from nestvec._documents.layout import restore_metadata, span_of
+from nestvec._documents.layout import span_of
 from nestvec._hosts.admission import admit
 from nestvec.contract import Encode, Event, Found, Group, Query
 from nestvec.encoding.tasks import check_task
-from nestvec.encoding.vectors import check_dimensions, without_direction
+from nestvec.encoding.vectors import check_dimensions, scaled, without_direction
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike
-from nestvec.types import DENSE, Hit, Storage
+from nestvec.types import DENSE, Document, Hit, Storage
 
 if TYPE_CHECKING:
     from nestvec._session.session import Session
     from nestvec._specs import CollectionSpec
     from nestvec.types import FloatArray
+
+
+#: As what a text is embedded.
+Side: TypeAlias = Literal["document", "query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,9 @@ class SearchOptions:
     threshold: float | None = None
     where: FilterLike | None = None
     group_by_document: bool = False
+    #: Read the vectors of hits, too.
+    vectors: bool = False
+    documents: bool = False
 
     def check(self) -> None:
         """Raise `InvalidInput` for a limit or offset that makes no sense."""
@@ -53,18 +68,40 @@ async def search(collection: OpenCollection, questions: Sequence[str], options: 
     """Search for each question. Everything that can be checked is checked before anything is sent."""
     where = check_search(collection, options)
     vectors = await embed(collection, questions)
-    found = await on_target(collection, partial(_ask, collection, vectors, options, where))
-    return _hits(collection, found)
+    ask = partial(_ask, collection, vectors, options, where)
+    if options.vectors or options.documents:
+        return await _whole(collection, ask, options)
+    return _hits(collection, await on_target(collection, ask))
 
 
-async def embed(collection: OpenCollection, texts: Sequence[str]) -> FloatArray:
-    """Texts as questions to this collection, not stored: shape (texts, dimensions)."""
-    check_texts(texts)
+def rule_for(
+    question: str | None, vector: FloatArray | None, options: SearchOptions
+) -> Callable[[OpenCollection], Awaitable[list[list[Hit]]]]:
+    """How to search for one question: a text, or a vector. Raises `InvalidInput` unless it is exactly one of them."""
+    if vector is not None and question is None:
+        return partial(search_vectors, vectors=[vector], options=options)
+    if vector is None and question is not None:
+        return partial(search, questions=[question], options=options)
+    told = "not both" if vector is not None else "one of the two"
+    raise InvalidInput(f"search for a question, or for its vector (vector=…): {told}")
+
+
+async def embed(collection: OpenCollection, texts: Sequence[str], side: Side = "query") -> FloatArray:
+    """Texts as questions to this collection, or as documents of it, not stored: shape (texts, dimensions).
+
+    As documents each is whole, and in no context but its own.
+    """
+    if side not in get_args(Side):
+        raise InvalidInput(f'side is "document" or "query", not {side!r}')
+    check_texts(texts, "question" if side == "query" else side)
     # A mix-up of spaces is refused before an embedding is paid for; so is one of hosts.
     target = await open_to_read(collection)
     if texts and not collection.state.knows_host(target, writing=False):
         await on_target(collection, partial(admit, collection, writing=False))
-    return await embed_queries(collection, texts)
+    if side == "query":
+        return await embed_queries(collection, texts)
+    space = collection.spec.space
+    return await embed_texts(collection.session, texts, space.index_task, space.dimensions)
 
 
 async def embed_texts(
@@ -106,8 +143,39 @@ async def search_vectors(
             f"collection {collection.spec.name!r}: a query vector of zeros, or of a length that float32 cannot square, "
             f"has no direction to search in; embed a question instead"
         )
-    found = await on_target(collection, partial(_ask, collection, rows, options, where))
-    return _hits(collection, found)
+    if collection.spec.space.normalized:  # what is stored is so, and scores would be out of bounds under dot
+        rows = scaled(rows)
+    ask = partial(_ask, collection, rows, options, where)
+    if options.vectors or options.documents:
+        return await _whole(collection, ask, options)
+    return _hits(collection, await on_target(collection, ask))
+
+
+async def _whole(
+    collection: OpenCollection, ask: Callable[[Target], Awaitable[list[list[Found]]]], options: SearchOptions
+) -> list[list[Hit]]:
+    """Hits with their vectors, or with the documents that they are of."""
+    from nestvec._documents.hit_vectors import found_with_vectors
+    from nestvec._documents.reading import get
+
+    if options.vectors:
+        found, vectors = await on_target(collection, partial(found_with_vectors, collection, ask))
+    else:
+        found, vectors = await on_target(collection, ask), {}
+    hits = _hits(collection, found)
+    if vectors:
+        hits = [[replace(hit, vector=vectors.get(hit.id)) for hit in answer] for answer in hits]
+    if not options.documents:
+        return hits
+    if collection.spec.foreign is not None:  # each record is a document, also where several share an id
+        return [[replace(hit, document=_of_record(hit)) for hit in answer] for answer in hits]
+    ids = list(dict.fromkeys(hit.document_id for answer in hits for hit in answer))
+    whole = {document.id: document for document in (await get(collection, ids) if ids else [])}
+    return [[replace(hit, document=whole.get(hit.document_id)) for hit in answer] for answer in hits]
+
+
+def _of_record(hit: Hit) -> Document:
+    return Document(hit.document_id, hit.text or "", hit.metadata)
 
 
 def check_search(collection: OpenCollection, options: SearchOptions) -> Filter | None:
@@ -134,24 +202,22 @@ async def embed_queries(collection: OpenCollection, questions: Sequence[str]) ->
     return np.concatenate([rows for rows in reply.vectors if rows is not None])
 
 
-def check_texts(texts: object) -> None:
+def check_texts(texts: object, what: str = "question") -> None:
     """Raise `InvalidInput` unless this is a list of texts that can be embedded."""
     if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
         raise InvalidInput(f"give a list of texts, not {type(texts).__name__}")
     for text in texts:
-        check_text(text)
+        check_text(text, what)
 
 
-def check_text(text: object) -> None:
+def check_text(text: object, what: str = "question") -> None:
     """Raise `InvalidInput` unless this is a text that can be embedded."""
     if not isinstance(text, str) or not text.strip():
-        raise InvalidInput(f"a question must be a non-empty string, not {text!r:.80}")
+        raise InvalidInput(f"a {what} must be a non-empty string, not {text!r:.80}")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InvalidInput(
-            f"the question has a lone surrogate at character {error.start}: not valid Unicode"
-        ) from error
+        raise InvalidInput(f"the {what} has a lone surrogate at character {error.start}: not valid Unicode") from error
 
 
 async def _ask(
@@ -168,7 +234,7 @@ async def _ask(
         options.limit,
         options.offset,
         options.threshold,
-        where if target.foreign is None else foreign_filter(target, where),
+        with_text(spec, target, where) if target.foreign is None else foreign_filter(target, where),
     )
     if options.group_by_document:
         return await _grouped(collection, target, query)
@@ -230,5 +296,5 @@ def _first_by_document(answer: Sequence[Found]) -> list[Found]:
 
 def _hit(spec: CollectionSpec, found: Found) -> Hit:
     record = found.record
-    metadata = restore_metadata(record.metadata, spec.fields)
+    metadata = spec.projection.given(record.metadata)
     return Hit(record.id, record.document_id, found.score, record.text, metadata, span_of(record))

@@ -6,18 +6,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from nestvec._chunking import Splitter
-from nestvec._collections.checks import check_tenant, require_own
+from nestvec._chunking import EMPTY, Splitter, joined
+from nestvec._collections.checks import check_tenant, require_keeping, require_own
 from nestvec._collections.opening import OpenCollection, Target, WriteTurn, on_current
 from nestvec._documents.layout import (
+    DocumentState,
     Head,
-    check_metadata,
     chunk_ids,
-    hash_metadata,
     hash_text,
     make_record,
     read_states,
@@ -31,13 +30,18 @@ from nestvec._documents.replacing import (
 )
 from nestvec._documents.tidying import tidy_after_dead
 from nestvec._hosts.admission import admit
+from nestvec._metadata import ProjectedMetadata, Projection, hash_metadata, misfits_of
 from nestvec.contract import Encode, Event, Fetch, Group
 from nestvec.errors import InvalidDocument
-from nestvec.types import DENSE, Document, FailedDocument, Field, Metadata, Record, Report, Span, Usage
+from nestvec.types import DENSE, Document, FailedDocument, FieldMisfit, Record, Report, Span, Usage
 
 if TYPE_CHECKING:
+    from nestvec._documents.vouching import Vouching
     from nestvec._specs import CollectionSpec
     from nestvec.types import FloatArray
+
+
+OnExisting: TypeAlias = Literal["replace", "skip", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,17 @@ class PreparedDocument:
 
     id: str
     text: str
-    metadata: Metadata
+    metadata: Mapping[str, Any]
     spans: tuple[Span, ...]
     hashes: tuple[str, ...]
     document_hash: str
     metadata_hash: str
     layout: str
     source: IncomingDocument
+    misfits: Mapping[str, str] = field(default_factory=dict)
+    #: The chunks' texts, where they are not what the document has at their spans; and the vectors that came with them.
+    own_texts: tuple[str, ...] | None = None
+    given: Mapping[int, FloatArray] = field(default_factory=dict)
 
     def matches(self, head: Head | None) -> bool:
         """Whether the stored version is this one."""
@@ -79,7 +87,23 @@ class PreparedDocument:
 
     def texts(self) -> list[str]:
         """The chunks' texts."""
-        return [self.text[start:end] for start, end in self.spans]
+        return [self.chunk(number) for number in range(len(self.spans))]
+
+    def chunk(self, number: int) -> str:
+        """A chunk's text."""
+        start, end = self.spans[number]
+        return self.text[start:end] if self.own_texts is None else self.own_texts[number]
+
+    def group(self, numbers: Sequence[int]) -> Group:
+        """What to embed of it."""
+        if self.own_texts is None:
+            return Group(self.id, self.text, tuple(self.spans[i] for i in numbers))
+        text, spans = joined([self.own_texts[i] for i in numbers])
+        return Group(self.id, text, spans)
+
+    def vectors(self, *, late: bool) -> dict[str | int, FloatArray]:
+        """The vectors that it came with, by what each is known by."""
+        return {number if late else self.hashes[number]: row for number, row in self.given.items()}
 
 
 @dataclass(slots=True)
@@ -129,8 +153,13 @@ def next_revision(old: Head | None, turn: WriteTurn | None) -> int | str:
     return 1 if old is not None and old.revision == 0 else 0
 
 
-async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument]) -> Report:
-    """Ingest one batch of documents with distinct ids.
+async def upsert(
+    collection: OpenCollection,
+    incoming: Sequence[IncomingDocument],
+    vouching: Vouching | None = None,
+    on_existing: OnExisting = "replace",
+) -> Report:
+    """Ingest one batch of documents with distinct ids. `vouching` says whose vectors they bring, if any.
 
     Documents that cannot be stored are named in the report; all others are stored. If the alias moves meanwhile, the
     batch is repeated on the new generation.
@@ -142,10 +171,23 @@ async def upsert(collection: OpenCollection, incoming: Sequence[IncomingDocument
     if spec.foreign is not None:
         require_own(spec, "store documents in it")
     prepared, failed = prepare(spec, splitter, incoming)
-    report = await on_current(collection, partial(store, collection, prepared))
+    measuring = await vouching.confirm(collection, splitter, prepared) if vouching is not None else None
+    report = await on_current(collection, partial(store, collection, prepared, on_existing=on_existing))
+    if measuring is not None:
+        report += Report(usage=measuring)
     for failure in failed:
         collection.session.emit(Event("document_failed", collection.spec.name, {"document_id": failure.document_id}))
-    return report + Report(failed=tuple(failed)) if failed else report
+    misfits = _misfits(spec, prepared, report)
+    return report + Report(failed=tuple(failed), misfits=misfits) if failed or misfits else report
+
+
+def _misfits(spec: CollectionSpec, prepared: Sequence[PreparedDocument], report: Report) -> tuple[FieldMisfit, ...]:
+    """What the stored documents have in their fields that filters do not find."""
+    touched = [item for item in prepared if item.misfits]
+    missed = {failure.document_id for failure in report.failed} if touched else ()
+    return tuple(
+        each for item in touched if item.id not in missed for each in misfits_of(item.misfits, spec.fields, item.id)
+    )
 
 
 def prepare(
@@ -165,34 +207,45 @@ def prepare(
 
 def _prepare(spec: CollectionSpec, splitter: Splitter, item: IncomingDocument, layout: str) -> PreparedDocument:
     document = item.document
-    metadata = check_document(document, spec.fields)
+    if document.vector is not None or document.chunks is not None or spec.without_embedder:
+        from nestvec._documents.given import prepare_given
+
+        return prepare_given(spec, item)
+    projected = check_document(document, spec.projection, empty=spec.keep_empty)
+    if spec.keep_empty and not (document.text or "").strip():
+        from nestvec._documents.blank import prepare_blank
+
+        return prepare_blank(spec, item, projected)
+    assert document.text is not None  # noqa: S101 - checked
     spans = splitter.split(document.id, document.text)
     whole = spans == ((0, len(document.text)),)
     hashes = tuple(hash_text(document.text[start:end]) for start, end in spans)
     return PreparedDocument(
         id=document.id,
         text=document.text,
-        metadata=metadata,
+        metadata=projected.stored,
+        misfits=projected.misfits,
         spans=spans,
         hashes=hashes,
         document_hash=hashes[0] if whole else hash_text(document.text),
-        metadata_hash=hash_metadata(metadata),
+        metadata_hash=hash_metadata(projected.stored),
         layout=layout,
         source=item,
     )
 
 
-def check_document(document: Document, fields: Mapping[str, Field]) -> Metadata:
-    """The document's metadata, clean. Raises `InvalidDocument` unless id, text and metadata can be stored."""
+def check_document(document: Document, projection: Projection, *, empty: bool = False) -> ProjectedMetadata:
+    """The metadata as they are stored. Raises `InvalidDocument` unless id, text (`empty`: or none) and metadata can."""
     if not isinstance(document.id, str) or not document.id:
         raise InvalidDocument(f"a document id must be a non-empty string or an integer, not {document.id!r:.80}")
-    if not isinstance(document.text, str):
+    text = "" if document.text is None and empty else document.text
+    if not isinstance(text, str):
+        raise InvalidDocument(f"document {document.id!r:.80}: the text must be a string, not {type(text).__name__}")
+    if not text.strip() and not empty:
         raise InvalidDocument(
-            f"document {document.id!r:.80}: the text must be a string, not {type(document.text).__name__}"
+            f'document {document.id!r:.80} has no text: nothing to embed (empty = "keep" stores such documents, too)'
         )
-    if not document.text.strip():
-        raise InvalidDocument(f"document {document.id!r:.80} has no text: nothing to embed")
-    for what, value in (("id", document.id), ("text", document.text)):
+    for what, value in (("id", document.id), ("text", text)):
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -201,20 +254,32 @@ def check_document(document: Document, fields: Mapping[str, Field]) -> Metadata:
                 f"{error.start}: not valid Unicode; repair the source"
             ) from error
     try:
-        return check_metadata(document.metadata, fields)
+        return projection.project(document.metadata)
     except InvalidDocument as error:
         raise InvalidDocument(f"document {document.id!r:.80}: {error}") from error
 
 
-async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument], target: Target) -> Report:
+async def store(
+    collection: OpenCollection,
+    prepared: Sequence[PreparedDocument],
+    target: Target,
+    on_existing: OnExisting = "replace",
+) -> Report:
     """Store documents that were prepared, in the target that was opened for writing."""
     if not prepared:
         return Report()
+    if any(item.layout == EMPTY for item in prepared):
+        require_keeping(collection.spec, target.stored)
     tidied = await tidy_after_dead(collection, target) if collection.shared else 0
-    states = await read_states(collection, target, [item.id for item in prepared])
+    states, late = await read_states(collection, target, [item.id for item in prepared]), _late(collection)
+    kept_back = Report()
+    if on_existing != "replace":
+        prepared, kept_back = _new_ones(prepared, states, on_existing)
     unchanged = [item for item in prepared if item.matches(states[item.id].sound)]
     changed = [
-        PendingDocument(item, states[item.id].sound) for item in prepared if not item.matches(states[item.id].sound)
+        PendingDocument(item, states[item.id].sound, item.vectors(late=late) if item.given else {})
+        for item in prepared
+        if not item.matches(states[item.id].sound)
     ]
     await _keep(collection, target, changed)
     wanted = _wanted(collection.spec, changed)
@@ -228,19 +293,22 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
         deleted=swept,
         usage=measuring,
     )
+    if on_existing != "replace":
+        report += kept_back
     if not changed:
         return report
     failed, usage, embedded = await _embed(collection, wanted)
-    ready = [item for item in changed if item.complete(late=collection.spec.space.late_chunking)]
+    ready = [item for item in changed if item.complete(late=late)]
     turn = begin_turn(collection, sum(len(item.new.spans) for item in ready)) if collection.shared else None
     outcome = await replace_documents(
         collection, target, [_replacement(collection, item, turn) for item in ready], turn
     )
-    _tell(collection, outcome)
-    sources = {item.new.id: item.new.source for item in ready}
-    refused = [sources[item.document_id].failed(error) for item, error in outcome.refused]
+    tell(collection, outcome)
+    sources = {item.new.id: item.new for item in ready}
+    refused = [sources[item.document_id].source.failed(error) for item, error in outcome.refused]
     fresh = sum(embedded[item.document_id] for item in outcome.stored)
-    kept = sum(len(item.records) for item in outcome.stored) - fresh
+    given = sum(len(sources[item.document_id].given) for item in outcome.stored)
+    kept = sum(len(item.records) for item in outcome.stored) - fresh - given
     return report + Report(
         len(outcome.stored),
         fresh,
@@ -249,10 +317,27 @@ async def store(collection: OpenCollection, prepared: Sequence[PreparedDocument]
         (*failed, *refused),
         usage=usage,
         superseded=len(outcome.superseded),
+        given=given,
     )
 
 
-def _tell(collection: OpenCollection, outcome: ReplacementOutcome) -> None:
+def _new_ones(
+    prepared: Sequence[PreparedDocument], states: Mapping[str, DocumentState], on_existing: OnExisting
+) -> tuple[list[PreparedDocument], Report]:
+    """Documents that are not stored yet; and what is to be reported of the others, which stay as they are."""
+    there = [item for item in prepared if states[item.id].head is not None]
+    new = [item for item in prepared if states[item.id].head is None]
+    if on_existing == "skip":
+        return new, Report(skipped=len(there))
+    told = 'is stored already, and was left as it is (on_existing = "fail")'
+    return new, Report(failed=tuple(item.source.failed(f"document {item.id!r:.80} {told}") for item in there))
+
+
+def _late(collection: OpenCollection) -> bool:
+    return collection.spec.space.late_chunking
+
+
+def tell(collection: OpenCollection, outcome: ReplacementOutcome) -> None:
     """Tell listeners what became of each document."""
     for item in outcome.stored:
         data = {"document_id": item.document_id, "chunks": len(item.records)}
@@ -272,7 +357,7 @@ async def _keep(collection: OpenCollection, target: Target, changed: Sequence[Pe
     owners = {
         identity: item
         for item in changed
-        if item.old is not None and (not late or item.same_text)
+        if item.old is not None and (not late or item.same_text) and not (item.vectors and item.complete(late=late))
         for identity in chunk_ids(collection.tenant, item.new.id, item.old.revision, range(item.old.chunks))
     }
     if not owners:
@@ -299,9 +384,7 @@ async def _embed(
     space = collection.spec.space
     if not wanted:
         return [], Usage(), Counter()
-    groups = tuple(
-        Group(item.new.id, item.new.text, tuple(item.new.spans[i] for i in missing)) for item, missing in wanted
-    )
+    groups = tuple(item.new.group(missing) for item, missing in wanted)
     reply = await collection.session.encode(Encode(groups, space.index_task, space.dimensions, space.late_chunking))
     embedded: Counter[str] = Counter()
     for (item, missing), rows in zip(wanted, reply.vectors, strict=True):
@@ -326,13 +409,12 @@ def _replacement(collection: OpenCollection, item: PendingDocument, turn: WriteT
 
 
 def _record(collection: OpenCollection, new: PreparedDocument, head: Head, chunk: int) -> Record:
-    start, end = new.spans[chunk]
     return make_record(
         tenant=collection.tenant,
         document_id=new.id,
         chunk=chunk,
-        span=(start, end),
-        text=new.text[start:end],
+        span=new.spans[chunk],
+        text=new.chunk(chunk),
         text_hash=new.hashes[chunk],
         metadata=new.metadata,
         head=head,

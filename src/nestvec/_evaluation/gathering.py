@@ -107,7 +107,7 @@ def choose_entries(
         for number, each in enumerate(texts):
             there += 1
             check_text(each.text if isinstance(each, Document) else each)
-            entry = (each.id, each.text) if isinstance(each, Document) else (f"text {number}", each)
+            entry = (each.id, each.text or "") if isinstance(each, Document) else (f"text {number}", each)
             if entry[0] in wanted:
                 needed[entry] = None
             else:

@@ -71,12 +71,12 @@ class DimensionsRequest:
         wanted.check()
         spec = _measured(config, collection, texts, embedder, backend, wanted)
         asked = AskedQuestions.of(queries, wanted) if queries is not None else None
-        return cls(config.embedders[spec.embedder], spec, collection, texts, asked, wanted)
+        return cls(config.embedder(spec.embedder), spec, collection, texts, asked, wanted)
 
     def at(self, config: Config, collection: OpenCollection | None) -> DimensionsRequest:
         """The same of the collection as it is now, which may not be what is wanted. Raises as `of` does."""
         spec = self.spec if collection is None else collection.spec
-        connection, model, options = config.embedders[spec.embedder], spec.model, self.options
+        connection, model, options = config.embedder(spec.embedder), spec.model, self.options
         options.sizes(model.min_dimensions, model.dimensions)
         options.stages(model.dimensions)
         chosen = _rotation(config, connection, options.rotation) if options.rotation is not None else None
@@ -172,7 +172,7 @@ def _measured(
     if isinstance(texts, str | bytes):
         raise InvalidInput("texts are a list of them, not one text")
     if collection is None:
-        connection = config.embedders[embedder_named(config, embedder)]
+        connection = config.embedder(embedder_named(config, embedder))
         return _spec_of(config, connection, backend, on_backend=options.time or bool(options.funnels))
     if embedder is not None or backend is not None:
         raise InvalidInput("a collection has its own embedder and backend: leave embedder and backend out")

@@ -145,7 +145,7 @@ async def _make(
     """Create it, or complete what an interrupted run created: creating may be repeated."""
     spec, backend = wanted.spec, wanted.backend
     physical = wanted.capabilities.names.physical(spec.name, number)
-    record = spec.record(number, stored.known_fields) | {CANDIDATE_MARK: True}
+    record = spec.record(number, stored) | {CANDIDATE_MARK: True}
     await backend.create(spec.creation(physical, record))
     info = await backend.describe(Describe(physical))
     if info is not None and info.record != record:

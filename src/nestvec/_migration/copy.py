@@ -12,13 +12,14 @@ import numpy as np
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, open_to_read
 from nestvec._documents.funnel import named
-from nestvec._documents.layout import Head, hash_metadata, hash_text, make_record, restored
+from nestvec._documents.layout import Head, hash_text, make_record, restored
 from nestvec._documents.reading import tenants as tenants_of
 from nestvec._documents.replacing import write_records
 from nestvec._documents.tidying import current_revisions
 from nestvec._hosts.admission import canaries_to_keep, mismatch, read_canaries
 from nestvec._hosts.agreement import Comparison, compare
 from nestvec._hosts.note import NOTE, Canaries
+from nestvec._metadata import Projection, hash_metadata
 from nestvec.contract import Batch, Count, Describe, Event, Fetch, Scroll, WriteNote
 from nestvec.encoding.vectors import normalize
 from nestvec.errors import CollectionConflict, CollectionError, HostMismatch, InvalidInput
@@ -152,7 +153,7 @@ async def _open(job: CopyJob) -> tuple[int, tuple[str, ...]]:
         info = await job.source.records.describe(Describe(origin.physical))
         unread = info.unread if info is not None else ()
         if origin.foreign.id is not None:
-            await _check_shared(job.source, origin, origin.foreign.id, job.page)
+            await check_shared(job.source, origin, origin.foreign.id, job.page)
     return await job.source.records.count(Count(origin.physical)), unread
 
 
@@ -163,43 +164,47 @@ async def carry_canaries(
 
     `convert` makes of the source's canaries what was made of its vectors.
     """
-    origin, place = await open_to_read(source), await open_to_read(target)
+    origin = await open_to_read(source)
     carried = await read_canaries(source, origin)
     if carried is None:
         return
-    if convert is not None:
-        carried = convert(carried)
+    await keep_canaries(source.spec.name, carried if convert is None else convert(carried), target)
+
+
+async def keep_canaries(name: str, carried: Canaries, target: OpenCollection) -> None:
+    """The same, of canaries that came with vectors of a collection of that name."""
+    place = await open_to_read(target)
     there = await canaries_to_keep(target, place)
     if there is not None and there.vouches_for(carried.host):
         return
     joined = carried
     if there is not None:
-        comparison = _compare_canaries(source.spec, carried, target.spec, there)
+        comparison = _compare_canaries(name, carried, target.spec, there)
         if comparison.agreement.alike:
             joined = there.accepting(carried.host, comparison.agreement)
         elif await target.backend.count(Count(place.physical)):
-            raise _other_host(source.spec, carried, target.spec, there, comparison)
+            raise _other_host(name, carried, target.spec, there, comparison)
     await target.backend.write_note(WriteNote(place.physical, NOTE, joined.to_text()))
     target.state.admission = None
 
 
-def _compare_canaries(source: CollectionSpec, carried: Canaries, target: CollectionSpec, there: Canaries) -> Comparison:
+def _compare_canaries(name: str, carried: Canaries, target: CollectionSpec, there: Canaries) -> Comparison:
     """Compare what is stored: nothing is embedded."""
     if carried.texts != there.texts:
         raise CollectionConflict(
-            f"the canaries of {source.name!r} and {target.name!r} have versions {carried.version} and {there.version}, "
-            f"which cannot be compared: copy {source.name!r} into an empty collection"
+            f"the canaries of {name!r} and {target.name!r} have versions {carried.version} and {there.version}, "
+            f"which cannot be compared: copy {name!r} into an empty collection"
         )
     return compare(there.vectors, carried.vectors)
 
 
 def _other_host(
-    source: CollectionSpec, carried: Canaries, target: CollectionSpec, there: Canaries, comparison: Comparison
+    name: str, carried: Canaries, target: CollectionSpec, there: Canaries, comparison: Comparison
 ) -> HostMismatch:
     return mismatch(
-        f"collection {target.name!r} holds vectors of host {there.host!r}; those of {source.name!r}, host "
+        f"collection {target.name!r} holds vectors of host {there.host!r}; those of {name!r}, host "
         f"{carried.host!r}, are other ones",
-        f"Nothing was copied. Copy {source.name!r} into an empty collection",
+        f"Nothing was written. Bring {name!r} into an empty collection",
         target,
         there,
         carried.host,
@@ -229,7 +234,7 @@ async def _copy_page(job: CopyJob, cursor: str | int | None) -> tuple[int, int, 
     place = await open_to_read(job.target)
     missing = await _missing(job.target, place, batch.records)
     if missing:
-        await _write(job.target, place, batch, missing)
+        await _write(job, place, batch, missing)
     return len(missing), len(batch.records), len(found.records) - len(batch.records), batch.cursor
 
 
@@ -254,10 +259,10 @@ async def _read(source: OpenCollection, origin: Target, limit: int, cursor: str 
     batch = await source.records.scroll(Scroll(origin.physical, None, limit, cursor, vectors=True))
     if origin.foreign is None:
         return batch
-    return replace(batch, records=[_as_document(record, source.spec) for record in batch.records])
+    return replace(batch, records=[_as_document(record, source.spec.projection) for record in batch.records])
 
 
-async def _check_shared(source: OpenCollection, origin: Target, path: str, page: int) -> None:
+async def check_shared(source: OpenCollection, origin: Target, path: str, page: int) -> None:
     """Raise `CollectionConflict`, before anything is written, where records share a document's id: in what order?"""
     seen, cursor, more = set[bytes](), None, True
     while more:
@@ -275,8 +280,10 @@ async def _check_shared(source: OpenCollection, origin: Target, path: str, page:
         more = cursor is not None
 
 
-def _as_document(record: Record, spec: CollectionSpec) -> Record:
-    text, metadata = record.text or "", restored(record, spec.fields).metadata
+def _as_document(record: Record, projection: Projection) -> Record:
+    text = record.text or ""
+    # Stored as what is anybody's: how the target sees it is decided where it is written.
+    metadata = Projection({}).project(projection.given(record.metadata)).stored
     head = Head(0, 1, hash_text(text), hash_metadata(metadata), "adopted")
     return make_record(
         tenant=None,
@@ -291,6 +298,16 @@ def _as_document(record: Record, spec: CollectionSpec) -> Record:
     )
 
 
+def _reading(job: CopyJob) -> Projection:
+    """How the metadata of the source's records are read, those of an adopted collection as documents."""
+    return Projection({}) if job.source.spec.foreign is not None else job.source.spec.projection
+
+
+def _projected(job: CopyJob, record: Record) -> Record:
+    wanted = replace(job.target.spec.projection, strict=False)
+    return replace(record, metadata=wanted.project(_reading(job).given(record.metadata)).stored)
+
+
 async def _missing(target: OpenCollection, place: Target, records: Sequence[Record]) -> list[int]:
     """Numbers of the records that the target lacks, or has of another version; a document's head comes last."""
     if not records:
@@ -302,12 +319,12 @@ async def _missing(target: OpenCollection, place: Target, records: Sequence[Reco
     return sorted(missing, key=lambda i: records[i].system.get("chunk") == 0)
 
 
-async def _write(target: OpenCollection, place: Target, batch: Batch, missing: Sequence[int]) -> None:
+async def _write(job: CopyJob, place: Target, batch: Batch, missing: Sequence[int]) -> None:
     assert batch.vectors is not None  # noqa: S101 - asked for
-    # Engines keep some types in forms of their own; the other engine gets the declared ones.
-    records = [restored(batch.records[i], target.spec.fields) for i in missing]
+    # Engines keep some types in forms of their own, and the fields of the target are its own.
+    records = [_projected(job, batch.records[i]) for i in missing]
     # Prefixes are made of the full vectors: the source may have others, or none.
-    await write_records(target, place, records, batch.vectors[DENSE][list(missing)])
+    await write_records(job.target, place, records, batch.vectors[DENSE][list(missing)])
 
 
 async def _verify(job: CopyJob, leftovers: int) -> tuple[int, int]:
@@ -319,7 +336,7 @@ async def _verify(job: CopyJob, leftovers: int) -> tuple[int, int]:
     if page.records:
         ids = [record.id for record in page.records]
         copied = await target.records.fetch(Fetch(place.physical, ids, vectors=True))
-        _compare(target.spec, page, copied, exact=target.capabilities.stores_exact)
+        _compare(job, page, copied, exact=target.capabilities.stores_exact)
     return found, len(page.records)
 
 
@@ -338,7 +355,8 @@ async def _compare_counts(job: CopyJob, leftovers: int) -> int:
     return found
 
 
-def _compare(spec: CollectionSpec, page: Batch, copied: Batch, *, exact: bool) -> None:
+def _compare(job: CopyJob, page: Batch, copied: Batch, *, exact: bool) -> None:
+    spec = job.target.spec
     assert page.vectors is not None  # noqa: S101 - asked for
     assert copied.vectors is not None  # noqa: S101
     rows = {record.id: i for i, record in enumerate(copied.records)}
@@ -346,7 +364,7 @@ def _compare(spec: CollectionSpec, page: Batch, copied: Batch, *, exact: bool) -
     for i, record in enumerate(page.records):
         other = copied.records[rows[record.id]] if record.id in rows else None
         subject = f"record {record.id} of {record.document_id!r:.80}"
-        if other is None or restored(other, spec.fields) != restored(record, spec.fields):
+        if other is None or restored(other, spec.projection) != restored(record, _reading(job)):
             raise CollectionError(f"{subject} differs in its copy in {spec.name!r}; copy again, and report it")
         for name, matrix in vectors.items():
             compare_vectors(spec, subject, matrix[i], copied.vectors[name][rows[record.id]], exact=exact)

@@ -115,7 +115,7 @@ async def sample(
 
 def _one(key: str, records: Sequence[Record], texts: Mapping[str, str], meter: EffortMeter) -> Effort:
     stored = all(record.text is not None for record in records)
-    text = text_of(records) if stored else texts.get(Head.of(records[0]).document_hash)
+    text = text_of(records) if stored else texts.get(Head.of(records[0]).text_hash)
     return Effort(textless=1) if text is None else meter.document(key, text, len(records))
 
 

@@ -28,6 +28,7 @@ from nestvec._migration.verify import compare, overlap, paired, require_count
 from nestvec.capabilities import Freshness
 from nestvec.contract import Count, Event, Scroll
 from nestvec.errors import NestvecError, Unsupported
+from nestvec.types import merged_misfits
 
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
@@ -100,7 +101,8 @@ class _Done:
 
     def then(self, statistics: TransferStatistics, seconds: float) -> _Done:
         """After one more pass."""
-        latest = replace(statistics, usage=self.latest.usage + statistics.usage)
+        misfits = merged_misfits((*self.latest.misfits, *statistics.misfits))
+        latest = replace(statistics, usage=self.latest.usage + statistics.usage, misfits=misfits)
         return replace(
             self,
             latest=latest,
@@ -327,4 +329,5 @@ def _report(
         seconds=job.source.clock() - begun,
         usage=done.latest.usage,
         failed=done.latest.failed,
+        misfits=done.latest.misfits,
     )

@@ -11,7 +11,7 @@ from nestvec._collections.opening import OpenCollection
 from nestvec._collections.superseded import NOTE as SUPERSEDES
 from nestvec._collections.superseded import advice, superseding, superseding_spec
 from nestvec._documents.search import check_texts
-from nestvec._migration import planning, tidy
+from nestvec._migration import dropping, planning, tidy
 from nestvec._migration.candidate import pinned
 from nestvec._migration.engine import MigrationJob, counted, migrate
 from nestvec._migration.estimate import EstimateRequest, estimate
@@ -33,6 +33,7 @@ from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
 if TYPE_CHECKING:
     from nestvec._collections.services import ClientServices
     from nestvec._collections.write_fence import GenerationPlace
+    from nestvec._migration.dropping import DropReport
     from nestvec._migration.report import ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal
     from nestvec._specs import CollectionSpec
@@ -72,7 +73,7 @@ class Lifecycle:
         wanted = self.spec
         request = EstimateRequest(
             self._locations(wanted),
-            self.config.embedders[wanted.embedder].price,
+            self.config.embedder(wanted.embedder).price,
             await self._resources.token_counter(wanted.embedder),
             self.config.path.parent if self.config.path is not None else None,
             [each.capabilities for each in self.config.embedders.values()],
@@ -96,6 +97,11 @@ class Lifecycle:
         """Remove what migrations left; see `nestvec._migration.tidy`."""
         locations = self._locations(spec_named(self.config, self.name))
         return await tidy.cleanup(locations, number=generation, among=among, dry=dry)
+
+    async def drop(self, *, among: Iterable[GenerationStatus] | None, dry: bool) -> DropReport:
+        """Remove the collection; see `nestvec._migration.tidy`."""
+        locations = self._locations(spec_named(self.config, self.name))
+        return await dropping.drop(locations, among=among, dry=dry)
 
     async def migrate(self, questions: Sequence[str], documents: Iterable[Document]) -> MigrationReport:
         """From what is live to what the configuration says."""

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nestvec._chunking import EMPTY, GIVEN
 from nestvec._collections.opening import open_to_read
 from nestvec._documents.deleting import delete
 from nestvec._documents.layout import Head, head_id, read_states, sweep
@@ -128,7 +129,9 @@ def _same(transfer: Transfer, head: Head, state: DocumentState) -> bool:
         return (head.document_hash, head.metadata_hash) == (there.document_hash, there.metadata_hash)
     if transfer.way is not Way.EMBED:
         return there.version == head.version
-    known = (head.document_hash, head.metadata_hash, transfer.target.spec.layout)
+    # What came split stays as it is split.
+    layout = head.layout if head.layout in (GIVEN, EMPTY) else transfer.target.spec.layout
+    known = (head.document_hash, head.metadata_hash, layout)
     return known == (there.document_hash, there.metadata_hash, there.layout)
 
 

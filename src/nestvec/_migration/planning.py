@@ -41,6 +41,9 @@ def spec_of(generation: Generation, like: CollectionSpec) -> CollectionSpec:
         backend=generation.place.backend,
         metric=stored.metric,
         fields=stored.known_fields,
+        paths=stored.paths,
+        open_fields=stored.open_fields,
+        keep_empty=stored.keep_empty,
         chunking=stored.chunking,
         namespaces=stored.namespaces,
         store_text=stored.store_text,
@@ -84,7 +87,7 @@ def reusable(wanted: CollectionSpec, live: Generation, found: Generations) -> Ge
 
     A candidate has to come from the live generation; a retired one needs to be exactly what is wanted.
     """
-    known = live.record.known_fields
+    known = live.record
     for each in sorted(found.others, key=lambda one: -one.number):
         if each.place.backend != wanted.backend:
             continue

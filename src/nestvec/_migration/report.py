@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from nestvec._collections.write_fence import GenerationPlace
 from nestvec._migration.routes import Way
-from nestvec.types import FailedDocument, Usage
+from nestvec.types import FailedDocument, FieldMisfit, Usage
 
 
 class MigrationStage(StrEnum):
@@ -92,6 +92,7 @@ class MigrationReport:
         seconds: How long it took.
         usage: What the embedder consumed.
         failed: Documents that could not be brought over; then nothing was switched.
+        misfits: Declared fields that some documents have a value of another type for, each once.
     """
 
     collection: str
@@ -111,6 +112,7 @@ class MigrationReport:
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
     failed: tuple[FailedDocument, ...] = ()
+    misfits: tuple[FieldMisfit, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values.

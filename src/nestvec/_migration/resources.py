@@ -46,7 +46,7 @@ class MigrationResources:
         described = (self.config.previous.get(self.name), self.config.collections.get(self.name))
         configured = [each.embedder for each in described if each is not None]
         for name in dict.fromkeys([spec.embedder, *configured, *self.config.embedders]):
-            model = self.config.embedders[name].capabilities
+            model = self.config.embedder(name).capabilities
             if gives(model, spec.space):
                 return replace(spec, embedder=name, model=model)
         return None
@@ -68,7 +68,7 @@ class MigrationResources:
 
     async def token_counter(self, embedder: str) -> Callable[[str], int] | None:
         """What counts tokens for an estimate, as far as nothing has to be downloaded or signed in for that."""
-        connection = self.config.embedders[embedder]
+        connection = self.config.embedder(embedder)
         if at_hand(connection):
             return (await self.client.embedder(embedder)).count_tokens()
         path = getattr(connection.options, "tokenizer", None)

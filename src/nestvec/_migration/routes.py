@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.encoding.vectors import nest, truncate
+from nestvec.errors import Unsupported
 from nestvec.types import Metric
 
 if TYPE_CHECKING:
@@ -41,7 +42,17 @@ class Route:
 
 
 def route(stored: CollectionSpec, wanted: CollectionSpec) -> Route:
-    """The cheapest way that loses nothing."""
+    """The cheapest way that loses nothing. Raises `Unsupported` where nobody could embed what has to be."""
+    found = _cheapest(stored, wanted)
+    if found.way is Way.EMBED and wanted.without_embedder:
+        raise Unsupported(
+            f'collection {wanted.name!r} has embedder = "none", and documents would have to be embedded anew '
+            f"({found.reason}): ingest them with their new vectors into a collection of another name"
+        )
+    return found
+
+
+def _cheapest(stored: CollectionSpec, wanted: CollectionSpec) -> Route:
     was, now = stored.space, wanted.space
     differing = set(was.differences(now))
     if not now.normalized and stored.metric is Metric.COSINE and wanted.metric is not Metric.COSINE:

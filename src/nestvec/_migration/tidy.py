@@ -96,7 +96,7 @@ class Removal:
 async def statuses(locations: CollectionLocations) -> list[GenerationStatus]:
     """All generations, those on the backend where the collection was before first, oldest first."""
     found = await _look(locations)
-    return [status for each in _told(locations, found.all) for status in await _status(locations, found, each)]
+    return [status for each in in_order(locations, found.all) for status in await status_of(locations, found, each)]
 
 
 async def cleanup(
@@ -124,7 +124,7 @@ async def cleanup(
     return [
         await _tidy(locations, found, each, status, named=number is not None, dry=dry)
         for each in chosen
-        for status in await _status(locations, found, each)
+        for status in await status_of(locations, found, each)
     ]
 
 
@@ -140,11 +140,11 @@ async def _tidy(
     verdict = _verdict(locations, found, each, locations.wanted.state.wall(), named=named)
     gone = verdict.removed
     if gone and not dry:
-        gone = await _remove(locations.at(each.place.backend), each)
-    return Removal(status, gone, verdict.reason if gone or not verdict.removed else _CHANGED)
+        gone = await remove(locations.at(each.place.backend), each)
+    return Removal(status, gone, verdict.reason if gone or not verdict.removed else CHANGED)
 
 
-_CHANGED = "it changed meanwhile; look again"
+CHANGED = "it changed meanwhile; look again"
 
 
 async def _look(locations: CollectionLocations) -> Generations:
@@ -153,7 +153,7 @@ async def _look(locations: CollectionLocations) -> Generations:
     return await find_generations(locations)
 
 
-def _told(locations: CollectionLocations, generations: Iterable[Generation]) -> list[Generation]:
+def in_order(locations: CollectionLocations, generations: Iterable[Generation]) -> list[Generation]:
     """In the order in which they are told: those on the backend where the collection was before first."""
     return sorted(generations, key=lambda each: each.place.backend == locations.wanted.spec.backend)
 
@@ -172,7 +172,7 @@ def _nothing_live(locations: CollectionLocations) -> CollectionNotFound:
 
 
 def _chosen(locations: CollectionLocations, found: Generations, number: int | None) -> list[Generation]:
-    name, others = locations.wanted.spec.name, _told(locations, found.others)
+    name, others = locations.wanted.spec.name, in_order(locations, found.others)
     if number is None:
         return others
     chosen = [each for each in others if each.number == number]
@@ -196,20 +196,20 @@ def _verdict(
     locations: CollectionLocations, found: Generations, each: Generation, wall: float, *, named: bool
 ) -> _Verdict:
     """Whether a generation that is not live may go."""
-    _require_no_switch(locations, found, wall)
+    require_no_switch(locations, found, wall)
     if each.stored is None:
         return _Verdict(
             removed=False,
             reason="its record cannot be read, so nobody knows what it is; if it may go, drop it with the backend's "
             "own means",
         )
-    if _under_way(found, each) and not named:
+    if is_under_way(found, each) and not named:
         return _Verdict(
             removed=False,
             reason="a migration to it is under way, or was interrupted and goes on with it when it is run again; to "
             f"remove it, name it: --generation {each.number}",
         )
-    if _to_be_ended(found, each):
+    if is_to_be_ended(found, each):
         return _Verdict(
             removed=False,
             reason="the switch from it was interrupted: run the same command again (migrate, shrink or rollback)",
@@ -223,12 +223,12 @@ def _verdict(
     return _Verdict(removed=True, reason="retired")
 
 
-def _under_way(found: Generations, each: Generation) -> bool:
+def is_under_way(found: Generations, each: Generation) -> bool:
     """Whether a migration of the live generation to this one, or back to it, has begun."""
     return each.note is not None and not each.note.done and each.note.source == found.live[0].place
 
 
-def _to_be_ended(found: Generations, each: Generation) -> bool:
+def is_to_be_ended(found: Generations, each: Generation) -> bool:
     """Whether the live generation came from this one by a switch that is not ended: nobody knows when readers left."""
     note = found.live[0].note
     return note is not None and not note.done and note.source == each.place
@@ -249,7 +249,7 @@ def _left(found: Generations, each: Generation) -> float | None:
     return max(times, default=None)
 
 
-def _require_no_switch(locations: CollectionLocations, found: Generations, wall: float) -> None:
+def require_no_switch(locations: CollectionLocations, found: Generations, wall: float) -> None:
     """Raise `CollectionConflict` while a migration holds a fence: it may be just about to switch."""
     for each in found.all:
         fence = each.fence
@@ -262,7 +262,7 @@ def _require_no_switch(locations: CollectionLocations, found: Generations, wall:
         )
 
 
-async def _remove(collection: OpenCollection, each: Generation) -> bool:
+async def remove(collection: OpenCollection, each: Generation) -> bool:
     """Remove it, if it still is what it was. An alias that leads to it goes first: it would lead nowhere."""
     backend, alias, physical = collection.backend, collection.state.alias, each.place.physical
     aliased = await backend.resolve_alias(ResolveAlias(alias))
@@ -276,7 +276,7 @@ async def _remove(collection: OpenCollection, each: Generation) -> bool:
     return True
 
 
-async def _status(locations: CollectionLocations, found: Generations, each: Generation) -> list[GenerationStatus]:
+async def status_of(locations: CollectionLocations, found: Generations, each: Generation) -> list[GenerationStatus]:
     """What is told of it; nothing where it was removed meanwhile."""
     try:
         chunks = await locations.at(each.place.backend).backend.count(Count(each.place.physical))

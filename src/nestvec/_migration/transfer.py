@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from nestvec._migration.routes import Transform, Way
-from nestvec.types import FailedDocument, Usage
+from nestvec.types import FailedDocument, FieldMisfit, Usage, merged_misfits
 
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
     from nestvec._collections.opening import OpenCollection
+    from nestvec._specs import CollectionSpec
     from nestvec.contract import Event
-    from nestvec.types import Field
 
 Phase: TypeAlias = Literal["documents", "changes", "last changes"]
 #: Documents looked at more closely at the end.
@@ -52,9 +52,12 @@ class Transfer:
         return replace(self, source=self.source.of_tenant(tenant), target=self.target.of_tenant(tenant))
 
     @property
-    def fields(self) -> dict[str, Field]:
-        """Every field whose type is known: those that are wanted, and those that were declared before."""
-        return {**self.source.spec.fields, **self.target.spec.fields}
+    def spec(self) -> CollectionSpec:
+        """What is wanted, with every field whose type is known: with those that were declared before, too."""
+        before, wanted = self.source.spec, self.target.spec
+        retired = {name: path for name, path in before.paths.items() if name not in wanted.fields}
+        fields = {**before.fields, **wanted.fields}
+        return replace(wanted, fields=fields, paths={**retired, **wanted.paths}, keep_empty=True)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,6 +80,8 @@ class TransferStatistics:
     #: The latest version of these is not in the target.
     failed: tuple[FailedDocument, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    #: Declared fields that some of the documents have a value of another type for.
+    misfits: tuple[FieldMisfit, ...] = ()
     sample: tuple[SampledDocument, ...] = ()
 
     @property
@@ -92,6 +97,7 @@ class TransferStatistics:
             self.chunks + other.chunks,
             self.failed + other.failed,
             self.usage + other.usage,
+            merged_misfits((*self.misfits, *other.misfits)),
             tuple(sorted((*self.sample, *other.sample))[:SAMPLE]),
         )
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from nestvec._collections import write_fence
 from nestvec._collections.opening import open_to_read
-from nestvec._documents.layout import Head, restored
+from nestvec._documents.layout import Head
 from nestvec._documents.reading import text_of, whole
 from nestvec._documents.repair import survey
 from nestvec._documents.search import SearchOptions, embed_queries, search_vectors
@@ -116,8 +116,10 @@ def compare(transfer: Transfer, pairs: Sequence[DocumentPair]) -> int:
 def _compare_contents(transfer: Transfer, subject: str, pair: DocumentPair) -> None:
     one, two = [record for record, _ in pair.before], [record for record, _ in pair.after]
     known = all(record.text is not None for record in (*one, *two))
-    fields = {**transfer.source.spec.fields, **transfer.target.spec.fields}
-    metadata = [restored(records[0], fields).metadata for records in (one, two)]
+    metadata = [
+        transfer.source.spec.projection.given(one[0].metadata),
+        transfer.spec.projection.given(two[0].metadata),
+    ]
     if (known and text_of(one) != text_of(two)) or metadata[0] != metadata[1]:
         raise CollectionError(
             f"{subject} differs in the new generation of {transfer.target.spec.name!r}; nothing was switched. Report it"

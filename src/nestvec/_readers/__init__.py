@@ -6,8 +6,8 @@ pointless is raised.
 
 - **JSONL**: each line an object. Without a mapping the id is the first of `id`, `_id`, `document_id`, the
   text the first of `text`, `content`, `body`; metadata are all other keys, the fields of an object called
-  `metadata` among them. Null is a missing field. Nested values are failures, unless metadata fields are
-  chosen; chosen ones are looked up in the row, then in its `metadata`; where missing, they are left out.
+  `metadata` among them, as they are, nested ones too. Null is a missing field. Chosen ones are looked up in the
+  row, then in its `metadata`; where missing, they are left out.
 - **CSV**: a header, then the same; separated by `,` `;` tab or `|`. Cells are strings, converted to the
   declared types; empty ones are missing.
 - **Parquet**: as JSONL, a struct called `metadata` included.
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from nestvec._limits import ReadLimits
 from nestvec._readers import delimited, jsonl, parquet, text
-from nestvec._readers.coercion import coerce, coerce_datetimes
+from nestvec._readers.coercion import coerce
 from nestvec._readers.discovery import FORMATS, Inputs, discover
 from nestvec._readers.items import Item, Mapping, ReadDocument, ReadFailure
 from nestvec._readers.rows import Rows
@@ -47,7 +47,6 @@ __all__ = [
     "ReadDocument",
     "ReadFailure",
     "coerce",
-    "coerce_datetimes",
     "discover",
     "read",
     "total_size",
@@ -77,9 +76,9 @@ def read(
     """Read documents from files, folders and standard input (`-`), in the order given.
 
     `paths` may be what `discover` found. `format` is one of `FORMATS` and overrules the suffixes. `fields`
-    are the collection's declared fields: CSV cells are converted to their types, ISO 8601 strings of any
-    format to datetimes in datetime fields. `stdin` stands in for the process's own and is not closed. No more is read
-    of a source than `limits` allow: what is longer becomes a failure.
+    are the collection's declared fields: CSV cells are converted to their types, where they fit. `stdin` stands in
+    for the process's own and is not closed. No more is read of a source than `limits` allow: what is longer
+    becomes a failure.
 
     Paths, and the headers of CSV and Parquet files, are checked before this function returns. Raises
     `InvalidInput` if a path is missing or of unknown type, a folder has nothing to read, or a file lacks a

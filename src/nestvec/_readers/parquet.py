@@ -52,20 +52,21 @@ def read(cursor: SourceReader, rows: Rows) -> Iterator[Item]:
                     yield rows.item(cursor, number, row)
 
 
-def _pyarrow() -> Any:
+def load_pyarrow() -> Any:
+    """pyarrow, with its Parquet part. Raises `Unsupported` where it is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise Unsupported(
-            "Parquet files are read by pyarrow, which cannot be imported: run pip install 'nestvec[parquet]'"
+            "Parquet is read and written by pyarrow, which cannot be imported: run pip install 'nestvec[parquet]'"
         ) from error
     return pyarrow
 
 
 @contextmanager
 def _opened(cursor: SourceReader) -> Iterator[Any]:
-    pyarrow = _pyarrow()
+    pyarrow = load_pyarrow()
     try:
         # Buffered: without it, pyarrow holds whole column chunks, which may be the whole file.
         with open_file(_path(cursor)) as raw, pyarrow.parquet.ParquetFile(raw, buffer_size=1 << 20) as file:
@@ -98,7 +99,7 @@ def _wanted(names: list[str], mapping: Mapping) -> list[str] | None:
 
 def _times_in_microseconds(batch: Any) -> Any:
     """Python's datetimes hold no nanoseconds, and not every zone name of a file is known here."""
-    pyarrow = _pyarrow()
+    pyarrow = load_pyarrow()
     columns = []
     for column in batch.columns:
         if pyarrow.types.is_timestamp(column.type):

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from nestvec._readers.coercion import coerce, coerce_datetimes
+from nestvec._readers.coercion import coerce
 from nestvec._readers.columns import candidates, missing
 from nestvec.errors import InvalidDocument
 from nestvec.types import Document, Field, Metadata, MetadataValue, Scalar
@@ -87,10 +87,10 @@ class Rows:
     def _metadata(self, row: Row, used: set[str]) -> Metadata:
         chosen = self.mapping.metadata
         values = _others(row, used) if chosen is None else _chosen(row, chosen)
-        metadata = {name: _plain(name, value, chosen is not None) for name, value in values if value is not None}
+        metadata = {name: _plain(name, value) for name, value in values if value is not None}
         if self.strings:
             return coerce({name: str(value) for name, value in metadata.items()}, self.fields)
-        return coerce_datetimes(metadata, self.fields)
+        return metadata
 
 
 def _chosen(row: Row, names: tuple[str, ...]) -> Iterator[tuple[str, object]]:
@@ -98,7 +98,8 @@ def _chosen(row: Row, names: tuple[str, ...]) -> Iterator[tuple[str, object]]:
     nested = row.get(NESTED)
     inner = nested if isinstance(nested, dict) else {}
     for name in names:
-        yield name, row[name] if name in row else inner.get(name)
+        if name in row or name in inner:
+            yield name, row[name] if name in row else inner[name]
 
 
 def _others(row: Row, used: set[str]) -> Iterator[tuple[str, object]]:
@@ -116,35 +117,33 @@ def _others(row: Row, used: set[str]) -> Iterator[tuple[str, object]]:
     yield from outer.items()
 
 
-def _plain(name: str, value: object, chosen: bool) -> MetadataValue:
-    """A value as metadata: a scalar or a list of scalars. Raises `InvalidDocument` for anything else."""
-    if isinstance(value, str | int):  # most values, and this runs for each of them
+def _plain(name: str, value: object) -> MetadataValue:
+    """A value as JSON has it, with datetimes. Raises `InvalidDocument` for one that JSON has not."""
+    if value is None or isinstance(value, str | int):  # most values, and this runs for each of them
         return value
-    items = value if isinstance(value, list | tuple) else [value]
-    scalars = [_scalar(item) for item in items]
-    if any(scalar is None for scalar in scalars):
-        raise InvalidDocument(_refusal(name, value, chosen))
-    kept = [scalar for scalar in scalars if scalar is not None]
-    return kept if isinstance(value, list | tuple) else kept[0]
+    if isinstance(value, list | tuple):
+        return [_plain(name, item) for item in value]
+    if isinstance(value, abc.Mapping):
+        return {str(key): _plain(name, item) for key, item in value.items()}
+    return _scalar(name, value)
 
 
-def _scalar(value: object) -> Scalar | None:
-    """The value as a scalar, None if it is none. Dates become ISO strings, decimals numbers."""
+def _scalar(name: str, value: object) -> Scalar:
+    """Dates become ISO strings, decimals numbers."""
     if isinstance(value, Decimal):
         value = int(value) if value.is_finite() and value.as_tuple().exponent == 0 else float(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        raise InvalidDocument(f"the field {name!r} is {value}, which cannot be stored: expected a finite number")
     if isinstance(value, str | int | datetime):
         return value
-    return value.isoformat() if isinstance(value, date) else None
-
-
-def _refusal(name: str, value: object, chosen: bool) -> str:
-    if isinstance(value, float | Decimal):
-        return f"the field {name!r} is {value}, which cannot be stored: expected a finite number"
-    kind = "a list of more than plain values" if isinstance(value, list | tuple) else _kind(value)
-    what = f"the field {name!r} is {kind}: metadata holds strings, numbers, booleans, times and lists of them"
-    return f"{what}; flatten it" if chosen else f"{what}; pick the fields to keep with --metadata"
+    if isinstance(value, date):
+        return value.isoformat()
+    raise InvalidDocument(
+        f"the field {name!r} is {_kind(value)}: metadata holds what JSON does, and times; pick the fields to keep with "
+        f"--metadata"
+    )
 
 
 def _kind(value: object) -> str:

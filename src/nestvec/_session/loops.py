@@ -1,47 +1,48 @@
-"""What tasks wait for, over several event loops: a client may be used in one loop after the other."""
+"""What tasks wait for, over several event loops: a client may be used in one after the other, or in several."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Generic, TypeVar
-
-T = TypeVar("T")
-
-
-class PerLoop(Generic[T]):
-    """Something of asyncio's, which belongs to one event loop: made anew in each loop that asks for it.
-
-    Of a loop that has ended nothing is waited for any more. What is asked for in two loops at a time is not the same.
-    """
-
-    __slots__ = ("_loop", "_made", "_make")
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._made: T | None = None
-
-    def get(self) -> T:
-        """That of the running loop."""
-        loop = asyncio.get_running_loop()
-        if self._made is None or self._loop is not loop:
-            self._loop, self._made = loop, self._make()
-        return self._made
+import threading
+from collections import deque
+from contextlib import suppress
 
 
 class TaskLock:
-    """An `asyncio.Lock` of whatever loop it is used in."""
+    """A lock for tasks, of whatever loops they are. A loop that was closed holds it no longer."""
 
-    __slots__ = ("_locks",)
+    __slots__ = ("_guard", "_holder", "_waiting")
 
     def __init__(self) -> None:
-        self._locks = PerLoop(asyncio.Lock)
+        self._guard = threading.RLock()  # what the garbage collector calls meanwhile passes
+        self._holder: asyncio.AbstractEventLoop | None = None
+        self._waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = deque()
 
     async def acquire(self) -> None:
         """Suspends while another task holds it."""
-        await self._locks.get().acquire()
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        while not self._taken(loop, woken):
+            await woken.wait()
+            woken.clear()
 
     def release(self) -> None:
         """By whom it was acquired, in the same loop."""
-        self._locks.get().release()
+        with self._guard:
+            self._holder = None
+            waiting, self._waiting = self._waiting, deque()
+        for loop, woken in waiting:
+            wake(loop, woken)
+
+    def _taken(self, loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> bool:
+        with self._guard:
+            if self._holder is None or self._holder.is_closed():
+                self._holder = loop
+                return True
+            self._waiting.append((loop, woken))
+            return False
+
+
+def wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """Set an event of a loop, from whatever thread."""
+    with suppress(RuntimeError):  # the loop was closed, and nobody waits in it any more
+        loop.call_soon_threadsafe(event.set)

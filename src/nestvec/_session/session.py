@@ -82,13 +82,16 @@ class Component(Generic[T]):
     """An adapter or an embedder of a client: opened when it is first needed, gone when the client is closed.
 
     `native` says that its methods are awaited in the client's event loop, `answered` that it has answered a request.
+    `lease` is what it has of an engine that others may use, too; `close` closes what was opened, or ends that.
     """
 
-    __slots__ = ("answered", "native", "open", "opened")
+    __slots__ = ("__weakref__", "answered", "close", "lease", "native", "open", "opened")
 
     def __init__(self, open_it: Callable[[], Awaitable[T]]) -> None:
         self.open = open_it
         self.opened: T | None = None
+        self.lease: Any = None
+        self.close: Callable[[], Any] | None = None
         self.native = False
         self.answered = False
 

@@ -25,9 +25,10 @@ from nestvec._chunking import Chunking
 from nestvec._limits import ReadLimits, in_bytes
 from nestvec.config.problems import did_you_mean
 from nestvec.contract import ForeignLayout, ForeignPreset, field_path
-from nestvec.errors import ConfigError
+from nestvec.errors import ConfigError, InvalidInput
 from nestvec.filters.fields import check_name
 from nestvec.options import Bytes, LocalPath, Options
+from nestvec.paths import format_path, parse_path
 from nestvec.types import Field as MetadataField
 from nestvec.types import Metric, Purpose, Storage
 
@@ -45,11 +46,48 @@ def _parse_field(value: Any) -> Any:
         raise ValueError(f"unknown field type {value!r}; use {kinds}, or a list of them, as in keyword[]") from error
 
 
+_KINDS = {"enum": [*FIELD_KINDS, *(f"{kind}[]" for kind in FIELD_KINDS)]}
+FieldKind = Annotated[
+    MetadataField, BeforeValidator(_parse_field), PlainSerializer(str, return_type=str), WithJsonSchema(_KINDS)
+]
+
+
+def _canonical(path: str) -> str:
+    try:
+        return format_path(parse_path(path))
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
+
+
+class FieldBlock(Options):
+    """`{ type = "keyword", path = "meta.author" }`; `"keyword"` says the same of a key of the field's name."""
+
+    type: FieldKind
+    path: Annotated[str, AfterValidator(_canonical)] | None = Field(
+        default=None, min_length=1, description="Where its value is in the metadata: keys joined by dots."
+    )
+
+
+def _field(value: Any) -> Any:
+    return value if isinstance(value, Mapping | FieldBlock) else {"type": _parse_field(value)}
+
+
 FieldDeclaration = Annotated[
-    MetadataField,
-    BeforeValidator(_parse_field),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"enum": [*FIELD_KINDS, *(f"{kind}[]" for kind in FIELD_KINDS)]}),
+    FieldBlock,
+    BeforeValidator(_field),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _KINDS,
+                {
+                    "type": "object",
+                    "properties": {"type": _KINDS, "path": {"type": "string", "minLength": 1}},
+                    "required": ["type"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
 ]
 
 
@@ -262,7 +300,15 @@ class CollectionBlock(Options):
         default=None, description="Name of a [backends.*] block; may be left out if there is one."
     )
     embedder: str | None = Field(
-        default=None, description="Name of an [embedders.*] block; may be left out if there is one."
+        default=None,
+        description="Name of an [embedders.*] block; may be left out if there is one. "
+        '"none": vectors come with documents and questions.',
+    )
+    model: str | None = Field(
+        default=None, min_length=1, description='With embedder = "none": the model that made the vectors.'
+    )
+    normalized: StrictBool | None = Field(
+        default=None, description='With embedder = "none": whether vectors have length 1; default true.'
     )
     purpose: Purpose | None = Field(default=None, description="What the collection is for; default retrieval.")
     tasks: TasksBlock | None = Field(default=None, description="Explicit tasks, instead of a purpose.")
@@ -284,7 +330,18 @@ class CollectionBlock(Options):
     late_chunking: StrictBool = Field(default=False, description="Embed each chunk in the context of its document.")
     namespaces: StrictBool = Field(default=False, description="Keep tenants apart; every call then names one.")
     store_text: StrictBool = Field(default=True, description="Keep the chunks' texts in the database.")
-    fields: dict[FieldName, FieldDeclaration] = Field(default_factory=dict, description="Metadata fields to filter on.")
+    fields: dict[FieldName, FieldDeclaration] = Field(
+        default_factory=dict,
+        description='Metadata fields to filter on, and their types; "open" declares none, and sets open_fields.',
+    )
+    open_fields: StrictBool = Field(default=False, description="Filter on what is not declared, too, by its path.")
+    strict_fields: StrictBool = Field(
+        default=False, description="Refuse documents whose values do not fit the declared types."
+    )
+    empty: Literal["keep", "refuse"] = Field(
+        default="refuse",
+        description="Documents without a text: refused, or kept, and found by everything but searches.",
+    )
     chunking: ChunkingBlock = ChunkingBlock()
     previous: CollectionBlock | None = Field(
         default=None,
@@ -296,9 +353,39 @@ class CollectionBlock(Options):
         description="Where it keeps what nestvec reads (with adopt), or the framework that made it, by name.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _open(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or value.get("fields") != "open":
+            return value
+        return {**value, "fields": {}, "open_fields": True}
+
+    @property
+    def declared(self) -> dict[str, MetadataField]:
+        """The fields' types."""
+        return {name: declared.type for name, declared in self.fields.items()}
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Where fields are that are no top-level key of the same name."""
+        stated = {name: declared.path for name, declared in self.fields.items() if declared.path is not None}
+        return {name: path for name, path in stated.items() if parse_path(path) != (name,)}
+
+    def _projections(self) -> list[str]:
+        reasons, owners = list[str](), dict[str, str]()
+        for name, declared in self.fields.items():
+            path = declared.path or format_path((name,))
+            other = owners.setdefault(path, name)
+            if self.fields[other].type != declared.type:
+                reasons.append(
+                    f"fields {other!r} ({self.fields[other].type}) and {name!r} ({declared.type}) are both projected "
+                    f"from {path!r}: one value has one type"
+                )
+        return reasons
+
     @model_validator(mode="after")
     def _coherent(self) -> CollectionBlock:
-        reasons = []
+        reasons = self._projections()
         if self.purpose is not None and self.tasks is not None:
             reasons.append("set purpose or tasks, not both")
         if self.late_chunking and self.chunking.overlap:
@@ -320,6 +407,11 @@ class CollectionBlock(Options):
             reasons.append("an adopted collection is read as it is; leave storage and funnel out")
         if self.namespaces:
             reasons.append("an adopted collection has no namespaces of nestvec's; leave namespaces out")
+        if self.paths or self.open_fields or self.strict_fields or self.empty == "keep":
+            reasons.append(
+                "an adopted collection is read as it is: say in foreign.fields where fields are, and leave path, "
+                "open_fields, strict_fields and empty out"
+            )
         unknown = sorted(set(self.foreign.fields if self.foreign else ()) - set(self.fields))
         if unknown:
             reasons.append(f"foreign.fields names {', '.join(unknown)}, which fields does not: declare its type")
@@ -344,6 +436,8 @@ class CollectionBlock(Options):
         changed = self.previous.model_dump(exclude_unset=True)
         if changed.keys() & {"purpose", "tasks"}:
             values = {key: value for key, value in values.items() if key not in ("purpose", "tasks")}
+        if changed.get("embedder", self.embedder) != self.embedder:  # what made the vectors says one without embedder
+            values = {key: value for key, value in values.items() if key not in ("model", "normalized")}
         if changed.get("backend", self.backend) != self.backend:
             values.pop(plugin or "", None)
         return CollectionBlock.model_validate({**values, **changed})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from nestvec._artifacts import DEFAULT_FOLDER
 from nestvec._files import read_file
 from nestvec._limits import CONFIGURATION, ReadLimits
-from nestvec._specs import CollectionSpec
+from nestvec._specs import NO_EMBEDDER, CollectionSpec
 from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
 from nestvec.config.blocks import (
     BackendBlock,
@@ -30,6 +31,7 @@ from nestvec.config.blocks import (
     PriceBlock,
     RetryBlock,
 )
+from nestvec.config.given import NoOptions, model_without_embedder, nobody, plugin_of
 from nestvec.config.nesting import Nesting, find_nesting
 from nestvec.config.plain import TOO_DEEP, check_plain
 from nestvec.config.problems import did_you_mean, sentences
@@ -93,9 +95,24 @@ class Config:
     limits: ReadLimits = field(default_factory=ReadLimits)
     #: What collections were before a migration, by name, where the file says so.
     previous: Mapping[str, CollectionSpec] = field(default_factory=dict)
+    #: What it was read from: the file's whole path, or the values as they were given. May hold a plugin's own secrets.
+    source: Path | Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    #: Embedders that are objects of the program, by name.
+    given: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+
+    def embedder(self, name: str) -> Connection[EmbedderPlugin]:
+        """How an embedder is opened: of a block, handed over, or none at all."""
+        return nobody_at_all() if name == NO_EMBEDDER else self.embedders[name]
 
 
-def load_config(path: str | Path, registry: Registry | None = None) -> Config:
+def nobody_at_all() -> Connection[EmbedderPlugin]:
+    """What stands where a collection has no embedder."""
+    return Connection(NO_EMBEDDER, nobody(), NoOptions())
+
+
+def load_config(
+    path: str | Path, registry: Registry | None = None, *, embedders: Mapping[str, object] | None = None
+) -> Config:
     """Read a TOML file. Raises `ConfigError` naming the file and everything that is wrong with it."""
     file = Path(path)
     try:
@@ -113,31 +130,43 @@ def load_config(path: str | Path, registry: Registry | None = None) -> Config:
         raise ConfigError(f"{file} {TOO_DEEP}") from error
     except ValueError as error:  # Python refuses to convert thousands of digits
         raise ConfigError(f"{file} holds a number with too many digits; write it as a string, or less of it") from error
-    return parse_config(data, registry, path=file)
+    return parse_config(data, registry, path=file, embedders=embedders)
 
 
-def parse_config(data: Mapping[str, Any], registry: Registry | None = None, *, path: Path | None = None) -> Config:
-    """Check a configuration given as plain values; relative paths in it count from the file's folder."""
+def parse_config(
+    data: Mapping[str, Any],
+    registry: Registry | None = None,
+    *,
+    path: Path | None = None,
+    folder: Path | None = None,
+    embedders: Mapping[str, object] | None = None,
+) -> Config:
+    """Check a configuration given as plain values. `embedders` are objects that stand for blocks of these names.
+
+    Relative paths in it count from the file's folder, or else from `folder`; without either, from where the process is.
+    """
     check_plain(data, str(path or "the configuration"))
-    reader = _Reader(registry or default_registry(), path.parent.absolute() if path else None)
+    reader = _Reader(registry or default_registry(), path.parent.absolute() if path else folder, embedders or {})
     config = reader.read(data, path)
     if reader.problems:
         # No validation error is chained: it would keep what was written, perhaps a secret in the wrong place.
         raise ConfigError(f"{path or 'the configuration'} has mistakes:", reader.problems)
-    return config
+    return replace(config, source=path.absolute() if path else deepcopy(dict(data)))
 
 
 class _Reader:
     """Collects problems while it builds a `Config`."""
 
-    def __init__(self, registry: Registry, folder: Path | None) -> None:
+    def __init__(self, registry: Registry, folder: Path | None, given: Mapping[str, object]) -> None:
         self.problems: list[str] = []
+        self._given = given
         self._registry = registry
         self._folder = folder
         self._declared: dict[str, list[str]] = {}
 
     def read(self, data: Mapping[str, Any], path: Path | None) -> Config:
         self._declared = {group: _names(data, group) for group in FileBlock.model_fields}
+        self._declared["embedders"] = list(dict.fromkeys([*self._declared["embedders"], *self._given]))
         blocks, broken = self._blocks(data)
         backends = self._connections("backends", blocks.backends, self._registry.backend)
         embedders = self._connections("embedders", blocks.embedders, self._registry.embedder)
@@ -145,7 +174,8 @@ class _Reader:
         embedders = self._cached(embedders, blocks.embedders)
         embedders = self._nested(embedders, blocks.embedders, blocks.artifacts)
         embedders = self._priced(embedders, blocks.embedders)
-        config = Config(backends, embedders, {}, path, blocks.artifacts, blocks.limits.limits())
+        embedders |= self._handed_over()
+        config = Config(backends, embedders, {}, path, blocks.artifacts, blocks.limits.limits(), given=self._given)
         specs: dict[str, CollectionSpec] = {}
         before: dict[str, CollectionSpec] = {}
         with self._noting("collections"):
@@ -158,7 +188,21 @@ class _Reader:
                 previous = self._previous(name, block, spec, config) if spec is not None else None
                 if previous is not None:
                     before[name] = previous
+        used = {block.embedder for block in blocks.collections.values()}
+        for name in self._given:
+            if name not in used and not (None in used and len(self._declared["embedders"]) == 1):
+                self.problems.append(f"embedders.{name}: no collection uses the embedder that was handed over")
         return replace(config, collections=specs, previous=before)
+
+    def _handed_over(self) -> dict[str, Connection[EmbedderPlugin]]:
+        """The embedders that are objects of the program."""
+        found: dict[str, Connection[EmbedderPlugin]] = {}
+        for name, embedder in self._given.items():
+            with self._noting(f"embedders.{name}"):
+                if name == NO_EMBEDDER:
+                    raise ConfigError(f"{NO_EMBEDDER!r} means that there is no embedder; give it another name")
+                found[name] = Connection(name, plugin_of(name, embedder), NoOptions())
+        return found
 
     def _blocks(self, data: Mapping[str, Any]) -> tuple[FileBlock, set[str]]:
         """The blocks, and the names of broken collections, of which only the references are kept.
@@ -282,7 +326,15 @@ class _Reader:
     ) -> CollectionSpec | None:
         key = key or f"collections.{name}"
         backend = self._choose(f"{key}.backend", block.backend, config.backends, "backends")
-        embedder = self._choose(f"{key}.embedder", block.embedder, config.embedders, "embedders")
+        if block.embedder == NO_EMBEDDER:
+            embedder: Connection[EmbedderPlugin] | None = nobody_at_all()
+        else:
+            embedder = self._choose(f"{key}.embedder", block.embedder, config.embedders, "embedders")
+            if block.model is not None or block.normalized is not None:
+                self.problems.append(
+                    f'{key}: model and normalized say what made the vectors of a collection with embedder = "none"; '
+                    f"an embedder knows its own: leave them out"
+                )
         options = self._collection_options(key, block, backend)
         if backend is None or embedder is None or broken:
             check_logical(name)
@@ -325,6 +377,12 @@ class _Reader:
     ) -> CollectionSpec | None:
         """The spec that a block describes, or None where model and backend cannot do it: all reasons are noted."""
         model, can = embedder.capabilities, backend.capabilities
+        if embedder.name == NO_EMBEDDER:
+            try:
+                model = model_without_embedder(block)
+            except ConfigError as error:
+                self.problems.append(f"{key}: {error}")
+                return None
         dimensions = tasks = None
         with self._noting(key):
             can.names.encode(name)
@@ -345,7 +403,11 @@ class _Reader:
             backend=backend.name,
             embedder=embedder.name,
             metric=block.metric,
-            fields=block.fields,
+            fields=block.declared,
+            paths=block.paths,
+            open_fields=block.open_fields,
+            strict_fields=block.strict_fields,
+            keep_empty=block.empty == "keep",
             chunking=block.chunking.chunking(),
             namespaces=block.namespaces,
             store_text=block.store_text,

@@ -53,6 +53,14 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
     collection = definitions[CollectionBlock.__name__]
     collection["additionalProperties"] = False
     collection["properties"]["foreign"]["anyOf"].insert(0, {"type": "string"})  # a preset's name stands for the block
+    fields = collection["properties"]["fields"]
+    opened = {
+        "anyOf": [
+            {"const": "open"},
+            {key: fields.pop(key) for key in ("type", "additionalProperties", "propertyNames") if key in fields},
+        ]
+    }
+    fields.update(opened)
     for name, plugin in backends.items():
         if plugin is None:
             collection["properties"].setdefault(name, {"type": "object"})

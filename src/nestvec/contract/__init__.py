@@ -56,6 +56,8 @@ from nestvec.contract.powers import (
     VectorStorage,
 )
 from nestvec.contract.records import (
+    GIVEN,
+    GIVEN_TOLD,
     Batch,
     Count,
     Fetch,
@@ -72,6 +74,8 @@ from nestvec.contract.records import (
 from nestvec.contract.vendor import ErrorContext, VendorClient
 
 __all__ = [
+    "GIVEN",
+    "GIVEN_TOLD",
     "MAX_NOTE",
     "POWERS",
     "SYSTEM_FIELDS",

@@ -58,13 +58,14 @@ class ForeignPreset:
 class Adopt:
     """Keep nestvec's record of a foreign collection; alter nothing else of it. Answered with None.
 
-    Repeating it replaces the record. Describing the collection answers it from then on.
+    Repeating it replaces the record. Describing the collection answers it from then on. A `record` of None removes it:
+    the collection is as if nobody had adopted it, and removing one that is not there is no error.
     """
 
     method: ClassVar[str] = "adopt"
     physical: str
     layout: ForeignLayout
-    record: Mapping[str, Any]
+    record: Mapping[str, Any] | None
 
 
 def field_path(name: str, metadata: str | None, json: tuple[str, ...] = ()) -> str:

@@ -35,6 +35,9 @@ class BackendPlugin:
     collection_options: type[Options] | None = None
     #: Options of an embedded store at a path (None: in memory); None for a backend without one.
     embedded: Callable[[Path | None], Mapping[str, Any]] | None = None
+    #: The option that says where an embedded store lies. Clients of one process that give it the same path share one
+    #: adapter; None: each opens its own. A value that is no path means: in memory, and nobody else's.
+    path_option: str | None = None
     #: Options of each other form in which it can be used, and may do other things: a server, a shared index. The usual
     #: one has the empty name. `nestvec plugins --capabilities` shows what each declares; nothing is opened.
     forms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -71,10 +74,11 @@ class EmbedderPlugin:
 class Event:
     """Something that happened, for metrics and audit. `name` is stable; `data` holds plain values, no secrets.
 
-    Names: `document_written`, `document_superseded`, `document_failed`, `document_deleted`, `search_done`,
+    Names: `document_written`, `document_superseded`, `document_failed`, `document_deleted`, `metadata_updated`,
+    `search_done`,
     `request_retried`, `alias_moved`, `collection_created`, `collection_updated`, `collection_copied`,
-    `collection_adopted`, `collection_migrated`, `generation_removed`, `cache_failed`, `canaries_stored`,
-    `host_accepted`, `collection_unsettled`.
+    `collection_adopted`, `collection_migrated`, `generation_removed`, `collection_forgotten`, `cache_failed`,
+    `canaries_stored`, `host_accepted`, `collection_unsettled`, `vectors_measured`.
     """
 
     name: str

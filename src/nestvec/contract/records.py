@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from nestvec.types import Metric, Record
 
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from nestvec.types import FloatArray
 
     Vectors: TypeAlias = Mapping[str, FloatArray]
+
+
+#: The name under which a record's metadata hold, as JSON text, all that was given, where flat values are not all of it.
+GIVEN: Final = "nestvec:given"
+#: What that is called where a record grows too large.
+GIVEN_TOLD: Final = "the metadata as they were given, kept as JSON because flat fields do not hold them (nested values)"
 
 
 @dataclass(frozen=True, slots=True)

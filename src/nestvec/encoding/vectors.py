@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Lengths that databases can compare. They square vectors in float32, where less vanishes and more overflows.
 SHORTEST, LONGEST = 1e-15, 1e15
+#: How far the square of a length may be from 1: vectors that were computed or sent in float16 are no further off.
+_ROUNDING = 2e-3
 
 
 def normalize(vectors: FloatArray) -> FloatArray:
@@ -67,14 +69,12 @@ def _whole(model: ModelCapabilities, wanted: int) -> str:
 
 
 def check_vectors(vectors: FloatArray, rows: int, dimensions: int, source: str) -> FloatArray:
-    """Return finite float32 of shape (rows, dimensions), or raise `EmbedderInvalidReply`."""
+    """Return float32 of shape (rows, dimensions), or raise `EmbedderInvalidReply`. See `fitting` for what is in it."""
     array = np.asarray(vectors)
     if array.shape != (rows, dimensions):
         raise EmbedderInvalidReply(f"{source} returned vectors of shape {array.shape}; expected {(rows, dimensions)}")
-    if not np.isfinite(array).all():
-        bad = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        raise EmbedderInvalidReply(f"{source} returned a vector with NaN or infinity (number {bad})")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is a failure
+        return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def without_direction(vectors: FloatArray) -> NDArray[np.bool_]:
@@ -85,17 +85,38 @@ def without_direction(vectors: FloatArray) -> NDArray[np.bool_]:
     return wrong
 
 
-def check_direction(number: int, group: Group, vectors: FloatArray, model: ModelCapabilities) -> EncodeFailure | None:
-    """The failure of a group with a vector that has no direction; None if all have one. No search could find it."""
-    wrong = np.flatnonzero(without_direction(vectors))
-    if not len(wrong):
-        return None
-    span = int(wrong[0])
+def fitting(number: int, group: Group, vectors: FloatArray, model: ModelCapabilities) -> FloatArray | EncodeFailure:
+    """The vectors of a group as they are stored; or its failure, where one has no direction that a search could find.
+
+    Those of a model that gives lengths of 1 have that length: some hosts cut vectors and leave them shorter, and scores
+    would come out of bounds. What is 1 but for rounding stays bit for bit what it is.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    sound = (squares >= SHORTEST**2) & (squares <= LONGEST**2)
+    if not sound.all():
+        return _failure(number, group, vectors, int(np.flatnonzero(~sound)[0]), model)
+    return scaled(vectors, squares) if model.normalized else vectors
+
+
+def scaled(vectors: FloatArray, squares: NDArray[np.float64] | None = None) -> FloatArray:
+    """Rows of shape (n, d) with length 1; those that have it but for rounding stay bit for bit what they are."""
+    known = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64) if squares is None else squares
+    off = np.abs(known - 1) > _ROUNDING
+    if not off.any():
+        return vectors
+    found = vectors.copy()
+    found[off] = normalize(vectors[off])
+    return found
+
+
+def _failure(number: int, group: Group, vectors: FloatArray, span: int, model: ModelCapabilities) -> EncodeFailure:
     length = float(np.linalg.norm(vectors[span].astype(np.float64)))
-    what = f"a vector of length {length:.1g}, which has" if length else "a vector of zeros only, which has"
+    what = f"a vector of length {length:.1g}" if length else "a vector of zeros only"
+    what = what if np.isfinite(vectors[span]).all() else "a vector with NaN or infinity"
     told = (
-        f"{model.model}, document {group.key!r:.80}, returned {what} no direction to compare (number {span}); embed it "
-        f"again, and if that goes on, look into the embedder's host and its log"
+        f"{model.model}, document {group.key!r:.80}, returned {what}, which has no direction to compare (number "
+        f"{span}); embed it again, and if that goes on, look into the embedder's host and its log"
     )
     return EncodeFailure(number, EmbedderInvalidReply(told), span)
 
@@ -108,9 +129,7 @@ def widen(request: Encode, model: ModelCapabilities) -> Encode:
 
 
 def checked(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encoded:
-    """The reply to exactly this request: every group is there, as finite float32, or its failure is.
-
-    A group with a vector that has no direction is a failure, too, of this document alone.
+    """The reply to exactly this request: every group is there, as float32, or its failure is (see `fitting`).
 
     Raises `EmbedderInvalidReply` where it breaks the contract.
     """
@@ -131,18 +150,20 @@ def checked(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encode
             continue
         source = f"{model.model}, document {group.key!r:.80},"
         vectors.append(check_vectors(rows, len(group.spans), request.dimensions, source))
-    return _with_directions(request, replace(reply, vectors=tuple(vectors), failures=tuple(failed.values())), model)
+    return _fitting(request, replace(reply, vectors=tuple(vectors), failures=tuple(failed.values())), model)
 
 
-def _with_directions(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encoded:
-    """The reply without the groups that hold a vector without a direction: they become failures."""
-    each = enumerate(zip(request.groups, reply.vectors, strict=True))
-    found = (check_direction(number, group, rows, model) for number, (group, rows) in each if rows is not None)
-    failures = {failure.group: failure for failure in found if failure is not None}
-    if not failures:
-        return reply
-    vectors = tuple(None if number in failures else rows for number, rows in enumerate(reply.vectors))
-    return replace(reply, vectors=vectors, failures=(*reply.failures, *failures.values()))
+def _fitting(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encoded:
+    """The reply with every vector as it is stored; groups with one that cannot be compared become failures."""
+    vectors: list[FloatArray | None] = []
+    failures: list[EncodeFailure] = []
+    for number, (group, rows) in enumerate(zip(request.groups, reply.vectors, strict=True)):
+        found = None if rows is None else fitting(number, group, rows, model)
+        if isinstance(found, EncodeFailure):
+            failures.append(found)
+            found = None
+        vectors.append(found)
+    return replace(reply, vectors=tuple(vectors), failures=(*reply.failures, *failures))
 
 
 def finish(request: Encode, reply: Encoded, model: ModelCapabilities, rotation: FloatArray | None) -> Encoded:
@@ -151,7 +172,7 @@ def finish(request: Encode, reply: Encoded, model: ModelCapabilities, rotation: 
     if model.rotation is None:
         return sound
     vectors = (None if rows is None else _fit(rows, request.dimensions, model, rotation) for rows in sound.vectors)
-    return _with_directions(request, replace(sound, vectors=tuple(vectors)), model)  # a prefix may have lost it
+    return _fitting(request, replace(sound, vectors=tuple(vectors)), model)  # a prefix may have lost it
 
 
 def _fit(rows: FloatArray, dimensions: int, model: ModelCapabilities, rotation: FloatArray | None) -> FloatArray:

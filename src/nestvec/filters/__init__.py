@@ -14,6 +14,11 @@ The rules, which adapters must keep although native rules differ:
 - **Lists** take `contains`, `contains_any` and `contains_all`. `contains_any([])` is false,
   `contains_all([])` is true where the field exists. `==` and `in_` on a list are refused, since databases
   disagree about their meaning.
+- **Strings** of keyword fields take `starts_with`, `contains_text` (`contains`) and `ends_with`, where the backend has
+  them (`BackendCapabilities.text_filters`); upper and lower case differ.
+- **Ids of documents** are `ID`, `$id` in the dict form, and are compared as keyword fields are.
+- **What is not declared** can be filtered where the collection has open fields, by its path (`F["meta.author"]`): the
+  type is that of the value it is compared with, and numbers compare as floats.
 - **Values.** A boolean is not an integer. An integer may be given for a float field. Integers lie in the
   signed 64-bit range. NaN and infinity are refused, and None is: ask `exists()`. Datetimes are datetime
   objects or ISO 8601 strings; one without an offset is UTC, a bare date is its midnight in UTC.
@@ -24,7 +29,7 @@ Filters are immutable, hashable and picklable, and may be shared freely between 
 from __future__ import annotations
 
 from nestvec.filters.evaluate import matches
-from nestvec.filters.fields import F, FieldExpression, ResolvedFilter, resolve, system, to_foreign
+from nestvec.filters.fields import ID, F, FieldExpression, ResolvedFilter, resolve, system, to_foreign
 from nestvec.filters.mongo import FilterLike, parse_dict, to_dict
 from nestvec.filters.tree import (
     MAX_DEPTH,
@@ -41,15 +46,19 @@ from nestvec.filters.tree import (
     Not,
     Op,
     Or,
+    Text,
+    TextOp,
     all_of,
     any_of,
     fold,
     leaves,
     push_negations,
+    rebuild,
 )
 from nestvec.values import coerce, format_datetime, to_utc
 
 __all__ = [
+    "ID",
     "MAX_DEPTH",
     "And",
     "Compare",
@@ -68,6 +77,8 @@ __all__ = [
     "Op",
     "Or",
     "ResolvedFilter",
+    "Text",
+    "TextOp",
     "all_of",
     "any_of",
     "coerce",
@@ -77,6 +88,7 @@ __all__ = [
     "matches",
     "parse_dict",
     "push_negations",
+    "rebuild",
     "resolve",
     "system",
     "to_dict",

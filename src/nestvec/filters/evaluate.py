@@ -20,6 +20,8 @@ from nestvec.filters.tree import (
     Not,
     Op,
     Or,
+    Text,
+    TextOp,
     as_leaf,
 )
 from nestvec.types import FieldType, Scalar
@@ -31,6 +33,12 @@ _COMPARE: Final[Mapping[Op, Callable[[Any, Any], bool]]] = {
     Op.GTE: operator.ge,
     Op.LT: operator.lt,
     Op.LTE: operator.le,
+}
+
+_TEXT: Final[Mapping[TextOp, Callable[[str, str], bool]]] = {
+    TextOp.STARTS_WITH: str.startswith,
+    TextOp.CONTAINS: operator.contains,
+    TextOp.ENDS_WITH: str.endswith,
 }
 
 
@@ -62,6 +70,8 @@ def _holds(leaf: Leaf, stored: object) -> bool:
             return any(_COMPARE[leaf.op](value, leaf.value) for value in held)
         case In() | ContainsAny():
             return any(value in leaf.values for value in held)
+        case Text():
+            return any(isinstance(value, str) and _TEXT[leaf.op](value, leaf.value) for value in held)
         case ContainsAll():
             # Without values it asks for existence; resolve writes that as Exists.
             return bool(held) and all(value in held for value in leaf.values)

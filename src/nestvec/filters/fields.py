@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, NoReturn, TypeAlias
 
-from nestvec.errors import InvalidFilter
-from nestvec.filters.mongo import FilterLike, Parser, suggestion
+from nestvec.errors import InvalidFilter, Unsupported
+from nestvec.filters.mongo import ID_FIELD, FilterLike, Parser, suggestion
+from nestvec.filters.opened import opened
 from nestvec.filters.tree import (
     Compare,
     ContainsAll,
@@ -24,16 +25,20 @@ from nestvec.filters.tree import (
     In,
     Leaf,
     Op,
+    Text,
+    TextOp,
     no_truth,
     rebuild,
 )
 from nestvec.types import Field, FieldType, Scalar
-from nestvec.values import coerce, describe, scalar, scalars, unique
+from nestvec.values import coerce, describe, scalar, scalars, text, unique
+
+_UNORDERED: Final = frozenset({FieldType.KEYWORD, FieldType.BOOLEAN})
+#: Values that a field takes without a further look: those of a filter were looked at when it was made.
+_AS_IT_IS: Final = {FieldType.KEYWORD: str, FieldType.FLOAT: float, FieldType.BOOLEAN: bool}
 
 #: A filter as `resolve` returns it: every leaf carries its field's type and values of exactly that type.
 ResolvedFilter: TypeAlias = Filter
-
-_UNORDERED: Final = frozenset({FieldType.KEYWORD, FieldType.BOOLEAN})
 
 
 def check_name(name: object) -> str:
@@ -134,7 +139,7 @@ class FieldExpression:
         return Exists(self._ref)
 
     def contains(self, value: object) -> Filter:
-        """The list field holds the value.
+        """The list field holds the value; or the string of a keyword field holds this one, as in `contains_text`.
 
         Args:
             value: What it holds.
@@ -187,6 +192,60 @@ class FieldExpression:
         """
         return self._finish(ContainsAll(self._ref, self._values(values)))
 
+    def starts_with(self, value: object) -> Filter:
+        """The string begins with another. Upper and lower case differ.
+
+        Args:
+            value: How it begins.
+
+        Returns:
+            A filter; not every backend has it (`BackendCapabilities.text_filters`).
+
+        Raises:
+            InvalidFilter: The value is no string.
+
+        Example:
+            >>> F.lang.starts_with("e").to_dict()
+            {'lang': {'$starts_with': 'e'}}
+        """
+        return self._text(TextOp.STARTS_WITH, value)
+
+    def contains_text(self, value: object) -> Filter:
+        """The string holds another somewhere. Upper and lower case differ.
+
+        Args:
+            value: What it holds.
+
+        Returns:
+            A filter; not every backend has it (`BackendCapabilities.text_filters`).
+
+        Raises:
+            InvalidFilter: The value is no string.
+
+        Example:
+            >>> F.lang.contains_text("n").to_dict()
+            {'lang': {'$contains_text': 'n'}}
+        """
+        return self._text(TextOp.CONTAINS, value)
+
+    def ends_with(self, value: object) -> Filter:
+        """The string ends with another. Upper and lower case differ.
+
+        Args:
+            value: How it ends.
+
+        Returns:
+            A filter; not every backend has it (`BackendCapabilities.text_filters`).
+
+        Raises:
+            InvalidFilter: The value is no string.
+
+        Example:
+            >>> F.lang.ends_with("n").to_dict()
+            {'lang': {'$ends_with': 'n'}}
+        """
+        return self._text(TextOp.ENDS_WITH, value)
+
     def __bool__(self) -> bool:
         raise no_truth("a field")
 
@@ -203,6 +262,8 @@ class FieldExpression:
 
     def __repr__(self) -> str:
         name = self._ref.name
+        if self._ref == ID_FIELD:
+            return "ID"
         if self._ref.scope == "system":
             return f"system({name!r})"
         return f"F.{name}" if name.isidentifier() else f"F[{name!r}]"
@@ -219,6 +280,14 @@ class FieldExpression:
 
     def _compare(self, op: Op, value: object) -> Filter:
         return self._finish(Compare(self._ref, op, self._value(value)))
+
+    def _text(self, op: TextOp, value: object) -> Filter:
+        try:
+            return self._finish(Text(self._ref, op, text(value)))
+        except ValueError as error:
+            if isinstance(error, InvalidFilter):
+                raise
+            raise InvalidFilter(f"{self._place}: {error}") from error
 
     def _value(self, value: object) -> Scalar:
         try:
@@ -276,14 +345,19 @@ def system(name: str, kind: FieldType, *, many: bool = False) -> FieldExpression
     return FieldExpression(FieldRef(check_name(name), kind, many, "system"))
 
 
+#: The ids of documents, as the start of a filter: `ID == "hr-7"`, `ID.in_([...])`, `ID.starts_with("hr-")`.
+ID: Final = FieldExpression(ID_FIELD)
+
+
 def resolve(
-    where: FilterLike | None, fields: Mapping[str, Field], *, collection: str | None = None
+    where: FilterLike | None, fields: Mapping[str, Field], *, collection: str | None = None, open_fields: bool = False
 ) -> ResolvedFilter | None:
     """Check a filter or its dict form against the declared fields, and give every leaf its type.
 
     Returns None for no filter (None or `{}`). Values are converted to what the field holds, nested ANDs and
     ORs are merged, `contains_all` of no value becomes `exists`, of one value `contains`. Leaves on nestvec's
-    own fields stay as they are. Resolving twice changes nothing.
+    own fields stay as they are. Resolving twice changes nothing. With `open_fields` an undeclared name is the path of a
+    value whose type is that of what it is compared with.
 
     Raises `InvalidFilter` for undeclared fields, operators that do not fit the field, values of another
     type, and trees deeper than `MAX_DEPTH`; the message names the place and, where given, the collection.
@@ -292,11 +366,13 @@ def resolve(
     if where is None:
         return None
     if isinstance(where, Compare):  # the usual filter is rebuilt without walking a tree
-        return _resolved(where, fields, f"{subject} on field {where.field.name!r}")
+        return _resolved(where, fields, f"{subject} on field {where.field.name!r}", open_fields)
     if isinstance(where, Filter):
-        return rebuild(where, lambda leaf: _resolved(leaf, fields, f"{subject} on field {leaf.field.name!r}"))
+        return rebuild(
+            where, lambda leaf: _resolved(leaf, fields, f"{subject} on field {leaf.field.name!r}", open_fields)
+        )
     if isinstance(where, Mapping):
-        parser = Parser(lambda leaf, path: _resolved(leaf, fields, f"{subject} at {path}"), subject)
+        parser = Parser(lambda leaf, path: _resolved(leaf, fields, f"{subject} at {path}", open_fields), subject)
         return parser.parse(where)
     raise InvalidFilter(
         f"{subject}: expected a comparison such as F.lang == 'de', or a dict, got {type(where).__name__}"
@@ -311,6 +387,8 @@ def to_foreign(where: ResolvedFilter | None, names: Mapping[str, str]) -> Resolv
 
 
 def _foreign(ref: FieldRef, names: Mapping[str, str]) -> FieldRef:
+    if ref == ID_FIELD:
+        raise Unsupported("filters on the ids of an adopted collection's documents are not to be had; use get_many")
     return replace(ref, name=names[ref.name], scope="foreign") if ref.scope == "metadata" else ref
 
 
@@ -325,34 +403,21 @@ def check_leaf(leaf: Leaf, ref: FieldRef, field: Field, place: str) -> Filter:
         raise InvalidFilter(f"{place} ({field}): {error}") from error
 
 
-def _resolved(leaf: Leaf, fields: Mapping[str, Field], place: str) -> Filter:
-    ref = leaf.field
-    if ref.scope != "metadata":
-        return leaf
-    field = fields.get(ref.name)
-    if field is None:
-        raise InvalidFilter(f"{place}: {_undeclared(ref.name, fields)}")
-    return check_leaf(leaf, FieldRef(ref.name, field.type, field.many), field, place)
-
-
-def _undeclared(name: str, fields: Mapping[str, Field]) -> str:
-    if not fields:
-        return f"unknown field {name!r}; the collection declares no fields, so it cannot be filtered"
-    hint = suggestion(name, list(fields))
-    return f"unknown field {name!r}; {hint}Declared fields: {', '.join(sorted(fields))}"
-
-
 def _misfit(leaf: Leaf, field: Field) -> str | None:
     """Why the operator does not fit the field, or None."""
     match leaf:
         case Exists():
             return None
+        case Text() if field.many or field.type is not FieldType.KEYWORD:
+            return f"{leaf.op} looks at the string of a keyword field, and this one is {field}"
         case Compare() if field.many:
             return f"a list ({field}) cannot be compared as one value; use .contains(...) / $contains"
         case Compare(op=op) if op is not Op.EQ and field.type in _UNORDERED:
             return f"{field} fields have no order that is the same everywhere, so no {op}; use == or in_ / $in"
         case In() if field.many:
             return f"a list ({field}) cannot be compared as one value; use .contains_any(...) / $contains_any"
+        case ContainsAny(values=(str(),)) if field == Field(FieldType.KEYWORD):
+            return None
         case ContainsAny() | ContainsAll() if not field.many:
             return f"{field} is one value, not a list; use == / $eq or in_ / $in instead of contains"
     return None
@@ -362,8 +427,13 @@ def _typed(leaf: Leaf, ref: FieldRef, kind: FieldType) -> Filter:
     match leaf:
         case Exists():
             return Exists(ref)
+        case Text():
+            return replace(leaf, field=ref)
+        case ContainsAny(values=(str() as value,)) if not ref.many:
+            return Text(ref, TextOp.CONTAINS, value)
         case Compare():
-            return replace(leaf, field=ref, value=coerce(leaf.value, kind))
+            fits = type(leaf.value) is _AS_IT_IS.get(kind)
+            return replace(leaf, field=ref, value=leaf.value if fits else coerce(leaf.value, kind))
         case ContainsAll():
             return _contains_all(ref, _coerced(leaf.values, kind))
     return replace(leaf, field=ref, values=_coerced(leaf.values, kind))
@@ -376,4 +446,27 @@ def _contains_all(ref: FieldRef, values: tuple[Scalar, ...]) -> Filter:
 
 
 def _coerced(values: tuple[Scalar, ...], kind: FieldType) -> tuple[Scalar, ...]:
+    """The values as the type has them, each once. Raises `ValueError`."""
     return unique(coerce(value, kind) for value in values)
+
+
+def _resolved(leaf: Leaf, fields: Mapping[str, Field], place: str, open_fields: bool) -> Filter:
+    ref = leaf.field
+    if ref.scope != "metadata":
+        return check_leaf(leaf, ref, ref.declared, place) if ref == ID_FIELD else leaf
+    field = fields.get(ref.name)
+    if field is not None:
+        return check_leaf(leaf, FieldRef(ref.name, field.type, field.many), field, place)
+    if not open_fields:
+        raise InvalidFilter(f"{place}: {_undeclared(ref.name, fields)}")
+    if ref.type is not None:
+        return leaf
+    return rebuild(opened(leaf, place), lambda each: check_leaf(each, each.field, each.field.declared, place))
+
+
+def _undeclared(name: str, fields: Mapping[str, Field]) -> str:
+    way = f'declare it (fields.{name} = "keyword"), or set open_fields = true'
+    if not fields:
+        return f"unknown field {name!r}; the collection declares no fields, so it cannot be filtered: {way}"
+    hint = suggestion(name, list(fields))
+    return f"unknown field {name!r}; {hint}Declared fields: {', '.join(sorted(fields))}; {way}"

@@ -29,9 +29,12 @@ from nestvec.filters.tree import (
     Leaf,
     Op,
     Or,
+    Text,
+    TextOp,
     fold,
 )
-from nestvec.values import describe, jsonable, scalar, scalars
+from nestvec.types import FieldType
+from nestvec.values import describe, jsonable, scalar, scalars, text
 
 #: What every public function takes as a filter.
 FilterLike: TypeAlias = Filter | Mapping[str, object]
@@ -41,6 +44,10 @@ T = TypeVar("T")
 _Node: TypeAlias = dict[str, object]
 _LOGIC: Final = ("$and", "$or", "$not")
 _COMPARE: Final = {str(op): op for op in Op}
+_TEXT: Final = {str(op): op for op in TextOp}
+#: The documents' ids, and how they are called in the dict form.
+ID_FIELD: Final = FieldRef("document_id", FieldType.KEYWORD, scope="system")
+_ID: Final = "$id"
 _VALUES: Final[Mapping[str, type[In | ContainsAny | ContainsAll]]] = {
     "$in": In,
     "$contains_any": ContainsAny,
@@ -55,6 +62,7 @@ _FIELD_OPERATORS: Final = (
     "$contains",
     "$contains_any",
     "$contains_all",
+    *_TEXT,
     *_LOGIC,
 )
 
@@ -111,11 +119,11 @@ class Parser:
         here = f"{path}.{key}" if path else key
         if key in _LOGIC:
             return self._logic(key, value, here, lambda v, p: self._conditions(v, p, depth + 1))
-        if not key.startswith("$"):
-            return self._field(FieldRef(key), value, here, depth)
+        if not key.startswith("$") or key == _ID:
+            return self._field(ID_FIELD if key == _ID else FieldRef(key), value, here, depth)
         if key in _FIELD_OPERATORS:
             self._refuse(here, f'{key} belongs under a field: {{"field": {{"{key}": ...}}}}')
-        return self._unknown_operator(key, here, _LOGIC)
+        return self._unknown_operator(key, here, (*_LOGIC, _ID))
 
     def _field(self, ref: FieldRef, value: object, path: str, depth: int) -> Filter:
         if isinstance(value, Mapping):
@@ -137,6 +145,8 @@ class Parser:
             return self._compare(ref, _COMPARE[name], value, here)
         if name in _VALUES:
             return self._values(ref, _VALUES[name], value, here)
+        if name in _TEXT:
+            return self._text(ref, _TEXT[name], value, here)
         match name:
             case "$ne":
                 return ~self._compare(ref, Op.EQ, value, here)
@@ -164,6 +174,9 @@ class Parser:
 
     def _values(self, ref: FieldRef, kind: type[In | ContainsAny | ContainsAll], value: object, path: str) -> Filter:
         return self.finish(kind(ref, self._checked(scalars, value, path)), path)
+
+    def _text(self, ref: FieldRef, op: TextOp, value: object, path: str) -> Filter:
+        return self.finish(Text(ref, op, self._checked(text, value, path)), path)
 
     def _exists(self, ref: FieldRef, value: object, path: str) -> Filter:
         if not isinstance(value, bool):
@@ -196,6 +209,8 @@ class Parser:
 
 
 def _leaf_to_dict(leaf: Leaf) -> _Node:
+    if leaf.field == ID_FIELD:
+        return {_ID: _operation(leaf)}
     if leaf.field.scope == "system":
         raise InvalidFilter(
             f"filter on nestvec's own field {leaf.field.name!r} has no dict form; convert only the rest"
@@ -209,6 +224,8 @@ def _operation(leaf: Leaf) -> _Node:
             return {str(leaf.op): jsonable(leaf.value)}
         case Exists():
             return {"$exists": True}
+        case Text():
+            return {str(leaf.op): leaf.value}
         case ContainsAny(values=(value,)):
             return {"$contains": jsonable(value)}
         case In():

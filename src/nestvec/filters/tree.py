@@ -1,6 +1,6 @@
 """The filter tree: immutable nodes, and what adapters need to compile them.
 
-`And`, `Or` and `Not` join the leaves `Compare`, `In`, `ContainsAny`, `ContainsAll` and `Exists`. There is
+`And`, `Or` and `Not` join the leaves `Compare`, `In`, `ContainsAny`, `ContainsAll`, `Text` and `Exists`. There is
 no "not equal": it is `Not(Compare(field, Op.EQ, value))`, so that complements stay exact.
 """
 
@@ -46,6 +46,14 @@ class Op(StrEnum):
     GTE = "$gte"
     LT = "$lt"
     LTE = "$lte"
+
+
+class TextOp(StrEnum):
+    """What a string is looked at for, letter by letter; spelt as in the dict form."""
+
+    STARTS_WITH = "$starts_with"
+    CONTAINS = "$contains_text"
+    ENDS_WITH = "$ends_with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +201,22 @@ class ContainsAll(_Values):
 
 
 @dataclass(frozen=True, slots=True)
+class Text(Filter):
+    """The string begins with, holds or ends with another; upper and lower case differ. False where it is missing."""
+
+    field: FieldRef
+    op: TextOp
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exists(Filter):
     """The field is there: not absent, not null, not an empty list."""
 
     field: FieldRef
 
 
-Leaf: TypeAlias = Compare | In | ContainsAny | ContainsAll | Exists
+Leaf: TypeAlias = Compare | In | ContainsAny | ContainsAll | Text | Exists
 
 
 def _depth_above(children: Sequence[Filter]) -> int:
@@ -249,8 +266,8 @@ def fold(
 
 
 def as_leaf(node: Filter) -> Leaf:
-    """The node as one of the five leaves. Raises `InvalidFilter` for any other class."""
-    if isinstance(node, Compare | In | ContainsAny | ContainsAll | Exists):
+    """The node as one of the six leaves. Raises `InvalidFilter` for any other class."""
+    if isinstance(node, Compare | In | ContainsAny | ContainsAll | Text | Exists):
         return node
     raise InvalidFilter(f"{type(node).__name__} is not a kind of filter that nestvec knows; build it with F")
 

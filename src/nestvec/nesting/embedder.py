@@ -12,11 +12,17 @@ if TYPE_CHECKING:
 
 
 class NestedEmbedder(Embedder):
-    """In the form of the embedder that it stands before. Safe for threads and forks as that is."""
+    """In the form of the embedder that it stands before. Safe for threads and forks as that is.
 
-    def __init__(self, inner: Embedder, rotation: FloatArray) -> None:
+    `closing` closes that, where it is not this one's alone.
+    """
+
+    def __init__(
+        self, inner: Embedder, rotation: FloatArray, closing: Callable[[], Awaitable[None] | None] | None = None
+    ) -> None:
         self.inner = inner
         self._rotation = rotation
+        self._closing = closing or inner.close
 
     def __repr__(self) -> str:
         return f"<{self.inner!r}, nested>"
@@ -35,7 +41,7 @@ class NestedEmbedder(Embedder):
 
     def close(self) -> Awaitable[None] | None:
         """Close the embedder."""
-        return self.inner.close()
+        return self._closing()
 
 
 def own_rotation(embedder: Embedder) -> FloatArray | None:

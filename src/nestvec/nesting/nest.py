@@ -13,9 +13,10 @@ from nestvec._collections.describing import collection_state, embedder_named, sp
 from nestvec._collections.opening import OpenCollection
 from nestvec._collections.services import open_live
 from nestvec._documents.sampling import choose_texts, embedded_sample, require_full
+from nestvec._specs import NO_EMBEDDER
 from nestvec.encoding.rotation import fingerprint, unnest
 from nestvec.encoding.tasks import check_task, pair_for
-from nestvec.errors import InvalidInput
+from nestvec.errors import InvalidInput, Unsupported
 from nestvec.nesting.fitting import SAMPLE, NestReport, check_nestable, different, fit, sample_to_fit
 from nestvec.types import Purpose
 
@@ -52,6 +53,11 @@ class NestRequest:
         if collection is not None and (embedder is not None or task is not None):
             raise InvalidInput("a collection has its own embedder and task: leave embedder and task out")
         name = embedder_named(config, embedder) if collection is None else spec_named(config, collection).embedder
+        if name == NO_EMBEDDER:
+            raise Unsupported(
+                f"collection {collection!r} has no embedder whose vectors a rotation could nest; fit one on texts, "
+                f"with the embedder that is meant"
+            )
         connection = config.embedders[name]
         check_nestable(connection.declared)
         if task is None and connection.declared.tasks:

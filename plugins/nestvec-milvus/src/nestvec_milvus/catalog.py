@@ -152,7 +152,9 @@ class MilvusCatalog:
         await self._write_record(request, {})
 
     async def _write_record(self, request: Update | Adopt, more: Mapping[str, str]) -> None:
-        record = {schema.RECORD_PROPERTY: schema.record_property(request.record, request.physical)}
+        # A removed one is left empty: old servers cannot delete a property.
+        text = "" if request.record is None else schema.record_property(request.record, request.physical)
+        record = {schema.RECORD_PROPERTY: text}
         await self._alter(request, request.physical, {**record, **more})
         self.cache.columns.pop(request.physical, None)
 

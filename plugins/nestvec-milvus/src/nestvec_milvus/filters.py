@@ -32,6 +32,8 @@ from nestvec.filters import (
     Not,
     Op,
     Or,
+    Text,
+    TextOp,
     push_negations,
 )
 from nestvec.filters.tree import as_leaf
@@ -64,6 +66,9 @@ def quote(text: str, server: ServerVersion) -> str:
 class Values(ABC):
     """Collects the values of one expression. `one` and `several` return what stands for them in it."""
 
+    def __init__(self, server: ServerVersion) -> None:
+        self.server = server
+
     @abstractmethod
     def one(self, value: Value) -> str:
         """A single value."""
@@ -71,6 +76,10 @@ class Values(ABC):
     @abstractmethod
     def several(self, values: Sequence[Value]) -> str:
         """A list of values of one type, at least one."""
+
+    @abstractmethod
+    def literal(self, text: str) -> str:
+        """A string in the expression itself, such as a pattern."""
 
     @property
     def template(self) -> Mapping[str, Any]:
@@ -81,13 +90,14 @@ class Values(ABC):
 class Literals(Values):
     """Values in the expression itself."""
 
-    def __init__(self, server: ServerVersion) -> None:
-        self._server = server
+    def literal(self, text: str) -> str:
+        """See `Values`."""
+        return quote(text, self.server)
 
     def one(self, value: Value) -> str:
         """See `Values`."""
         if isinstance(value, str):
-            return quote(value, self._server)
+            return quote(value, self.server)
         if isinstance(value, bool):
             return "true" if value else "false"
         return repr(value)
@@ -100,8 +110,13 @@ class Literals(Values):
 class Template(Values):
     """Values beside the expression, which holds their names in braces."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: ServerVersion) -> None:
+        super().__init__(server)
         self._given: dict[str, Any] = {}
+
+    def literal(self, text: str) -> str:
+        """See `Values`."""
+        return quote(text, self.server)
 
     @property
     def template(self) -> Mapping[str, Any]:
@@ -136,10 +151,12 @@ _ARRAY: Final[Mapping[type, tuple[str, Any]]] = {
 
 def values_for(server: ServerVersion) -> Values:
     """What suits a server."""
-    return Template() if server.templates else Literals(server)
+    return Template(server) if server.templates else Literals(server)
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: What stands for letters in patterns of Milvus.
+_PATTERN: Final = "%_\\"
 _SYMBOL: Final = {Op.EQ: "==", Op.GT: ">", Op.GTE: ">=", Op.LT: "<", Op.LTE: "<="}
 _HOLDS: Final[Mapping[Op, Callable[[Any, Any], bool]]] = {
     Op.EQ: operator.eq,
@@ -293,6 +310,8 @@ class _Compiler:
         elif isinstance(leaf, In):
             wanted = [_indexed(value) for value in leaf.values]
             text, doubtful = self._among(column, wanted), default in wanted
+        elif isinstance(leaf, Text):
+            text, doubtful = self._like(column, leaf), not leaf.value
         else:
             text, doubtful = self.key.everything if isinstance(leaf, Exists) else self.key.nothing, False
         return _Condition(text, self._present(name) if doubtful and name is not None else None)
@@ -304,6 +323,8 @@ class _Compiler:
                 return self.compared(path, leaf.op, _plain(leaf.value))
             case In(values=given):
                 return self._joined(" or ", [self.compared(path, Op.EQ, _plain(value)) for value in given])
+            case Text():
+                return self._like(path, leaf)
             case ContainsAny(values=given):
                 return self._holds(path, given, contains)
             case ContainsAll(values=given):
@@ -334,6 +355,20 @@ class _Compiler:
         if _LOWEST in wanted:
             raise Unsupported(f"filter: no literal of Milvus can be {_LOWEST}, so it cannot be looked for in lists")
         return f"{contains}({path}, {self.values.several(wanted)})" if wanted else self.key.nothing
+
+    def _like(self, path: str, leaf: Text) -> str:
+        """A string in whole or in part. What stands for any letters in a pattern cannot be looked for itself."""
+        if leaf.op not in self.values.server.text_filters:
+            raise Unsupported(
+                f"filter on {leaf.field.name!r}: {self.values.server.name} has no {leaf.op}, only "
+                f"{TextOp.STARTS_WITH}; a newer server has them all"
+            )
+        if any(letter in leaf.value for letter in _PATTERN):
+            raise Unsupported(f"filter on {leaf.field.name!r}: Milvus cannot look for any of {_PATTERN!r} in a string")
+        if not _fits(leaf.value):
+            return self.key.nothing
+        pattern = {TextOp.STARTS_WITH: "{}%", TextOp.CONTAINS: "%{}%", TextOp.ENDS_WITH: "%{}"}[leaf.op]
+        return f"{path} like {self.values.literal(pattern.format(schema.without_nul(leaf.value)))}"
 
     def _joined(self, joint: str, tests: Sequence[str]) -> str:
         if not tests:

@@ -42,6 +42,7 @@ def nestvec_backend() -> BackendPlugin:
         open_async=_open_async,
         collection_options=MilvusCollectionOptions,
         embedded=embedded_options,
+        path_option="path",
         forms={
             "": {"uri": _EXAMPLE},
             **{f"version {version}": {"uri": _EXAMPLE, "version": version} for version in ("2.4", "2.6")},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.contract import Batch, Found, Write
+from nestvec.contract import GIVEN, GIVEN_TOLD, Batch, Found, Write
 from nestvec.errors import BackendRefused
 from nestvec.types import FieldType, Metric, Record
 from nestvec_milvus import schema
@@ -136,7 +136,8 @@ class _Limits:
         encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
         if len(encoded) > MAX_JSON_BYTES:
             largest = max(value, key=lambda name: len(json.dumps(value[name])))
-            named = f"{what} (mostly {schema.original(largest)!r})"
+            name = schema.original(largest)
+            named = f"{what} (mostly {GIVEN_TOLD if name == GIVEN else repr(name)})"
             raise self._refused(named, len(encoded), MAX_JSON_BYTES, "shorten it, or keep it elsewhere")
         return encoded
 

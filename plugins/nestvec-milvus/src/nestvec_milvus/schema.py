@@ -166,7 +166,7 @@ def columns_of(described: Any) -> Columns:
     fields = described.schema.fields
     names = {each.name for each in fields}
     properties = unpaired(described.properties)
-    own = RECORD_PROPERTY in properties
+    own = bool(properties.get(RECORD_PROPERTY))
     parsed = [declared_by(name) for name in names] if own else []
     metric = properties.get(METRIC_PROPERTY)
     vectors = {each.name: _size(each) for each in fields if each.data_type in (Type.FloatVector, Type.Float16Vector)}

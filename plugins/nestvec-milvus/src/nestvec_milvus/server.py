@@ -11,6 +11,7 @@ from typing import Final
 
 from nestvec.capabilities import BackendCapabilities, Freshness, Power
 from nestvec.errors import Unsupported
+from nestvec.filters import TextOp
 from nestvec.types import FieldType, Storage
 
 #: Vectors of a record where there can be several. Servers can be configured to take more.
@@ -30,6 +31,8 @@ FEATURES: Final[Mapping[str, tuple[tuple[int, int], bool]]] = {
     "inverted indexes": ((2, 4), False),
     # Seen on 2.3.5: an upsert puts records into other partitions than the ones where searches look for the key.
     "partition keys": ((2, 4), True),
+    # Patterns that look for more than how a string begins.
+    "parts of strings": ((2, 4), True),
     # The values of a filter travel beside it.
     "filter templates": ((2, 5), False),
     # Columns of vectors in float16.
@@ -91,6 +94,7 @@ class ServerVersion:
         return replace(
             declared,
             powers=self.powers,
+            text_filters=self.text_filters,
             exact=declared.exact or self.lite,
             fresh=self.fresh,
             max_vectors=self.max_vectors,
@@ -105,6 +109,11 @@ class ServerVersion:
         lacking = set() if self.has("several vectors") else {Power.FUNNELS}
         lacking |= set() if self.fresh is Freshness.WHEN_SETTLED else {Power.SETTLING}
         return frozenset(Power) - lacking - ({Power.STORAGE} if self.storage == {Storage.FLOAT32} else set())
+
+    @property
+    def text_filters(self) -> frozenset[str]:
+        """What filters can look for in strings: old servers know how one begins, and no more."""
+        return frozenset(TextOp) if self.has("parts of strings") else frozenset({TextOp.STARTS_WITH})
 
     @property
     def fresh(self) -> Freshness:

@@ -136,6 +136,10 @@ class IndexCatalog:
         """Keep the record in the tags. Raises `CollectionConflict` if they vouch for another namespace already."""
         model = await self._existing(request, request.physical)
         stored = schema.unpack_tags(model.tags or {}) or {}
+        if request.record is None:
+            if stored and record_for(stored, request.layout) is not None:
+                await self._keep(model, request)
+            return
         if record_for(stored, request.layout) is None and stored.get("name") != request.record.get("name"):
             raise CollectionConflict(
                 f"index {request.physical!r} is adopted already, as {stored.get('name')!r} with another namespace, and "
@@ -145,11 +149,12 @@ class IndexCatalog:
         await self._keep(model, request)
 
     async def _keep(self, model: Any, request: Update | Adopt) -> None:
-        wanted = schema.pack_tags(request.record, request.physical)
+        wanted = {} if request.record is None else schema.pack_tags(request.record, request.physical)
         change = schema.replace_tags(model.tags or {}, wanted)
         schema.check_tag_room({**(model.tags or {}), **change}, request.physical)
         await self._configure(request, request.physical, change)
-        await self._seen(request, request.physical, lambda new: schema.unpack_tags(new) == dict(request.record))
+        record = None if request.record is None else dict(request.record)
+        await self._seen(request, request.physical, lambda new: schema.unpack_tags(new) == record)
 
     async def set_alias(self, request: SetAlias) -> None:
         """Give the target a higher number than any other; then take it away from the others."""

@@ -25,6 +25,7 @@ from nestvec.filters import (
     Not,
     Op,
     Or,
+    Text,
     push_negations,
 )
 from nestvec.filters.tree import as_leaf
@@ -74,6 +75,8 @@ def _leaf(leaf: Leaf) -> Condition:
             return {key: {op.value: _value(leaf.field, value)}}
         case In(values=values) | ContainsAny(values=values):
             return _any(key, [_value(leaf.field, value) for value in values]) if values else _nothing(leaf.field)
+        case Text():
+            raise _no_text(leaf)
         case ContainsAll(values=values):
             return {"$and": [{key: {"$eq": _value(leaf.field, value)}} for value in values]}
 
@@ -89,8 +92,17 @@ def _negated(leaf: Leaf) -> Condition:
             return _everything(leaf.field)
         case In(values=values) | ContainsAny(values=values):
             return _missing_or(key, _none(key, [_value(leaf.field, value) for value in values]))
+        case Text():
+            raise _no_text(leaf)
         case ContainsAll(values=values):
             return _missing_or(key, *({key: {"$ne": _value(leaf.field, value)}} for value in values))
+
+
+def _no_text(leaf: Text) -> Unsupported:
+    return Unsupported(
+        f"filter on {leaf.field.name!r}: Pinecone compares strings as a whole, so there is no {leaf.op}; store what "
+        f"you look for in a field of its own, and use == or in_"
+    )
 
 
 def _missing_or(key: str, *conditions: Condition) -> Condition:

@@ -112,8 +112,12 @@ class NamespaceCatalog:
 
     async def adopt(self, request: Adopt) -> None:
         """Keep the record of a namespace among nestvec's own."""
-        await self.locate(request, foreign=True)
-        await self._put(request, _ADOPTED + namespace_of(request.layout), {"record": _packed(request.record)})
+        location = await self.locate(request, foreign=True)
+        key = _ADOPTED + namespace_of(request.layout)
+        if request.record is not None:
+            await self._put(request, key, {"record": _packed(request.record)})
+        elif await self._read(request, key) is not None:
+            await self._reserved(request).delete([key], location.dimension)
 
     async def set_alias(self, request: SetAlias) -> None:
         """Replace the alias's record."""

@@ -29,7 +29,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import orjson
 
-from nestvec.contract import Batch, Query, Write
+from nestvec.contract import GIVEN, GIVEN_TOLD, Batch, Query, Write
 from nestvec.errors import BackendRefused, Unsupported
 from nestvec.types import DENSE, Metric, Record, Scalar
 from nestvec_pinecone.options import MAX_METADATA_BYTES, MAX_RECORDS, MAX_REQUEST_BYTES
@@ -303,10 +303,11 @@ def _check_metadata(request: Write, document: str, metadata: Mapping[str, Any]) 
     size = len(orjson.dumps(metadata))
     if size > MAX_METADATA_BYTES:
         key = max(metadata, key=lambda each: len(orjson.dumps(metadata[each])))
+        most = GIVEN_TOLD if key == GIVEN else repr(key)
         raise BackendRefused(
             f"a chunk of document {document!r:.80} has {size} bytes of text and metadata, more than the "
             f"{MAX_METADATA_BYTES} that Pinecone keeps with a record (collection {request.physical!r}); most of it is "
-            f"{key!r}: make it shorter, use smaller chunks, or set store_text = false"
+            f"{most}: make it shorter, use smaller chunks, or set store_text = false"
         )
 
 

@@ -173,7 +173,7 @@ class QdrantAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorS
         await self._index(request, schema.indexes(request.fields, tenants=False))
 
     async def adopt(self, request: Adopt) -> None:
-        """Keep the record in the collection's metadata. Raises `CollectionNotFound`, `Unsupported`."""
+        """Keep the record in the collection's metadata; null removes it. Raises `CollectionNotFound`, `Unsupported`."""
         check_layout(request.layout)
         await self._check_server(request)
         await self._set_record(request)
@@ -215,7 +215,7 @@ class QdrantAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorS
 
     async def _set_record(self, request: Update | Adopt, vectors: Mapping[str, Any] | None = None) -> None:
         # Qdrant merges by top-level key: the record is replaced as a whole, other keys are left alone.
-        metadata = {schema.RECORD: dict(request.record)}
+        metadata = {schema.RECORD: None if request.record is None else dict(request.record)}
         arguments: dict[str, Any] = {} if vectors is None else {"vectors_config": vectors}
         await self._calls(request).update_collection(collection_name=request.physical, metadata=metadata, **arguments)
 

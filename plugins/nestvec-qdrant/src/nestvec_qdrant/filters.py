@@ -31,6 +31,7 @@ from nestvec.filters import (
     Not,
     Op,
     Or,
+    Text,
     push_negations,
 )
 from nestvec.types import FieldType, Scalar
@@ -97,12 +98,12 @@ def _literal(node: Filter) -> tuple[Condition, bool]:
         return condition, not negated
     if isinstance(node, Exists):
         return models.IsEmptyCondition(is_empty=models.PayloadField(key=_path(node.field))), True
-    if isinstance(node, Compare | In | ContainsAny | ContainsAll):
+    if isinstance(node, Compare | In | ContainsAny | ContainsAll | Text):
         return _leaf(node), False
     raise InvalidFilter(f"{type(node).__name__} is not a kind of filter that nestvec knows; build it with F")
 
 
-def _leaf(leaf: Compare | In | ContainsAny | ContainsAll) -> Condition:
+def _leaf(leaf: Compare | In | ContainsAny | ContainsAll | Text) -> Condition:
     # `declared` raises where nobody has resolved the filter.
     path, kind = _path(leaf.field), leaf.field.type or leaf.field.declared.type
     match leaf:
@@ -112,8 +113,18 @@ def _leaf(leaf: Compare | In | ContainsAny | ContainsAll) -> Condition:
             return _range(path, {_BOUND[op]: value})
         case In(values=values) | ContainsAny(values=values):
             return _any(path, kind, values)
+        case Text():
+            raise _no_text(path, leaf)
         case ContainsAll(values=values):
             return models.Filter(must=[_equals(path, kind, value) for value in values])
+
+
+def _no_text(path: str, leaf: Text) -> Unsupported:
+    """Some versions look for the letters, others for whole words, and which one depends on indexes, too."""
+    return Unsupported(
+        f"filter on {path}: Qdrant finds words in strings, and not the letters that they begin, hold or end with, so "
+        f"there is no {leaf.op}; store what you look for in a field of its own, and use == or in_"
+    )
 
 
 def _path(field: FieldRef) -> str:

@@ -47,6 +47,7 @@ def nestvec_backend() -> BackendPlugin:
         open_async=_open_async,
         collection_options=QdrantCollectionOptions,
         embedded=embedded_options,
+        path_option="path",
         forms={"": {"url": "http://localhost:6333"}},
         default=True,
         example=EXAMPLE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from nestvec._documents.layout import check_metadata
+from nestvec._metadata import check_metadata
 from nestvec.contract import (
     Adopt,
     Batch,

@@ -47,7 +47,7 @@ from nestvec.contract import (
 )
 from nestvec.encoding.quantised import approximated, kept
 from nestvec.errors import BackendRefused, CollectionConflict, CollectionNotFound
-from nestvec.filters import Filter, matches
+from nestvec.filters import Filter, TextOp, matches
 from nestvec.hookspecs import hookimpl
 from nestvec.options import Options
 from nestvec.types import DENSE, Metric, Record, Storage
@@ -66,6 +66,7 @@ CAPABILITIES = BackendCapabilities(
     max_vectors=None,
     storage=frozenset(Storage),
     storage_updates=frozenset(permutations(_INDEXES, 2)),
+    text_filters=frozenset(TextOp),
 )
 
 

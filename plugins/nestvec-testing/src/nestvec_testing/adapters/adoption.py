@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nestvec.capabilities import Power
-from nestvec.contract import Count, Describe, Fetch, ForeignLayout, Query, ReadNote, Scroll, WriteNote
+from nestvec.contract import Adopt, Count, Describe, Fetch, ForeignLayout, Query, ReadNote, Scroll, WriteNote
 from nestvec.errors import CollectionConflict, CollectionError, NestvecError, SpaceError, Unsupported
 from nestvec.filters import F, matches, resolve
 from nestvec.filters.fields import to_foreign
@@ -174,6 +174,12 @@ class AdoptionChecks(AdapterKit):
         assert bench.raw(ReadNote(layout.collection, "canaries")) == "text", "an adopted collection keeps notes, too"
         assert [change.action for change in session.plan()] == ["none"], "a note leaves the record alone"
         _check_state(bench, layout, before, "searching, refused writes and notes alter nothing")
+        for _ in range(2):
+            bench.raw(Adopt(layout.collection, layout, None))
+            info = bench.raw(Describe(layout.collection), layout=layout)
+            assert info.record is None, "a record of None removes the record, and may be repeated"
+            _check_state(bench, layout, before, "removing the record alters nothing else")
+        assert [change.action for change in session.plan()] == ["adopt"]
 
     def test_adoption_refuses(self, bench: Bench, theirs: tuple[ForeignLayout, FloatArray]) -> None:
         """Another size, model, mapping or collection is a conflict before anything is written."""

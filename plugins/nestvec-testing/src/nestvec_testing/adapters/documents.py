@@ -149,7 +149,7 @@ class DocumentChecks(AdapterKit):
         docs = bench.applied().docs
         bad: list[Any] = [
             Document("empty", "  "),
-            Document("typed", "text", {"year": "no number"}),
+            Document("typed", "text", {"year": float("nan")}),
             document("a", seed=9),
         ]
         report = docs.upsert([document("a"), *bad, document("b", seed=1)], on_failure="report")
@@ -324,16 +324,16 @@ def _vectors(docs: Any) -> dict[str, Any]:
 
 def _is_exactly(bench: Bench, docs: Any, wanted: Document) -> None:
     """Nothing but this document is stored: text, metadata, chunks without gaps and leftovers, findable."""
-    found = docs.get(wanted.id)
-    assert found == wanted, f"after replacing, exactly the new version is there: {wanted.text!r:.60}, not {found!r:.90}"
+    found, text = docs.get(wanted.id), wanted.text or ""
+    assert found == wanted, f"after replacing, exactly the new version is there: {text!r:.60}, not {found!r:.90}"
     rows = [each for page in docs.scroll() for each in page.records]
     chunks = sorted(int(each.system["chunk"]) for each in rows)
     assert chunks == list(range(len(chunks))), f"after replacing, no chunk of another version is left: {chunks}"
     assert docs.count() == 1, f"after replacing there is one document, not {docs.count()}"
     spans = sorted((int(each.system["start"]), int(each.system["end"])) for each in rows)
-    whole = spans[0][0] == 0 and spans[-1][1] == len(wanted.text)
-    assert whole, f"after replacing, the chunks cover the new text: 0 to {len(wanted.text)}, not {spans}"
-    hits = {hit.document_id for hit in docs.search(wanted.text[:50], limit=50)}
+    whole = spans[0][0] == 0 and spans[-1][1] == len(text)
+    assert whole, f"after replacing, the chunks cover the new text: 0 to {len(text)}, not {spans}"
+    hits = {hit.document_id for hit in docs.search(text[:50], limit=50)}
     assert hits == {wanted.id}, f"after replacing, the new version is found: {hits}"
     report = docs.upsert([wanted])
     assert (report.embedded, report.deleted) == (0, 0), f"a mended document is unchanged for the next run: {report}"
@@ -344,7 +344,7 @@ def _old_or_new(docs: Any, old: Document | None, new: Document) -> None:
     found = docs.get(new.id)
     assert found in (old, new), f"an interrupted write leaves the old or the new version, never neither: {found!r:.90}"
     if old is not None:
-        hits = [hit for hit in docs.search(old.text[:40], limit=50) if hit.document_id == new.id]
+        hits = [hit for hit in docs.search((old.text or "")[:40], limit=50) if hit.document_id == new.id]
         assert hits, "during a replacement the document can be found at every moment"
 
 

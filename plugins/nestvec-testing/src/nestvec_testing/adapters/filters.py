@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from nestvec.contract import Remove
-from nestvec.errors import InvalidFilter
-from nestvec.filters import F, Filter, matches, resolve, system
+from nestvec.errors import InvalidFilter, Unsupported
+from nestvec.filters import ID, F, FieldRef, Filter, Text, TextOp, matches, resolve, system
+from nestvec.filters.mongo import ID_FIELD
 from nestvec.types import Field, FieldType, Metadata
 from nestvec_testing.adapters.base import AdapterKit
 from nestvec_testing.bench import Bench
@@ -73,6 +74,55 @@ class FilterChecks(AdapterKit):
             ~(system("layout", FieldType.KEYWORD) == "l1-kit"),
         ):
             _agrees(table, where, everywhere=True)
+
+    def test_ids_of_documents(self, bench: Bench) -> None:
+        """Documents can be chosen by their ids, beside metadata that are called so."""
+        table = KitCollection(bench)
+        records = [record(f"d{i % 3}", {"document_id": "d1", "lang": f"l{i}"}, chunk=i) for i in range(6)]
+        table.write(records, vectors(6, table.size, unit=True))
+        for where in (ID == "d1", ID.in_(["d0", "d2", "nobody"]), ~(ID == "d0") & (F.lang == "l4"), ID.in_([])):
+            _agrees(table, where, everywhere=True)
+
+    def test_undeclared_names(self, bench: Bench) -> None:
+        """What is not declared is stored under names of any letters, and can be filtered like what is."""
+        table = KitCollection(bench)
+        rows: list[Metadata] = [
+            {},
+            {"meta.author": "Ada", "n#": 1.0},
+            {"meta.author": "Bob", "n#": 2.5, "tags.x[]": ["a"]},
+        ]
+        rows += [{"meta.author": "Bob", "n#": 2.5, "tags.x[]": ["a"]}]
+        _fill(table, [*rows, {"ok?": True, "n#": 2.0**53}, {"ok?": False, "a\\.b": "x", "lang": "de"}])
+        author, number = F["meta.author"], F["n"]
+        for where in (
+            author == "Ada",
+            author.in_(["Ada", "x", 1]),
+            author.exists(),
+            number >= 2.5,
+            number == 1,
+            F["ok"] == True,  # noqa: E712 - a filter
+            F["tags.x"].contains("a"),
+            F['"a.b"'] == "x",
+            (number < 3) & ~(author == "Ada") | (F.lang == "de"),
+        ):
+            _agrees(table, where, everywhere=True)
+            _agrees(table, ~where, everywhere=True)
+
+    def test_parts_of_strings(self, bench: Bench) -> None:
+        """Strings that begin, hold or end with others, as the backend declares; anything else is refused."""
+        table = KitCollection(bench)
+        words = ("Harbour", "harbour", "the harbour", "", "har", "ü-harbour")
+        _fill(table, [{}, *({"lang": each, "meta.author": each} for each in words)])
+        for op in TextOp:
+            for field in (FieldRef("lang"), FieldRef("meta.author"), ID_FIELD):
+                for value in ("har", "our", "harbour", "H", "ü"):
+                    where = Text(field, op, value)
+                    if op in bench.capabilities.text_filters:
+                        _agrees(table, where, everywhere=True)
+                        _agrees(table, ~where)
+                        continue
+                    with refused(Unsupported, f"the filter {op}, which the backend does not declare"):
+                        table.count(resolve(where, PARSED, open_fields=True))
 
     def test_deep_and_wide_filters(self, bench: Bench) -> None:
         """Long lists of values and deep nesting."""
@@ -155,7 +205,7 @@ def _conditions(name: str, field: Field) -> list[Filter]:
 
 def _agrees(table: KitCollection, where: Filter, *, everywhere: bool = False) -> None:
     """Count — and, if asked, scroll and search — select what the reference selects."""
-    resolved = resolve(where, PARSED)
+    resolved = resolve(where, PARSED, open_fields=True)
     wanted = {
         each.id
         for each in table.records

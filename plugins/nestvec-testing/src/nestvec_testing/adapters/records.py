@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nestvec._documents.layout import restore_metadata
+from nestvec._metadata import restore_metadata
 from nestvec.contract import Batch, Fetch, Remove, Scroll, Write
 from nestvec.errors import BackendRefused
 from nestvec.filters import F, resolve

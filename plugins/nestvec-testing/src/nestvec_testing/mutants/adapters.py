@@ -70,7 +70,7 @@ class AdoptsForeignCollections(MemoryAdapter):
         return replace(found, record={"nestvec": 2}) if found is not None and strange else found
 
 
-@mutant("test_several_writers_leave_one_version", "two writers leave one version")
+@mutant("test_what_a_dead_writer_left_is_removed", "a search leaves out what no head owns")
 class FindsNoIntents(MemoryAdapter):
     """Takes records without a document's id for its own, and keeps them to itself."""
 

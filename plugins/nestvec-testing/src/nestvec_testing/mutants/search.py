@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from nestvec.capabilities import Freshness
 from nestvec.contract import Batch, Count, Found, ListTenants, Query, Scroll, Settle, Write
-from nestvec.filters import And, Exists, Filter, Not, Or, leaves, matches
+from nestvec.filters import And, Exists, Filter, Leaf, Not, Or, Text, TextOp, leaves, matches, rebuild
 from nestvec.types import Metric, Record
 from nestvec_testing.memory import CAPABILITIES, MemoryAdapter
 from nestvec_testing.mutants.base import Mutant, register
@@ -136,6 +137,53 @@ class ThreeValuedLogic(MemoryAdapter):
 
     def count(self, request: Count) -> int:
         return super().count(replace(request, where=_sql(request.where)))
+
+
+@mutant("test_parts_of_strings", "selects the same records as the reference")
+class LooksAnywhere(MemoryAdapter):
+    """Takes every part of a string for any."""
+
+    def count(self, request: Count) -> int:
+        return super().count(replace(request, where=_changed(request.where, _anywhere)))
+
+
+@mutant("test_parts_of_strings", "which the backend does not declare")
+class LooksUndeclared(MemoryAdapter):
+    """Looks for parts of strings, and does not say so."""
+
+    declared = replace(CAPABILITIES, text_filters=frozenset())
+
+
+@mutant("test_undeclared_names", "selects the same records as the reference")
+class KnowsPlainNames(MemoryAdapter):
+    """Takes a dot in a name for a step into something."""
+
+    def count(self, request: Count) -> int:
+        return super().count(replace(request, where=_changed(request.where, _first_step)))
+
+
+@mutant("test_ids_of_documents", "selects the same records as the reference")
+class MixesIdsUp(MemoryAdapter):
+    """Looks for a document's id in the metadata."""
+
+    def count(self, request: Count) -> int:
+        return super().count(replace(request, where=_changed(request.where, _in_metadata)))
+
+
+def _changed(where: Filter | None, change: Callable[[Leaf], Filter]) -> Filter | None:
+    return None if where is None else rebuild(where, change)
+
+
+def _anywhere(leaf: Leaf) -> Filter:
+    return replace(leaf, op=TextOp.CONTAINS) if isinstance(leaf, Text) else leaf
+
+
+def _first_step(leaf: Leaf) -> Filter:
+    return replace(leaf, field=replace(leaf.field, name=leaf.field.name.split(".")[0]))
+
+
+def _in_metadata(leaf: Leaf) -> Filter:
+    return replace(leaf, field=replace(leaf.field, scope="metadata"))
 
 
 @mutant("test_tenants_are_kept_apart", "tenant")

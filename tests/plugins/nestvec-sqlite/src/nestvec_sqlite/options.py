@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from nestvec.capabilities import BackendCapabilities, Power
+from nestvec.filters import TextOp
 from nestvec.options import LocalPath, Options
 
 CAPABILITIES = BackendCapabilities(
@@ -12,6 +13,7 @@ CAPABILITIES = BackendCapabilities(
     embedded=True,
     exact=True,
     stores_exact=True,
+    text_filters=frozenset(TextOp),
     why_not={
         "funnels": "every search reads all vectors anyway, so choosing candidates by shorter ones would save nothing",
         "storage": "vectors are kept bit for bit as they were written",

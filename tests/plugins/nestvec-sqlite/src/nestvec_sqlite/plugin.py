@@ -15,6 +15,7 @@ def nestvec_backend() -> BackendPlugin:
         capabilities=lambda _: CAPABILITIES,
         open=open_adapter,
         embedded=lambda path: {"path": str(path or ":memory:")},
+        path_option="path",
     )
 
 

@@ -1,0 +1,1 @@
+"""Collections in files: exported with all that belongs to them, and imported without embedding anything."""
