@@ -19,6 +19,7 @@ from qdrant_client import QdrantClient, models
 
 from nestvec._client import Nestvec, connect
 from nestvec.contract import Embedder, Encode, Encoded
+from nestvec.encoding.vectors import normalize
 from nestvec.runtime import Runtime
 from nestvec.types import Document
 from nestvec_testing.registry import test_registry
@@ -114,8 +115,8 @@ def measure(count: int, size: int, rounds: int) -> dict[str, Any]:
     """Ratios ours / raw, round by round."""
     generator = np.random.default_rng(0)
     texts = [f"Document number {i} speaks of {i % 97} things. " * 4 for i in range(count)]
-    vectors = generator.standard_normal((count, size)).astype(np.float32)
-    queries = generator.standard_normal((100, size)).astype(np.float32)
+    vectors = normalize(generator.standard_normal((count, size)).astype(np.float32))  # as embedders give them
+    queries = normalize(generator.standard_normal((100, size)).astype(np.float32))
     rows: dict[str, list[float]] = {"ingest": [], "search": [], "unchanged": []}
     for _ in range(rounds):
         raw, ours = Raw(texts, vectors, queries), Ours(texts, vectors, queries)

@@ -7,6 +7,7 @@ of a sample changes no cosine at full length and puts most of the information in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -155,6 +156,8 @@ def checked(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encode
 
 def _fitting(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encoded:
     """The reply with every vector as it is stored; groups with one that cannot be compared become failures."""
+    if _all_fit([rows for rows in reply.vectors if rows is not None], model):
+        return reply
     vectors: list[FloatArray | None] = []
     failures: list[EncodeFailure] = []
     for number, (group, rows) in enumerate(zip(request.groups, reply.vectors, strict=True)):
@@ -164,6 +167,17 @@ def _fitting(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encod
             found = None
         vectors.append(found)
     return replace(reply, vectors=tuple(vectors), failures=(*reply.failures, *failures))
+
+
+def _all_fit(parts: Sequence[FloatArray], model: ModelCapabilities) -> bool:
+    """Whether all rows are as they are stored, as nearly always: told of all at once, and not of each document."""
+    if not parts:
+        return True
+    rows = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    least, most = (1 - _ROUNDING, 1 + _ROUNDING) if model.normalized else (SHORTEST**2, LONGEST**2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+        return bool(((squares >= least) & (squares <= most)).all())
 
 
 def finish(request: Encode, reply: Encoded, model: ModelCapabilities, rotation: FloatArray | None) -> Encoded:
