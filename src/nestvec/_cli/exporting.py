@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def export_collection(invocation: Invocation, collection: str, file: str, namespace: str | None, force: bool) -> None:
     """Write the documents of COLLECTION into FILE (*.jsonl or *.parquet): texts, metadata, vectors and their space.
 
-    The file is there when all is written, and ends with a checksum. `nestvec import` stores it, here or elsewhere.
+    The file is there when all is written, and holds a checksum of it. `nestvec import` stores it, here or elsewhere.
     """
     with invocation.connect() as nv, progress(None, unit=" documents", noun="document", verb="written") as shown:
         target = open_collection(nv, collection, namespace)
