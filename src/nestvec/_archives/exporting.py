@@ -18,6 +18,7 @@ from nestvec._documents.reading import ids, text_of, whole
 from nestvec._hosts.admission import read_canaries
 from nestvec._metadata import Projection, hash_metadata
 from nestvec._migration.copy import check_shared
+from nestvec._session.answers import pages
 from nestvec.contract import Scroll
 from nestvec.types import DENSE
 
@@ -111,19 +112,15 @@ async def _own_pages(collection: OpenCollection, target: Target) -> AsyncIterato
 
 async def _foreign_pages(collection: OpenCollection, target: Target) -> AsyncIterator[list[ArchivedDocument]]:
     """Each record of an adopted collection as a document, as a copy makes it."""
-    cursor, more = None, True
-    while more:
-        batch = await collection.records.scroll(Scroll(target.physical, None, _PAGE, cursor, vectors=True))
+    projection = collection.spec.projection
+    async for batch in pages(collection.records, Scroll(target.physical, None, _PAGE, vectors=True)):
         assert batch.vectors is not None  # noqa: S101 - asked for
-        rows, projection = batch.vectors[DENSE], collection.spec.projection
+        rows = batch.vectors[DENSE]
         yield [_adopted(record, row, projection) for record, row in zip(batch.records, rows, strict=True)]
-        cursor = batch.cursor
-        more = cursor is not None
 
 
 def _own(parts: Sequence[Part], projection: Projection) -> ArchivedDocument:
-    ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
-    records = [record for record, _ in ordered]
+    records = [record for record, _ in parts]
     head = Head.of(records[0])
     text = None if any(record.text is None for record in records) else text_of(records)
     return ArchivedDocument(
@@ -134,7 +131,7 @@ def _own(parts: Sequence[Part], projection: Projection) -> ArchivedDocument:
         head.metadata_hash,
         head.layout,
         [_chunk(record, text) for record in records],
-        np.stack([row for _, row in ordered if row is not None]),
+        np.stack([row for _, row in parts if row is not None]),
     )
 
 

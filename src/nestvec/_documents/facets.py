@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, foreign_filter, on_target
 from nestvec._metadata import restore_types
+from nestvec._session.answers import pages
 from nestvec.contract import Scroll
 from nestvec.errors import InvalidFilter, InvalidInput
 from nestvec.filters import F, all_of
@@ -47,7 +48,7 @@ async def distinct(
         counts: Counter[tuple[str, Scalar]] = Counter()
         async for values in _values(collection, target, field, resolved):
             counts.update({(type(value).__name__, value) for value in values})
-        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0][0], _order(item[0][1])))
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0][0], cast(Any, item[0][1])))
         return tuple(ValueCount(value, documents) for (_, value), documents in ranked[:limit])
 
     resolved = _checked(collection, field, where)
@@ -83,14 +84,9 @@ async def _values(
 ) -> AsyncIterator[Iterable[Scalar]]:
     """The values of each document that matches."""
     chosen = foreign_filter(target, where) if target.foreign is not None else all_of(HEADS, where)
-    cursor: str | int | None = None
-    while True:
-        batch = await collection.records.scroll(Scroll(target.physical, chosen, _PAGE, cursor))
+    async for batch in pages(collection.records, Scroll(target.physical, chosen, _PAGE)):
         for record in batch.records:
             yield _of(collection, field, record)
-        cursor = batch.cursor
-        if cursor is None:
-            return
 
 
 def _of(collection: OpenCollection, field: str, record: Record) -> Iterable[Scalar]:
@@ -103,10 +99,6 @@ def _of(collection: OpenCollection, field: str, record: Record) -> Iterable[Scal
             value = value.get(key) if isinstance(value, dict) else None
     values = value if isinstance(value, list) else [value]
     return [each for each in values if isinstance(each, str | int | float | datetime)]
-
-
-def _order(value: Scalar) -> Any:
-    return value
 
 
 def _require_comparable(field: str, one: Scalar | None, other: Scalar) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nestvec._collections.foreign_layouts import contents
 from nestvec._collections.opening import OpenCollection, Target
+from nestvec._session.answers import pages
 from nestvec.contract import Scroll
 from nestvec.errors import CollectionConflict, Unsupported
 from nestvec.filters import FieldRef, Filter, In
@@ -33,11 +34,9 @@ async def records_with_ids(collection: OpenCollection, target: Target, ids: Sequ
         )
     where = await _with_ids(collection, target, foreign.id, ids)
     records: list[Record] = []
-    cursor, more = None, where is not None
-    while more:
-        batch = await collection.records.scroll(Scroll(target.physical, where, len(ids) + 1, cursor))
-        records, cursor = [*records, *batch.records], batch.cursor
-        more = cursor is not None
+    if where is not None:
+        async for batch in pages(collection.records, Scroll(target.physical, where, len(ids) + 1)):
+            records += batch.records
     shared = [key for key, times in Counter(record.document_id for record in records).items() if times > 1]
     if shared:
         raise CollectionConflict(

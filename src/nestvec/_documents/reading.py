@@ -11,6 +11,7 @@ from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_
 from nestvec._documents.blank import text_was_none
 from nestvec._documents.foreign import records_with_ids
 from nestvec._documents.layout import Head, chunk_ids, head_id, span_of
+from nestvec._session.answers import pages
 from nestvec.contract import Batch, Count, Fetch, ListTenants, Scroll
 from nestvec.errors import CollectionError, InvalidInput, InvalidName
 from nestvec.filters import FilterLike
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     Part: TypeAlias = tuple[Record, FloatArray | None]
 
 BLOCK = 128
-
-
 _ATTEMPTS = 4
 _PAGE = 1000
 
@@ -75,13 +74,9 @@ async def ids(collection: OpenCollection, where: FilterLike | None = None, after
         else:
             wanted = HEADS if resolved is None else HEADS & resolved
         found: set[str] = set()
-        cursor: str | int | None = None
-        while True:
-            batch = await collection.records.scroll(Scroll(target.physical, wanted, _PAGE, cursor, content=False))
+        async for batch in pages(collection.records, Scroll(target.physical, wanted, _PAGE, content=False)):
             found.update(record.document_id for record in batch.records)
-            cursor = batch.cursor
-            if cursor is None:
-                return sorted(key for key in found if after is None or key > after)
+        return sorted(key for key in found if after is None or key > after)
 
     return await on_target(collection, use)
 
@@ -130,7 +125,7 @@ async def _get_foreign(
 async def whole(
     collection: OpenCollection, target: Target, ids: Sequence[str], *, vectors: bool = False
 ) -> dict[str, list[Part]]:
-    """All records of each document that is there, the head first, with their vectors where asked for.
+    """All records of each document that is there, in their order, with their vectors where asked for.
 
     They are of one version, although the document may be replaced meanwhile.
     """
@@ -152,7 +147,7 @@ async def whole(
 async def _parts(
     collection: OpenCollection, target: Target, ids: Sequence[str], *, vectors: bool
 ) -> dict[str, list[Part]]:
-    """The head of each document, and the chunks that it names: what there is of them."""
+    """The head of each document, and the chunks that it names, in their order: what there is of them."""
     heads = await collection.records.fetch(
         Fetch(target.physical, [head_id(collection.tenant, key) for key in ids], vectors)
     )
@@ -165,7 +160,8 @@ async def _parts(
     ]
     batch = await collection.records.fetch(Fetch(target.physical, rest, vectors)) if rest else Batch(())
     parts = {part[0].document_id: [part] for part in _with_vectors(heads)}
-    for part in _with_vectors(batch):
+    chunks = {part[0].id: part for part in _with_vectors(batch)}
+    for part in (chunks[identity] for identity in rest if identity in chunks):
         parts[part[0].document_id].append(part)
     return parts
 
@@ -188,8 +184,7 @@ def _document(collection: OpenCollection, parts: Sequence[Part]) -> Document:
         text = None
     if vector is None or len(parts) == 1:
         return Document(head.document_id, text, metadata, vector)
-    ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
-    chunks = tuple(Chunk(record.text or "", row, span_of(record)) for record, row in ordered)
+    chunks = tuple(Chunk(record.text or "", row, span_of(record)) for record, row in parts)
     return Document(head.document_id, text, metadata, chunks=chunks)
 
 

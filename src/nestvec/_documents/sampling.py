@@ -18,6 +18,7 @@ import numpy as np
 from nestvec._collections.opening import OpenCollection, Target, on_target, with_text
 from nestvec._documents.reading import tenants as tenants_of
 from nestvec._documents.search import check_texts
+from nestvec._session.answers import pages
 from nestvec.contract import Encode, Fetch, Group, Scroll
 from nestvec.errors import InvalidInput, Unsupported
 from nestvec.types import DENSE
@@ -148,14 +149,9 @@ class _Smallest:
 async def _look(collection: OpenCollection, target: Target, number: int, smallest: _Smallest) -> None:
     """Offer all records of the collection's tenant, without reading their vectors."""
     where = with_text(collection.spec, target, None) if target.foreign is None else None
-    cursor: str | int | None = None
-    while True:
-        batch = await collection.records.scroll(Scroll(target.physical, where, _PAGE, cursor, content=False))
+    async for batch in pages(collection.records, Scroll(target.physical, where, _PAGE, content=False)):
         for record in batch.records:
             smallest.offer(record.id, number)
-        cursor = batch.cursor
-        if cursor is None:
-            return
 
 
 async def _fetched(

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from nestvec._collections.checks import check_tenant, require_own
-from nestvec._collections.opening import HEADS, OpenCollection, Target, checked_filter, on_current, on_target
+from nestvec._collections.opening import OpenCollection, Target, checked_filter, on_current
 from nestvec._documents.layout import Head, chunk_ids, read_states, sweep
-from nestvec._documents.reading import BLOCK, check_ids, whole
+from nestvec._documents.reading import check_ids, whole
+from nestvec._documents.reading import ids as all_ids
 from nestvec._documents.replacing import Replacement, begin_turn, replace_documents
 from nestvec._documents.tidying import tidy_after_dead
 from nestvec._documents.upsert import next_revision
 from nestvec._metadata import hash_metadata, misfits_of
-from nestvec.contract import Event, Scroll
+from nestvec.contract import Event
 from nestvec.errors import InvalidDocument, InvalidInput
 from nestvec.types import FailedDocument, Report
 
@@ -76,19 +77,7 @@ async def chosen(
     matching = checked_filter(collection, where)
     if matching is None:
         raise InvalidInput("an empty filter means every document; say so with a filter such as ID.exists()")
-
-    async def use(target: Target) -> list[str]:
-        found: dict[str, None] = {}
-        cursor: str | int | None = None
-        while True:
-            page = Scroll(target.physical, HEADS & matching, BLOCK, cursor, content=False)
-            batch = await collection.records.scroll(page)
-            found |= dict.fromkeys(record.document_id for record in batch.records)
-            cursor = batch.cursor
-            if cursor is None:
-                return list(found)
-
-    return await on_target(collection, use)
+    return await all_ids(collection, matching)
 
 
 async def update_metadata(collection: OpenCollection, ids: Sequence[str], change: MetadataChange) -> Report:
@@ -148,9 +137,8 @@ def _replacement(
     turn: WriteTurn | None,
 ) -> Replacement:
     """Its records, with other metadata, as a new version of the document."""
-    ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
-    head = replace(Head.of(ordered[0][0]), revision=next_revision(old, turn), metadata_hash=hash_metadata(stored))
-    ids = chunk_ids(collection.tenant, key, head.revision, range(len(ordered)))
+    head = replace(Head.of(parts[0][0]), revision=next_revision(old, turn), metadata_hash=hash_metadata(stored))
+    ids = chunk_ids(collection.tenant, key, head.revision, range(len(parts)))
     known = {"revision": head.revision, "version": head.version}
     records = [
         replace(
@@ -159,6 +147,6 @@ def _replacement(
             metadata=stored,
             system={**record.system, **known, **({} if number else head.system())},
         )
-        for number, (identity, (record, _)) in enumerate(zip(ids, ordered, strict=True))
+        for number, (identity, (record, _)) in enumerate(zip(ids, parts, strict=True))
     ]
-    return Replacement(key, records, np.stack([row for _, row in ordered if row is not None]), old)
+    return Replacement(key, records, np.stack([row for _, row in parts if row is not None]), old)

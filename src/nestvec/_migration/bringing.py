@@ -87,12 +87,11 @@ def _chunks(records: Sequence[Record], text: str) -> tuple[Chunk, ...]:
 
     Whoever gave the vectors of a document chose its chunks: they are embedded as they are.
     """
-    ordered = sorted(records, key=lambda record: int(record.system["chunk"]))
-    spans = [span_of(record) for record in ordered]
+    spans = [span_of(record) for record in records]
     texts = [
-        text[start:end] if each.text is None else each.text for each, (start, end) in zip(ordered, spans, strict=True)
+        text[start:end] if each.text is None else each.text for each, (start, end) in zip(records, spans, strict=True)
     ]
-    known = all(is_text_of(part, each.system["hash"]) for part, each in zip(texts, ordered, strict=True))
+    known = all(is_text_of(part, each.system["hash"]) for part, each in zip(texts, records, strict=True))
     return tuple(Chunk(part, None, span) for part, span in zip(texts, spans, strict=True)) if known else ()
 
 
@@ -132,15 +131,14 @@ def _replacement(
 ) -> Replacement:
     """Its records under the target's ids, and its vectors. Raises `InvalidDocument` where metadata may not be so."""
     tenant = transfer.target.tenant
-    ordered = sorted(parts, key=lambda part: int(part[0].system["chunk"]))
     revision = next_revision(old, turn)
-    ids = chunk_ids(tenant, key, revision, range(len(ordered)))
+    ids = chunk_ids(tenant, key, revision, range(len(parts)))
     wanted = transfer.spec
-    projected = wanted.projection.project(_metadata(transfer, ordered[0][0]))
+    projected = wanted.projection.project(_metadata(transfer, parts[0][0]))
     misfits += misfits_of(projected.misfits, wanted.fields, key)
     records = [
         replace(record, id=identity, metadata=projected.stored, system={**record.system, "revision": revision})
-        for identity, (record, _) in zip(ids, ordered, strict=True)
+        for identity, (record, _) in zip(ids, parts, strict=True)
     ]
-    vectors = transfer.transform(np.stack([row for _, row in ordered if row is not None]))
+    vectors = transfer.transform(np.stack([row for _, row in parts if row is not None]))
     return Replacement(key, records, vectors, old)

@@ -79,7 +79,7 @@ async def paired(transfer: Transfer, sample: Sequence[SampledDocument]) -> list[
         before = await whole(job.source, origin, keys, vectors=True)
         after = await whole(job.target, place, keys, vectors=True)
         same = [key for key in keys if key in before and key in after and _version(before[key]) == _version(after[key])]
-        found += [DocumentPair(tenant, key, _ordered(before[key]), _ordered(after[key])) for key in same]
+        found += [DocumentPair(tenant, key, before[key], after[key]) for key in same]
     return found
 
 
@@ -93,10 +93,6 @@ def _by_tenant(sample: Sequence[SampledDocument]) -> dict[str | None, list[str]]
 def _version(parts: Sequence[Part]) -> tuple[str, str]:
     head = Head.of(parts[0][0])
     return head.document_hash, head.metadata_hash
-
-
-def _ordered(parts: Sequence[Part]) -> list[Part]:
-    return sorted(parts, key=lambda part: int(part[0].system["chunk"]))
 
 
 def compare(transfer: Transfer, pairs: Sequence[DocumentPair]) -> int:

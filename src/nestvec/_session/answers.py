@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from inspect import isawaitable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from nestvec.contract import Adapter, Answer, Scroll
-    from nestvec.types import Record
+    from nestvec.contract import Answer, Batch, Scroll
 
 T = TypeVar("T")
 
@@ -19,11 +18,17 @@ async def settled(answer: Answer[T]) -> T:
     return await answer if isawaitable(answer) else answer
 
 
-async def pages(adapter: Adapter, request: Scroll) -> AsyncIterator[Sequence[Record]]:
-    """The records of every page, from the request's on."""
+class _Scrollable(Protocol):
+    """An adapter, or a backend in a session."""
+
+    def scroll(self, request: Scroll, /) -> Answer[Batch]: ...
+
+
+async def pages(source: _Scrollable, request: Scroll) -> AsyncIterator[Batch]:
+    """Every page, from the request's on."""
     while True:
-        batch = await settled(adapter.scroll(request))
-        yield batch.records
+        batch = await settled(source.scroll(request))
+        yield batch
         if batch.cursor is None:
             return
         request = replace(request, cursor=batch.cursor)

@@ -97,7 +97,7 @@ class ReservedCollection:
         where = system("document_id", FieldType.KEYWORD) == physical
         request = Scroll(self.physical, where, limit=self._page, content=False)
         try:
-            return [record.id async for records in pages(self._adapter, request) for record in records]
+            return [record.id async for batch in pages(self._adapter, request) for record in batch.records]
         except CollectionNotFound:
             return []  # nothing was ever written
 

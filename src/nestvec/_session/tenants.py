@@ -95,8 +95,8 @@ class TenantView(Adapter):
 async def tenants_of(adapter: Adapter, physical: str, page: int) -> list[str]:
     """The tenants of all records, each once."""
     found: set[str] = set()
-    async for records in pages(adapter, Scroll(physical, limit=page, content=False)):
-        found.update(str(record.system[TENANT]) for record in records if TENANT in record.system)
+    async for batch in pages(adapter, Scroll(physical, limit=page, content=False)):
+        found.update(str(record.system[TENANT]) for record in batch.records if TENANT in record.system)
     return list(found)
 
 
