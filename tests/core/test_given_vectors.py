@@ -250,6 +250,17 @@ def test_vectors_of_length_1_stay_what_they_are_bit_for_bit(open_docs: Open) -> 
     np.testing.assert_array_equal(np.stack([each.vector for each in found]), vectors)
 
 
+def test_what_was_read_out_goes_in_again_bit_for_bit(open_docs: Open) -> None:
+    """Vectors that an embedder sent in float16 have other lengths than 1, and stay as they came."""
+    docs = opened(open_docs)
+    texts = [words(3, seed=i) for i in range(50)]
+    vectors = made(docs, *texts).astype(np.float16).astype(np.float32)
+    assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() > 1e-5
+    docs.upsert_records(range(50), texts, vectors, vectors_from=docs)
+    found = docs.get_many(range(50), vectors=True)
+    np.testing.assert_array_equal(np.stack([each.vector for each in found]), vectors)
+
+
 # ---------------------------------------------------------------- whose they are
 
 

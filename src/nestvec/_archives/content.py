@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec._damaged import DAMAGED
+from nestvec._documents.layout import LONGEST_TEXT
 from nestvec._metadata import from_json, to_json
 from nestvec.encoding.vectors import without_direction
 from nestvec.errors import CollectionConflict, SpaceError, SpaceMismatch
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 #: The version of what is in such a file: raise it when something is added that older versions would lose.
 VERSION = 1
-#: Databases keep spans as they keep whole numbers.
-_LONGEST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def _chunk(values: Any, number: int) -> ArchivedChunk:
     if not isinstance(values, dict):
         raise ValueError(f"{where} is no object")  # noqa: TRY004
     start, end, text = values.get("start"), values.get("end"), values.get("text")
-    if not (type(start) is int and type(end) is int and 0 <= start <= end <= _LONGEST):
+    if not (type(start) is int and type(end) is int and 0 <= start <= end <= LONGEST_TEXT):
         raise ValueError(f"{where} is at {start!r:.20} to {end!r:.20} of its document")
     if not isinstance(values.get("hash"), str) or not (text is None or isinstance(text, str)):
         raise ValueError(f"{where} has no hash, or something else than a text")

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nestvec._chunking import EMPTY
 from nestvec._collections.checks import check_tenant, require_own
 from nestvec._collections.opening import OpenCollection, Target, on_current, open_to_read
@@ -17,7 +15,7 @@ from nestvec._documents.tidying import tidy_after_dead
 from nestvec._documents.upsert import next_revision, tell
 from nestvec._hosts.note import Canaries
 from nestvec._migration.copy import keep_canaries
-from nestvec.encoding.vectors import normalize
+from nestvec.encoding.vectors import scaled
 from nestvec.errors import InvalidDocument
 from nestvec.types import FailedDocument, Report
 
@@ -27,10 +25,6 @@ if TYPE_CHECKING:
     from nestvec._collections.opening import WriteTurn
     from nestvec._documents.layout import DocumentState
     from nestvec._documents.replacing import ReplacementOutcome
-    from nestvec.types import FloatArray
-
-#: Lengths that are 1 but for rounding: such vectors stay bit for bit what they are.
-_ROUNDING = 1e-6
 
 
 async def check(collection: OpenCollection, header: ArchiveHeader) -> None:
@@ -109,14 +103,9 @@ def _replacement(
                 store_text=spec.store_text and text is not None,
             )
         )
-    return Replacement(document.id, records, _fitting(document.vectors, normalized=spec.space.normalized), old)
-
-
-def _fitting(vectors: FloatArray, *, normalized: bool) -> FloatArray:
-    """At length 1, where those of the space are: what was adopted may have other ones."""
-    if not normalized or (np.abs(np.linalg.norm(vectors, axis=1) - 1) <= _ROUNDING).all():
-        return vectors
-    return normalize(vectors)
+    # What was adopted may have other lengths.
+    vectors = scaled(document.vectors) if spec.space.normalized else document.vectors
+    return Replacement(document.id, records, vectors, old)
 
 
 def _report(

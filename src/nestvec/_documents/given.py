@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from nestvec._chunking import GIVEN, LAYOUT_VERSION, joined
-from nestvec._documents.layout import hash_text
+from nestvec._documents.layout import LONGEST_TEXT, hash_text
 from nestvec._documents.upsert import IncomingDocument, PreparedDocument, check_document
 from nestvec._metadata import hash_metadata
-from nestvec.encoding.vectors import normalize, without_direction
+from nestvec.encoding.vectors import scaled, without_direction
 from nestvec.errors import InvalidDocument, InvalidInput
 from nestvec.types import Chunk, Document
 from nestvec.values import is_unicode
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from nestvec._specs import CollectionSpec
     from nestvec.types import FloatArray, Metadata, Span
 
-#: Lengths that are 1 but for rounding: such vectors stay bit for bit what they are.
-_ROUNDING = 1e-6
-#: Databases keep spans as they keep whole numbers.
-_LONGEST = 2**31 - 1
 _HALF = 16
 
 
@@ -129,7 +125,7 @@ def _vectors(spec: CollectionSpec, document: Document, chunks: Sequence[Chunk]) 
     for row in sorted({*infinite, *np.flatnonzero(without_direction(rows)).tolist()}):
         what = "has NaN or infinity" if row in infinite else "is zero, or so short or long that it has no direction"
         raise InvalidDocument(f"{_place(document, numbers[row])}: its vector {what}; give finite numbers, not all zero")
-    return dict(zip(numbers, _unit(rows) if spec.space.normalized else rows, strict=True))
+    return dict(zip(numbers, scaled(rows) if spec.space.normalized else rows, strict=True))
 
 
 def _place(document: Document, number: int) -> str:
@@ -150,14 +146,6 @@ def _check_vector(spec: CollectionSpec, where: str, vector: Any) -> None:
     raise InvalidDocument(f"{told} of {space.model}")
 
 
-def _unit(rows: FloatArray) -> FloatArray:
-    """Rows of length 1; those that have it but for rounding are left as they are."""
-    off = np.abs(np.linalg.norm(rows.astype(np.float64), axis=1) - 1) > _ROUNDING
-    if off.any():
-        rows[off] = normalize(rows[off])
-    return rows
-
-
 def _spans(document: Document, chunks: Sequence[Chunk], text: str) -> tuple[Span, ...]:
     """Where the chunks are: as said, as found in the text one after the other, or in their texts joined."""
     texts = [chunk.text for chunk in chunks]
@@ -168,7 +156,7 @@ def _spans(document: Document, chunks: Sequence[Chunk], text: str) -> tuple[Span
         raise InvalidDocument(
             f"{_about(document)}: some of its chunks have spans and others not; give all of them, or none"
         )
-    most = len(text) if document.text is not None else _LONGEST
+    most = len(text) if document.text is not None else LONGEST_TEXT
     return tuple(_span(f"{_about(document)}, chunk {number}", span, most) for number, span in enumerate(said))
 
 

@@ -29,6 +29,8 @@ from nestvec.types import Metadata, Record, Span
 
 _NAMESPACE = uuid.UUID("6f9b1ab1-3f5e-5d5c-9a39-0d1f7a3f1c4e")
 REVISIONS = (0, 1)
+#: Where a span may end: databases keep it as a whole number of 32 bits.
+LONGEST_TEXT = 2**31 - 1
 
 
 # A document's ids are asked for on looking up, comparing and writing: a batch fits into the cache.
