@@ -23,7 +23,7 @@ from nestvec.errors import CollectionError, InvalidDocument
 from nestvec.filters.opened import open_name
 from nestvec.paths import format_path, parse_path
 from nestvec.types import Field, FieldMisfit, FieldType, Metadata, MetadataValue
-from nestvec.values import INT64_MAX, INT64_MIN, coerce, describe, parse_datetime, scalar
+from nestvec.values import AS_IT_IS, INT64_MAX, INT64_MIN, coerce, describe, parse_datetime, scalar
 
 #: What stands for a datetime in that text, and for an object that looks like it.
 _DATETIME: Final = "nestvec:datetime"
@@ -34,8 +34,6 @@ MAX_DEPTH: Final = 100
 #: Python reads no longer integers from text: 4,300 digits.
 _MAX_BITS: Final = 14_000
 _SCALARS: Final = (str, bool, int, float)
-#: Values that a field takes without a further look; they are of JSON.
-_AS_IT_IS: Final = {FieldType.KEYWORD: str, FieldType.FLOAT: float, FieldType.BOOLEAN: bool}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +205,7 @@ def _is_native_scalar(value: object) -> bool:
 def _typed(declared: Field, value: MetadataValue) -> Any:
     """The value in the field's type. Raises `ValueError` where it is of another."""
     if not declared.many:
-        if type(value) is _AS_IT_IS.get(declared.type):
+        if type(value) is AS_IT_IS.get(declared.type):
             return value
         if isinstance(value, list | dict):
             raise ValueError(f"expected one value, got {describe(value)}")

@@ -210,7 +210,7 @@ class Hit:
         metadata: The document's.
         span: Where the chunk is in its document: the first character, and the one after the last.
         vector: As it is stored, where asked for (`vectors=True`); None also where the chunk was replaced meanwhile.
-        document: The whole document, where documents were asked for.
+        document: The whole document, where documents were asked for; None also where it was deleted meanwhile.
     """
 
     id: str

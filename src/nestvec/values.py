@@ -17,6 +17,8 @@ from nestvec.types import FieldType, Scalar
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
+#: What fields take without a call of `coerce`, of values that were checked before (`scalar`).
+AS_IT_IS: Final[Mapping[FieldType, type]] = {FieldType.KEYWORD: str, FieldType.FLOAT: float, FieldType.BOOLEAN: bool}
 
 
 class _Brief(reprlib.Repr):

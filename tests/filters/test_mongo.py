@@ -113,6 +113,8 @@ def test_bookkeeping_has_no_dict_form():
 BAD = [
     ({"lnag": "de"}, "at lnag: unknown field 'lnag'; did you mean 'lang'? Declared fields: at, draft, lang"),
     ({"zzz": "de"}, "unknown field 'zzz'; Declared fields: at"),
+    ({"zzz": "de"}, 'declare it (fields.zzz = "keyword"), or set open_fields = true, unless the collection is adopted'),
+    ({"meta.zzz": "de"}, 'declare it (fields.NAME = { path = "meta.zzz", type = "keyword" })'),
     ({"$and": [{"lang": "a"}, {"yaer": 1}]}, "at $and[1].yaer: unknown field 'yaer'; did you mean 'year'?"),
     (
         {"$and": [{"lang": "a"}, {"year": "x"}]},

@@ -179,10 +179,9 @@ def _characters(item: IncomingDocument) -> int:
 def _failure_message(collection: str, report: Report) -> str:
     shown = "".join(f"\n  {failure.error}" for failure in report.failed[:5])
     more = f"\n  … and {len(report.failed) - 5} more" if len(report.failed) > 5 else ""
-    return (
-        f"collection {collection!r}: {len(report.failed)} documents were not stored "
-        f"({report.documents} were):{shown}{more}"
-    )
+    count = len(report.failed)
+    told = "1 document was" if count == 1 else f"{count} documents were"
+    return f"collection {collection!r}: {told} not stored ({report.documents} stored):{shown}{more}"
 
 
 def document_keys(spec: CollectionSpec, tenant: str | None, batch: Iterable[IncomingDocument]) -> set[DocumentKey]:

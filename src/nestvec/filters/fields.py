@@ -31,11 +31,9 @@ from nestvec.filters.tree import (
     rebuild,
 )
 from nestvec.types import Field, FieldType, Scalar
-from nestvec.values import coerce, describe, scalar, scalars, text, unique
+from nestvec.values import AS_IT_IS, coerce, describe, scalar, scalars, text, unique
 
 _UNORDERED: Final = frozenset({FieldType.KEYWORD, FieldType.BOOLEAN})
-#: Values that a field takes without a further look: those of a filter were looked at when it was made.
-_AS_IT_IS: Final = {FieldType.KEYWORD: str, FieldType.FLOAT: float, FieldType.BOOLEAN: bool}
 
 #: A filter as `resolve` returns it: every leaf carries its field's type and values of exactly that type.
 ResolvedFilter: TypeAlias = Filter
@@ -432,7 +430,7 @@ def _typed(leaf: Leaf, ref: FieldRef, kind: FieldType) -> Filter:
         case ContainsAny(values=(str() as value,)) if not ref.many:
             return Text(ref, TextOp.CONTAINS, value)
         case Compare():
-            fits = type(leaf.value) is _AS_IT_IS.get(kind)
+            fits = type(leaf.value) is AS_IT_IS.get(kind)
             return replace(leaf, field=ref, value=leaf.value if fits else coerce(leaf.value, kind))
         case ContainsAll():
             return _contains_all(ref, _coerced(leaf.values, kind))
@@ -465,7 +463,8 @@ def _resolved(leaf: Leaf, fields: Mapping[str, Field], place: str, open_fields: 
 
 
 def _undeclared(name: str, fields: Mapping[str, Field]) -> str:
-    way = f'declare it (fields.{name} = "keyword"), or set open_fields = true'
+    line = f'fields.NAME = {{ path = "{name}", type = "keyword" }}' if "." in name else f'fields.{name} = "keyword"'
+    way = f"declare it ({line}), or set open_fields = true, unless the collection is adopted"
     if not fields:
         return f"unknown field {name!r}; the collection declares no fields, so it cannot be filtered: {way}"
     hint = suggestion(name, list(fields))

@@ -88,4 +88,4 @@ def _kind(value: Scalar, place: str) -> FieldType:
             raise InvalidFilter(f"{place}: {describe(value)} is exact in a declared field alone; declare it an integer")
         case int() | float():
             return FieldType.FLOAT
-    raise InvalidFilter(f'{place}: instants are compared in declared fields alone; declare it: = "datetime"')
+    raise InvalidFilter(f'{place}: instants are compared in declared fields alone; declare this one as a "datetime"')
