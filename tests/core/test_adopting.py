@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nestvec import ValueCount
 from nestvec._client import aconnect, connect
 from nestvec.errors import CollectionConflict, ConfigError, InvalidInput, SpaceUnknown, Unsupported
 from nestvec.filters import F
@@ -338,3 +339,17 @@ def test_vectors_come_as_they_are(opened):
     (page,) = client["legacy"].scroll(page=50, vectors=True)
     rows = client.embed(TEXTS, task="retrieval.passage", dimensions=SIZE)
     np.testing.assert_array_equal(page.vectors, rows)
+
+
+def test_listing_and_the_values_of_fields(opened):
+    client = opened()
+    client.apply("legacy")
+    docs = client["legacy"]
+    listed = list(docs.documents(F.year >= 2018, vectors=True))
+    assert [each.id for each in listed] == ["theirs-18", "theirs-19"]
+    assert all(each.vector is not None and each.text in TEXTS for each in listed)
+    assert [each.id for each in docs.documents(after="theirs-8")] == ["theirs-9"]
+    assert docs.distinct("lang", F.year < 2003) == (ValueCount("en", 2), ValueCount("de", 1))
+    assert docs.value_range("year") == (2000, 2019)
+    with pytest.raises(InvalidInput, match=r"unknown field 'key'.*unless the collection is adopted"):
+        docs.distinct("key")
