@@ -131,6 +131,73 @@ def test_a_cancelled_task_leaves_nothing_half_open(close_at_once: bool) -> None:
     assert closed == opened
 
 
+class Stuck(MemoryAdapter):
+    """Cannot be closed the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def close(self) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise NestvecError("not now")
+
+
+class Closing(RecordingEmbedder):
+    """Counts how often it is closed."""
+
+    asked = 0
+
+    def close(self) -> None:
+        self.asked += 1
+
+
+@pytest.mark.parametrize("form", ["plain", "awaited", "the other face"])
+def test_what_cannot_be_closed_leaves_nothing_else_open(form: str) -> None:
+    stuck, embedder = Stuck(), Closing(None)
+    plugin = replace(memory(), open=lambda _: stuck, open_async=(lambda _: stuck) if form == "awaited" else None)
+    nv: Any = (aconnect if form == "awaited" else connect)(VALUES, runtime(plugin, lambda _: embedder))
+
+    async def used(face: AsyncNestvec) -> None:
+        await face.apply()
+        await face["docs"].upsert([Document("a", "text")])
+
+    if form == "plain":
+        nv.apply()
+        nv["docs"].upsert([Document("a", "text")])
+    else:
+        asyncio.run(used(nv if form == "awaited" else nv.aio))
+    close = (lambda: asyncio.run(nv.close())) if form == "awaited" else nv.close
+    with pytest.raises(NestvecError, match="not now"):
+        close()
+    assert (stuck.asked, embedder.asked) == (1, 1)
+    for _ in range(2):
+        close()
+    tried_again = form == "awaited"  # else others could use what was open: it was given up before
+    assert (stuck.asked, embedder.asked) == (1 + tried_again, 1)
+
+
+async def test_closing_that_is_cancelled_closes_what_follows() -> None:
+    begun, embedder = asyncio.Event(), Closing(None)
+
+    class Slow(MemoryAdapter):
+        async def close(self) -> None:  # type: ignore[override]  # the contract allows it
+            begun.set()
+            await asyncio.Event().wait()
+
+    plugin = replace(memory(), open_async=lambda _: Slow())
+    nv = aconnect(VALUES, runtime(plugin, lambda _: embedder))
+    await nv.apply()
+    await nv["docs"].upsert([Document("a", "text")])
+    task = asyncio.create_task(nv.close())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert embedder.asked == 1
+
+
 # ---------------------------------------------------------------- in the synchronous form
 
 

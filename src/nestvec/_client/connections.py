@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -94,6 +94,8 @@ class Connections:
         self.embedders: Pool[Embedder] = Pool(self._open_embedder)
         self._lock: Any = waiting.lock()
         self._closed = False
+        #: What could not be closed yet: the next call tries again.
+        self._unclosed: list[Component[Any]] = []
 
     @property
     def closed(self) -> bool:
@@ -173,18 +175,29 @@ class Connections:
         return await self.waiting.outside(work, *arguments)
 
     async def close(self) -> None:
-        """Close everything that was opened; afterwards nothing can be, but by a face. Safe to call twice."""
+        """Close everything that was opened; afterwards nothing can be, but by a face. Safe to call twice.
+
+        Where something cannot be closed, everything else is, and the next call tries it again.
+        """
         self._closed = self.first is None
         await self.waiting.acquire(self._lock)  # what is being opened is closed, too
         try:
             opened = self.take()
         finally:
             self._lock.release()
-        for component in opened:
+        async with AsyncExitStack() as last:
+            if self.first is None:
+                last.push_async_callback(self._end, self.kept)
+            for component in reversed(opened):
+                last.push_async_callback(self._close_one, component)
+
+    async def _close_one(self, component: Component[Any]) -> None:
+        try:
             if component.close is not None:
                 await self.waiting.call(component.native, component.close)
-        if self.first is None:
-            await self._end(self.kept)
+        except BaseException:
+            self._unclosed.append(component)
+            raise
 
     async def _end(self, leases: list[Lease]) -> None:
         while leases:
@@ -192,7 +205,8 @@ class Connections:
 
     def take(self) -> list[Component[Any]]:
         """All that is open, to be closed."""
-        return [*self.adapters.take(), *self.embedders.take()]
+        unclosed, self._unclosed = self._unclosed, []
+        return [*unclosed, *self.adapters.take(), *self.embedders.take()]
 
     def _require_open(self) -> None:
         if self.closed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from nestvec._client.ingestion import running_loop
@@ -26,19 +27,21 @@ def close_face(face: Connections) -> None:
     """Close what a face has open, from outside of its event loop. To be called once its client is closed.
 
     What is awaited is awaited in its own loop; where that is the one that runs here, it is closed in its next steps.
-    Where that loop does not run any more, in one of its own.
+    Where that loop does not run any more, in one of its own. Where something cannot be closed, everything else is.
     """
     awaited: list[Component[Any]] = []
-    for component in face.take():
-        if component.native:
-            awaited.append(component)
-        elif component.close is not None:
-            finished(component.close)
-    if awaited:
-        _close_in(face.loop, awaited)
+    with ExitStack() as last:
+        last.callback(_close_in, face.loop, awaited)
+        for component in face.take():
+            if component.native:
+                awaited.append(component)
+            elif component.close is not None:
+                last.callback(finished, component.close)
 
 
 def _close_in(loop: asyncio.AbstractEventLoop | None, components: Sequence[Component[Any]]) -> None:
+    if not components:
+        return
     here = running_loop()
     if loop is not None and loop is here:
         task = loop.create_task(_close(components))
@@ -69,6 +72,11 @@ def _elsewhere(work: Callable[[], None]) -> None:
 
 
 async def _close(components: Sequence[Component[Any]]) -> None:
-    for component in components:
-        if component.close is not None:
-            await settled(component.close())
+    async with AsyncExitStack() as last:
+        for component in components:
+            if component.close is not None:
+                last.push_async_callback(_settle, component.close)
+
+
+async def _settle(close: Callable[[], Any]) -> None:
+    await settled(close())
