@@ -1,7 +1,7 @@
 """How far a call travels through nestvec: files entered, moves between them, frames above the vendor's client.
 
-Nothing here is timed. `count()`, `search()` and `upsert()` of one document are followed on a warm handle on the
-embedded default; whoever reads the code, or a traceback, walks the same way. A file counts once it is entered by a
+Nothing here is timed. `count()`, `search()` and `upsert()` of one document are followed on a warm handle on Qdrant's
+engine in memory; whoever reads the code, or a traceback, walks the same way. A file counts once it is entered by a
 call, a move is every change from one file to another. Also counted are the lines that are printed where a collection
 is missing: one that was never created, and one that somebody else dropped under a warm handle.
 
@@ -29,9 +29,13 @@ from qdrant_client.local.qdrant_local import QdrantLocal
 import nestvec
 from nestvec import Collection, Document, F
 
-#: The synchronous clients of the embedded default's vendor.
+#: The synchronous clients of its vendor.
 VENDOR = (QdrantLocal, QdrantClient)
-SETTINGS: dict[str, Any] = {"dimensions": 128, "fields": {"lang": "keyword"}}
+VALUES: dict[str, Any] = {
+    "backends": {"q": {"use": "qdrant", "path": ":memory:"}},
+    "embedders": {"m": {"use": "e5"}},
+    "collections": {"docs": {"dimensions": 128, "fields": {"lang": "keyword"}}},
+}
 CALLS: dict[str, Callable[[Collection], object]] = {
     "count": lambda docs: docs.count(),
     "search": lambda docs: docs.search("How many days of vacation do I get?", limit=2, where=F.lang == "de"),
@@ -127,7 +131,9 @@ class Vendor:
 @contextmanager
 def warm() -> Iterator[Collection]:
     """A handle that has done all of this before: modules are imported, the model is loaded, the collection is known."""
-    with nestvec.collection("docs", **SETTINGS) as docs:
+    with nestvec.connect(VALUES) as nv:
+        nv.apply()
+        docs = nv["docs"]
         docs.upsert(Document(name, "warm up text", {"lang": "de"}) for name in "ab")
         for call in CALLS.values():
             call(docs)
@@ -159,12 +165,7 @@ def printed(call: Callable[[Collection], object], docs: Collection) -> int:
 
 def never_created() -> dict[str, int]:
     """Lines by call where nobody called `apply`."""
-    values = {
-        "backends": {"q": {"use": "qdrant", "path": ":memory:"}},
-        "embedders": {"m": {"use": "e5"}},
-        "collections": {"docs": SETTINGS},
-    }
-    with nestvec.connect(values) as nv:
+    with nestvec.connect(VALUES) as nv:
         return {name: printed(call, nv["docs"]) for name, call in CALLS.items()}
 
 

@@ -26,7 +26,7 @@ from nestvec.config.blocks import (
 )
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry
 
-BACKEND_NAMES = ("milvus", "pinecone", "qdrant")
+BACKEND_NAMES = ("embedded", "milvus", "pinecone", "qdrant")
 EMBEDDER_NAMES = ("e5", "jina", "sagemaker", "sentence-transformers", "transformers")
 HERE = Path(__file__).parent / "reference"
 _ARTIFACTS = FileBlock.model_fields["artifacts"].default

@@ -130,4 +130,4 @@ def test_without_a_file_it_says_so_and_checks_the_default(shell):
     assert checks["configuration"]["status"] == "warn"
     assert checks["configuration"]["mend"] == "write one: nestvec init"
     assert checks["embedder e5"]["status"] == "ok"
-    assert checks["backend qdrant"]["status"] == "ok"
+    assert checks["backend embedded"]["status"] == "ok"

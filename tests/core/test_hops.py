@@ -20,7 +20,7 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks/bench_hops.py"
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that a call may take on a warm handle on the embedded default.
+    """The most that a call may take on a warm handle on Qdrant in memory.
 
     `files` are entered, `moves` made between them, and `frames` of nestvec are on the stack when the vendor's client
     is called. So many lines has a traceback where the collection was `never_created`, or `dropped` by somebody else.

@@ -19,7 +19,7 @@ from .victim import corpus
 
 VICTIM = Path(__file__).with_name("victim.py")
 SOAK = bool(os.environ.get("NESTVEC_SOAK"))
-BACKENDS = {"sqlite": "store.db", "qdrant": "store"}
+BACKENDS = {"sqlite": "store.db", "embedded": "store", "qdrant": "store"}
 
 
 def config(backend: str, folder: Path) -> dict[str, Any]:

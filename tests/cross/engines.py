@@ -31,6 +31,16 @@ def sqlite(folder: Path) -> Iterator[Engine]:
 
 
 @contextmanager
+def embedded_memory(folder: Path) -> Iterator[Engine]:
+    yield Engine("embedded", {"path": ":memory:"})
+
+
+@contextmanager
+def embedded_folder(folder: Path) -> Iterator[Engine]:
+    yield Engine("embedded", {"path": str(folder / "embedded")})
+
+
+@contextmanager
 def qdrant_memory(folder: Path) -> Iterator[Engine]:
     yield Engine("qdrant", {"path": ":memory:"})
 
@@ -80,6 +90,8 @@ def patched_environment(**values: str) -> Iterator[None]:
 ENGINES = {
     "memory": memory,
     "sqlite": sqlite,
+    "embedded-memory": embedded_memory,
+    "embedded-folder": embedded_folder,
     "qdrant-memory": qdrant_memory,
     "qdrant-folder": qdrant_folder,
     "qdrant-server": qdrant_server,

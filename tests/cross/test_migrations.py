@@ -43,7 +43,7 @@ class Clock:
 CLOCK = Clock()
 
 
-@pytest.fixture(params=["sqlite", "qdrant-memory", "qdrant-folder", "milvus-lite", "pinecone"])
+@pytest.fixture(params=["sqlite", "embedded-folder", "qdrant-folder", "milvus-lite", "pinecone"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     with ENGINES[request.param](tmp_path) as opened:
         yield opened

@@ -37,7 +37,7 @@ def values(engine: Engine, folder: Path, **collection: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(params=["memory", "sqlite", "qdrant-folder", "milvus-lite", "pinecone"])
+@pytest.fixture(params=["memory", "sqlite", "embedded-folder", "qdrant-folder", "milvus-lite", "pinecone"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     with ENGINES[request.param](tmp_path) as opened:
         yield opened

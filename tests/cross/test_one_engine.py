@@ -26,7 +26,7 @@ from nestvec_testing.memory import nestvec_backend as memory
 from nestvec_testing.registry import test_registry
 
 #: An embedded store of each kind, by the name of its path.
-STORES = {"sqlite": "store.db", "qdrant": "folder", "milvus": "milvus.db"}
+STORES = {"sqlite": "store.db", "embedded": "embedded", "qdrant": "folder", "milvus": "milvus.db"}
 EVERY_STORE = pytest.mark.parametrize("use", STORES)
 THREADS, ROUNDS, SHARED_DOCUMENTS = 4, 6, 5
 

@@ -46,6 +46,7 @@ KEYS |= {'meta."a.b"': ("meta", "a.b"), '"q?"': ("q?",), '"l[]"': ("l[]",)}
 TEXT = {
     "memory": frozenset(TextOp),
     "sqlite": frozenset(TextOp),
+    "embedded": frozenset(TextOp),
     "qdrant": frozenset[TextOp](),
     "milvus-lite": frozenset(TextOp),
     "milvus-server": frozenset({TextOp.STARTS_WITH}),  # 2.3.5

@@ -23,6 +23,7 @@ from nestvec_testing.registry import test_registry
 #: The name of each engine, and its options for a place in a folder.
 STORES = {
     "sqlite": lambda folder: {"use": "sqlite", "path": str(folder / "store.db")},
+    "embedded": lambda folder: {"use": "embedded", "path": str(folder / "store")},
     "qdrant": lambda folder: {"use": "qdrant", "path": str(folder / "store")},
     "milvus": lambda folder: {"use": "milvus", "path": str(folder / "store")},
 }

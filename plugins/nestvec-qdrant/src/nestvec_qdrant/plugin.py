@@ -49,7 +49,6 @@ def nestvec_backend() -> BackendPlugin:
         embedded=embedded_options,
         path_option="path",
         forms={"": {"url": "http://localhost:6333"}},
-        default=True,
         example=EXAMPLE,
         presets=PRESETS,
     )
