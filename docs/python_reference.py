@@ -67,7 +67,7 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Configuration changes": ("Nestvec.plan", "Nestvec.apply", "Nestvec.status", "Nestvec.look"),
     "Migration": (
         *("Nestvec.plan_migration", "Nestvec.migrate", "Nestvec.shrink", "Nestvec.rollback", "Nestvec.generations"),
-        *("Nestvec.cleanup", "Nestvec.drop", "Nestvec.copy"),
+        *("Nestvec.cleanup", "Nestvec.drop", "Nestvec.copy", "convert_store"),
     ),
     "Measuring": ("Nestvec.dimensions", "DimensionsOptions", "Question", "Nestvec.nest"),
     "Results": tuple(sorted(nestvec.results.__all__)),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         close_shared_clients,
         collection,
         connect,
+        convert_store,
         shared_client,
     )
     from nestvec._evaluation.options import DimensionsOptions
@@ -57,13 +58,14 @@ __all__ = [
     "close_shared_clients",
     "collection",
     "connect",
+    "convert_store",
     "shared_client",
 ]
 __all__ += results.__all__
 
 _HOME = {
     **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec._client"),
-    **dict.fromkeys(("acollection", "aconnect", "collection", "connect"), "nestvec._client"),
+    **dict.fromkeys(("acollection", "aconnect", "collection", "connect", "convert_store"), "nestvec._client"),
     **dict.fromkeys(("close_shared_clients", "shared_client"), "nestvec._client"),
     **dict.fromkeys(("RetryPolicy", "Runtime"), "nestvec.runtime"),
     "Chunk": "nestvec.types",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SearchTimes,
     )
     from nestvec._hosts.agreement import Agreement
+    from nestvec._migration.converting import ConversionReport
     from nestvec._migration.copy import CopyProgress, CopyReport
     from nestvec._migration.dropping import DropReport
     from nestvec._migration.generations import GenerationRole
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Agreement",
     "Change",
+    "ConversionReport",
     "CopyProgress",
     "CopyReport",
     "Cursor",
@@ -94,6 +96,7 @@ _ROOMS = {
         *("FunnelReport", "SearchTimes"),
     ),
     "nestvec._hosts.agreement": ("Agreement",),
+    "nestvec._migration.converting": ("ConversionReport",),
     "nestvec._migration.copy": ("CopyProgress", "CopyReport"),
     "nestvec._migration.dropping": ("DropReport",),
     "nestvec._migration.generations": ("GenerationRole",),

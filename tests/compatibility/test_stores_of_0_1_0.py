@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nestvec import Document, F, GenerationRole, Nestvec, Way, aconnect, connect
+from nestvec import Document, F, GenerationRole, Nestvec, Way, aconnect, connect, convert_store
 from nestvec._cli import main
 from nestvec.runtime import Runtime
 
@@ -363,3 +364,30 @@ def test_to_another_model_and_back(stores: Stores) -> None:
     with stores.open() as nv:
         check_documents(nv, "shrunk_q", SHRUNK)
         assert nv["shrunk_q"].matrix().vectors.shape == (len(SHRUNK), 128)
+
+
+# ------------------------------------------------------------------ converted
+
+CHECKS: list[Callable[[Stores], None]] = [
+    test_there_is_nothing_to_do,
+    partial(test_counts_and_hits_are_those_of_0_1_0, name="guide_q"),
+    partial(test_filters_of_every_kind_find_what_matches, name="guide_q"),
+    partial(test_documents_are_left_alone_replaced_and_removed, name="guide_q"),
+    test_namespaces_stay_apart,
+    partial(test_shrinking_and_back, name="guide_q"),
+    test_what_0_1_0_had_shrunk_is_rolled_back,
+    test_what_0_1_0_had_left_is_cleaned_up,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=range(len(CHECKS)))
+def test_a_folder_of_qdrants_engine_passes_the_same_when_it_is_converted(
+    stores: Stores, check: Callable[[Stores], None]
+) -> None:
+    report = convert_store(stores.folder / "qdrant", stores.folder / "converted")
+    assert {"guide_q_1", "tenants_q_1", "shrunk_q_1", "shrunk_q_2"} <= set(report.collections)
+    text = stores.config.read_text(encoding="utf-8")
+    changed = text.replace('use = "qdrant"\npath = "./qdrant"', 'use = "embedded"\npath = "./converted"')
+    assert changed != text
+    stores.config.write_text(changed, encoding="utf-8")
+    check(stores)

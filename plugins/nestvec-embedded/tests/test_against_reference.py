@@ -17,7 +17,7 @@ from nestvec.contract import Batch, Count, Fetch, ListTenants, Query, Remove, Sc
 from nestvec.filters import F, Filter, matches, resolve
 from nestvec.types import DENSE, Metric, Record
 from nestvec_embedded.adapter import EmbeddedAdapter
-from nestvec_embedded.ranking import Candidates, lengths_of, rank
+from nestvec_embedded.ranking import ComparedRows, lengths_of, rank
 from nestvec_testing.strategies import filters_for, metadata_for
 
 from .conftest import CREATE, FIELDS, opened, record, write
@@ -179,7 +179,7 @@ def test_ranking_is_exact(metric: Metric, part: float | None) -> None:
     questions = generator.standard_normal((5, 24)).astype(np.float32)
     slots = None if part is None else np.flatnonzero(generator.random(3000) < part)
     chosen = np.arange(3000) if slots is None else slots
-    candidates = Candidates(matrix, lengths_of(matrix), 3000, slots)
+    candidates = ComparedRows(matrix, lengths_of(matrix), 3000, slots)
     for question, (best, scores) in zip(questions, rank(candidates, questions, metric, 20), strict=True):
         expected = np.array([score(matrix[slot].tolist(), question.astype(np.float64), metric) for slot in chosen])
         assert best.tolist() == chosen[np.argsort(-expected, kind="stable")[:20]].tolist()

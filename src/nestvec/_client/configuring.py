@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nestvec.config import Config, load_config, parse_config
+from nestvec.contract import BackendPlugin
 from nestvec.errors import ConfigError, PluginError
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry
 
@@ -26,9 +27,15 @@ def as_config(
     return load_config(source, registry, embedders=embedders)
 
 
+def default_backend(registry: Registry) -> BackendPlugin:
+    """The backend that offers itself as the embedded default. Raises `ConfigError`."""
+    found: BackendPlugin = _default(registry.names(BACKENDS), registry.backend, "backend")
+    return found
+
+
 def default_plugins(registry: Registry) -> tuple[Any, Any]:
     """The backend and the embedder that offer themselves as the embedded default. Raises `ConfigError`."""
-    backend = _default(registry.names(BACKENDS), registry.backend, "backend")
+    backend = default_backend(registry)
     embedder = _default(registry.names(EMBEDDERS), registry.embedder, "embedder")
     return backend, embedder
 
@@ -40,7 +47,7 @@ def default_values(
 
     With an `embedder` of the program, which is handed over beside them, or "none", the default one is not needed.
     """
-    backend = _default(registry.names(BACKENDS), registry.backend, "backend")
+    backend: Any = default_backend(registry)
     place = Path(path) if path is not None else None
     values: dict[str, Any] = {
         "backends": {backend.name: {"use": backend.name, **backend.embedded(place)}},

@@ -44,7 +44,7 @@ Span: TypeAlias = tuple[Compare, ...]
 _REMEMBERED: Final = 4 << 20
 
 
-class Index(Protocol):
+class TermIndex(Protocol):
     """What is asked of a collection's records."""
 
     #: Room for slots.
@@ -64,7 +64,7 @@ class Index(Protocol):
 class Selection:
     """Which slots satisfy a filter. Leaves are remembered until something is written (`forget`)."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: TermIndex) -> None:
         self._index = index
         self._known: OrderedDict[Leaf | Span, bytes] = OrderedDict()
         self._bytes = 0

@@ -12,6 +12,8 @@ from nestvec.filters import TextOp
 from nestvec.options import LocalPath, Options
 
 MEMORY: Final = ":memory:"
+#: The file that makes a folder a store.
+FILE: Final = "store.sqlite3"
 
 CAPABILITIES: Final = BackendCapabilities(
     powers=frozenset({Power.ALIASES, Power.NOTES, Power.UPDATES, Power.TENANCY, Power.FUNNELS}),

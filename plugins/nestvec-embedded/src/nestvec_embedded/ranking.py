@@ -33,7 +33,7 @@ _MOST: Final = 0.3
 
 
 @dataclass(frozen=True)
-class Candidates:
+class ComparedRows:
     """The rows that may be found: the matrix, the lengths of its rows, and which of them; None: all up to `count`."""
 
     matrix: FloatArray
@@ -48,7 +48,7 @@ class Candidates:
 
 
 def rank(
-    candidates: Candidates, questions: FloatArray, metric: Metric, limit: int, threshold: float | None = None
+    candidates: ComparedRows, questions: FloatArray, metric: Metric, limit: int, threshold: float | None = None
 ) -> Iterator[tuple[Slots, Doubles]]:
     """For each question the best slots and their scores, at most `limit`, best first, none below the threshold."""
     if not candidates.found or limit < 1:
@@ -62,7 +62,7 @@ def rank(
             yield _ordered(candidates, near, question, metric, limit, threshold)
 
 
-def _scores(candidates: Candidates, questions: FloatArray, metric: Metric) -> FloatArray:
+def _scores(candidates: ComparedRows, questions: FloatArray, metric: Metric) -> FloatArray:
     """In float32, a row for each question and a column for each candidate; cosines times the question's length."""
     slots, count = candidates.slots, candidates.count
     if slots is not None and len(slots) < _MOST * count:
@@ -88,7 +88,7 @@ def _distances(rows: FloatArray, question: FloatArray) -> FloatArray:
     return scores
 
 
-def _near(candidates: Candidates, question: FloatArray, scores: FloatArray, metric: Metric, limit: int) -> Slots:
+def _near(candidates: ComparedRows, question: FloatArray, scores: FloatArray, metric: Metric, limit: int) -> Slots:
     """The places of all candidates that may be among the best, in ascending order of their slots."""
     if limit < len(scores):
         worst = float(np.partition(scores, len(scores) - limit)[len(scores) - limit])
@@ -98,7 +98,7 @@ def _near(candidates: Candidates, question: FloatArray, scores: FloatArray, metr
     return places if candidates.slots is None else candidates.slots[places]
 
 
-def _margin(candidates: Candidates, question: FloatArray, worst: float, metric: Metric) -> float:
+def _margin(candidates: ComparedRows, question: FloatArray, worst: float, metric: Metric) -> float:
     length = float(np.linalg.norm(question.astype(np.float64)))
     if metric is Metric.COSINE:
         return _ERROR * length
@@ -107,7 +107,7 @@ def _margin(candidates: Candidates, question: FloatArray, worst: float, metric: 
 
 
 def _ordered(
-    candidates: Candidates, slots: Slots, question: FloatArray, metric: Metric, limit: int, threshold: float | None
+    candidates: ComparedRows, slots: Slots, question: FloatArray, metric: Metric, limit: int, threshold: float | None
 ) -> tuple[Slots, Doubles]:
     scores = exact_scores(candidates.matrix[slots], candidates.lengths[slots], question, metric)
     order = np.argsort(-scores, kind="stable")[:limit]

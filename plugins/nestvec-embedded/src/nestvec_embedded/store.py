@@ -19,11 +19,10 @@ from nestvec.errors import BackendFull, BackendRefused, CollectionNotFound
 from nestvec.folders import check_tree
 from nestvec_embedded import schema
 from nestvec_embedded.errors import DAMAGED, damaged, translated
-from nestvec_embedded.options import EmbeddedOptions
+from nestvec_embedded.options import FILE, EmbeddedOptions
 from nestvec_embedded.table import RecordTable
-from nestvec_embedded.vectors import FileRows, MemoryRows, Rows, make_file, sync_folder
+from nestvec_embedded.vectors import FileRows, MemoryRows, VectorRows, make_file, sync_folder
 
-_FILE: Final = "store.sqlite3"
 _LOCK: Final = ".lock"
 _VECTORS: Final = re.compile(r"vectors-([0-9]{1,18})-[0-9]{1,4}\.f32")
 #: What marks a folder of qdrant-client's engine, which was the default before.
@@ -160,7 +159,7 @@ class Store:
             self._check_foreign(self._folder)
             held = _exclusive_lock(self._folder / _LOCK)
         except OSError as error:
-            if not forbids_writing(error) or not (self._folder / _FILE).exists():
+            if not forbids_writing(error) or not (self._folder / FILE).exists():
                 raise
             self._hindrance = error
             held = shared_lock(self._folder / _LOCK)
@@ -168,7 +167,7 @@ class Store:
         return held
 
     def _check_foreign(self, folder: Path) -> None:
-        if (folder / _FILE).exists():
+        if (folder / FILE).exists():
             return
         names = sorted(path.name for path in folder.iterdir() if path.name != _LOCK)
         if _QDRANT in names:
@@ -185,7 +184,7 @@ class Store:
     def _connect(self) -> sqlite3.Connection:
         if self._folder is None:
             return _connection(":memory:")
-        path = self._folder / _FILE
+        path = self._folder / FILE
         if self._hindrance is None:
             return _connection(str(path))
         if any(Path(f"{path}-{rest}").exists() for rest in ("wal", "journal")):
@@ -222,14 +221,14 @@ class Store:
             return
         (layout,), (application,) = self._db.execute("PRAGMA user_version"), self._db.execute("PRAGMA application_id")
         if application[0] != schema.APPLICATION:
-            raise damaged(self.place, f"{_FILE} is another program's")
+            raise damaged(self.place, f"{FILE} is another program's")
         if layout[0] > schema.LAYOUT:
             raise BackendRefused(f"{self.place} was written by a newer nestvec; upgrade nestvec-embedded")
         numbers = []
         if schema.expected([]) <= found:
             numbers = [number for (number,) in self._db.execute("SELECT number FROM collections")]
         if not all(isinstance(number, int) for number in numbers) or found != schema.expected(numbers):
-            raise damaged(self.place, f"the tables in {_FILE} are not those that nestvec makes")
+            raise damaged(self.place, f"the tables in {FILE} are not those that nestvec makes")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -244,11 +243,11 @@ class Store:
 
     # ------------------------------------------------------------ files of vectors
 
-    def _rows(self, number: int, info: CollectionInfo) -> dict[str, Rows]:
+    def _rows(self, number: int, info: CollectionInfo) -> dict[str, VectorRows]:
         if self._folder is None:
             return {name: MemoryRows(size) for name, size in info.vectors.items()}
         with ExitStack() as undo:
-            rows: dict[str, Rows] = {}
+            rows: dict[str, VectorRows] = {}
             for (name, size), path in zip(info.vectors.items(), self._paths(number, info), strict=True):
                 try:
                     rows[name] = FileRows(path, size, writable=self._hindrance is None)

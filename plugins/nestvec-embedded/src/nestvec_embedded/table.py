@@ -19,7 +19,7 @@ from nestvec.errors import BackendRefused
 from nestvec.filters import matches
 from nestvec_embedded.errors import DAMAGED, damaged
 from nestvec_embedded.filters import Selection
-from nestvec_embedded.ranking import Candidates, lengths_of
+from nestvec_embedded.ranking import ComparedRows, lengths_of
 from nestvec_embedded.records import checksums, contents_of, record_of
 from nestvec_embedded.terms import TENANT, terms_of
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nestvec.filters import Filter, Leaf
     from nestvec.types import FloatArray, Record
-    from nestvec_embedded.vectors import Rows, Slots
+    from nestvec_embedded.vectors import Slots, VectorRows
 
     Mask = NDArray[np.bool_]
 
@@ -45,7 +45,7 @@ class RecordTable:
     """
 
     def __init__(
-        self, db: sqlite3.Connection, number: int, info: CollectionInfo, rows: Mapping[str, Rows], place: str
+        self, db: sqlite3.Connection, number: int, info: CollectionInfo, rows: Mapping[str, VectorRows], place: str
     ) -> None:
         self.info, self.rows = info, rows
         self._db, self._number, self._place = db, int(number), place
@@ -200,11 +200,11 @@ class RecordTable:
             return self._count
         return int(np.count_nonzero(self._mask(where, tenant)))
 
-    def candidates(self, vector: str, slots: Slots | None) -> Candidates:
+    def candidates(self, vector: str, slots: Slots | None) -> ComparedRows:
         """What a search by a vector looks at."""
         number = list(self.rows).index(vector)
         count = self._count if slots is None else int(slots[-1]) + 1 if len(slots) else 0
-        return Candidates(self.rows[vector].matrix, self._lengths[:, number], count, slots)
+        return ComparedRows(self.rows[vector].matrix, self._lengths[:, number], count, slots)
 
     def slots_of(self, ids: Sequence[str], tenant: str | None) -> list[int]:
         """The slots of records; without a tenant, of everybody's."""

@@ -1,6 +1,6 @@
 """Vectors as rows of float32: in a file that is mapped into memory to be read, or in memory alone.
 
-Rows are written through the file, never through the map: a full disk is then an error instead of the end of the
+VectorRows are written through the file, never through the map: a full disk is then an error instead of the end of the
 process. A row that no record has may be written at any time; one that a record has is never written again.
 """
 
@@ -28,8 +28,8 @@ _FIRST: Final = 256
 _FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
-class Rows(Protocol):
-    """Rows of one vector of a collection's records."""
+class VectorRows(Protocol):
+    """VectorRows of one vector of a collection's records."""
 
     @property
     def matrix(self) -> FloatArray:
@@ -49,7 +49,7 @@ class Rows(Protocol):
 
 
 class MemoryRows:
-    """Rows that end with the process."""
+    """VectorRows that end with the process."""
 
     def __init__(self, dimensions: int) -> None:
         self._matrix = np.empty((0, dimensions), FLOAT)
@@ -78,7 +78,7 @@ class MemoryRows:
 
 
 class FileRows:
-    """Rows in a file that holds nothing else."""
+    """VectorRows in a file that holds nothing else."""
 
     def __init__(self, path: Path, dimensions: int, *, writable: bool) -> None:
         self._shape = dimensions

@@ -95,6 +95,11 @@ class CheckedLocal(QdrantLocal):
             undo.pop_all()
 
     def _checked(self, folder: Path) -> None:
+        if (folder / "store.sqlite3").exists():
+            raise BackendRefused(
+                f'the folder {folder} is one of the embedded default: open it with use = "embedded", or convert it '
+                f"with `nestvec convert {folder} NEW_FOLDER --to qdrant`"
+            )
         try:
             check_tree(folder)
         except Untrusted as error:

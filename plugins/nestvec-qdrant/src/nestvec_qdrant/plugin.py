@@ -48,6 +48,7 @@ def nestvec_backend() -> BackendPlugin:
         collection_options=QdrantCollectionOptions,
         embedded=embedded_options,
         path_option="path",
+        made=lambda folder: (folder / "meta.json").is_file(),
         forms={"": {"url": "http://localhost:6333"}},
         example=EXAMPLE,
         presets=PRESETS,
