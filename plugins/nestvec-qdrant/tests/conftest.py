@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -131,3 +135,22 @@ def adapter(form, server, tmp_path):
     opened = Awaited.open(options) if form == "async" else Kit.open(options)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def description():
+    """Holds a body against the API's official description, which is not part of this repository."""
+    beside = Path(__file__).resolve().parents[3].parent / "shared" / "contracts"
+    file = Path(os.environ.get("NESTVEC_CONTRACTS") or beside) / "qdrant-openapi.json"
+    if not file.is_file():
+        told = f"no {file.name} in {file.parent}: set NESTVEC_CONTRACTS to its folder"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{told}; CI must not go without")
+        pytest.skip(told)
+    components = json.loads(file.read_text())["components"]
+
+    def fits(name, body):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": components}
+        jsonschema.Draft4Validator(schema).validate(json.loads(body))
+
+    return fits

@@ -116,7 +116,9 @@ def test_the_plugin_is_found_and_light():
 def test_what_the_plugin_offers(tmp_path):
     plugin = Registry().backend("qdrant")
     assert isinstance(plugin, BackendPlugin)
-    assert plugin.default
+    assert not plugin.default
+    assert plugin.made is not None
+    assert not plugin.made(tmp_path)
     assert plugin.options.model_validate(plugin.embedded(tmp_path)).path == tmp_path
     local = plugin.capabilities(plugin.options.model_validate(plugin.embedded(None)))
     server = plugin.capabilities(plugin.options.model_validate({"url": "http://localhost:6333"}))

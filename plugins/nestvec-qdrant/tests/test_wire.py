@@ -143,7 +143,7 @@ def test_questions_share_requests(adapter, server, kit):
 def test_thresholds_are_sent_a_little_wider(adapter, server, kit, metric, threshold, sent):
     """A server leaves out what lies exactly on its threshold, other than the engine in this process."""
     adapter.query(Query("docs_1", kit.vectors([1, 0, 0]), metric, 1, threshold=threshold))
-    (search,) = server.requests[0].body["searches"]
+    search = server.requests[0].body
     assert search["score_threshold"] == pytest.approx(sent, abs=1e-6)
     wider = search["score_threshold"] > sent if metric is Metric.EUCLIDEAN else search["score_threshold"] < sent
     assert wider
@@ -184,7 +184,7 @@ def test_keys_are_sent_and_checked(kit, monkeypatch):
 REQUESTS = {
     "write": ("PUT", POINTS, lambda kit: write_of(kit, 2)),
     "fetch": ("POST", POINTS, lambda kit: Fetch("docs_1", [kit.identity(1)])),
-    "query": ("POST", f"{POINTS}/query/batch", lambda kit: Query("docs_1", kit.vectors([1, 0, 0]), Metric.COSINE, 1)),
+    "query": ("POST", f"{POINTS}/query", lambda kit: Query("docs_1", kit.vectors([1, 0, 0]), Metric.COSINE, 1)),
     "remove": ("POST", f"{POINTS}/delete", lambda kit: Remove("docs_1", [kit.identity(1)])),
 }
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from qdrant_client import models
 
-from nestvec.contract import Adapter, Batch, CreateExtended
+from nestvec.contract import Adapter, Batch, CreateExtended, QueryStaged
 from nestvec.contract.powers import Adoption, Aliases, Funnels, Notes, Tenancy, Updates, VectorStorage
 from nestvec.errors import BackendRefused, BackendUnavailable, CollectionNotFound
 from nestvec.types import DENSE
-from nestvec_qdrant import schema
+from nestvec_qdrant import rest, schema
 from nestvec_qdrant.adopt import check_layout, foreign_info, native_ids, select_vector, selection
 from nestvec_qdrant.client import open_client
+from nestvec_qdrant.errors import UnexpectedReply, translate
 from nestvec_qdrant.filters import TENANT, check_fields, compile_filter
 from nestvec_qdrant.options import QdrantOptions, declared_capabilities
 from nestvec_qdrant.records import (
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
         ListCollections,
         ListTenants,
         Query,
-        QueryStaged,
         ReadNote,
         Remove,
         ResolveAlias,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
     Read: TypeAlias = Fetch | Scroll | Count | Query
 
+T = TypeVar("T")
 _IDS = 1000
 _QUESTIONS = 64
 _TENANTS = 1000
@@ -281,6 +283,8 @@ class QdrantAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorS
 
     async def fetch(self, request: Fetch) -> Batch:
         """Read by id. The tenant is compared here: reading by id takes no filter."""
+        if self._reads_json:
+            return await self._fetch_json(request)
         vector = await self._vector(request)
         payload, vectors = self._payload(request.content), self._vectors(request.vectors, vector)
         points: list[models.Record] = []
@@ -291,8 +295,19 @@ class QdrantAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorS
         points = of_tenant(points, self.tenant)
         return batch_of(points, vectors=request.vectors, layout=self.layout, vector=vector, content=request.content)
 
+    async def _fetch_json(self, request: Fetch) -> Batch:
+        points: list[rest.Point] = []
+        for ids in _parts(request.ids, _IDS):
+            told = await rest.ask(
+                self.client, request, "", rest.fetch_body(ids, self._payload(request.content), request.vectors)
+            )
+            points += self._understood(request, rest.points_of, told)
+        return self._understood(request, partial(batch_of, vectors=request.vectors), of_tenant(points, self.tenant))
+
     async def scroll(self, request: Scroll) -> Batch:
         """Read a page; the cursor is the id of the next page's first point."""
+        if self._reads_json:
+            return await self._scroll_json(request)
         vector = await self._vector(request)
         points, cursor = await self._calls(request).scroll(
             collection_name=request.physical,
@@ -313,6 +328,13 @@ class QdrantAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorS
             content=request.content,
         )
 
+    async def _scroll_json(self, request: Scroll) -> Batch:
+        where = rest.filter_json(request.where, self.tenant)
+        payload = self._payload(request.content)
+        body = rest.scroll_body(where, request.limit, request.cursor, payload, request.vectors)
+        points, cursor = self._understood(request, rest.page_of, await rest.ask(self.client, request, "/scroll", body))
+        return self._understood(request, partial(batch_of, vectors=request.vectors, cursor=cursor), points)
+
     async def count(self, request: Count) -> int:
         """Count exactly."""
         where = self._having(await self._vector(request), request)
@@ -323,12 +345,28 @@ class QdrantAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorS
         """Search with all questions, some at a time."""
         if request.limit < 1:
             return [[] for _ in request.vectors[DENSE]]
+        if self._reads_json and not isinstance(request, QueryStaged):
+            return await self._query_json(request)
         vector = await self._vector(request)
         asked = query_requests(request, vector, self._where(request), self._payload(content=True))
         answers: list[list[Found]] = []
         for part in _parts(asked, _QUESTIONS):
             replies = await self._calls(request).query_batch_points(collection_name=request.physical, requests=part)
             answers += [found_of(request, reply.points, self.layout) for reply in replies]
+        return answers
+
+    async def _query_json(self, request: Query) -> list[list[Found]]:
+        """One question is a request of its own; several go together, some at a time."""
+        where = rest.filter_json(request.where, self.tenant)
+        bodies = rest.query_bodies(request, DENSE, where, payload=True)
+        if len(bodies) == 1:
+            told = await rest.ask(self.client, request, "/query", bodies[0])
+            return [found_of(request, self._understood(request, rest.answer_of, told))]
+        answers: list[list[Found]] = []
+        for part in _parts(bodies, _QUESTIONS):
+            told = await rest.ask(self.client, request, "/query/batch", rest.batch_body(part))
+            found = self._understood(request, rest.answers_of, told, len(part))
+            answers += [found_of(request, points) for points in found]
         return answers
 
     async def query_staged(self, request: QueryStaged) -> list[list[Found]]:
@@ -364,6 +402,19 @@ class QdrantAdapter(Adapter, Aliases, Notes, Updates, Tenancy, Adoption, VectorS
             names |= dict.fromkeys(payload[TENANT] for payload in payloads if TENANT in payload)
             more = cursor is not None
         return list(names)
+
+    @property
+    def _reads_json(self) -> bool:
+        """Whether requests are written, and replies read, without the client's models."""
+        return self.layout is None and not (self.client.embedded or self.options.grpc)
+
+    def _understood(self, request: Read, read: Callable[..., T], *told: Any) -> T:
+        """What a reply says. Raises `BackendUnavailable` where it is not what the API says."""
+        try:
+            return read(*told)
+        except (UnexpectedReply, TypeError, LookupError, ValueError) as error:
+            odd = error if isinstance(error, UnexpectedReply) else UnexpectedReply(f"something else ({error})")
+            raise translate(odd, self.client.context(request)) from error
 
     async def _vector(self, request: Read) -> str:
         """The name of the vector that is read. Raises as `describe` does, and `CollectionNotFound`."""

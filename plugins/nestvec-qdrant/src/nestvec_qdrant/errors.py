@@ -65,6 +65,13 @@ _FROM_GRPC = {
 }
 
 
+class UnexpectedReply(ValueError):
+    """A reply is JSON, and not what the API says."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the reply has {what}")
+
+
 def translate(error: Exception, context: ErrorContext) -> NestvecError:
     """The error to raise instead, with the cause chained."""
     mapped = _local(error, context) if context.embedded else _remote(error, context)
@@ -92,7 +99,7 @@ def _remote(error: Exception, context: ErrorContext) -> NestvecError:
     source = error.source if isinstance(error, ResponseHandlingException) else error
     if isinstance(source, ReplyTooLarge):
         return BackendRefused(f"{context.place}, asked for {context.request}: {source}")
-    if isinstance(source, ValidationError | json.JSONDecodeError):
+    if isinstance(source, ValidationError | json.JSONDecodeError | UnexpectedReply):
         return BackendUnavailable(
             f"{context.place}: the answer to {context.request} cannot be understood; is this a Qdrant server, and not "
             f"a proxy's page? ({_short(str(source))})"

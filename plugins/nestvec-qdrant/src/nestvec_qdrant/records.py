@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import orjson
@@ -20,6 +20,9 @@ from nestvec_qdrant.options import MAX_REQUEST_BYTES
 if TYPE_CHECKING:
     from nestvec.contract import ForeignLayout, Query, Stage, Write
     from nestvec.types import FloatArray
+    from nestvec_qdrant.rest import Point
+
+    AnyPoint = TypeVar("AnyPoint", bound=models.Record | Point)
 
 #: What is read where content is not asked for.
 ESSENTIAL = [DOCUMENT_ID, SYSTEM, TENANT]
@@ -125,7 +128,7 @@ def _plain(value: Any) -> Any:
 
 
 def record_of(
-    point: models.Record | models.ScoredPoint, layout: ForeignLayout | None = None, *, content: bool = True
+    point: models.Record | models.ScoredPoint | Point, layout: ForeignLayout | None = None, *, content: bool = True
 ) -> Record:
     """The record of a point: of nestvec's own, or of somebody else's as `layout` says."""
     payload = point.payload or {}
@@ -142,7 +145,7 @@ def record_of(
 
 
 def batch_of(
-    points: Sequence[models.Record],
+    points: Sequence[models.Record | Point],
     *,
     vectors: bool,
     cursor: str | int | None = None,
@@ -162,18 +165,18 @@ def batch_of(
     return Batch(records, _stack(points) if layout is None else {DENSE: _rows(points, vector)}, cursor)
 
 
-def of_tenant(points: Iterable[models.Record], tenant: str | None) -> list[models.Record]:
+def of_tenant(points: Iterable[AnyPoint], tenant: str | None) -> list[AnyPoint]:
     """The points that this tenant may see; all of them without a tenant."""
     return [point for point in points if tenant is None or (point.payload or {}).get(TENANT) == tenant]
 
 
-def _stack(points: Sequence[models.Record]) -> dict[str, FloatArray]:
+def _stack(points: Sequence[models.Record | Point]) -> dict[str, FloatArray]:
     if not points:
         return {DENSE: np.zeros((0, 0), np.float32)}
     return {name: _rows(points, name) for name in _by_name(points[0].vector)}
 
 
-def _rows(points: Sequence[models.Record], name: str) -> FloatArray:
+def _rows(points: Sequence[models.Record | Point], name: str) -> FloatArray:
     rows = [_by_name(point.vector)[name] for point in points]
     return np.array(rows, np.float32) if rows else np.zeros((0, 0), np.float32)
 
@@ -194,7 +197,7 @@ def query_requests(
     """One request for each question: by the vector of this name, after what the stages choose."""
     stages, rescore = (request.stages, request.rescore) if isinstance(request, QueryStaged) else ((), None)
     params = None if rescore is None else _rescoring(rescore / (request.limit + request.offset))
-    threshold = _threshold(request)
+    threshold = query_threshold(request)
     return [
         models.QueryRequest(
             prefetch=_prefetch(request, stages, number, where) if stages else None,
@@ -211,7 +214,9 @@ def query_requests(
     ]
 
 
-def found_of(request: Query, points: Iterable[models.ScoredPoint], layout: ForeignLayout | None = None) -> list[Found]:
+def found_of(
+    request: Query, points: Iterable[models.ScoredPoint | Point], layout: ForeignLayout | None = None
+) -> list[Found]:
     """What a question found: its points as records, with nestvec's scores, none below the threshold."""
     sign = -1.0 if request.metric is Metric.EUCLIDEAN else 1.0
     least = -np.inf if request.threshold is None else np.float32(request.threshold)
@@ -219,7 +224,7 @@ def found_of(request: Query, points: Iterable[models.ScoredPoint], layout: Forei
     return [hit for hit in found if np.float32(hit.score) >= least]
 
 
-def _threshold(request: Query) -> float | None:
+def query_threshold(request: Query) -> float | None:
     """A little below what is asked for: Qdrant may leave out results that lie exactly on its threshold."""
     if request.threshold is None:
         return None
