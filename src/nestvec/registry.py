@@ -63,10 +63,11 @@ class Registry:
     @cached_property
     def _found(self) -> dict[str, dict[str, list[EntryPoint]]]:
         found: dict[str, dict[str, list[EntryPoint]]] = {group: {} for group in _KIND}
+        installed = entry_points()  # read once: looking for one group reads the metadata of all distributions
         for group, by_name in found.items():
-            for entry in [*entry_points(group=group), *self._extra.get(group, ())]:
+            for entry in [*installed.select(group=group), *self._extra.get(group, ())]:
                 same = by_name.setdefault(entry.name, [])
-                if not any(_owner(entry) == _owner(other) and entry.value == other.value for other in same):
+                if not any(entry.value == other.value and _owner(entry) == _owner(other) for other in same):
                     same.append(entry)
         return found
 

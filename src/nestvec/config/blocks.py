@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,13 +24,14 @@ from nestvec._artifacts import DEFAULT_FOLDER, is_fingerprint
 from nestvec._chunking import Chunking
 from nestvec._limits import ReadLimits, in_bytes
 from nestvec.config.problems import did_you_mean
-from nestvec.contract import ForeignLayout, ForeignPreset, field_path
 from nestvec.errors import ConfigError, InvalidInput
-from nestvec.filters.fields import check_name
 from nestvec.options import Bytes, LocalPath, Options
 from nestvec.paths import format_path, parse_path
 from nestvec.types import Field as MetadataField
 from nestvec.types import Metric, Purpose, Storage
+
+if TYPE_CHECKING:
+    from nestvec.contract import ForeignLayout, ForeignPreset
 
 FIELD_KINDS = ("keyword", "integer", "float", "boolean", "datetime")
 _RESERVED = frozenset({"nestvec"})
@@ -94,6 +95,8 @@ FieldDeclaration = Annotated[
 def _free(name: str) -> str:
     if name in _RESERVED:
         raise ValueError(f"field name {name!r} is reserved for nestvec; rename it")
+    from nestvec.filters.fields import check_name  # late: many files declare no fields
+
     return check_name(name)
 
 
@@ -268,6 +271,8 @@ class ForeignBlock(Options):
 
         Raises `ConfigError` where there is no such preset.
         """
+        from nestvec.contract import ForeignLayout, ForeignPreset, field_path
+
         if self.preset is not None and self.preset not in presets:
             raise ConfigError(
                 f"there is no preset {self.preset!r} for this backend{did_you_mean(self.preset, presets)}"

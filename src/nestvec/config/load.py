@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -31,19 +31,20 @@ from nestvec.config.blocks import (
     PriceBlock,
     RetryBlock,
 )
-from nestvec.config.given import NoOptions, model_without_embedder, nobody, plugin_of
-from nestvec.config.nesting import Nesting, find_nesting
 from nestvec.config.plain import TOO_DEEP, check_plain
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
+from nestvec.encoding.sizes import check_dimensions
 from nestvec.encoding.tasks import explicit_pair, pair_for
-from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import ConfigError, NestvecError
 from nestvec.names import check_logical, check_unambiguous
 from nestvec.options import Options
 from nestvec.registry import Registry, default_registry
 from nestvec.spaces import space_of
 from nestvec.types import Purpose
+
+if TYPE_CHECKING:
+    from nestvec.config.nesting import Nesting
 
 P = TypeVar("P", BackendPlugin, EmbedderPlugin)
 B = TypeVar("B", bound=Options)
@@ -107,6 +108,8 @@ class Config:
 
 def nobody_at_all() -> Connection[EmbedderPlugin]:
     """What stands where a collection has no embedder."""
+    from nestvec.config.given import NoOptions, nobody
+
     return Connection(NO_EMBEDDER, nobody(), NoOptions())
 
 
@@ -198,6 +201,8 @@ class _Reader:
         """The embedders that are objects of the program."""
         found: dict[str, Connection[EmbedderPlugin]] = {}
         for name, embedder in self._given.items():
+            from nestvec.config.given import NoOptions, plugin_of
+
             with self._noting(f"embedders.{name}"):
                 if name == NO_EMBEDDER:
                     raise ConfigError(f"{NO_EMBEDDER!r} means that there is no embedder; give it another name")
@@ -271,6 +276,8 @@ class _Reader:
             key, connection = f"embedders.{name}.nesting", found.pop(name, None)
             block = self._options(NestingBlock, written.nesting, key)
             if block is not None and connection is not None:
+                from nestvec.config.nesting import find_nesting
+
                 with self._noting(key):
                     found[name] = replace(connection, nesting=find_nesting(block, folder, connection.declared))
         return found
@@ -378,6 +385,8 @@ class _Reader:
         """The spec that a block describes, or None where model and backend cannot do it: all reasons are noted."""
         model, can = embedder.capabilities, backend.capabilities
         if embedder.name == NO_EMBEDDER:
+            from nestvec.config.given import model_without_embedder
+
             try:
                 model = model_without_embedder(block)
             except ConfigError as error:
