@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -144,15 +144,16 @@ class Registry:
         with self._lock:
             plugin = self._load(group, name)
         self._require(plugin, group, name, hook)
-        source = self._label(group, name)
         try:
             offer = getattr(plugin, hook)()
         except Exception as error:
             raise PluginBroken(
-                f"{source}: {hook}() raised {type(error).__name__}: {error}; reinstall or remove it"
+                f"{self._label(group, name)}: {hook}() raised {type(error).__name__}: {error}; reinstall or remove it"
             ) from error
         if not isinstance(offer, kind) or getattr(offer, "name", None) != name:
-            raise PluginBroken(f"{source}: {hook}() must return a {kind.__name__} named {name!r}, not {offer!r}")
+            raise PluginBroken(
+                f"{self._label(group, name)}: {hook}() must return a {kind.__name__} named {name!r}, not {offer!r}"
+            )
         return offer
 
     def _require(self, plugin: object, group: str, name: str, hook: str) -> None:
@@ -189,17 +190,17 @@ class Registry:
                 f"{self._label(group, name)} cannot be imported: "
                 f"{type(error).__name__}: {error}; reinstall or remove it"
             ) from error
-        self._register(plugin, entry.value, self._label(group, name))
+        self._register(plugin, entry.value, partial(self._label, group, name))
         return plugin
 
-    def _register(self, plugin: object, key: str, label: str) -> None:
+    def _register(self, plugin: object, key: str, label: Callable[[], str]) -> None:
         try:
             self._manager.register(plugin, name=key)
             self._manager.check_pending()
         except Exception as error:  # a foreign module: looking at its names may raise anything
             if self._manager.has_plugin(key):
                 self._manager.unregister(name=key)
-            raise PluginBroken(f"{label} does not keep the hook contract: {error}") from error
+            raise PluginBroken(f"{label()} does not keep the hook contract: {error}") from error
 
     def _single(self, group: str, name: str) -> EntryPoint:
         entries = self._found[group].get(name)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nestvec.filters.evaluate import matches
     from nestvec.filters.fields import ID, F, FieldExpression, ResolvedFilter, resolve, system, to_foreign
     from nestvec.filters.mongo import FilterLike, parse_dict, to_dict
+    from nestvec.filters.operations import Op, TextOp
     from nestvec.filters.tree import (
         MAX_DEPTH,
         And,
@@ -49,10 +50,8 @@ if TYPE_CHECKING:
         In,
         Leaf,
         Not,
-        Op,
         Or,
         Text,
-        TextOp,
         all_of,
         any_of,
         fold,
@@ -117,6 +116,7 @@ _ROOMS = {
         "parse_dict",
         "to_dict",
     ),
+    "nestvec.filters.operations": ("Op", "TextOp"),
     "nestvec.filters.tree": (
         "MAX_DEPTH",
         "And",
@@ -130,10 +130,8 @@ _ROOMS = {
         "In",
         "Leaf",
         "Not",
-        "Op",
         "Or",
         "Text",
-        "TextOp",
         "all_of",
         "any_of",
         "fold",
