@@ -7,7 +7,6 @@ others. The registry may be shared between threads.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +22,14 @@ from nestvec._similar import closest
 from nestvec.errors import PluginBroken, PluginConflict, PluginError, PluginNotFound
 
 if TYPE_CHECKING:
+    import logging
+
     from nestvec.contract import BackendPlugin, EmbedderPlugin, Event
 
 BACKENDS = "nestvec.backends"
 EMBEDDERS = "nestvec.embedders"
 LISTENERS = "nestvec.listeners"
 P = TypeVar("P")
-_LOG = logging.getLogger(__name__)
 _KIND = {BACKENDS: "backend", EMBEDDERS: "embedder", LISTENERS: "listener"}
 
 
@@ -119,14 +119,14 @@ class Registry:
             first = listener not in self._told
             self._told.add(listener)
         if first:
-            _LOG.exception(
+            _log().exception(
                 "listener %s raised on event %s; the work goes on. It is told every further event, and what it raises "
                 "then is logged for debugging only",
                 listener,
                 event.name,
             )
         else:
-            _LOG.debug("listener %s raised on event %s", listener, event.name, exc_info=True)
+            _log().debug("listener %s raised on event %s", listener, event.name, exc_info=True)
 
     def _load_listeners(self) -> None:
         with self._lock:
@@ -138,7 +138,7 @@ class Registry:
                     self._require(self._load(LISTENERS, name), LISTENERS, name, "nestvec_event")
                     self._require_plain(name)
                 except PluginError:
-                    _LOG.exception("listener %s cannot be used and hears nothing", name)
+                    _log().exception("listener %s cannot be used and hears nothing", name)
 
     def _offer(self, group: str, name: str, hook: str, kind: type[P]) -> P:
         with self._lock:
@@ -225,6 +225,12 @@ class Registry:
                 f"checkout: pip install ./plugins/nestvec-{name})."
             )
         return f"{message} Installed {kind}s: {', '.join(installed) or 'none'}."
+
+
+def _log() -> logging.Logger:
+    import logging  # late: only listeners that fail are logged
+
+    return logging.getLogger(__name__)
 
 
 def _owner(entry: EntryPoint) -> tuple[str, str]:

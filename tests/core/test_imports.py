@@ -11,10 +11,12 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.metadata import requires, version
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -23,6 +25,8 @@ from packaging.utils import canonicalize_name
 
 import nestvec
 from nestvec._client import Collection, Nestvec
+from nestvec._client.ingestion import DocumentTurns
+from nestvec._client.places import Place
 
 HEAVY = ("numpy", "httpx", "pydantic", "pluggy", "qdrant_client", "click", "tqdm")
 
@@ -233,6 +237,20 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nope"):
         nestvec.nope  # noqa: B018
+
+
+def test_writers_of_a_place_take_the_same_turns_whoever_asks_first() -> None:
+    place, together = Place(), Barrier(8)
+
+    def ask(_: int) -> DocumentTurns:
+        together.wait()
+        return place.turns
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = list(pool.map(ask, range(8)))
+    assert all(turns is place.turns for turns in asked)
+    place.forked()
+    assert place.turns is not asked[0]
 
 
 def needed_by(distribution: str, known: set[str]) -> set[str]:

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     StrictBool,
     StrictInt,
     WithJsonSchema,
@@ -47,7 +48,7 @@ def _parse_field(value: Any) -> Any:
 
 _KINDS = {"enum": [*FIELD_KINDS, *(f"{kind}[]" for kind in FIELD_KINDS)]}
 FieldKind = Annotated[
-    MetadataField, BeforeValidator(_parse_field), PlainSerializer(str, return_type=str), WithJsonSchema(_KINDS)
+    MetadataField, PlainValidator(_parse_field), PlainSerializer(str, return_type=str), WithJsonSchema(_KINDS)
 ]
 
 
