@@ -12,7 +12,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 import pytest
@@ -271,7 +271,7 @@ def test_a_misspelt_name_is_suggested_the_right_one(install: Install) -> None:
 
 
 def test_a_plugin_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nestvec.registry.entry_points", lambda **_: ())
+    monkeypatch.setattr("nestvec.registry.entry_points", EntryPoints)
     how = r"nestvec-qdrant .*pip install \./plugins/nestvec-qdrant\)\. Installed backends: none\."
     with pytest.raises(PluginNotFound, match=how):
         Registry().backend("qdrant")
