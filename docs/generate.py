@@ -13,15 +13,13 @@ from python_reference import async_page, python_page
 
 from nestvec._cli.plugins import forms_of
 from nestvec.capabilities import BackendCapabilities, Power
+from nestvec.config.additions import CacheBlock, NestingBlock, RetryBlock
 from nestvec.config.blocks import (
-    CacheBlock,
     ChunkingBlock,
     CollectionBlock,
     FileBlock,
     ForeignBlock,
     LimitsBlock,
-    NestingBlock,
-    RetryBlock,
     TasksBlock,
 )
 from nestvec.registry import BACKENDS, EMBEDDERS, default_registry

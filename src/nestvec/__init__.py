@@ -6,10 +6,10 @@ imported when they are first used (PEP 562): `import nestvec` itself loads no nu
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nestvec import results
+from nestvec._lazy import lazy_names
 
 if TYPE_CHECKING:
     from nestvec._client import (
@@ -63,32 +63,20 @@ __all__ = [
 ]
 __all__ += results.__all__
 
-_HOME = {
-    **dict.fromkeys(("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"), "nestvec._client"),
-    **dict.fromkeys(("acollection", "aconnect", "collection", "connect", "convert_store"), "nestvec._client"),
-    **dict.fromkeys(("close_shared_clients", "shared_client"), "nestvec._client"),
-    **dict.fromkeys(("RetryPolicy", "Runtime"), "nestvec.runtime"),
-    "Chunk": "nestvec.types",
-    "DimensionsOptions": "nestvec._evaluation.options",
-    "Document": "nestvec.types",
-    "EmbeddingSpace": "nestvec.spaces",
-    "F": "nestvec.filters",
-    "ID": "nestvec.filters",
-    "Metric": "nestvec.types",
-    "NestvecError": "nestvec.errors",
-    "Question": "nestvec._questions",
-    "TaskPair": "nestvec.capabilities",
-    **dict.fromkeys(results.__all__, "nestvec.results"),
+_ROOMS = {
+    "nestvec._client": (
+        *("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"),
+        *("acollection", "aconnect", "collection", "connect", "convert_store"),
+        *("close_shared_clients", "shared_client"),
+    ),
+    "nestvec._evaluation.options": ("DimensionsOptions",),
+    "nestvec._questions": ("Question",),
+    "nestvec.capabilities": ("TaskPair",),
+    "nestvec.errors": ("NestvecError",),
+    "nestvec.filters": ("ID", "F"),
+    "nestvec.results": results.__all__,
+    "nestvec.runtime": ("RetryPolicy", "Runtime"),
+    "nestvec.spaces": ("EmbeddingSpace",),
+    "nestvec.types": ("Chunk", "Document", "Metric"),
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'nestvec' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _ROOMS)

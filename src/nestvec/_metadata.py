@@ -14,17 +14,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final
 
 from nestvec._damaged import DAMAGED
-from nestvec.contract.foreign_records import original
-from nestvec.contract.records import GIVEN
 from nestvec.errors import CollectionError, InvalidDocument
-from nestvec.filters.opened import open_name
 from nestvec.paths import format_path, parse_path
-from nestvec.types import Field, FieldMisfit, FieldType, Metadata, MetadataValue
+from nestvec.types import GIVEN, Field, FieldMisfit, FieldType, Metadata, MetadataValue
 from nestvec.values import AS_IT_IS, INT64_MAX, INT64_MIN, coerce, describe, parse_datetime, scalar
 
+#: No metadata.
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 #: What stands for a datetime in that text, and for an object that looks like it.
 _DATETIME: Final = "nestvec:datetime"
 _OBJECT: Final = "nestvec:object"
@@ -67,6 +67,8 @@ class Projection:
     def given(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """Metadata as they were given, of what is stored. Raises `CollectionError` for what is damaged."""
         if self.foreign:
+            from nestvec.contract.foreign_records import original  # late: few collections are somebody else's
+
             return original(restore_types(stored, self.fields))
         return restore_metadata(stored, self.fields)
 
@@ -152,6 +154,8 @@ class Projection:
         return True
 
     def _keep_open(self, stored: dict[str, Any], name: str, value: MetadataValue) -> bool:
+        from nestvec.filters.opened import open_name  # late: few collections have open fields
+
         exact = False
         for keys, leaf in _leaves((name,), value):
             key = open_name(format_path(keys), leaf)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from nestvec._chunking import Chunking
 from nestvec._damaged import DAMAGED
 from nestvec._metadata import Projection
-from nestvec.contract import Create, CreateExtended, ForeignLayout
 from nestvec.errors import SpaceUnknown
 from nestvec.spaces import EmbeddingSpace
 from nestvec.types import DENSE, Field, Metric, Storage, prefix_name
 
 if TYPE_CHECKING:
     from nestvec.capabilities import ModelCapabilities
+    from nestvec.contract import Create, ForeignLayout
     from nestvec.options import Options
 
 RECORD_VERSION = 1
@@ -75,6 +75,8 @@ class CollectionSpec:
 
     def creation(self, physical: str, record: Mapping[str, Any]) -> Create:
         """The request that creates a physical collection for it, with this record."""
+        from nestvec.contract import Create, CreateExtended
+
         known = (physical, self.vectors, self.metric, self.fields, record, self.options)
         if not self.namespaces and self.storage is Storage.FLOAT32:
             return Create(*known)
@@ -163,6 +165,8 @@ class StoredCollection:
 
     @classmethod
     def _parse(cls, record: Mapping[str, Any]) -> StoredCollection:
+        from nestvec.contract import ForeignLayout
+
         return cls(
             name=record["name"],
             generation=int(record["generation"]),

@@ -11,7 +11,6 @@ import re
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
-from html.entities import name2codepoint
 from typing import Final
 
 MASK: Final = "***"
@@ -89,6 +88,8 @@ def _pattern(secret: str) -> re.Pattern[str]:
 
 def _spellings(character: str) -> Iterator[str]:
     """Patterns of one character in a text."""
+    from html.entities import name2codepoint  # late: many processes never know a secret
+
     yield re.escape(character)
     number, utf8, utf16 = ord(character), character.encode("utf-8", "replace"), character.encode("utf-16-be", "replace")
     backslash = r"\\{1,4}"

@@ -7,11 +7,10 @@ others. The registry may be shared between threads.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,13 +22,14 @@ from nestvec._similar import closest
 from nestvec.errors import PluginBroken, PluginConflict, PluginError, PluginNotFound
 
 if TYPE_CHECKING:
+    import logging
+
     from nestvec.contract import BackendPlugin, EmbedderPlugin, Event
 
 BACKENDS = "nestvec.backends"
 EMBEDDERS = "nestvec.embedders"
 LISTENERS = "nestvec.listeners"
 P = TypeVar("P")
-_LOG = logging.getLogger(__name__)
 _KIND = {BACKENDS: "backend", EMBEDDERS: "embedder", LISTENERS: "listener"}
 
 
@@ -63,10 +63,11 @@ class Registry:
     @cached_property
     def _found(self) -> dict[str, dict[str, list[EntryPoint]]]:
         found: dict[str, dict[str, list[EntryPoint]]] = {group: {} for group in _KIND}
+        installed = entry_points()  # read once: looking for one group reads the metadata of all distributions
         for group, by_name in found.items():
-            for entry in [*entry_points(group=group), *self._extra.get(group, ())]:
+            for entry in [*installed.select(group=group), *self._extra.get(group, ())]:
                 same = by_name.setdefault(entry.name, [])
-                if not any(_owner(entry) == _owner(other) and entry.value == other.value for other in same):
+                if not any(entry.value == other.value and _owner(entry) == _owner(other) for other in same):
                     same.append(entry)
         return found
 
@@ -118,14 +119,14 @@ class Registry:
             first = listener not in self._told
             self._told.add(listener)
         if first:
-            _LOG.exception(
+            _log().exception(
                 "listener %s raised on event %s; the work goes on. It is told every further event, and what it raises "
                 "then is logged for debugging only",
                 listener,
                 event.name,
             )
         else:
-            _LOG.debug("listener %s raised on event %s", listener, event.name, exc_info=True)
+            _log().debug("listener %s raised on event %s", listener, event.name, exc_info=True)
 
     def _load_listeners(self) -> None:
         with self._lock:
@@ -137,21 +138,22 @@ class Registry:
                     self._require(self._load(LISTENERS, name), LISTENERS, name, "nestvec_event")
                     self._require_plain(name)
                 except PluginError:
-                    _LOG.exception("listener %s cannot be used and hears nothing", name)
+                    _log().exception("listener %s cannot be used and hears nothing", name)
 
     def _offer(self, group: str, name: str, hook: str, kind: type[P]) -> P:
         with self._lock:
             plugin = self._load(group, name)
         self._require(plugin, group, name, hook)
-        source = self._label(group, name)
         try:
             offer = getattr(plugin, hook)()
         except Exception as error:
             raise PluginBroken(
-                f"{source}: {hook}() raised {type(error).__name__}: {error}; reinstall or remove it"
+                f"{self._label(group, name)}: {hook}() raised {type(error).__name__}: {error}; reinstall or remove it"
             ) from error
         if not isinstance(offer, kind) or getattr(offer, "name", None) != name:
-            raise PluginBroken(f"{source}: {hook}() must return a {kind.__name__} named {name!r}, not {offer!r}")
+            raise PluginBroken(
+                f"{self._label(group, name)}: {hook}() must return a {kind.__name__} named {name!r}, not {offer!r}"
+            )
         return offer
 
     def _require(self, plugin: object, group: str, name: str, hook: str) -> None:
@@ -188,17 +190,17 @@ class Registry:
                 f"{self._label(group, name)} cannot be imported: "
                 f"{type(error).__name__}: {error}; reinstall or remove it"
             ) from error
-        self._register(plugin, entry.value, self._label(group, name))
+        self._register(plugin, entry.value, partial(self._label, group, name))
         return plugin
 
-    def _register(self, plugin: object, key: str, label: str) -> None:
+    def _register(self, plugin: object, key: str, label: Callable[[], str]) -> None:
         try:
             self._manager.register(plugin, name=key)
             self._manager.check_pending()
         except Exception as error:  # a foreign module: looking at its names may raise anything
             if self._manager.has_plugin(key):
                 self._manager.unregister(name=key)
-            raise PluginBroken(f"{label} does not keep the hook contract: {error}") from error
+            raise PluginBroken(f"{label()} does not keep the hook contract: {error}") from error
 
     def _single(self, group: str, name: str) -> EntryPoint:
         entries = self._found[group].get(name)
@@ -223,6 +225,12 @@ class Registry:
                 f"checkout: pip install ./plugins/nestvec-{name})."
             )
         return f"{message} Installed {kind}s: {', '.join(installed) or 'none'}."
+
+
+def _log() -> logging.Logger:
+    import logging  # late: only listeners that fail are logged
+
+    return logging.getLogger(__name__)
 
 
 def _owner(entry: EntryPoint) -> tuple[str, str]:

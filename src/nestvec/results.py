@@ -5,8 +5,9 @@ Names are imported when they are first used; `nestvec` offers all of them, too.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nestvec._lazy import lazy_names
 
 if TYPE_CHECKING:
     from nestvec._archives.exporting import ExportReport
@@ -109,16 +110,4 @@ _ROOMS = {
     "nestvec.nesting.fitting": ("NestReport", "PrefixRecall"),
     "nestvec.types": ("FailedDocument", "FieldMisfit", "Hit", "Record", "Report", "Usage"),
 }
-_HOME = {name: room for room, names in _ROOMS.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'nestvec.results' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _ROOMS)

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nestvec._collections.opening import LEASE
-from nestvec._session.retry import RetryPolicy
+from nestvec._session.retry import LEASE, RetryPolicy
 from nestvec.registry import Registry, default_registry
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,8 @@ Metadata: TypeAlias = Mapping[str, MetadataValue]
 
 #: The name of the one dense vector that every collection has.
 DENSE = "dense"
+#: The name under which a record's metadata hold, as JSON text, all that was given, where flat values are not all of it.
+GIVEN: Final = "nestvec:given"
 
 
 def prefix_name(dimensions: int) -> str:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from nestvec.capabilities import ModelCapabilities
+from nestvec.encoding.sizes import check_dimensions
 from nestvec.encoding.tasks import NO_TASKS
-from nestvec.encoding.vectors import check_dimensions, check_vectors, nest, normalize, truncate
+from nestvec.encoding.vectors import check_vectors, nest, normalize, truncate
 from nestvec.errors import EmbedderInvalidReply, Unsupported
 
 VECTORS = arrays(

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 
 import pytest
 
-from nestvec._client.sync import Collection
+from nestvec._client.sync_collection import Collection
 from nestvec.filters import F
 from nestvec_testing.emulators.faults import Course, Fault
 from nestvec_testing.emulators.replies import NOTHING, HttpReply

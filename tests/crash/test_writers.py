@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nestvec._client.sync import Collection
+from nestvec._client.sync_collection import Collection
 
 from .judge import History, by_document, heads, wrong_records, wrong_versions
 from .nursery import Nursery

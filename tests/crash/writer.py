@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from nestvec._client import connect
-from nestvec._client.sync import Collection, Nestvec
+from nestvec._client.sync import Nestvec
+from nestvec._client.sync_collection import Collection
 from nestvec._session.session import complete
 from nestvec.contract import Remove, Write
 from nestvec.errors import CollectionError, NestvecError

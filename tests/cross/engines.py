@@ -1,4 +1,7 @@
-"""Every engine that runs here, and how to open it. A plugin that is not installed is not in the list."""
+"""Every engine that runs here, and how to open it. A plugin that is not installed is not in the list.
+
+Of engines that also run in memory, the form that keeps things is here; the kit runs on both.
+"""
 
 from __future__ import annotations
 
@@ -31,18 +34,8 @@ def sqlite(folder: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def embedded_memory(folder: Path) -> Iterator[Engine]:
-    yield Engine("embedded", {"path": ":memory:"})
-
-
-@contextmanager
 def embedded_folder(folder: Path) -> Iterator[Engine]:
     yield Engine("embedded", {"path": str(folder / "embedded")})
-
-
-@contextmanager
-def qdrant_memory(folder: Path) -> Iterator[Engine]:
-    yield Engine("qdrant", {"path": ":memory:"})
 
 
 @contextmanager
@@ -90,9 +83,7 @@ def patched_environment(**values: str) -> Iterator[None]:
 ENGINES = {
     "memory": memory,
     "sqlite": sqlite,
-    "embedded-memory": embedded_memory,
     "embedded-folder": embedded_folder,
-    "qdrant-memory": qdrant_memory,
     "qdrant-folder": qdrant_folder,
     "qdrant-server": qdrant_server,
     "milvus-lite": milvus_lite,

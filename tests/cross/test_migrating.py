@@ -22,7 +22,7 @@ from nestvec_testing.registry import test_registry
 
 from .engines import ENGINES, PARAMETERS, Engine
 
-KEEPING = [each for each in PARAMETERS if each.values[0] not in ("memory", "embedded-memory", "qdrant-memory")]
+KEEPING = [each for each in PARAMETERS if each.values[0] != "memory"]
 NUMBERS = itertools.count()
 
 

@@ -23,7 +23,7 @@ from nestvec.options import Options, Secret
 
 if TYPE_CHECKING:
     from nestvec._cli.invocation import Invocation
-    from nestvec._client.sync import Collection
+    from nestvec._client.sync_collection import Collection
     from nestvec._collections.apply import Status
     from nestvec.capabilities import ModelCapabilities
     from nestvec.config import Connection

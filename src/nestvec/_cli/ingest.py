@@ -17,7 +17,7 @@ from nestvec.errors import InvalidInput, NestvecError
 
 if TYPE_CHECKING:
     from nestvec._cli.intake import Ingestion
-    from nestvec._client.sync import Collection
+    from nestvec._client.sync_collection import Collection
     from nestvec._documents.upsert import OnExisting
     from nestvec._limits import ReadLimits
     from nestvec._readers import Inputs, Mapping

@@ -20,7 +20,7 @@ from nestvec.types import FailedDocument, Report
 
 if TYPE_CHECKING:
     from nestvec._cli.progress import Progress
-    from nestvec._client.sync import Collection
+    from nestvec._client.sync_collection import Collection
     from nestvec._documents.upsert import OnExisting
 
 #: Batches that may be read but not yet stored; bounds how far the progress shown may lag behind.

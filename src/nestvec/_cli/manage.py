@@ -13,7 +13,8 @@ from nestvec._cli.output import amount, clean, print_json, say, table
 from nestvec.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from nestvec._client.sync import Collection, Nestvec
+    from nestvec._client.sync import Nestvec
+    from nestvec._client.sync_collection import Collection
     from nestvec._collections.apply import Change, Status
 
 CHANGES = 3

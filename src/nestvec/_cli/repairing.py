@@ -12,7 +12,7 @@ from nestvec._cli.output import amount, clean, print_json, say, warn
 from nestvec._cli.progress import progress
 
 if TYPE_CHECKING:
-    from nestvec._client.sync import Collection
+    from nestvec._client.sync_collection import Collection
     from nestvec._documents.repair import RepairProgress, RepairReport
 
 _NAMED = 5

@@ -10,29 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
-from nestvec._client.ingestion import (
-    Duplicates,
-    Intake,
-    OnFailure,
-    check_choices,
-    document_keys,
-    reported,
-    run_all_async,
-    vouching_for,
-    window,
-    writing_task,
-)
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, facets, reading, settling, updating
-from nestvec._documents import repair as repairing
-from nestvec._documents import scroll as scrolling
-from nestvec._documents import search as searching
-from nestvec._documents.search import SearchOptions, Side
+from nestvec._documents import settling
 from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
-from nestvec._documents.updating import NOTHING, MetadataChange
-from nestvec._documents.upsert import IncomingDocument, OnExisting, upsert
-from nestvec._hosts import admission
+from nestvec._metadata import NOTHING
 from nestvec.capabilities import Freshness
 from nestvec.types import Document, Hit, Report, merge
 
@@ -41,10 +23,13 @@ if TYPE_CHECKING:
 
     from nestvec._archives.exporting import ExportReport
     from nestvec._client.asynchronous import AsyncNestvec
+    from nestvec._client.ingestion import Duplicates, OnFailure
     from nestvec._client.sync_collection import Collection
     from nestvec._documents.facets import ValueCount
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
+    from nestvec._documents.search import Side
+    from nestvec._documents.upsert import IncomingDocument, OnExisting
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
@@ -89,9 +74,12 @@ class AsyncCollection(Handle):
         vectors_from: object = None,
     ) -> Report:
         """See `Collection.upsert`."""
-        vouching = vouching_for(vectors_from, documents)
-        check_choices(on_failure, on_existing, duplicates)
-        intake = Intake(self.spec, vouching, duplicates)
+        from nestvec._client import ingestion
+        from nestvec._documents.upsert import upsert
+
+        vouching = ingestion.vouching_for(vectors_from, documents)
+        ingestion.check_choices(on_failure, on_existing, duplicates)
+        intake = ingestion.Intake(self.spec, vouching, duplicates)
         if settle is not TIMEOUT:
             check_timeout(settle)
         reports: list[Report] = []
@@ -99,10 +87,12 @@ class AsyncCollection(Handle):
             await self._sessions[WANTED].splitter()
 
         async def store(batch: list[IncomingDocument]) -> Report:
-            async with writing_task(self._turns or self._find_turns(), document_keys(self.spec, self.tenant, batch)):
+            async with ingestion.writing_task(
+                self._turns or self._find_turns(), ingestion.document_keys(self.spec, self.tenant, batch)
+            ):
                 return await self._follow(partial(upsert, incoming=batch, vouching=vouching, on_existing=on_existing))
 
-        done = run_all_async(intake.batches_async(documents), store, window=window(self.spec))
+        done = ingestion.run_all_async(intake.batches_async(documents), store, window=ingestion.window(self.spec))
         async with aclosing(done):  # what `progress` raises ends what is under way before it is raised here
             async for report in done:
                 reports.append(report)
@@ -161,7 +151,9 @@ class AsyncCollection(Handle):
         documents: bool = False,
     ) -> list[Hit]:
         """See `Collection.search`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
+        from nestvec._documents import search as searching
+
+        options = searching.SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return (await self._follow(searching.rule_for(question, vector, options)))[0]
 
     async def search_many(
@@ -177,7 +169,9 @@ class AsyncCollection(Handle):
         documents: bool = False,
     ) -> list[list[Hit]]:
         """See `Collection.search_many`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
+        from nestvec._documents import search as searching
+
+        options = searching.SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return await self._follow(partial(searching.search, questions=questions, options=options))
 
     async def search_vector(
@@ -193,7 +187,9 @@ class AsyncCollection(Handle):
         documents: bool = False,
     ) -> list[Hit]:
         """See `Collection.search_vector`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
+        from nestvec._documents import search as searching
+
+        options = searching.SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return (await self._follow(partial(searching.search_vectors, vectors=[vector], options=options)))[0]
 
     async def search_vectors(
@@ -208,23 +204,31 @@ class AsyncCollection(Handle):
         documents: bool = False,
     ) -> list[list[Hit]]:
         """See `Collection.search_vectors`."""
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, documents=documents)
+        from nestvec._documents import search as searching
+
+        options = searching.SearchOptions(limit, offset, threshold, where, group_by_document, documents=documents)
         return await self._follow(partial(searching.search_vectors, vectors=vectors, options=options))
 
     async def distinct(
         self, field: str, where: FilterLike | None = None, *, limit: int | None = None
     ) -> tuple[ValueCount, ...]:
         """See `Collection.distinct`."""
+        from nestvec._documents import facets
+
         return await self._follow(partial(facets.distinct, field=field, where=where, limit=limit))
 
     async def value_range(self, field: str, where: FilterLike | None = None) -> tuple[Scalar, Scalar] | None:
         """See `Collection.value_range`."""
+        from nestvec._documents import facets
+
         return await self._follow(partial(facets.value_range, field=field, where=where))
 
     async def documents(
         self, where: FilterLike | None = None, *, after: str | None = None, vectors: bool = False
     ) -> AsyncIterator[Document]:
         """See `Collection.documents`."""
+        from nestvec._documents import reading
+
         ids = await self._follow(partial(reading.ids, where=where, after=after))
         for block in reading.blocks(ids):
             for document in await self.get_many(block, vectors=vectors):
@@ -232,6 +236,8 @@ class AsyncCollection(Handle):
 
     async def embed(self, texts: Sequence[str], side: Side = "query") -> FloatArray:
         """See `Collection.embed`."""
+        from nestvec._documents import search as searching
+
         return await self._follow(partial(searching.embed, texts=texts, side=side))
 
     async def get(self, document_id: str | int, *, vectors: bool = False) -> Document | None:
@@ -240,6 +246,8 @@ class AsyncCollection(Handle):
 
     async def get_many(self, document_ids: Sequence[str | int], *, vectors: bool = False) -> list[Document]:
         """See `Collection.get_many`."""
+        from nestvec._documents import reading
+
         return await self._follow(partial(reading.get, ids=document_ids, vectors=vectors))
 
     async def update_metadata(
@@ -253,16 +261,19 @@ class AsyncCollection(Handle):
         on_failure: OnFailure = "raise",
     ) -> Report:
         """See `Collection.update_metadata`."""
-        change = MetadataChange(changes, remove, replace)
+        from nestvec._client import ingestion
+        from nestvec._documents import reading, updating
+
+        change = updating.MetadataChange(changes, remove, replace)
         change.check()
-        check_choices(on_failure)
+        ingestion.check_choices(on_failure)
         ids = await self._follow(partial(updating.chosen, ids=document_ids, where=where))
         reports = []
         for block in reading.blocks(ids):
             keys = {(self.spec.name, self.tenant, key) for key in block}
-            async with writing_task(self._turns or self._find_turns(), keys):
+            async with ingestion.writing_task(self._turns or self._find_turns(), keys):
                 reports.append(await self._follow(partial(updating.update_metadata, ids=block, change=change)))
-        return reported(self.spec.name, merge(reports), on_failure)
+        return ingestion.reported(self.spec.name, merge(reports), on_failure)
 
     async def delete(
         self,
@@ -272,6 +283,8 @@ class AsyncCollection(Handle):
         everything: bool = False,
     ) -> int:
         """See `Collection.delete`."""
+        from nestvec._documents import deleting
+
         delete = partial(
             deleting.delete_any,
             ids=document_ids,
@@ -304,8 +317,9 @@ class AsyncCollection(Handle):
         """See `Collection.import_from`."""
         from nestvec._archives import importing
         from nestvec._archives.files import Archive
+        from nestvec._client import ingestion
 
-        check_choices(on_failure)
+        ingestion.check_choices(on_failure)
         reports, outside = list[Report](), self._owner._connections.outside
         archive = await outside(Archive, Path(path), self._owner.config.limits)
         await self._follow(partial(importing.check, header=archive.header))
@@ -314,24 +328,27 @@ class AsyncCollection(Handle):
         batches = archive.batches()
         while batch := await outside(next, batches, None):
             keys = {(self.spec.name, self.tenant, each.id) for each in batch.documents}
-            async with writing_task(self._turns or self._find_turns(), keys):
+            async with ingestion.writing_task(self._turns or self._find_turns(), keys):
                 reports.append(await self._follow(partial(importing.write, batch=batch)))
             if progress is not None:
                 progress(reports[-1])
         report = merge(reports)
         missing = await self._follow(partial(settling.settle_ingested, seconds=settle)) if report.given else None
         warn_unsettled(self.spec.name, missing, settle)
-        return reported(self.spec.name, replace(report, unsettled=missing), on_failure)
+        return ingestion.reported(self.spec.name, replace(report, unsettled=missing), on_failure)
 
     async def repair(
         self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None
     ) -> RepairReport:
         """See `Collection.repair`."""
+        from nestvec._client import ingestion
+        from nestvec._documents import repair as repairing
+
         surveys = await self._follow(partial(repairing.survey, progress=progress))
         removed = 0
         for found in () if dry_run else surveys:
             for block in found.blocks():
-                async with writing_task(
+                async with ingestion.writing_task(
                     self._turns or self._find_turns(), {(self.spec.name, found.tenant, key) for key in block}
                 ):
                     removed += await self._follow(partial(repairing.mend, found=found, block=block))
@@ -341,18 +358,26 @@ class AsyncCollection(Handle):
 
     async def hosts(self) -> dict[str, Agreement | None]:
         """See `Collection.hosts`."""
+        from nestvec._hosts import admission
+
         return await self._follow(admission.hosts)
 
     async def forget_canaries(self) -> None:
         """See `Collection.forget_canaries`."""
+        from nestvec._hosts import admission
+
         await self._follow(admission.forget_canaries)
 
     async def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
         """See `Collection.count`."""
+        from nestvec._documents import reading
+
         return await self._follow(partial(reading.count, where=where, chunks=chunks))
 
     async def tenants(self) -> list[str]:
         """See `Collection.tenants`."""
+        from nestvec._documents import reading
+
         return await self._follow(reading.tenants)
 
     async def scroll(
@@ -364,6 +389,8 @@ class AsyncCollection(Handle):
         group_by_document: bool = False,
     ) -> AsyncIterator[Page]:
         """See `Collection.scroll`; pages are read with `async for`."""
+        from nestvec._documents import scroll as scrolling
+
         read = partial(
             scrolling.scroll,
             where=where,
@@ -382,6 +409,8 @@ class AsyncCollection(Handle):
 
     async def matrix(self, where: FilterLike | None = None, *, group_by_document: bool = False) -> Matrix:
         """See `Collection.matrix`."""
+        from nestvec._documents import scroll as scrolling
+
         return await self._follow(partial(scrolling.matrix, where=where, group_by_document=group_by_document))
 
     async def _follow(self, work: Callable[[OpenCollection], Awaitable[T]]) -> T:

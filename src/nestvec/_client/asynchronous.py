@@ -6,25 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from nestvec._client.async_collection import AsyncCollection
 from nestvec._client.configuring import as_config, default_values, handed_over
 from nestvec._client.connections import Connections
-from nestvec._client.faces import close_face
 from nestvec._client.traveling import TravelingClient
-from nestvec._collections import pending
-from nestvec._collections.apply import Change, Status
-from nestvec._collections.describing import embedder_named, spec_named
-from nestvec._documents.search import embed_texts
 from nestvec._session.session import Suspending
-from nestvec.config import Config, parse_config
-from nestvec.contract import Embedder, FullAdapter
+from nestvec.config import parse_config
 from nestvec.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from nestvec._client.async_collection import AsyncCollection
     from nestvec._client.places import Family
     from nestvec._client.sync import Nestvec
+    from nestvec._collections.apply import Change, Status
     from nestvec._collections.looking import ForeignLook
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
@@ -34,11 +29,10 @@ if TYPE_CHECKING:
     from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal
     from nestvec._questions import Question
+    from nestvec.config import Config
+    from nestvec.contract import Embedder, FullAdapter
     from nestvec.nesting.fitting import NestReport
     from nestvec.types import Document, FloatArray
-
-
-__all__ = ["AsyncCollection", "AsyncNestvec", "acollection", "aconnect"]
 
 
 def aconnect(
@@ -84,6 +78,9 @@ class AsyncNestvec(TravelingClient):
     def __getitem__(self, name: str) -> AsyncCollection:
         """See `Nestvec.__getitem__`."""
         if name not in self._collections:
+            from nestvec._client.async_collection import AsyncCollection
+            from nestvec._collections.describing import spec_named
+
             self._collections.setdefault(name, AsyncCollection(self, spec_named(self.config, name)))
         return self._collections[name]
 
@@ -106,10 +103,14 @@ class AsyncNestvec(TravelingClient):
 
     async def plan(self, *names: str) -> list[Change]:
         """See `Nestvec.plan`."""
+        from nestvec._collections import pending
+
         return [await pending.plan(self[name]._among, self[name]._sessions) for name in names or self]
 
     async def apply(self, *names: str) -> list[Change]:
         """See `Nestvec.apply`."""
+        from nestvec._collections import pending
+
         chosen = [self[name] for name in names or self]
         for change, collection in zip(await self.plan(*names), chosen, strict=True):
             if change.action == "conflict":
@@ -118,6 +119,8 @@ class AsyncNestvec(TravelingClient):
 
     async def status(self, *names: str) -> list[Status]:
         """See `Nestvec.status`."""
+        from nestvec._collections import pending
+
         return [await pending.status(self[name]._among, self[name]._sessions) for name in names or self]
 
     async def look(
@@ -163,6 +166,9 @@ class AsyncNestvec(TravelingClient):
         fresh: bool = False,
     ) -> FloatArray:
         """See `Nestvec.embed`."""
+        from nestvec._collections.describing import embedder_named
+        from nestvec._documents.search import embed_texts
+
         name = embedder_named(self.config, embedder)
         return await embed_texts(self._connections.embedding(name), texts, task, dimensions, fresh=fresh)
 
@@ -278,6 +284,8 @@ class AsyncNestvec(TravelingClient):
             await self._connections.close()
         finally:
             if self._face is not None and self._connections.first is None:
+                from nestvec._client.faces import close_face
+
                 await self._connections.outside(close_face, self._face._connections)
 
     async def _take(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
@@ -10,18 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from nestvec._client.places import Family, Lease, settings_of
-from nestvec._collections.looking import LookRequest
-from nestvec._session.defaults import complete_powers
 from nestvec._session.session import Blocking, Component, Session, Suspending
 from nestvec.capabilities import ModelCapabilities
 from nestvec.config.problems import did_you_mean
 from nestvec.errors import ConfigError, NestvecError, PluginBroken
-from nestvec.nesting.embedder import NestedEmbedder, own_rotation
 
 if TYPE_CHECKING:
+    import asyncio
+
     from nestvec._caching.cache import Cache
     from nestvec._chunking import Splitter
     from nestvec._client.ingestion import DocumentTurns
+    from nestvec._collections.looking import LookRequest
     from nestvec.config import Config, Connection
     from nestvec.contract import Embedder, FullAdapter
     from nestvec.runtime import RetryPolicy, Runtime
@@ -134,6 +133,8 @@ class Connections:
 
         Raises `ConfigError` where the configuration has no such backend, or several, or no embedder.
         """
+        from nestvec._collections.looking import LookRequest
+
         spec = self.config.collections.get(collection)
         if spec is not None and spec.foreign is not None and backend in (None, spec.backend):
             collection, backend = spec.foreign.collection, spec.backend
@@ -175,6 +176,8 @@ class Connections:
         """What an embedder's stored vectors are turned by. It is opened only if the rotation is its plugin's own."""
         if connection.nesting is not None:
             return await self.outside(connection.nesting.artifact.load)
+        from nestvec.nesting.embedder import own_rotation
+
         return own_rotation(await self.embedder(connection.name)) if connection.declared.rotation else None
 
     async def outside(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -224,6 +227,8 @@ class Connections:
             raise ConfigError(f"the configuration has no {kind} {name!r}{did_you_mean(name, blocks)}")
 
     async def _open_adapter(self, name: str, component: Component[FullAdapter]) -> FullAdapter:
+        from nestvec._session.defaults import complete_powers
+
         connection = self.config.backends[name]
 
         async def prepare() -> Callable[[Any], FullAdapter]:
@@ -274,6 +279,8 @@ class Connections:
         """What a plugin opens: to be awaited in the event loop, or at a place that others may use, too."""
         plugin, options = connection.plugin, connection.options
         if isinstance(self.waiting, Suspending):
+            import asyncio
+
             self.loop = asyncio.get_running_loop()
             native = plugin.open_async(options) if plugin.open_async is not None else None
             component.native = native is not None
@@ -316,6 +323,8 @@ def wrapping(connection: Connection[Any], runtime: Runtime) -> Callable[..., Emb
             whole = CachedEmbedder(whole, connection.capabilities, cache, native=native, closing=closing)
             component.close = whole.close
         if rotation is not None:
+            from nestvec.nesting.embedder import NestedEmbedder
+
             whole = NestedEmbedder(whole, rotation, component.close)
             component.close = whole.close
         return whole

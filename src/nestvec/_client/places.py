@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from nestvec._client.ingestion import DocumentTurns
 from nestvec._session.session import finished
 from nestvec.contract import BackendPlugin
 from nestvec.errors import ConfigError
 
 if TYPE_CHECKING:
+    from nestvec._client.ingestion import DocumentTurns
     from nestvec._session.session import Component
     from nestvec.config import Connection
 
@@ -67,10 +67,16 @@ class Place:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        #: Documents that are being written there, by whichever client of this process.
-        self.turns = DocumentTurns()
         self._lock = threading.RLock()
         self._engine: weakref.ref[OpenEngine] | None = None
+
+    @property
+    def turns(self) -> DocumentTurns:
+        """Documents that are being written there, by whichever client of this process."""
+        from nestvec._client.ingestion import DocumentTurns  # late: who only reads needs none of it
+
+        made: DocumentTurns = vars(self).setdefault("_turns", DocumentTurns())  # one, whichever thread asks first
+        return made
 
     def enter(
         self, open_it: Callable[[], Any], settings: Settings | None = None, user: Component[Any] | None = None
@@ -107,7 +113,8 @@ class Place:
 
     def forked(self) -> OpenEngine | None:
         """Leave the engine to the parent. It is kept, for whoever destroyed it would let go of the parent's locks."""
-        self._lock, self.turns = threading.RLock(), DocumentTurns()
+        self._lock = threading.RLock()
+        vars(self).pop("_turns", None)
         engine = self._engine() if self._engine is not None else None
         self._engine = None
         for lease in list(engine.leases) if engine is not None else ():

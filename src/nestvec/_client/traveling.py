@@ -5,7 +5,6 @@ What is open stays where it is. Where a pickle lands, nothing is read and nothin
 
 from __future__ import annotations
 
-import pickle
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -200,6 +199,8 @@ def _refuse(_: Any) -> None:
 
 def require_pickles(subject: str, what: str, value: object) -> None:
     """Raise `Unsupported` where something that somebody else wrote does not pickle."""
+    import pickle
+
     try:
         pickle.dumps(value)
     except (pickle.PicklingError, TypeError, AttributeError) as error:

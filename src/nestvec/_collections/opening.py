@@ -16,6 +16,7 @@ from nestvec._collections import write_fence
 from nestvec._collections.checks import check_tenant, vouch
 from nestvec._collections.intents import Intent, WithoutIntents
 from nestvec._collections.write_fence import FenceState, WriteFence
+from nestvec._session.retry import LEASE
 from nestvec.contract import CollectionInfo, Describe, Event, ForeignLayout, Remove, ResolveAlias, Write
 from nestvec.errors import (
     BackendUnavailable,
@@ -39,8 +40,6 @@ T = TypeVar("T")
 
 #: How many leases a write that keeps failing may outlive.
 _LEASES = 3
-#: Seconds for which a handle trusts the alias it resolved. Readers follow a switch within one lease.
-LEASE = 30.0
 #: What is raised where a collection is not to be found as the spec describes it.
 REFUSALS = (CollectionNotFound, CollectionMoved, CollectionConflict, SpaceMismatch, SpaceUnknown)
 

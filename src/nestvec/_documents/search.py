@@ -24,8 +24,9 @@ from nestvec._documents.funnel import aimed, named
 from nestvec._documents.layout import span_of
 from nestvec._hosts.admission import admit
 from nestvec.contract import Encode, Event, Found, Group, Query
+from nestvec.encoding.sizes import check_dimensions
 from nestvec.encoding.tasks import check_task
-from nestvec.encoding.vectors import check_dimensions, scaled, without_direction
+from nestvec.encoding.vectors import scaled, without_direction
 from nestvec.errors import InvalidInput
 from nestvec.filters import Filter, FilterLike
 from nestvec.types import DENSE, Document, Hit, Storage

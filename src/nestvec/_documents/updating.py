@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
     from nestvec._documents.reading import Part
     from nestvec.filters import FilterLike
     from nestvec.types import FieldMisfit, Metadata
-
-
-#: No metadata.
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

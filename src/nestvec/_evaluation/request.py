@@ -26,7 +26,7 @@ from nestvec._questions import Question
 from nestvec._specs import CollectionSpec
 from nestvec.capabilities import ModelCapabilities, TaskPair
 from nestvec.config import Config, Connection
-from nestvec.config.blocks import NestingBlock
+from nestvec.config.additions import NestingBlock
 from nestvec.config.nesting import find_nesting
 from nestvec.encoding.rotation import fingerprint, fit_rotation, unnest
 from nestvec.encoding.tasks import pair_for

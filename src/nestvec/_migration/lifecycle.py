@@ -27,7 +27,7 @@ from nestvec._migration.report import MigrationPlan, MigrationReport, MigrationS
 from nestvec._migration.resources import MigrationResources, texts_of
 from nestvec._migration.routes import Route, Way, route
 from nestvec._migration.switch import finish
-from nestvec.encoding.vectors import check_dimensions
+from nestvec.encoding.sizes import check_dimensions
 from nestvec.errors import CollectionNotFound, ConfigError, Unsupported
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.contract import Event
-from nestvec.contract.vendor import method_in_messages
 
 if TYPE_CHECKING:
     from nestvec.contract import BackendRequest, Encode, Encoded
     from nestvec.errors import NestvecError
 
 
+#: Seconds for which a handle trusts the alias it resolved. Readers follow a switch within one lease.
+LEASE = 30.0
 #: Attempts at a backend that has not answered yet: that is a wrong address rather than a restart.
 _HOPELESS = 4
 
@@ -72,6 +73,8 @@ class RetryPolicy:
 
 def repetition(request: BackendRequest, attempt: int, error: NestvecError) -> Event:
     """The event of a request that is sent once more."""
+    from nestvec.contract.vendor import method_in_messages
+
     details = {"request": method_in_messages(request), "attempt": attempt, "error": str(error)}
     return Event("request_retried", None, details)
 

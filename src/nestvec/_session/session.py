@@ -7,7 +7,6 @@ here.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -17,18 +16,17 @@ from dataclasses import dataclass, field, replace
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from nestvec._session.loops import TaskLock
 from nestvec._session.retry import RetryPolicy, repetition, retried
-from nestvec.contract import BackendRequest, Embedder, Encode, Encoded, Event, FullAdapter
-from nestvec.encoding.vectors import finish, widen
 from nestvec.errors import BackendUnavailable, NestvecError
 
 if TYPE_CHECKING:
     from nestvec._chunking import Splitter
+    from nestvec._session.loops import TaskLock
     from nestvec.capabilities import ModelCapabilities
     from nestvec.contract import (
         Adapter,
         Adopt,
+        BackendRequest,
         Batch,
         CollectionInfo,
         Count,
@@ -36,9 +34,14 @@ if TYPE_CHECKING:
         Describe,
         Drop,
         DropAlias,
+        Embedder,
+        Encode,
+        Encoded,
+        Event,
         Fetch,
         ForeignLayout,
         Found,
+        FullAdapter,
         ListCollections,
         ListTenants,
         Query,
@@ -136,7 +139,10 @@ class Blocking:
 
 @dataclass(frozen=True, slots=True)
 class Suspending:
-    """For the asynchronous client: native components are awaited, blocking ones called in worker threads."""
+    """For the asynchronous client: native components are awaited, blocking ones called in worker threads.
+
+    What only it needs is imported here: the synchronous client starts without `asyncio`.
+    """
 
     pause: Callable[[float], object] | None = None
 
@@ -145,6 +151,8 @@ class Suspending:
         if native:
             answer = method(*arguments)
             return await answer if type(answer) is CoroutineType else answer
+        import asyncio
+
         work = asyncio.ensure_future(asyncio.to_thread(finished, method, *arguments))
         try:
             return await asyncio.shield(work)
@@ -154,14 +162,20 @@ class Suspending:
 
     async def outside(self, work: Callable[..., T], *arguments: Any) -> T:
         """In a worker thread, which a cancelled task does not wait for: what is computed is then thrown away."""
+        import asyncio
+
         return await asyncio.to_thread(work, *arguments)
 
     async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Goes on when the task that waits for it is cancelled: others may want what comes of it."""
+        import asyncio
+
         return await asyncio.shield(work)
 
     async def sleep(self, seconds: float) -> None:
         """Lets others run."""
+        import asyncio
+
         if self.pause is None:
             await asyncio.sleep(seconds)
             return
@@ -170,6 +184,8 @@ class Suspending:
 
     def lock(self) -> TaskLock:
         """For tasks."""
+        from nestvec._session.loops import TaskLock
+
         return TaskLock()
 
     async def acquire(self, lock: TaskLock) -> None:
@@ -271,6 +287,8 @@ class Session:
 
     async def encode(self, request: Encode) -> Encoded:
         """Ask the embedder, check its reply, nest and cut it. Raises what the embedder raises; it repeats by itself."""
+        from nestvec.encoding.vectors import finish, widen  # with numpy, which a client that was only opened needs not
+
         with self.released:
             embedder = self.embedder.opened or await self.embedder.open()
             asked = widen(request, self.model)

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ByteSize,
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     StrictBool,
-    StrictFloat,
     StrictInt,
     WithJsonSchema,
     model_validator,
 )
 
-from nestvec._artifacts import DEFAULT_FOLDER, is_fingerprint
+from nestvec._artifacts import DEFAULT_FOLDER
 from nestvec._chunking import Chunking
 from nestvec._limits import ReadLimits, in_bytes
 from nestvec.config.problems import did_you_mean
-from nestvec.contract import ForeignLayout, ForeignPreset, field_path
 from nestvec.errors import ConfigError, InvalidInput
-from nestvec.filters.fields import check_name
 from nestvec.options import Bytes, LocalPath, Options
 from nestvec.paths import format_path, parse_path
 from nestvec.types import Field as MetadataField
 from nestvec.types import Metric, Purpose, Storage
+
+if TYPE_CHECKING:
+    from nestvec.contract import ForeignLayout, ForeignPreset
 
 FIELD_KINDS = ("keyword", "integer", "float", "boolean", "datetime")
 _RESERVED = frozenset({"nestvec"})
@@ -48,7 +48,7 @@ def _parse_field(value: Any) -> Any:
 
 _KINDS = {"enum": [*FIELD_KINDS, *(f"{kind}[]" for kind in FIELD_KINDS)]}
 FieldKind = Annotated[
-    MetadataField, BeforeValidator(_parse_field), PlainSerializer(str, return_type=str), WithJsonSchema(_KINDS)
+    MetadataField, PlainValidator(_parse_field), PlainSerializer(str, return_type=str), WithJsonSchema(_KINDS)
 ]
 
 
@@ -94,6 +94,8 @@ FieldDeclaration = Annotated[
 def _free(name: str) -> str:
     if name in _RESERVED:
         raise ValueError(f"field name {name!r} is reserved for nestvec; rename it")
+    from nestvec.filters.fields import check_name  # late: many files declare no fields
+
     return check_name(name)
 
 
@@ -115,94 +117,17 @@ class PluginBlock(Options):
 class EmbedderBlock(PluginBlock):
     """`[embedders.NAME]`: `cache` and `nesting` are the core's, too."""
 
-    # Checked together with the plugin's options (`CacheBlock`, …): a mistake here hides none there.
+    # Checked together with the plugin's options (`nestvec.config.additions`): a mistake here hides none there.
     cache: Any = None
     nesting: Any = None
     price: Any = None
 
 
 class BackendBlock(PluginBlock):
-    """`[backends.NAME]`: how its requests are repeated is the core's (`RetryBlock`)."""
+    """`[backends.NAME]`: how its requests are repeated is the core's, too."""
 
     attempts: Any = None
     deadline: Any = None
-
-
-class RetryBlock(Options):
-    """What `attempts` and `deadline` in a backend's block are read as."""
-
-    attempts: StrictInt | None = Field(
-        default=None,
-        ge=1,
-        description="How often a request is tried at most; default: as often as the deadline allows, but 4 times where "
-        "the backend has not answered this client yet.",
-    )
-    deadline: StrictFloat | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        description="Seconds after which a request is not tried again: a server that restarts within them ends "
-        "nothing; default 60.",
-    )
-
-
-_LEAST = 1_000_000
-
-
-def _enough(size: ByteSize) -> ByteSize:
-    if size < _LEAST:
-        raise ValueError('a cache needs room: write at least "1 MB"')
-    return size
-
-
-_SIZE = "^[0-9.]+ ?[A-Za-z]+$"
-Size = Annotated[
-    ByteSize,
-    AfterValidator(_enough),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": _SIZE}, {"type": "integer", "minimum": _LEAST}]}),
-]
-
-
-class CacheBlock(Options):
-    """`[embedders.NAME.cache]`: vectors that were computed before, kept on this machine's disk."""
-
-    path: LocalPath = Field(description="Folder, made if it is not there. Several embedders may share it.")
-    size: Size = Field(
-        default="1 GB",
-        validate_default=True,
-        description='What it may grow to, such as "500 MB"; then what was not used for most days makes room.',
-    )
-
-
-def _rotation(value: str) -> str:
-    if not is_fingerprint(value):
-        raise ValueError("expected the fingerprint of a rotation: 16 digits, as `nestvec nest` prints them")
-    return value
-
-
-class NestingBlock(Options):
-    """`[embedders.NAME.nesting]`, or `nesting = "FINGERPRINT"`: a rotation that was fitted by `nestvec nest`."""
-
-    rotation: Annotated[
-        str, AfterValidator(_rotation), WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{16}$"})
-    ] = Field(description="Fingerprint of the rotation.")
-    min_dimensions: StrictInt | None = Field(
-        default=None,
-        ge=1,
-        description="Shortest prefix to allow; default: a quarter of the full length, at most 32.",
-    )
-    path: LocalPath | None = Field(default=None, description="Folder of its files; default: that of `artifacts`.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"rotation": value} if isinstance(value, str) else value
-
-
-class PriceBlock(Options):
-    """What `price = 0.02` in an embedder's block is read as."""
-
-    price: StrictFloat = Field(ge=0, allow_inf_nan=False, description="Price of a million tokens, for plans.")
 
 
 class TasksBlock(Options):
@@ -268,6 +193,8 @@ class ForeignBlock(Options):
 
         Raises `ConfigError` where there is no such preset.
         """
+        from nestvec.contract import ForeignLayout, ForeignPreset, field_path
+
         if self.preset is not None and self.preset not in presets:
             raise ConfigError(
                 f"there is no preset {self.preset!r} for this backend{did_you_mean(self.preset, presets)}"

@@ -5,13 +5,12 @@ No secret is read and no SDK imported here; plugins are loaded by the names that
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,22 +21,16 @@ from nestvec._specs import NO_EMBEDDER, CollectionSpec
 from nestvec.capabilities import BackendCapabilities, ModelCapabilities, TaskPair
 from nestvec.config.blocks import (
     BackendBlock,
-    CacheBlock,
     CollectionBlock,
     EmbedderBlock,
     FileBlock,
-    NestingBlock,
     PluginBlock,
-    PriceBlock,
-    RetryBlock,
 )
-from nestvec.config.given import NoOptions, model_without_embedder, nobody, plugin_of
-from nestvec.config.nesting import Nesting, find_nesting
 from nestvec.config.plain import TOO_DEEP, check_plain
 from nestvec.config.problems import did_you_mean, sentences
 from nestvec.contract import BackendPlugin, EmbedderPlugin
+from nestvec.encoding.sizes import check_dimensions
 from nestvec.encoding.tasks import explicit_pair, pair_for
-from nestvec.encoding.vectors import check_dimensions
 from nestvec.errors import ConfigError, NestvecError
 from nestvec.names import check_logical, check_unambiguous
 from nestvec.options import Options
@@ -45,10 +38,16 @@ from nestvec.registry import Registry, default_registry
 from nestvec.spaces import space_of
 from nestvec.types import Purpose
 
+if TYPE_CHECKING:
+    from nestvec.config.additions import CacheBlock, RetryBlock
+    from nestvec.config.nesting import Nesting
+
 P = TypeVar("P", BackendPlugin, EmbedderPlugin)
 B = TypeVar("B", bound=Options)
 
 
+#: What a backend's block may say of how its requests are repeated.
+_REPETITION = tuple(name for name in BackendBlock.model_fields if name not in PluginBlock.model_fields)
 #: Dots in a line. Reading a dotted key takes as long as the square of its parts.
 _DOTS = 1000
 
@@ -107,6 +106,8 @@ class Config:
 
 def nobody_at_all() -> Connection[EmbedderPlugin]:
     """What stands where a collection has no embedder."""
+    from nestvec.config.given import NoOptions, nobody
+
     return Connection(NO_EMBEDDER, nobody(), NoOptions())
 
 
@@ -114,6 +115,8 @@ def load_config(
     path: str | Path, registry: Registry | None = None, *, embedders: Mapping[str, object] | None = None
 ) -> Config:
     """Read a TOML file. Raises `ConfigError` naming the file and everything that is wrong with it."""
+    import tomllib  # late: plain values need no parser
+
     file = Path(path)
     try:
         text = read_file(file, CONFIGURATION).decode("utf-8-sig")
@@ -198,6 +201,8 @@ class _Reader:
         """The embedders that are objects of the program."""
         found: dict[str, Connection[EmbedderPlugin]] = {}
         for name, embedder in self._given.items():
+            from nestvec.config.given import NoOptions, plugin_of
+
             with self._noting(f"embedders.{name}"):
                 if name == NO_EMBEDDER:
                     raise ConfigError(f"{NO_EMBEDDER!r} means that there is no embedder; give it another name")
@@ -242,6 +247,10 @@ class _Reader:
         self, connections: Mapping[str, Connection[EmbedderPlugin]], blocks: Mapping[str, EmbedderBlock]
     ) -> dict[str, Connection[EmbedderPlugin]]:
         """The embedders with their caches. A folder has one size, whoever shares it."""
+        if all(block.cache is None for block in blocks.values()):
+            return dict(connections)
+        from nestvec.config.additions import CacheBlock
+
         caches = {
             name: self._options(CacheBlock, block.cache, f"embedders.{name}.cache")
             for name, block in blocks.items()
@@ -268,9 +277,13 @@ class _Reader:
         for name, written in blocks.items():
             if written.nesting is None:
                 continue
+            from nestvec.config.additions import NestingBlock
+
             key, connection = f"embedders.{name}.nesting", found.pop(name, None)
             block = self._options(NestingBlock, written.nesting, key)
             if block is not None and connection is not None:
+                from nestvec.config.nesting import find_nesting
+
                 with self._noting(key):
                     found[name] = replace(connection, nesting=find_nesting(block, folder, connection.declared))
         return found
@@ -281,7 +294,11 @@ class _Reader:
         """The backends with what their blocks say of repetitions."""
         found = dict(connections)
         for name, written in blocks.items():
-            given = written.model_dump(include=set(RetryBlock.model_fields), exclude_none=True)
+            given = {key: value for key in _REPETITION if (value := getattr(written, key)) is not None}
+            if not given:
+                continue
+            from nestvec.config.additions import RetryBlock
+
             retry = self._options(RetryBlock, given, f"backends.{name}")
             if retry is not None and name in found:
                 found[name] = replace(found[name], retry=retry)
@@ -294,6 +311,8 @@ class _Reader:
         for name, written in blocks.items():
             if written.price is None:
                 continue
+            from nestvec.config.additions import PriceBlock
+
             price = self._options(PriceBlock, {"price": written.price}, f"embedders.{name}")
             if price is not None and name in found:
                 found[name] = replace(found[name], price=price.price)
@@ -378,6 +397,8 @@ class _Reader:
         """The spec that a block describes, or None where model and backend cannot do it: all reasons are noted."""
         model, can = embedder.capabilities, backend.capabilities
         if embedder.name == NO_EMBEDDER:
+            from nestvec.config.given import model_without_embedder
+
             try:
                 model = model_without_embedder(block)
             except ConfigError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nestvec._artifacts import Artifact
 from nestvec.capabilities import ModelCapabilities
-from nestvec.config.blocks import NestingBlock
+from nestvec.config.additions import NestingBlock
 from nestvec.errors import ConfigError
 
 #: The shortest prefix that is offered, unless the block says another: below, little is left to tell texts apart.

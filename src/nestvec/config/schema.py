@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from nestvec.config.blocks import (
-    BackendBlock,
-    CacheBlock,
-    CollectionBlock,
-    EmbedderBlock,
-    FileBlock,
-    NestingBlock,
-    PriceBlock,
-    RetryBlock,
-)
+from nestvec.config.additions import CacheBlock, NestingBlock, PriceBlock, RetryBlock
+from nestvec.config.blocks import BackendBlock, CollectionBlock, EmbedderBlock, FileBlock
 from nestvec.contract import BackendPlugin, EmbedderPlugin
 from nestvec.errors import PluginError
 from nestvec.registry import BACKENDS, EMBEDDERS, Registry, default_registry

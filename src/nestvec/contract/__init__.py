@@ -9,69 +9,74 @@ All vectors are `numpy.float32` arrays, one row for each record or query.
 
 from __future__ import annotations
 
-from nestvec.contract.adapters import Adapter, Answer
-from nestvec.contract.collections import (
-    MAX_NOTE,
-    SYSTEM_FIELDS,
-    CollectionInfo,
-    Create,
-    CreateExtended,
-    Describe,
-    Drop,
-    DropAlias,
-    ListCollections,
-    ReadNote,
-    ResolveAlias,
-    SetAlias,
-    Update,
-    WriteNote,
-)
-from nestvec.contract.disks import ReadingOnly, disk_advice, forbids_writing, shared_lock
-from nestvec.contract.embedding import (
-    Embedder,
-    Encode,
-    Encoded,
-    EncodeFailure,
-    Group,
-)
-from nestvec.contract.foreign import Adopt, ForeignLayout, ForeignPreset, field_path
-from nestvec.contract.foreign_records import foreign_record, lookup
-from nestvec.contract.misdirected import misdirected, perhaps_encrypted
-from nestvec.contract.plugins import (
-    BackendPlugin,
-    EmbedderPlugin,
-    Event,
-)
-from nestvec.contract.powers import (
-    POWERS,
-    Adoption,
-    Aliases,
-    BackendRequest,
-    FullAdapter,
-    Funnels,
-    Notes,
-    Settling,
-    Tenancy,
-    Updates,
-    VectorStorage,
-)
-from nestvec.contract.records import (
-    GIVEN,
-    GIVEN_TOLD,
-    Batch,
-    Count,
-    Fetch,
-    Found,
-    ListTenants,
-    Query,
-    QueryStaged,
-    Remove,
-    Scroll,
-    Settle,
-    Stage,
-    Write,
-)
-from nestvec.contract.vendor import ErrorContext, VendorClient
+from typing import TYPE_CHECKING
+
+from nestvec._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nestvec.contract.adapters import Adapter, Answer
+    from nestvec.contract.collections import (
+        MAX_NOTE,
+        SYSTEM_FIELDS,
+        CollectionInfo,
+        Create,
+        CreateExtended,
+        Describe,
+        Drop,
+        DropAlias,
+        ListCollections,
+        ReadNote,
+        ResolveAlias,
+        SetAlias,
+        Update,
+        WriteNote,
+    )
+    from nestvec.contract.disks import ReadingOnly, disk_advice, forbids_writing, shared_lock
+    from nestvec.contract.embedding import (
+        Embedder,
+        Encode,
+        Encoded,
+        EncodeFailure,
+        Group,
+    )
+    from nestvec.contract.foreign import Adopt, ForeignLayout, ForeignPreset, field_path
+    from nestvec.contract.foreign_records import foreign_record, lookup
+    from nestvec.contract.misdirection import misdirected, perhaps_encrypted
+    from nestvec.contract.plugins import (
+        BackendPlugin,
+        EmbedderPlugin,
+        Event,
+    )
+    from nestvec.contract.powers import (
+        POWERS,
+        Adoption,
+        Aliases,
+        BackendRequest,
+        FullAdapter,
+        Funnels,
+        Notes,
+        Settling,
+        Tenancy,
+        Updates,
+        VectorStorage,
+    )
+    from nestvec.contract.records import (
+        GIVEN_TOLD,
+        Batch,
+        Count,
+        Fetch,
+        Found,
+        ListTenants,
+        Query,
+        QueryStaged,
+        Remove,
+        Scroll,
+        Settle,
+        Stage,
+        Write,
+    )
+    from nestvec.contract.vendor import ErrorContext, VendorClient
+    from nestvec.types import GIVEN
 
 __all__ = [
     "GIVEN",
@@ -138,3 +143,89 @@ __all__ = [
     "perhaps_encrypted",
     "shared_lock",
 ]
+
+_ROOMS = {
+    "nestvec.contract.adapters": (
+        "Adapter",
+        "Answer",
+    ),
+    "nestvec.contract.collections": (
+        "MAX_NOTE",
+        "SYSTEM_FIELDS",
+        "CollectionInfo",
+        "Create",
+        "CreateExtended",
+        "Describe",
+        "Drop",
+        "DropAlias",
+        "ListCollections",
+        "ReadNote",
+        "ResolveAlias",
+        "SetAlias",
+        "Update",
+        "WriteNote",
+    ),
+    "nestvec.contract.disks": (
+        "ReadingOnly",
+        "disk_advice",
+        "forbids_writing",
+        "shared_lock",
+    ),
+    "nestvec.contract.embedding": (
+        "Embedder",
+        "Encode",
+        "Encoded",
+        "EncodeFailure",
+        "Group",
+    ),
+    "nestvec.contract.foreign": (
+        "Adopt",
+        "ForeignLayout",
+        "ForeignPreset",
+        "field_path",
+    ),
+    "nestvec.contract.foreign_records": (
+        "foreign_record",
+        "lookup",
+    ),
+    "nestvec.contract.misdirection": ("misdirected", "perhaps_encrypted"),
+    "nestvec.contract.plugins": (
+        "BackendPlugin",
+        "EmbedderPlugin",
+        "Event",
+    ),
+    "nestvec.contract.powers": (
+        "POWERS",
+        "Adoption",
+        "Aliases",
+        "BackendRequest",
+        "FullAdapter",
+        "Funnels",
+        "Notes",
+        "Settling",
+        "Tenancy",
+        "Updates",
+        "VectorStorage",
+    ),
+    "nestvec.contract.records": (
+        "GIVEN_TOLD",
+        "Batch",
+        "Count",
+        "Fetch",
+        "Found",
+        "ListTenants",
+        "Query",
+        "QueryStaged",
+        "Remove",
+        "Scroll",
+        "Settle",
+        "Stage",
+        "Write",
+    ),
+    "nestvec.contract.vendor": (
+        "ErrorContext",
+        "VendorClient",
+    ),
+    "nestvec.types": ("GIVEN",),
+}
+__getattr__, __dir__ = lazy_names(__name__, _ROOMS)

@@ -10,11 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from nestvec.contract.collections import CollectionInfo, Create, Describe, Drop, ListCollections
-from nestvec.contract.records import Batch, Count, Fetch, Found, Query, Remove, Scroll, Write
-
 if TYPE_CHECKING:
     from nestvec.capabilities import BackendCapabilities
+    from nestvec.contract.collections import CollectionInfo, Create, Describe, Drop, ListCollections
+    from nestvec.contract.records import Batch, Count, Fetch, Found, Query, Remove, Scroll, Write
 
 T = TypeVar("T")
 #: What a method gives: plain `def` returns it, `async def` an awaitable of it. Both fulfil the contract.

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nestvec.contract.adapters import Adapter
-from nestvec.contract.embedding import Embedder
-
 if TYPE_CHECKING:
     from nestvec.capabilities import BackendCapabilities, ModelCapabilities
+    from nestvec.contract.adapters import Adapter
+    from nestvec.contract.embedding import Embedder
     from nestvec.contract.foreign import ForeignPreset
     from nestvec.options import Options
 

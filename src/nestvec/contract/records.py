@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     Vectors: TypeAlias = Mapping[str, FloatArray]
 
 
-#: The name under which a record's metadata hold, as JSON text, all that was given, where flat values are not all of it.
-GIVEN: Final = "nestvec:given"
 #: What that is called where a record grows too large.
 GIVEN_TOLD: Final = "the metadata as they were given, kept as JSON because flat fields do not hold them (nested values)"
 

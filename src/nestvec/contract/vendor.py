@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from nestvec.errors import BackendRefused, NestvecError
 from nestvec.masking import presentable
+
+if TYPE_CHECKING:
+    import asyncio
 
 C = TypeVar("C")
 #: What users asked for, where the contract has a word of its own.
@@ -104,7 +106,7 @@ class VendorClient(Generic[C]):
         """Be a client of the running event loop. Raises `BackendRefused` where it belongs to another one."""
         if self.blocking:
             return
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         if self._loop is None or self._loop is loop:
             self._loop = loop
             return
@@ -118,6 +120,8 @@ class VendorClient(Generic[C]):
         if self.blocking:
             time.sleep(seconds)  # noqa: ASYNC251 - no event loop here
         else:
+            import asyncio  # late: a blocking client starts without it
+
             await asyncio.sleep(seconds)
 
     def context(self, request: object | None) -> ErrorContext:
@@ -134,7 +138,7 @@ class VendorClient(Generic[C]):
         with self._lock:
             if self.closed:
                 return
-            if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            if self._loop is not None and self._loop is not _running_loop():
                 if not self._loop.is_closed():
                     raise _of_another_loop(self._loop, ErrorContext(self.place, self.embedded, "close"))
                 self.closed, self.raw = True, None
@@ -143,6 +147,12 @@ class VendorClient(Generic[C]):
             closing = self.raw.close()
         if not self.blocking and closing is not None:
             await closing
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    import asyncio
+
+    return asyncio.get_running_loop()
 
 
 def _of_another_loop(loop: asyncio.AbstractEventLoop, context: ErrorContext) -> BackendRefused:

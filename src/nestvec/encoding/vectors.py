@@ -51,24 +51,6 @@ def nest(vectors: FloatArray, rotation: FloatArray) -> FloatArray:
     return np.ascontiguousarray(vectors @ rotation, dtype=np.float32)
 
 
-def check_dimensions(model: ModelCapabilities, dimensions: int) -> int:
-    """Return `dimensions`, or raise `Unsupported` saying which lengths the model offers."""
-    if isinstance(dimensions, bool) or not isinstance(dimensions, int):
-        raise Unsupported(f"dimensions must be a whole number, not {dimensions!r}")
-    if model.min_dimensions <= dimensions <= model.dimensions:
-        return dimensions
-    offered = f"{model.min_dimensions} to {model.dimensions}" if model.matryoshka else _whole(model, dimensions)
-    raise Unsupported(f"{model.model} cannot give {dimensions} dimensions; it offers {offered}")
-
-
-def _whole(model: ModelCapabilities, wanted: int) -> str:
-    """Of a model without prefixes, asked for one."""
-    only = f"{model.dimensions} only"
-    if not 1 <= wanted < model.dimensions:
-        return only
-    return f"{only}: it has no Matryoshka prefixes (nesting would add some: `nestvec nest` fits a rotation)"
-
-
 def check_vectors(vectors: FloatArray, rows: int, dimensions: int, source: str) -> FloatArray:
     """Return float32 of shape (rows, dimensions), or raise `EmbedderInvalidReply`. See `fitting` for what is in it."""
     array = np.asarray(vectors)

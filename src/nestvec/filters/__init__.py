@@ -28,34 +28,38 @@ Filters are immutable, hashable and picklable, and may be shared freely between 
 
 from __future__ import annotations
 
-from nestvec.filters.evaluate import matches
-from nestvec.filters.fields import ID, F, FieldExpression, ResolvedFilter, resolve, system, to_foreign
-from nestvec.filters.mongo import FilterLike, parse_dict, to_dict
-from nestvec.filters.tree import (
-    MAX_DEPTH,
-    And,
-    Compare,
-    ContainsAll,
-    ContainsAny,
-    Exists,
-    FieldRef,
-    Filter,
-    FilterTruthError,
-    In,
-    Leaf,
-    Not,
-    Op,
-    Or,
-    Text,
-    TextOp,
-    all_of,
-    any_of,
-    fold,
-    leaves,
-    push_negations,
-    rebuild,
-)
-from nestvec.values import coerce, format_datetime, to_utc
+from typing import TYPE_CHECKING
+
+from nestvec._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nestvec.filters.evaluate import matches
+    from nestvec.filters.fields import ID, F, FieldExpression, ResolvedFilter, resolve, system, to_foreign
+    from nestvec.filters.mongo import FilterLike, parse_dict, to_dict
+    from nestvec.filters.operations import Op, TextOp
+    from nestvec.filters.tree import (
+        MAX_DEPTH,
+        And,
+        Compare,
+        ContainsAll,
+        ContainsAny,
+        Exists,
+        FieldRef,
+        Filter,
+        FilterTruthError,
+        In,
+        Leaf,
+        Not,
+        Or,
+        Text,
+        all_of,
+        any_of,
+        fold,
+        leaves,
+        push_negations,
+        rebuild,
+    )
+    from nestvec.values import coerce, format_datetime, to_utc
 
 __all__ = [
     "ID",
@@ -95,3 +99,50 @@ __all__ = [
     "to_foreign",
     "to_utc",
 ]
+
+_ROOMS = {
+    "nestvec.filters.evaluate": ("matches",),
+    "nestvec.filters.fields": (
+        "ID",
+        "F",
+        "FieldExpression",
+        "ResolvedFilter",
+        "resolve",
+        "system",
+        "to_foreign",
+    ),
+    "nestvec.filters.mongo": (
+        "FilterLike",
+        "parse_dict",
+        "to_dict",
+    ),
+    "nestvec.filters.operations": ("Op", "TextOp"),
+    "nestvec.filters.tree": (
+        "MAX_DEPTH",
+        "And",
+        "Compare",
+        "ContainsAll",
+        "ContainsAny",
+        "Exists",
+        "FieldRef",
+        "Filter",
+        "FilterTruthError",
+        "In",
+        "Leaf",
+        "Not",
+        "Or",
+        "Text",
+        "all_of",
+        "any_of",
+        "fold",
+        "leaves",
+        "push_negations",
+        "rebuild",
+    ),
+    "nestvec.values": (
+        "coerce",
+        "format_datetime",
+        "to_utc",
+    ),
+}
+__getattr__, __dir__ = lazy_names(__name__, _ROOMS)

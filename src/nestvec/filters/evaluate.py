@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from nestvec.filters.operations import Op, TextOp
 from nestvec.filters.tree import (
     And,
     Compare,
@@ -18,10 +19,8 @@ from nestvec.filters.tree import (
     In,
     Leaf,
     Not,
-    Op,
     Or,
     Text,
-    TextOp,
     as_leaf,
 )
 from nestvec.types import FieldType, Scalar

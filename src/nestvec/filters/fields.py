@@ -15,6 +15,7 @@ from typing import Final, NoReturn, TypeAlias
 from nestvec.errors import InvalidFilter, Unsupported
 from nestvec.filters.mongo import ID_FIELD, FilterLike, Parser, suggestion
 from nestvec.filters.opened import opened
+from nestvec.filters.operations import Op, TextOp
 from nestvec.filters.tree import (
     Compare,
     ContainsAll,
@@ -24,9 +25,7 @@ from nestvec.filters.tree import (
     Filter,
     In,
     Leaf,
-    Op,
     Text,
-    TextOp,
     no_truth,
     rebuild,
 )

@@ -16,6 +16,7 @@ from typing import Final, NoReturn, TypeAlias, TypeVar
 
 from nestvec._similar import closest
 from nestvec.errors import InvalidFilter
+from nestvec.filters.operations import Op, TextOp
 from nestvec.filters.tree import (
     MAX_DEPTH,
     And,
@@ -27,10 +28,8 @@ from nestvec.filters.tree import (
     Filter,
     In,
     Leaf,
-    Op,
     Or,
     Text,
-    TextOp,
     fold,
 )
 from nestvec.types import FieldType

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 from nestvec.errors import InvalidFilter
+from nestvec.filters.operations import Op, TextOp
 from nestvec.types import Field, FieldType, Scalar
 
 if TYPE_CHECKING:
@@ -36,24 +36,6 @@ def no_truth(what: str) -> FilterTruthError:
         "(F.x > 1) & (F.x < 9) instead of 1 < F.x < 9, and F.x.in_([...]) instead of `in`. "
         "To test whether a filter was given, use `is not None`."
     )
-
-
-class Op(StrEnum):
-    """A comparison of a field with one value, spelt as in the dict form."""
-
-    EQ = "$eq"
-    GT = "$gt"
-    GTE = "$gte"
-    LT = "$lt"
-    LTE = "$lte"
-
-
-class TextOp(StrEnum):
-    """What a string is looked at for, letter by letter; spelt as in the dict form."""
-
-    STARTS_WITH = "$starts_with"
-    CONTAINS = "$contains_text"
-    ENDS_WITH = "$ends_with"
 
 
 @dataclass(frozen=True, slots=True)

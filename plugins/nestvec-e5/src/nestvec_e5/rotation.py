@@ -12,14 +12,12 @@ Convention: vectors are rows and `rotated = vectors @ rotation`; a prefix of len
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.errors import PluginBroken, Unsupported
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -32,7 +30,7 @@ FINGERPRINTS: dict[str, str] = {
     "portuguese-multilingual-e5-small": "0ae90fca564e1c3a",
 }
 
-_DATA = files("nestvec_e5") / "data"
+_DATA = Path(__file__).parent / "data"
 
 
 def load_rotation(model: str) -> NDArray[np.float32]:
@@ -60,7 +58,7 @@ def load_rotation(model: str) -> NDArray[np.float32]:
     return rotation
 
 
-def _read(path: Traversable, model: str) -> NDArray[np.float32]:
+def _read(path: Path, model: str) -> NDArray[np.float32]:
     import numpy as np
 
     try:

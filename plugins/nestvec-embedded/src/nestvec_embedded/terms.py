@@ -13,9 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from nestvec.contract import SYSTEM_FIELDS
-from nestvec.contract.records import GIVEN
 from nestvec.filters import FieldRef, format_datetime
-from nestvec.types import FieldType, Record, Scalar
+from nestvec.types import GIVEN, FieldType, Record, Scalar
 from nestvec.values import parse_datetime
 
 #: A path and a value.

@@ -12,7 +12,8 @@ import numpy as np
 
 from nestvec.contract import Embedder, Encode, Encoded
 from nestvec.encoding.packing import EncodeProgress, Item, named
-from nestvec.encoding.vectors import check_dimensions, truncate
+from nestvec.encoding.sizes import check_dimensions
+from nestvec.encoding.vectors import truncate
 from nestvec.errors import EmbedderError, EmbedderInvalidReply, EmbedderRefused, NestvecError, Unsupported
 from nestvec.types import Purpose
 from nestvec_transformers.batching import MemoryBatcher
