@@ -22,9 +22,9 @@ if TYPE_CHECKING:
         close_shared_clients,
         collection,
         connect,
-        convert_store,
         shared_client,
     )
+    from nestvec._client.converting import convert_store
     from nestvec._evaluation.options import DimensionsOptions
     from nestvec._questions import Question
     from nestvec.capabilities import TaskPair
@@ -66,9 +66,10 @@ __all__ += results.__all__
 _ROOMS = {
     "nestvec._client": (
         *("AsyncCollection", "AsyncNestvec", "Collection", "Nestvec"),
-        *("acollection", "aconnect", "collection", "connect", "convert_store"),
+        *("acollection", "aconnect", "collection", "connect"),
         *("close_shared_clients", "shared_client"),
     ),
+    "nestvec._client.converting": ("convert_store",),
     "nestvec._evaluation.options": ("DimensionsOptions",),
     "nestvec._questions": ("Question",),
     "nestvec.capabilities": ("TaskPair",),

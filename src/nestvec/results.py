@@ -28,7 +28,12 @@ if TYPE_CHECKING:
         SearchTimes,
     )
     from nestvec._hosts.agreement import Agreement
-    from nestvec._migration.converting import ConversionReport
+    from nestvec._migration.converting import (
+        ConversionProgress,
+        ConversionReport,
+        ConversionStage,
+        ConvertedCollection,
+    )
     from nestvec._migration.copy import CopyProgress, CopyReport
     from nestvec._migration.dropping import DropReport
     from nestvec._migration.generations import GenerationRole
@@ -41,7 +46,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Agreement",
     "Change",
+    "ConversionProgress",
     "ConversionReport",
+    "ConversionStage",
+    "ConvertedCollection",
     "CopyProgress",
     "CopyReport",
     "Cursor",
@@ -97,7 +105,12 @@ _ROOMS = {
         *("FunnelReport", "SearchTimes"),
     ),
     "nestvec._hosts.agreement": ("Agreement",),
-    "nestvec._migration.converting": ("ConversionReport",),
+    "nestvec._migration.converting": (
+        "ConversionProgress",
+        "ConversionReport",
+        "ConversionStage",
+        "ConvertedCollection",
+    ),
     "nestvec._migration.copy": ("CopyProgress", "CopyReport"),
     "nestvec._migration.dropping": ("DropReport",),
     "nestvec._migration.generations": ("GenerationRole",),

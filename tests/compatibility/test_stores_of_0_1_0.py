@@ -1,5 +1,7 @@
 """Stores that version 0.1.0 wrote open, are searched, updated, shrunk, migrated and rolled back by the version here.
 
+The Qdrant folder also as what `nestvec convert` makes of it.
+
 `stores-0.1.0.tar.gz` holds a configuration, an embedded Qdrant folder, a Milvus Lite database, an SQLite file, and in
 `expected.json` what 0.1.0 said of them. Never replace the archive: nobody's own stores will be replaced, either.
 The texts were made by `guide` below, so the tests know them without asking the stores.
@@ -8,12 +10,12 @@ The texts were made by `guide` below, so the tests know them without asking the 
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +119,37 @@ class Stores:
         return json.loads(result.stdout)
 
 
-@pytest.fixture
-def stores(tmp_path: Path) -> Stores:
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stores, with what the Qdrant folder becomes in its place."""
+    folder = tmp_path_factory.mktemp("converted")
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, **_SAFELY)
+        archive.extractall(folder, **_SAFELY)
+    convert_store(folder / "qdrant", folder / "new")
+    shutil.rmtree(folder / "qdrant")
+    (folder / "new").rename(folder / "qdrant")
+    config = folder / "nestvec.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace('"qdrant"', '"embedded"'), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def stores(tmp_path: Path, request: pytest.FixtureRequest) -> Stores:
+    if getattr(request, "param", None) == "converted":
+        shutil.copytree(request.getfixturevalue("converted"), tmp_path, dirs_exist_ok=True)
+    else:
+        with tarfile.open(ARCHIVE) as archive:
+            archive.extractall(tmp_path, **_SAFELY)
     time = Time()
     return Stores(tmp_path, Runtime(clock=time, wall=time, pause=time.pass_), time)
+
+
+#: For tests of collections in the Qdrant folder.
+BOTH = pytest.mark.parametrize("stores", ["as it is", "converted"], indirect=True)
+#: For tests of each of the guides: those in the Qdrant folder, converted, too.
+EACH_GUIDE = pytest.mark.parametrize(
+    ("name", "stores"), [*((name, "as it is") for name in GUIDES), ("guide_q", "converted")], indirect=["stores"]
+)
 
 
 def found(nv: Nestvec, name: str, question: str = QUESTION, **options: Any) -> list[str]:
@@ -142,6 +169,7 @@ def check_documents(nv: Nestvec, name: str, documents: list[Document]) -> None:
 # ------------------------------------------------------------------ opening and reading
 
 
+@BOTH
 def test_there_is_nothing_to_do(stores: Stores) -> None:
     with stores.open() as nv:
         changes = {each.collection: (each.action, each.details) for each in nv.plan()}
@@ -158,7 +186,7 @@ def test_there_is_nothing_to_do(stores: Stores) -> None:
     assert [each["action"] for each in stores.cli("plan")["changes"]] == ["none"] * len(COLLECTIONS)
 
 
-@pytest.mark.parametrize("name", GUIDES)
+@EACH_GUIDE
 def test_counts_and_hits_are_those_of_0_1_0(stores: Stores, name: str) -> None:
     expected = stores.expected[name]
     with stores.open() as nv:
@@ -171,7 +199,7 @@ def test_counts_and_hits_are_those_of_0_1_0(stores: Stores, name: str) -> None:
     assert (hits[0].text, hits[0].metadata, hits[0].span) == (REPLACED.text, REPLACED.metadata, (0, len(REPLACED.text)))
 
 
-@pytest.mark.parametrize("name", GUIDES)
+@EACH_GUIDE
 def test_filters_of_every_kind_find_what_matches(stores: Stores, name: str) -> None:
     tenth = datetime(2026, 1, 10, tzinfo=UTC)
     cases: list[tuple[Any, Callable[[Any], bool]]] = [
@@ -190,6 +218,7 @@ def test_filters_of_every_kind_find_what_matches(stores: Stores, name: str) -> N
         assert found(nv, name, where=F.year < 2002)[0] in ("guide/0 ü", "guide/1 ü")
 
 
+@BOTH
 async def test_the_asynchronous_client_reads_and_writes_them_too(stores: Stores) -> None:
     async with aconnect(stores.config, stores.runtime) as nv:
         for name in GUIDES:
@@ -203,7 +232,7 @@ async def test_the_asynchronous_client_reads_and_writes_them_too(stores: Stores)
 # ------------------------------------------------------------------ writing
 
 
-@pytest.mark.parametrize("name", GUIDES)
+@EACH_GUIDE
 def test_documents_are_left_alone_replaced_and_removed(stores: Stores, name: str) -> None:
     tagged = Document("guide/8 ü", guide(8).text, {"lang": "fr", "year": 1999})
     with stores.open() as nv:
@@ -226,6 +255,7 @@ def test_documents_are_left_alone_replaced_and_removed(stores: Stores, name: str
         assert "guide/3 ü" not in found(nv, name)
 
 
+@BOTH
 def test_namespaces_stay_apart(stores: Stores) -> None:
     first, second = TENANTS
     with stores.open() as nv:
@@ -247,7 +277,7 @@ def test_namespaces_stay_apart(stores: Stores) -> None:
 # ------------------------------------------------------------------ shrinking
 
 
-@pytest.mark.parametrize("name", GUIDES)
+@EACH_GUIDE
 def test_shrinking_and_back(stores: Stores, name: str) -> None:
     with stores.open() as nv:
         assert found(nv, name)[0] == REPLACED.id
@@ -266,6 +296,7 @@ def test_shrinking_and_back(stores: Stores, name: str) -> None:
         assert found(nv, name, UMBRELLAS)[0] == CHANGED.id
 
 
+@BOTH
 def test_namespaces_are_shrunk_together(stores: Stores) -> None:
     assert stores.cli("shrink", "tenants_q", "--dimensions", "32")["switched"]
     with stores.open() as nv:
@@ -275,6 +306,7 @@ def test_namespaces_are_shrunk_together(stores: Stores) -> None:
             assert space.matrix().vectors.shape == (2, 32)
 
 
+@BOTH
 def test_what_0_1_0_had_shrunk_is_followed(stores: Stores) -> None:
     """The configuration says 384 still."""
     with stores.open() as nv:
@@ -290,6 +322,7 @@ def test_what_0_1_0_had_shrunk_is_followed(stores: Stores) -> None:
         assert found(nv, "shrunk_q", UMBRELLAS)[0] == CHANGED.id
 
 
+@BOTH
 def test_what_0_1_0_had_shrunk_is_rolled_back(stores: Stores) -> None:
     """With what was written since, into the generation that 0.1.0 had left."""
     with stores.open() as nv:
@@ -303,6 +336,7 @@ def test_what_0_1_0_had_shrunk_is_rolled_back(stores: Stores) -> None:
         assert found(nv, "shrunk_q", UMBRELLAS)[0] == CHANGED.id
 
 
+@BOTH
 def test_what_0_1_0_had_left_is_cleaned_up(stores: Stores) -> None:
     with stores.open() as nv:
         assert [each.role for each in nv.generations("shrunk_q")] == [GenerationRole.RETIRED, GenerationRole.LIVE]
@@ -364,30 +398,3 @@ def test_to_another_model_and_back(stores: Stores) -> None:
     with stores.open() as nv:
         check_documents(nv, "shrunk_q", SHRUNK)
         assert nv["shrunk_q"].matrix().vectors.shape == (len(SHRUNK), 128)
-
-
-# ------------------------------------------------------------------ converted
-
-CHECKS: list[Callable[[Stores], None]] = [
-    test_there_is_nothing_to_do,
-    partial(test_counts_and_hits_are_those_of_0_1_0, name="guide_q"),
-    partial(test_filters_of_every_kind_find_what_matches, name="guide_q"),
-    partial(test_documents_are_left_alone_replaced_and_removed, name="guide_q"),
-    test_namespaces_stay_apart,
-    partial(test_shrinking_and_back, name="guide_q"),
-    test_what_0_1_0_had_shrunk_is_rolled_back,
-    test_what_0_1_0_had_left_is_cleaned_up,
-]
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=range(len(CHECKS)))
-def test_a_folder_of_qdrants_engine_passes_the_same_when_it_is_converted(
-    stores: Stores, check: Callable[[Stores], None]
-) -> None:
-    report = convert_store(stores.folder / "qdrant", stores.folder / "converted")
-    assert {"guide_q_1", "tenants_q_1", "shrunk_q_1", "shrunk_q_2"} <= set(report.collections)
-    text = stores.config.read_text(encoding="utf-8")
-    changed = text.replace('use = "qdrant"\npath = "./qdrant"', 'use = "embedded"\npath = "./converted"')
-    assert changed != text
-    stores.config.write_text(changed, encoding="utf-8")
-    check(stores)

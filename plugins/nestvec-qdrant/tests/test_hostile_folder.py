@@ -20,6 +20,8 @@ from qdrant_client import QdrantClient, models
 from nestvec.contract import Count
 from nestvec.errors import BackendRefused
 from nestvec_qdrant import points
+from nestvec_qdrant.adapter import open_adapter
+from nestvec_qdrant.options import QdrantOptions, made
 from nestvec_qdrant.points import UnexpectedPoint
 
 
@@ -291,3 +293,16 @@ def test_a_refused_folder_is_let_go_of(kit, folder):
     adapter = kit.open(kit.options(path=str(folder)))
     assert adapter.count(Count("docs_1")) == 1
     adapter.close()
+
+
+def test_a_folder_of_the_embedded_backend(tmp_path):
+    (tmp_path / "store.sqlite3").touch()
+    with pytest.raises(BackendRefused, match='use = "embedded"'):
+        open_adapter(QdrantOptions(path=tmp_path), blocking=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["store.sqlite3"]
+    assert not made(tmp_path)
+
+
+def test_whose_folder_it_is(folder):
+    assert made(folder)
+    assert not made(folder.parent)

@@ -9,7 +9,6 @@ from nestvec._lazy import lazy_names
 if TYPE_CHECKING:
     from nestvec._client.async_collection import AsyncCollection
     from nestvec._client.asynchronous import AsyncNestvec, acollection, aconnect
-    from nestvec._client.converting import convert_store
     from nestvec._client.sync import Nestvec, collection, connect
     from nestvec._client.sync_collection import Collection
     from nestvec._client.workers import close_shared_clients, shared_client
@@ -24,14 +23,12 @@ __all__ = [
     "close_shared_clients",
     "collection",
     "connect",
-    "convert_store",
     "shared_client",
 ]
 
 _ROOMS = {
     "nestvec._client.async_collection": ("AsyncCollection",),
     "nestvec._client.asynchronous": ("AsyncNestvec", "acollection", "aconnect"),
-    "nestvec._client.converting": ("convert_store",),
     "nestvec._client.sync": ("Nestvec", "collection", "connect"),
     "nestvec._client.sync_collection": ("Collection",),
     "nestvec._client.workers": ("close_shared_clients", "shared_client"),

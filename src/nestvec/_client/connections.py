@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from nestvec._client.places import Family, Lease, settings_of
 from nestvec._session.session import Blocking, Component, Session, Suspending
-from nestvec.capabilities import ModelCapabilities
 from nestvec.config.problems import did_you_mean
 from nestvec.errors import ConfigError, NestvecError, PluginBroken
 
@@ -153,12 +152,6 @@ class Connections:
     def embedding(self, embedder: str) -> Session:
         """A session for embedding alone: asking its backend is an error of the core's own."""
         return self.session("", embedder)
-
-    def storing(self, backend: str) -> Session:
-        """A session for a backend alone: asking its embedder is an error of the core's own."""
-        model = ModelCapabilities("", 1, 1, {})
-        waiting, notify = self.waiting, self.runtime.registry.notify
-        return Session(self.adapters[backend], self.embedders[""], model, notify, waiting, self._retry(backend))
 
     async def adapter(self, backend: str) -> FullAdapter:
         """The opened adapter of a backend block. Raises `ConfigError` where there is no such block."""

@@ -1,143 +1,281 @@
-"""From the folder of one engine to that of another."""
+"""`convert_store`: which stores are meant, where the new one is built, and from when on it counts.
+
+It is built beside its place, in `NEW.converting`, and gets its name when all of it is written and compared. Whoever
+converts holds a lock in there: what a process left that died is nobody's, and the next conversion removes it.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from nestvec._client.configuring import default_backend
-from nestvec._client.sync import Nestvec, connect
-from nestvec._migration.converting import Conversion, ConversionReport, convert
-from nestvec._migration.copy import CopyProgress
-from nestvec._session.session import complete
-from nestvec.capabilities import BackendCapabilities
-from nestvec.contract import BackendPlugin
-from nestvec.errors import InvalidInput
-from nestvec.registry import BACKENDS, Registry
+from nestvec._client.connections import Connections
+from nestvec._migration.converting import ConversionReport, OpenStore, bring, compare, survey
+from nestvec._session.session import Blocking, complete
+from nestvec._specs import NO_EMBEDDER
+from nestvec.config import Config
+from nestvec.config.load import Connection
+from nestvec.contract import disk_advice
+from nestvec.errors import BackendFull, BackendLocked, BackendRefused, InvalidInput, PluginError
+from nestvec.registry import BACKENDS
 from nestvec.runtime import Runtime
+
+if TYPE_CHECKING:
+    from nestvec._migration.converting import ConversionCallback
+    from nestvec.contract import BackendPlugin
+    from nestvec.registry import Registry
+
+_SUFFIX: Final = ".converting"
+_LOCK: Final = ".lock"
+_STORE: Final = "store"
 
 
 def convert_store(
     old: str | Path,
     new: str | Path,
     *,
-    source: str | None = None,
     to: str | None = None,
+    source: str | None = None,
     leave_foreign: bool = False,
-    progress: Callable[[CopyProgress], object] | None = None,
+    progress: ConversionCallback | None = None,
     runtime: Runtime | None = None,
 ) -> ConversionReport:
-    """Convert the folder of an embedded store into one of another backend: all generations, vectors and all.
+    """Convert the embedded store of one backend into one of another, whole. Nothing is embedded.
 
-    Nothing is embedded. The new folder is built beside its place and takes it at the end, when both sides were
-    compared; the old one is only read.
+    Every generation of every collection is brought over with its records, vectors, metadata, tenants, alias and notes,
+    and then compared record by record. The old store is only read. The new one is there when all of that is done;
+    until then it lies beside as `NEW.converting`, and what an interrupted conversion left there goes with the next one.
+    Convert while nobody writes.
 
     Args:
-        old: The folder of a store that no process has open.
-        new: A folder that is not there, or empty.
-        source: The backend that made the old one; None: it is told by what is in it.
-        to: The backend that the new one is for; None: the embedded default.
-        leave_foreign: Leave out collections that other programs made, instead of refusing them.
-        progress: Hears how many records are carried, after each page.
-        runtime: Retries and plugins, where the defaults do not suit.
+        old: The folder (or file) of the store.
+        new: The folder to make; it may be there, if it is empty.
+        to: The backend that the new store is for; None: the one that is the default.
+        source: The backend that made the old one; None: told by looking at it.
+        leave_foreign: Leave out collections that other programs made, instead of refusing.
+        progress: Hears how far the conversion is, after each page.
+        runtime: Plugins and retries, where the defaults do not suit.
 
     Returns:
-        What was carried.
+        What was converted, what was left out, and what to write into the configuration.
 
     Raises:
-        InvalidInput: A folder is not there, not empty, of no known backend, or of this one already.
-        CollectionConflict: Other programs made some of the collections.
-        Unsupported: The new backend cannot keep something.
-        BackendError: A folder cannot be opened: another process has it, or it is damaged.
+        InvalidInput: A folder is missing, not empty, nobody's, or the same as the other one.
+        CollectionConflict: The store holds collections of other programs.
+        Unsupported: The target cannot keep something: names, several vectors, dimensions.
+        CollectionError: What was written is not what was read; it is gone again.
+        PluginError: A plugin is not installed, or broken.
+        BackendError: A store is in use by another process, damaged, or cannot be written.
 
     Example:
-        >>> with nestvec.collection("guides", path="here") as guides:
-        ...     report = guides.upsert([Document("a", "One.")])
-        >>> nestvec.convert_store("here", "there", to="sqlite").records
-        1
+        >>> report = nestvec.convert_store("store", "new", leave_foreign=True)
+        >>> report.target, report.left_out
+        ('embedded', ('articles',))
     """
-    runtime = runtime if runtime is not None else Runtime()
-    before, after = Path(old), Path(new)
-    made_by, made_for = _plugins(runtime.registry, before, source, to)
-    _require_room(before, after)
-    part = after.with_name(f"{after.name}.nestvec-converting")
-    _remove(part)  # of a run that was killed
-    try:
-        report = _converted((made_by, before), (made_for, part), leave_foreign, progress, runtime)
-    except BaseException:
-        _remove(part)
-        raise
-    if after.exists():
-        after.rmdir()
-    part.rename(after)
-    return report
+    runtime = runtime or Runtime()
+    origin, place = Path(old).resolve(), Path(new).resolve()
+    _check_places(origin, place)
+    made_by = _maker(runtime.registry, origin, source)
+    wanted = runtime.registry.backend(to) if to is not None else default_backend(runtime.registry)
+    _check_plugins(origin, made_by, wanted)
+    with _opened(made_by, origin, runtime) as there:
+        can = _connection(wanted, place).capabilities
+        inventory = complete(survey(there, can, wanted.name, leave_foreign=leave_foreign))
+        with _Staging(place) as staging:
+            with _opened(wanted, staging.store, runtime) as here:
+                complete(bring(there, here, inventory, progress))
+            with _opened(wanted, staging.store, runtime) as here:  # again: what is compared is what was kept
+                complete(compare(there, here, inventory, progress))
+                report = inventory.report(there, here, str(place))
+            staging.finish()
+    return replace(report, replaced=staging.replaced)
 
 
-def _remove(part: Path) -> None:
-    """What is half done: a folder, or the one file that some backends make."""
-    if part.is_dir():
-        shutil.rmtree(part)
-    else:
-        part.unlink(missing_ok=True)
+# ---------------------------------------------------------------- which stores
 
 
-def _converted(
-    source: tuple[BackendPlugin, Path],
-    target: tuple[BackendPlugin, Path],
-    leave_foreign: bool,
-    progress: Callable[[CopyProgress], object] | None,
-    runtime: Runtime,
-) -> ConversionReport:
-    with connect({"backends": {"old": _block(*source), "new": _block(*target)}, "embedders": {}}, runtime) as nv:
-        return complete(convert(_job(nv, progress), leave_foreign=leave_foreign))
+def _check_places(old: Path, new: Path) -> None:
+    """Raises `InvalidInput`; nothing is changed."""
+    if not old.exists():
+        raise InvalidInput(f"there is no store {old}: name the folder that the configuration has as `path`")
+    if old == new:
+        raise InvalidInput(f"{old} is the old store itself; name another folder for the new one")
+    if old in new.parents:
+        raise InvalidInput(f"{new} lies within {old}, which stays as it is; name a folder elsewhere")
+    if new.is_dir():
+        names = sorted(path.name for path in new.iterdir())
+        if names:
+            raise InvalidInput(f"{new} is not empty ({names[0]!r:.80}); name a folder that is new or empty")
+    elif new.exists():
+        raise InvalidInput(f"{new} is there already and no folder; name a folder that is new or empty")
 
 
-def _job(nv: Nestvec, progress: Callable[[CopyProgress], object] | None) -> Conversion:
-    opened = nv._connections
-    before, after = (_capabilities(nv, name) for name in ("old", "new"))
-    return Conversion(opened.storing("old"), opened.storing("new"), before, after, progress)
-
-
-def _capabilities(nv: Nestvec, backend: str) -> BackendCapabilities:
-    found: Any = nv.adapter(backend).capabilities()  # called plainly, so nothing is to be awaited
-    assert isinstance(found, BackendCapabilities)  # noqa: S101 - see above
-    return found
-
-
-def _block(plugin: BackendPlugin, folder: Path) -> dict[str, Any]:
-    assert plugin.embedded is not None  # noqa: S101 - looked at before
-    return {"use": plugin.name, **plugin.embedded(folder.absolute())}
-
-
-def _plugins(registry: Registry, old: Path, source: str | None, to: str | None) -> tuple[BackendPlugin, BackendPlugin]:
-    if not old.is_dir():
-        raise InvalidInput(f"{old} is no folder: name the folder of a store")
-    after = registry.backend(to) if to is not None else default_backend(registry)
-    before = registry.backend(source) if source is not None else _maker(registry, old)
-    for plugin in (before, after):
-        if plugin.embedded is None:
-            raise InvalidInput(f"the backend {plugin.name} has no embedded form, so it has no folders")
-    if before.name == after.name:
-        raise InvalidInput(f"{old} is a folder of {before.name} already; use it as it is")
-    return before, after
-
-
-def _maker(registry: Registry, folder: Path) -> BackendPlugin:
-    plugins = [registry.backend(name) for name in registry.names(BACKENDS)]
-    found = [plugin for plugin in plugins if plugin.made is not None and plugin.made(folder)]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(plugin.name for plugin in plugins if plugin.made is not None)
+def _maker(registry: Registry, old: Path, named: str | None) -> BackendPlugin:
+    """The backend that made a store. Raises `InvalidInput` where that is nobody, or somebody else than is named."""
+    if named is not None:
+        plugin = registry.backend(named)
+        if plugin.made is not None and not plugin.made(old):
+            raise InvalidInput(f"{old} is no store of backend {named!r}; leave --from out to have it looked at")
+        return plugin
+    known, broken, makers = [], [], []
+    for name in registry.names(BACKENDS):
+        try:
+            plugin = registry.backend(name)
+        except PluginError as error:  # it may not be the one; if none is, it is named
+            broken.append(str(error))
+            continue
+        if plugin.made is not None:
+            known.append(name)
+            makers += [plugin] if plugin.made(old) else []
+    if len(makers) == 1:
+        return makers[0]
+    if makers:
+        raise InvalidInput(
+            f"{old} could be a store of {', '.join(each.name for each in makers)}; say with --from which it is"
+        )
     raise InvalidInput(
-        f"{folder} cannot be told as the folder of one backend ({known}): say which one made it, or name another folder"
+        f"{old} is no store of a backend that is installed and can be told by its files "
+        f"({', '.join(known) or 'none'}); name the folder that the configuration has as `path`, or say with --from "
+        f"whose it is" + "".join(f". {each}" for each in broken)
     )
 
 
-def _require_room(old: Path, new: Path) -> None:
-    one, two = old.resolve(), new.resolve()
-    if one == two or one in two.parents or two in one.parents:
-        raise InvalidInput(f"{new} must lie beside {old}, neither in it nor around it")
-    if new.exists() and (not new.is_dir() or any(new.iterdir())):
-        raise InvalidInput(f"{new} is there already, and not empty; name a folder that is not there")
+def _check_plugins(old: Path, made_by: BackendPlugin, wanted: BackendPlugin) -> None:
+    if made_by.name == wanted.name:
+        raise InvalidInput(
+            f"{old} is a store of backend {wanted.name!r} already: there is nothing to convert; copy it while nobody "
+            f"has it open, or say with --to which other backend is meant"
+        )
+    for plugin in (made_by, wanted):
+        if plugin.embedded is None:
+            raise InvalidInput(
+                f"backend {plugin.name!r} has no embedded stores: `nestvec copy` and `nestvec migrate` bring "
+                f"collections to and from servers"
+            )
+
+
+def _connection(plugin: BackendPlugin, path: Path) -> Connection[BackendPlugin]:
+    assert plugin.embedded is not None  # noqa: S101 - checked before
+    return Connection(plugin.name, plugin, plugin.options(**plugin.embedded(path)))
+
+
+@contextmanager
+def _opened(plugin: BackendPlugin, path: Path, runtime: Runtime) -> Iterator[OpenStore]:
+    """A store, for as long as it is needed; where this process has it open already, it is shared."""
+    connection = _connection(plugin, path)
+    connections: Connections = Connections(Config(backends={plugin.name: connection}), runtime, Blocking(runtime.pause))
+    try:
+        complete(connections.adapter(plugin.name))
+        backend = connections.session(plugin.name, NO_EMBEDDER).backend
+        yield OpenStore(backend, connection.capabilities, plugin.name, f"the {plugin.name} store {path}")
+    finally:
+        complete(connections.close())
+
+
+# ---------------------------------------------------------------- where it is built
+
+
+class _Staging:
+    """The folder beside the new store's place in which it is built. Nothing of it stays, whatever happens."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._folder = place.with_name(place.name + _SUFFIX)
+        self.store = self._folder / _STORE
+        #: What was left there before.
+        self.replaced: str | None = None
+        self._undo = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo, _told(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._check()
+            undo.enter_context(_locked(self._folder / _LOCK))
+            undo.callback(self._remove)
+            if _remove(self.store):
+                self.replaced = str(self._folder)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        with _told(self._folder):
+            self._undo.close()
+
+    def finish(self) -> None:
+        """Let the store have its name."""
+        with _told(self._place):
+            if self._place.is_dir():
+                self._place.rmdir()  # empty; if it is not any more, that is refused
+            self.store.rename(self._place)
+            _sync(self._place.parent)
+
+    def _check(self) -> None:
+        names = sorted(path.name for path in self._folder.iterdir())
+        if self._folder.is_symlink() or any(name not in (_LOCK, _STORE) for name in names):
+            raise InvalidInput(
+                f"{self._folder} is in the way: the new store is built there, and something else holds that name; "
+                f"remove it, or name another folder than {self._place}"
+            )
+
+    def _remove(self) -> None:
+        _remove(self.store)
+        (self._folder / _LOCK).unlink(missing_ok=True)
+        self._folder.rmdir()
+
+
+def _remove(path: Path) -> bool:
+    """Remove a store, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+        return True
+    if not path.exists() and not path.is_symlink():
+        return False
+    path.unlink()
+    return True
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """While no other process converts to the same place. Raises `BackendLocked`."""
+    file: IO[str] = path.open("a", encoding="utf-8")
+    with file:
+        try:
+            import fcntl
+        except ImportError:  # Windows: a file that is open there is not removed
+            pass
+        else:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BackendLocked(
+                    f"another process is converting to the same place (it holds {path}); wait for it, or name another "
+                    f"folder"
+                ) from error
+        yield
+
+
+def _sync(folder: Path) -> None:
+    """A new name survives a loss of power. Where folders are no files, the system does it."""
+    if os.name == "posix":
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """The system's errors as nestvec's."""
+    try:
+        yield
+    except OSError as error:
+        advice = disk_advice(error)
+        kind = BackendFull if advice is not None else BackendRefused
+        raise kind(f"{path} cannot be made: {error}; {advice or 'name another folder for the new store'}") from error

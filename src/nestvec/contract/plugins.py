@@ -37,7 +37,8 @@ class BackendPlugin:
     #: The option that says where an embedded store lies. Clients of one process that give it the same path share one
     #: adapter; None: each opens its own. A value that is no path means: in memory, and nobody else's.
     path_option: str | None = None
-    #: Whether a folder was made by the embedded form, as far as its names tell; nothing is opened.
+    #: Whether a folder (or file) was made by the embedded form: by names of files alone, without an SDK. It is there,
+    #: and nothing is opened or changed. None: `nestvec convert` is told with `--from` whose folder it is.
     made: Callable[[Path], bool] | None = None
     #: Options of each other form in which it can be used, and may do other things: a server, a shared index. The usual
     #: one has the empty name. `nestvec plugins --capabilities` shows what each declares; nothing is opened.

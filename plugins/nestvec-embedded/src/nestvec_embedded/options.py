@@ -12,8 +12,8 @@ from nestvec.filters import TextOp
 from nestvec.options import LocalPath, Options
 
 MEMORY: Final = ":memory:"
-#: The file that makes a folder a store.
-FILE: Final = "store.sqlite3"
+#: The file that every store has.
+STORE_FILE: Final = "store.sqlite3"
 
 CAPABILITIES: Final = BackendCapabilities(
     powers=frozenset({Power.ALIASES, Power.NOTES, Power.UPDATES, Power.TENANCY, Power.FUNNELS}),
@@ -51,3 +51,8 @@ class EmbeddedOptions(Options):
 def embedded_options(path: Path | None) -> dict[str, str | Path]:
     """Options of a store in a folder, or in memory."""
     return {"path": MEMORY if path is None else path}
+
+
+def made(path: Path) -> bool:
+    """Whether this backend made a folder."""
+    return (path / STORE_FILE).is_file()

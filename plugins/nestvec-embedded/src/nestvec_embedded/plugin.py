@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nestvec.contract import BackendPlugin
 from nestvec.hookspecs import hookimpl
-from nestvec_embedded.options import CAPABILITIES, FILE, EmbeddedOptions, embedded_options
+from nestvec_embedded.options import CAPABILITIES, EmbeddedOptions, embedded_options, made
 
 if TYPE_CHECKING:
     from nestvec.contract import Adapter
@@ -29,6 +29,6 @@ def nestvec_backend() -> BackendPlugin:
         open=_open,
         embedded=embedded_options,
         path_option="path",
-        made=lambda folder: (folder / FILE).is_file(),
+        made=made,
         default=True,
     )

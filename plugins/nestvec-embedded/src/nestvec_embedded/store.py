@@ -19,7 +19,7 @@ from nestvec.errors import BackendFull, BackendRefused, CollectionNotFound
 from nestvec.folders import check_tree
 from nestvec_embedded import schema
 from nestvec_embedded.errors import DAMAGED, damaged, translated
-from nestvec_embedded.options import FILE, EmbeddedOptions
+from nestvec_embedded.options import STORE_FILE, EmbeddedOptions
 from nestvec_embedded.table import RecordTable
 from nestvec_embedded.vectors import FileRows, MemoryRows, VectorRows, make_file, sync_folder
 
@@ -159,7 +159,7 @@ class Store:
             self._check_foreign(self._folder)
             held = _exclusive_lock(self._folder / _LOCK)
         except OSError as error:
-            if not forbids_writing(error) or not (self._folder / FILE).exists():
+            if not forbids_writing(error) or not (self._folder / STORE_FILE).exists():
                 raise
             self._hindrance = error
             held = shared_lock(self._folder / _LOCK)
@@ -167,13 +167,13 @@ class Store:
         return held
 
     def _check_foreign(self, folder: Path) -> None:
-        if (folder / FILE).exists():
+        if (folder / STORE_FILE).exists():
             return
         names = sorted(path.name for path in folder.iterdir() if path.name != _LOCK)
         if _QDRANT in names:
             raise BackendRefused(
-                f'{self.place} is a folder of Qdrant\'s engine: open it with use = "qdrant", or convert it with '
-                f"`nestvec convert {folder} NEW_FOLDER`"
+                f'{self.place} cannot be made: the folder is one of Qdrant\'s engine. Open it with use = "qdrant", or '
+                f"run `nestvec convert {folder} NEW_FOLDER` and open NEW_FOLDER here: nothing is embedded anew"
             )
         if names:
             raise BackendRefused(
@@ -184,7 +184,7 @@ class Store:
     def _connect(self) -> sqlite3.Connection:
         if self._folder is None:
             return _connection(":memory:")
-        path = self._folder / FILE
+        path = self._folder / STORE_FILE
         if self._hindrance is None:
             return _connection(str(path))
         if any(Path(f"{path}-{rest}").exists() for rest in ("wal", "journal")):
@@ -221,14 +221,14 @@ class Store:
             return
         (layout,), (application,) = self._db.execute("PRAGMA user_version"), self._db.execute("PRAGMA application_id")
         if application[0] != schema.APPLICATION:
-            raise damaged(self.place, f"{FILE} is another program's")
+            raise damaged(self.place, f"{STORE_FILE} is another program's")
         if layout[0] > schema.LAYOUT:
             raise BackendRefused(f"{self.place} was written by a newer nestvec; upgrade nestvec-embedded")
         numbers = []
         if schema.expected([]) <= found:
             numbers = [number for (number,) in self._db.execute("SELECT number FROM collections")]
         if not all(isinstance(number, int) for number in numbers) or found != schema.expected(numbers):
-            raise damaged(self.place, f"the tables in {FILE} are not those that nestvec makes")
+            raise damaged(self.place, f"the tables in {STORE_FILE} are not those that nestvec makes")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -211,6 +211,11 @@ def embedded_options(path: Path | None) -> dict[str, str | Path]:
     return {"path": MEMORY if path is None else path}
 
 
+def made(path: Path) -> bool:
+    """Whether Milvus Lite made a folder."""
+    return (path / "LOCK").is_file() and (path / "collections").is_dir()
+
+
 def capabilities(options: MilvusOptions) -> BackendCapabilities:
     """Declared capabilities: what every version can do from the one on that the options state."""
     declared = BackendCapabilities(

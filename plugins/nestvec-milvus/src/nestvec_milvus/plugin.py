@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nestvec.contract import BackendPlugin
 from nestvec.hookspecs import hookimpl
-from nestvec_milvus.options import MilvusCollectionOptions, MilvusOptions, capabilities, embedded_options
+from nestvec_milvus.options import MilvusCollectionOptions, MilvusOptions, capabilities, embedded_options, made
 from nestvec_milvus.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def nestvec_backend() -> BackendPlugin:
         collection_options=MilvusCollectionOptions,
         embedded=embedded_options,
         path_option="path",
+        made=made,
         forms={
             "": {"uri": _EXAMPLE},
             **{f"version {version}": {"uri": _EXAMPLE, "version": version} for version in ("2.4", "2.6")},

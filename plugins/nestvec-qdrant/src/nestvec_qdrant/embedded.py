@@ -22,6 +22,7 @@ from qdrant_client.local.qdrant_local import META_INFO_FILENAME, QdrantLocal
 from nestvec.errors import BackendRefused
 from nestvec.folders import Untrusted, check_tree, leads_out
 from nestvec_qdrant import points
+from nestvec_qdrant.options import EMBEDDED_FILE
 
 _FRESH: Final[Mapping[str, Any]] = {"collections": {}, "aliases": {}}
 #: Keys that earlier versions of the client wrote.
@@ -89,17 +90,20 @@ class CheckedLocal(QdrantLocal):
         with ExitStack() as undo:
             undo.callback(self.close)
             folder.mkdir(parents=True, exist_ok=True)
+            self._require_own(folder)
             self._checked(folder)
             self._lock(folder / ".lock")
             self._read(_read_meta(folder))
             undo.pop_all()
 
-    def _checked(self, folder: Path) -> None:
-        if (folder / "store.sqlite3").exists():
+    def _require_own(self, folder: Path) -> None:
+        if (folder / EMBEDDED_FILE).exists():
             raise BackendRefused(
-                f'the folder {folder} is one of the embedded default: open it with use = "embedded", or convert it '
-                f"with `nestvec convert {folder} NEW_FOLDER --to qdrant`"
+                f"the folder {folder} is not Qdrant's: nestvec's embedded backend made it. Open it with "
+                f'use = "embedded", or choose another path'
             )
+
+    def _checked(self, folder: Path) -> None:
         try:
             check_tree(folder)
         except Untrusted as error:

@@ -16,6 +16,8 @@ from nestvec.options import MAX_REPLY, Bytes, LocalPath, Options, Secret
 #: What a server takes in one request (its default), minus some room.
 MAX_REQUEST_BYTES = 32 * 1024 * 1024 - 64 * 1024
 MEMORY: Literal[":memory:"] = ":memory:"
+#: What marks a folder of nestvec's embedded backend.
+EMBEDDED_FILE = "store.sqlite3"
 _REST_PORT = 6333
 _MAX_DIMENSIONS = 65536
 
@@ -103,6 +105,11 @@ class QdrantCollectionOptions(Options):
 def embedded_options(path: Path | None) -> dict[str, str | Path]:
     """Options of an embedded store: in a folder, or in memory."""
     return {"path": MEMORY if path is None else path}
+
+
+def made(path: Path) -> bool:
+    """Whether the engine in this process made a folder."""
+    return (path / "meta.json").is_file() and not (path / EMBEDDED_FILE).exists()
 
 
 #: Segments that are not indexed yet are searched exhaustively, so there is nothing to settle.

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from nestvec.contract import BackendPlugin
 from nestvec.hookspecs import hookimpl
-from nestvec_qdrant.options import QdrantCollectionOptions, QdrantOptions, declared_capabilities, embedded_options
+from nestvec_qdrant.options import (
+    QdrantCollectionOptions,
+    QdrantOptions,
+    declared_capabilities,
+    embedded_options,
+    made,
+)
 from nestvec_qdrant.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -48,7 +54,7 @@ def nestvec_backend() -> BackendPlugin:
         collection_options=QdrantCollectionOptions,
         embedded=embedded_options,
         path_option="path",
-        made=lambda folder: (folder / "meta.json").is_file(),
+        made=made,
         forms={"": {"url": "http://localhost:6333"}},
         example=EXAMPLE,
         presets=PRESETS,
