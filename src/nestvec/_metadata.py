@@ -95,10 +95,12 @@ class Projection:
         given = _plain_mapping(metadata)
         stored: dict[str, Any] = {}
         misfits: dict[str, str] = {}
-        exact = True
+        exact, own = True, self._own
         for name, value in given.items():
-            declared = self._own.get(name)
-            if declared is not None:
+            declared = own.get(name)
+            if declared is not None and _is_of_type(declared, value):
+                stored[name] = value
+            elif declared is not None:
                 exact &= self._fit(stored, misfits, name, declared, value) and _same(stored[name], value)
             elif not self._keep(stored, name, value):
                 exact = False
@@ -206,6 +208,15 @@ def _is_native_scalar(value: object) -> bool:
     return kind is str or kind is bool or kind is float
 
 
+def _is_of_type(declared: Field, value: MetadataValue) -> bool:
+    """Whether a checked value is what the field holds, as nearly always."""
+    if declared.many:
+        return False
+    if type(value) is int:
+        return declared.type is FieldType.INTEGER and INT64_MIN <= value <= INT64_MAX
+    return type(value) is AS_IT_IS.get(declared.type)
+
+
 def _typed(declared: Field, value: MetadataValue) -> Any:
     """The value in the field's type. Raises `ValueError` where it is of another."""
     if not declared.many:
@@ -248,6 +259,8 @@ def _key(name: object) -> str:
 
 
 def _unicode(name: str, text: str) -> None:
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -127,6 +127,8 @@ class PendingDocument:
     def missing(self, *, late: bool) -> list[int]:
         """Numbers of the chunks to embed, each text once. Late chunking embeds all of a document or none."""
         keys = self.keys(late=late)
+        if len(keys) == 1:
+            return [] if keys[0] in self.vectors else [0]
         if late:
             return [] if len(self.vectors) == len(keys) else list(keys)  # type: ignore[arg-type]  # a range here
         first = {key: i for i, key in reversed(list(enumerate(keys)))}
@@ -246,6 +248,8 @@ def check_document(document: Document, projection: Projection, *, empty: bool = 
             f'document {document.id!r:.80} has no text: nothing to embed (empty = "keep" stores such documents, too)'
         )
     for what, value in (("id", document.id), ("text", text)):
+        if value.isascii():
+            continue
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -339,12 +343,15 @@ def _late(collection: OpenCollection) -> bool:
 
 def tell(collection: OpenCollection, outcome: ReplacementOutcome) -> None:
     """Tell listeners what became of each document."""
-    for item in outcome.stored:
-        data = {"document_id": item.document_id, "chunks": len(item.records)}
-        collection.session.emit(Event("document_written", collection.spec.name, data))
-    for item in outcome.superseded:
-        data = {"document_id": item.document_id, "chunks": len(item.records)}
-        collection.session.emit(Event("document_superseded", collection.spec.name, data))
+    name = collection.spec.name
+    told = (("document_written", outcome.stored), ("document_superseded", outcome.superseded))
+    collection.session.emit(
+        *(
+            Event(what, name, {"document_id": item.document_id, "chunks": len(item.records)})
+            for what, items in told
+            for item in items
+        )
+    )
 
 
 async def _keep(collection: OpenCollection, target: Target, changed: Sequence[PendingDocument]) -> None:
@@ -403,7 +410,7 @@ def _replacement(collection: OpenCollection, item: PendingDocument, turn: WriteT
     return Replacement(
         item.new.id,
         [_record(collection, item.new, head, chunk) for chunk in range(len(item.new.spans))],
-        np.stack([item.vectors[key] for key in keys]),
+        np.stack([item.vectors[key] for key in keys]) if len(keys) > 1 else item.vectors[keys[0]][np.newaxis],
         item.old,
     )
 

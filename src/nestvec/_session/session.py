@@ -319,10 +319,11 @@ class Session:
         other.notify, other.backend = notify, Backend(other)
         return other
 
-    def emit(self, event: Event) -> None:
+    def emit(self, *events: Event) -> None:
         """Tell listeners."""
         with self.released:
-            self.notify(event)
+            for event in events:
+                self.notify(event)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:

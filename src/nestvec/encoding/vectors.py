@@ -131,8 +131,16 @@ def checked(request: Encode, reply: Encoded, model: ModelCapabilities) -> Encode
             failed.setdefault(number, _silent(number, model))
             vectors.append(None)
             continue
-        source = f"{model.model}, document {group.key!r:.80},"
-        vectors.append(check_vectors(rows, len(group.spans), request.dimensions, source))
+        shape = len(group.spans), request.dimensions
+        if (
+            isinstance(rows, np.ndarray)
+            and rows.dtype == np.float32
+            and rows.shape == shape
+            and rows.flags.c_contiguous
+        ):
+            vectors.append(rows)
+            continue
+        vectors.append(check_vectors(rows, *shape, f"{model.model}, document {group.key!r:.80},"))
     return _fitting(request, replace(reply, vectors=tuple(vectors), failures=tuple(failed.values())), model)
 
 
