@@ -74,6 +74,9 @@ class BackendCapabilities:
     max_fetch_ids: int | None = None
     max_limit: int | None = None
     max_metadata_bytes: int | None = None
+    #: How many batches an ingestion had better have under way: more than one where requests wait for the database's
+    #: clock more than they make it work.
+    in_flight: int = 1
     #: Why it lacks something, by power or limit: a sentence for people, such as "an embedded store has no
     #: quantisation".
     why_not: Mapping[str, str] = field(default_factory=dict)

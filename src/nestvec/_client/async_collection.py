@@ -74,25 +74,33 @@ class AsyncCollection(Handle):
         vectors_from: object = None,
     ) -> Report:
         """See `Collection.upsert`."""
+        import asyncio
+
         from nestvec._client import ingestion
         from nestvec._documents.upsert import upsert
+        from nestvec._session.session import embedding_within
 
         vouching = ingestion.vouching_for(vectors_from, documents)
         ingestion.check_choices(on_failure, on_existing, duplicates)
-        intake = ingestion.Intake(self.spec, vouching, duplicates)
+        can = self._among.live.state.capabilities
+        intake = ingestion.Intake(self.spec, vouching, duplicates, can.in_flight)
         if settle is not TIMEOUT:
             check_timeout(settle)
         reports: list[Report] = []
         if len(self._sessions) == 1:  # a mistake in how documents are split is told before any is read
             await self._sessions[WANTED].splitter()
 
+        embedding = asyncio.Semaphore(intake.embedding)
+        sessions = [embedding_within(each, embedding) for each in self._sessions]
+
         async def store(batch: list[IncomingDocument]) -> Report:
             async with ingestion.writing_task(
                 self._turns or self._find_turns(), ingestion.document_keys(self.spec, self.tenant, batch)
             ):
-                return await self._follow(partial(upsert, incoming=batch, vouching=vouching, on_existing=on_existing))
+                rule = partial(upsert, incoming=batch, vouching=vouching, on_existing=on_existing)
+                return await follow(self._among, sessions, rule, self.tenant)
 
-        done = ingestion.run_all_async(intake.batches_async(documents), store, window=ingestion.window(self.spec))
+        done = ingestion.run_all_async(intake.batches_async(documents), store, window=intake.window)
         async with aclosing(done):  # what `progress` raises ends what is under way before it is raised here
             async for report in done:
                 reports.append(report)

@@ -47,11 +47,6 @@ _CHARACTERS_A_CHUNK = 1000
 _ROWS = 256
 
 
-def window(spec: CollectionSpec) -> int:
-    """Batches in memory at a time: as many as the embedder takes at once, and one that is written meanwhile."""
-    return max(1, spec.model.concurrency) + 1
-
-
 def check_choices(on_failure: str, on_existing: str = "replace", duplicates: str = "fail") -> None:
     """Raise `InvalidInput` unless these say what to do with failures, with what is there, and with equal ids."""
     chosen = {"on_failure": (on_failure, OnFailure), "on_existing": (on_existing, OnExisting)}
@@ -74,7 +69,17 @@ def vouching_for(vectors_from: object, documents: object) -> Vouching | None:
 class Intake:
     """Documents on their way into batches: counts them, and keeps the first of each id, or the last."""
 
-    def __init__(self, spec: CollectionSpec, vouching: Vouching | None = None, duplicates: Duplicates = "fail") -> None:
+    def __init__(
+        self,
+        spec: CollectionSpec,
+        vouching: Vouching | None = None,
+        duplicates: Duplicates = "fail",
+        in_flight: int = 1,
+    ) -> None:
+        #: Batches that are with the embedder at a time: as many as it takes, and one more meanwhile.
+        self.embedding = max(1, spec.model.concurrency) + 1
+        #: Batches in memory at a time: as many as the embedder or the backend (`in_flight`) wants.
+        self.window = max(self.embedding, in_flight + 1)
         self.failed: list[FailedDocument] = []
         self.skipped = 0
         self._duplicates = duplicates

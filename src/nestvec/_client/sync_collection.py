@@ -141,7 +141,8 @@ class Collection(Handle):
 
         vouching = ingestion.vouching_for(vectors_from, documents)
         ingestion.check_choices(on_failure, on_existing, duplicates)
-        intake = ingestion.Intake(self.spec, vouching, duplicates)
+        can = self._among.live.state.capabilities
+        intake = ingestion.Intake(self.spec, vouching, duplicates, can.in_flight)
         if settle is not TIMEOUT:
             check_timeout(settle)
         reports: list[Report] = []
@@ -149,7 +150,8 @@ class Collection(Handle):
             complete(self._sessions[WANTED].splitter())
         cancelled = threading.Event()
         lock = ComputeLock(cancelled)
-        sessions = [for_ingestion(each, cancelled, lock) for each in self._sessions]
+        embedding = threading.Semaphore(intake.embedding)
+        sessions = [for_ingestion(each, cancelled, lock, embedding) for each in self._sessions]
 
         caller = ingestion.running_loop()
         rule = partial(upsert, vouching=vouching, on_existing=on_existing)
@@ -160,7 +162,7 @@ class Collection(Handle):
                 return complete(follow(self._among, sessions, partial(rule, incoming=batch), self.tenant))
 
         batches = intake.batches(documents)
-        done = ingestion.run_all(batches, store, window=ingestion.window(self.spec), cancelled=cancelled)
+        done = ingestion.run_all(batches, store, window=intake.window, cancelled=cancelled)
         with closing(done):  # what `progress` raises ends what is under way before it is raised here
             for report in done:
                 reports.append(report)

@@ -20,6 +20,8 @@ from nestvec._session.retry import RetryPolicy, repetition, retried
 from nestvec.errors import BackendUnavailable, NestvecError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from nestvec._chunking import Splitter
     from nestvec._session.loops import TaskLock
     from nestvec.capabilities import ModelCapabilities
@@ -132,7 +134,7 @@ class Blocking:
         """For threads. What a signal or a listener calls meanwhile, in the same thread, passes."""
         return threading.RLock()
 
-    async def acquire(self, lock: threading.RLock) -> None:
+    async def acquire(self, lock: Any) -> None:
         """Blocks."""
         lock.acquire()
 
@@ -188,7 +190,7 @@ class Suspending:
 
         return TaskLock()
 
-    async def acquire(self, lock: TaskLock) -> None:
+    async def acquire(self, lock: Any) -> None:
         """Suspends."""
         await lock.acquire()
 
@@ -242,6 +244,8 @@ class Session:
     known_splitter: Splitter | None = None
     #: Around whatever may take long.
     released: AbstractContextManager[object] = field(default_factory=nullcontext)
+    #: What limits how many batches of an ingestion are with the embedder; None: nothing does.
+    embedding: Any = None
     #: Held by rules that run `alone`. One for each handle.
     lock: Any = None
     backend: Backend = field(init=False)
@@ -295,10 +299,24 @@ class Session:
             cancelled = getattr(self.waiting, "cancelled", None)
             if cancelled is not None:
                 asked = replace(asked, cancelled=cancelled.is_set)
-            reply: Encoded = await self.waiting.call(self.embedder.native, embedder.encode, asked)
+            reply = await self._embedded(embedder, asked)
             if reply.usage.retries:
                 self.notify(retried(request, reply))
             return finish(request, reply, self.model, embedder.rotation())
+
+    async def _embedded(self, embedder: Embedder, asked: Encode) -> Encoded:
+        """Ask the embedder in turn: more batches may be under way than it takes at once."""
+        if self.embedding is None:
+            reply: Encoded = await self.waiting.call(self.embedder.native, embedder.encode, asked)
+            return reply
+        await self.waiting.acquire(self.embedding)
+        try:
+            if asked.cancelled is not None and asked.cancelled():
+                raise Cancelled  # while it was waited for
+            reply = await self.waiting.call(self.embedder.native, embedder.encode, asked)
+        finally:
+            self.embedding.release()
+        return reply
 
     async def wait(self, seconds: float) -> None:
         """Let seconds pass; an ingestion that is interrupted does not wait on."""
@@ -444,7 +462,18 @@ def require_in_time(request: BackendRequest, until: float, now: float) -> None:
         )
 
 
-def for_ingestion(session: Session, cancelled: threading.Event, lock: ComputeLock) -> Session:
-    """A copy for the threads of one ingestion: one computes at a time; cancelled, they stop where they wait next."""
+def for_ingestion(
+    session: Session, cancelled: threading.Event, lock: ComputeLock, embedding: threading.Semaphore | None = None
+) -> Session:
+    """A copy for the threads of one ingestion: one computes at a time; cancelled, they stop where they wait next.
+
+    So many of them as `embedding` allows have the embedder at a time.
+    """
     assert isinstance(session.waiting, Blocking)  # noqa: S101 - tasks are cancelled by their event loop
-    return replace(session, waiting=replace(session.waiting, cancelled=cancelled), released=lock.released)
+    waiting = replace(session.waiting, cancelled=cancelled)
+    return replace(session, waiting=waiting, released=lock.released, embedding=embedding)
+
+
+def embedding_within(session: Session, embedding: asyncio.Semaphore) -> Session:
+    """The same for the tasks of one ingestion."""
+    return replace(session, embedding=embedding)

@@ -67,11 +67,15 @@ class MilvusServer:
     """A running server in a folder of its own. Use it in a `with` statement.
 
     Raises `ServerFailed` where it does not start. `uri` is its address, `folder` where it keeps everything. With
-    `authorization` it wants to know who calls; then `ROOT` is the user that may do everything.
+    `authorization` it wants to know who calls; then `ROOT` is the user that may do everything. Unless `hasten`, it
+    works at the pace of its defaults, as servers in production do: for benchmarks.
     """
 
-    def __init__(self, folder: Path, environment: Path | None = None, *, authorization: bool = False) -> None:
+    def __init__(
+        self, folder: Path, environment: Path | None = None, *, authorization: bool = False, hasten: bool = True
+    ) -> None:
         self.folder = folder
+        self._hasten = hasten
         self._environment = environment
         self._authorization = authorization
         self._process: subprocess.Popen[bytes] | None = None
@@ -85,7 +89,7 @@ class MilvusServer:
         settings = [item for name in _PORTS for item in (f"--{name.replace('_', '-')}-port", str(ports[name]))]
         environment = {
             **os.environ,
-            **_HASTE,
+            **(_HASTE if self._hasten else {}),
             "COMMON_SECURITY_AUTHORIZATIONENABLED": "true" if self._authorization else "false",
             "ETCD_CONFIG_PATH": str(_etcd_settings(self.folder, ports)),
         }
