@@ -57,7 +57,7 @@ def opened(tmp_path: Path, runtime: Runtime) -> Iterator[Opened]:
 
     def open_one(backend: str = "memory", /, **settings: Any) -> Nestvec:
         path = str(tmp_path / f"{backend}-{len(clients)}")
-        options: dict[str, Any] = {"memory": {}, "qdrant": {"path": path}, "sqlite": {"path": path}}
+        options: dict[str, Any] = {"memory": {}, **{name: {"path": path} for name in ("embedded", "qdrant", "sqlite")}}
         common = {"dimensions": 32, "fields": FIELDS, "chunking": {"size": 60}, "empty": "keep"}
         values = {
             "backends": {"store": {"use": backend, **options[backend]}},
