@@ -344,14 +344,14 @@ def _late(collection: OpenCollection) -> bool:
 def tell(collection: OpenCollection, outcome: ReplacementOutcome) -> None:
     """Tell listeners what became of each document."""
     name = collection.spec.name
-    told = (("document_written", outcome.stored), ("document_superseded", outcome.superseded))
     collection.session.emit(
-        *(
-            Event(what, name, {"document_id": item.document_id, "chunks": len(item.records)})
-            for what, items in told
-            for item in items
-        )
+        *(Event("document_written", name, _told(item)) for item in outcome.stored),
+        *(Event("document_superseded", name, _told(item)) for item in outcome.superseded),
     )
+
+
+def _told(item: Replacement) -> dict[str, object]:
+    return {"document_id": item.document_id, "chunks": len(item.records)}
 
 
 async def _keep(collection: OpenCollection, target: Target, changed: Sequence[PendingDocument]) -> None:
